@@ -1,0 +1,125 @@
+//! The arguments of an event or an ack.
+//!
+//! [`Args`] is what arrived: positional arguments as raw JSON, with their attachments, not looked
+//! into until somebody asks for a type. [`ToArgs`] is what can be sent, [`FromArg`] is what can be
+//! asked for, one position at a time.
+
+mod cursor;
+mod decode;
+mod encode;
+mod scan;
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+pub use cursor::{Cursor, FromArg};
+pub use encode::{ArgsWriter, Shape, ToArgs};
+pub(crate) use scan::{check_depth, first_element};
+
+/// Positional arguments as raw JSON, with the attachments that their placeholders name.
+///
+/// Cheap to clone. The JSON was checked when it arrived, so passing it on cannot send something
+/// broken to others. As an argument of a handler, `Args` takes all that is left.
+#[derive(Clone, Default)]
+pub struct Args {
+    /// The packet that the arguments came in.
+    text: Bytes,
+    /// Where they are in it: JSON values with commas between.
+    span: Range<u32>,
+    attachments: Vec<Bytes>,
+}
+
+impl Args {
+    /// Arguments made of values: a tuple is several, everything else is one.
+    pub fn new<T: ToArgs + ?Sized>(values: &T) -> Result<Self, crate::EncodeError> {
+        let mut text = Vec::new();
+        let mut attachments = Vec::new();
+        let shape = values.write(&mut ArgsWriter::new(&mut text, &mut attachments))?;
+        let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let span = match shape {
+            Shape::None => 0..0,
+            Shape::One => 0..end,
+            Shape::Bracketed => 1..end.saturating_sub(1),
+        };
+        Ok(Self {
+            text: Bytes::from(text),
+            span,
+            attachments,
+        })
+    }
+
+    /// Arguments that lie in a packet. `span` must be checked JSON values with commas between.
+    pub(crate) fn from_packet(text: Bytes, span: Range<usize>, attachments: Vec<Bytes>) -> Self {
+        let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
+        Self {
+            text,
+            span: at(span.start)..at(span.end),
+            attachments,
+        }
+    }
+
+    /// The JSON of all arguments, with commas between and no brackets around.
+    pub fn as_json(&self) -> &[u8] {
+        let span = self.span.start as usize..self.span.end as usize;
+        self.text.get(span).unwrap_or_default()
+    }
+
+    /// Binary attachments, in the order of their placeholders' numbers.
+    pub fn attachments(&self) -> &[Bytes] {
+        &self.attachments
+    }
+
+    /// Whether there is no argument.
+    pub fn is_empty(&self) -> bool {
+        self.as_json().trim_ascii().is_empty()
+    }
+
+    /// The raw JSON of each argument. A binary argument is its placeholder.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        scan::elements(self.as_json())
+    }
+
+    /// The argument at `index`, from 0, as a `T`. A missing argument reads as `null`.
+    pub fn get<T: serde::de::DeserializeOwned>(&self, index: usize) -> Result<T, crate::ArgError> {
+        let json = self.iter().nth(index);
+        decode::value(index, json, &self.attachments)
+    }
+
+    /// Reads the arguments one position after the other.
+    pub const fn cursor(&self) -> Cursor<'_> {
+        Cursor::new(self)
+    }
+
+    /// The packet that the arguments came in.
+    pub(crate) const fn packet(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// The arguments from byte `offset` of [`as_json`](Self::as_json) on.
+    fn skip(&self, offset: usize) -> Self {
+        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+        let start = self.span.start.saturating_add(offset).min(self.span.end);
+        Self {
+            span: start..self.span.end,
+            ..self.clone()
+        }
+    }
+}
+
+impl fmt::Debug for Args {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let json = String::from_utf8_lossy(self.as_json());
+        write!(f, "Args({json}; {} attachments)", self.attachments.len())
+    }
+}
+
+/// Equal when the JSON is the same to the byte and so are the attachments.
+impl PartialEq for Args {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_json() == other.as_json() && self.attachments == other.attachments
+    }
+}
+
+impl Eq for Args {}

@@ -1,0 +1,221 @@
+//! The handshake: what the query of a request asks for, and the open packet that answers it.
+
+use std::fmt;
+
+use crate::id::SessionId;
+use crate::limits::Limits;
+
+/// How packets travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// HTTP long-polling.
+    Polling,
+    /// WebSocket.
+    WebSocket,
+}
+
+impl Transport {
+    /// The name in queries and upgrades.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a request is refused. [`Refused::code`] and the text of [`fmt::Display`] are what the
+/// official server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refused {
+    /// No transport of that name.
+    UnknownTransport,
+    /// No session of that id.
+    UnknownSession,
+    /// A handshake must be a GET.
+    HandshakeMethod,
+    /// A request that fits no rule: a WebSocket without an upgrade, another transport than that of
+    /// the session, or a malformed origin.
+    BadRequest,
+    /// Not allowed here.
+    Forbidden,
+    /// Another revision of the protocol than 4.
+    Version,
+}
+
+impl Refused {
+    /// The number in the answer.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::UnknownTransport => 0,
+            Self::UnknownSession => 1,
+            Self::HandshakeMethod => 2,
+            Self::BadRequest => 3,
+            Self::Forbidden => 4,
+            Self::Version => 5,
+        }
+    }
+
+    /// The text in the answer.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::UnknownTransport => "Transport unknown",
+            Self::UnknownSession => "Session ID unknown",
+            Self::HandshakeMethod => "Bad handshake method",
+            Self::BadRequest => "Bad request",
+            Self::Forbidden => "Forbidden",
+            Self::Version => "Unsupported protocol version",
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The query parameters of Engine.IO, still as text. Where one is repeated, the first counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Query<'a> {
+    /// `EIO`: the revision.
+    pub revision: Option<&'a str>,
+    /// `transport`.
+    pub transport: Option<&'a str>,
+    /// `sid`: the session; absent in a handshake.
+    pub session: Option<&'a str>,
+    /// `b64=1`: the client takes no binary frames.
+    pub base64: bool,
+}
+
+impl<'a> Query<'a> {
+    /// Reads a query string. Values that need no percent-decoding are all that Engine.IO uses, so
+    /// a value that needs it is simply no known value.
+    pub fn parse(query: &'a str) -> Self {
+        let mut found = Self::default();
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let slot = match name {
+                "EIO" => &mut found.revision,
+                "transport" => &mut found.transport,
+                "sid" => &mut found.session,
+                "b64" => {
+                    found.base64 |= value == "1";
+                    continue;
+                }
+                _ => continue,
+            };
+            slot.get_or_insert(value);
+        }
+        found
+    }
+
+    /// The transport that is asked for.
+    pub fn transport(&self) -> Result<Transport, Refused> {
+        match self.transport {
+            Some("polling") => Ok(Transport::Polling),
+            Some("websocket") => Ok(Transport::WebSocket),
+            _ => Err(Refused::UnknownTransport),
+        }
+    }
+
+    /// Checks that revision 4 is asked for.
+    pub fn check_revision(&self) -> Result<(), Refused> {
+        if self.revision == Some("4") {
+            Ok(())
+        } else {
+            Err(Refused::Version)
+        }
+    }
+}
+
+/// The open packet, without its type digit.
+#[derive(Clone, Debug)]
+pub struct Handshake<'a> {
+    /// The id of the new session.
+    pub session: SessionId,
+    /// Transports that the session can upgrade to.
+    pub upgrades: &'a [Transport],
+    /// The limits; three of them are told to the client.
+    pub limits: &'a Limits,
+}
+
+impl Handshake<'_> {
+    /// The JSON, with the five keys of the specification in their order.
+    pub fn to_json(&self) -> String {
+        let quoted: Vec<_> = self
+            .upgrades
+            .iter()
+            .map(|name| format!("\"{name}\""))
+            .collect();
+        format!(
+            r#"{{"sid":"{}","upgrades":[{}],"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
+            self.session,
+            quoted.join(","),
+            self.limits.ping_interval.as_millis(),
+            self.limits.ping_timeout.as_millis(),
+            self.limits.payload_bytes_max,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_open_packet_has_five_keys() {
+        let handshake = Handshake {
+            session: SessionId::from_random([0; 15]),
+            upgrades: &[Transport::WebSocket],
+            limits: &Limits::default(),
+        };
+        assert_eq!(
+            handshake.to_json(),
+            r#"{"sid":"AAAAAAAAAAAAAAAAAAAA","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#
+        );
+    }
+
+    #[test]
+    fn odd_queries_are_plain_unknowns() {
+        let unknown = [
+            "",
+            "transport",
+            "transport=",
+            "transport=__proto__",
+            "transport[]=polling",
+        ];
+        for query in unknown {
+            assert_eq!(
+                Query::parse(query).transport(),
+                Err(Refused::UnknownTransport),
+                "{query}"
+            );
+        }
+        for query in ["", "EIO=3", "EIO=abc", "EIO=", "EIO=04", "EIO[]=4"] {
+            assert_eq!(
+                Query::parse(query).check_revision(),
+                Err(Refused::Version),
+                "{query}"
+            );
+        }
+        let repeated = Query::parse("EIO=4&EIO=3&transport=polling&transport=x&sid=a&sid=b&b64=1");
+        assert_eq!(
+            repeated,
+            Query {
+                revision: Some("4"),
+                transport: Some("polling"),
+                session: Some("a"),
+                base64: true,
+            }
+        );
+    }
+}

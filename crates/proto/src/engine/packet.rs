@@ -1,0 +1,127 @@
+//! Engine.IO packets and their text form: one digit for the type, then the data.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use crate::error::Violation;
+
+/// What a message carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// UTF-8; whoever received it has checked it.
+    Text(Bytes),
+    /// Bytes.
+    Binary(Bytes),
+}
+
+/// One packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// `0`: the handshake, from the server, as JSON.
+    Open(Bytes),
+    /// `1`: the session ends.
+    Close,
+    /// `2`: to be answered by a pong.
+    Ping(Bytes),
+    /// `3`: the answer to a ping.
+    Pong(Bytes),
+    /// `4`, or bytes on their own.
+    Message(Data),
+    /// `5`: the probed transport takes over.
+    Upgrade,
+    /// `6`: nothing, only ends a waiting poll.
+    Noop,
+}
+
+impl Packet {
+    /// Reads a packet from a text, which must be UTF-8. `b` begins bytes in base64.
+    pub fn decode(text: &Bytes) -> Result<Self, Violation> {
+        let data = || text.slice(1..);
+        Ok(match text.first() {
+            Some(b'0') => Self::Open(data()),
+            Some(b'1') => Self::Close,
+            Some(b'2') => Self::Ping(data()),
+            Some(b'3') => Self::Pong(data()),
+            Some(b'4') => Self::Message(Data::Text(data())),
+            Some(b'5') => Self::Upgrade,
+            Some(b'6') => Self::Noop,
+            Some(b'b') => Self::Message(Data::Binary(base64_decode(&text[1..])?)),
+            _ => return Err(Violation::EnginePacket),
+        })
+    }
+
+    /// Appends the text form, with bytes in base64.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let (digit, data): (u8, &[u8]) = match self {
+            Self::Open(json) => (b'0', json),
+            Self::Close => (b'1', b""),
+            Self::Ping(data) => (b'2', data),
+            Self::Pong(data) => (b'3', data),
+            Self::Message(Data::Text(text)) => (b'4', text),
+            Self::Message(Data::Binary(bytes)) => return base64_encode(bytes, out),
+            Self::Upgrade => (b'5', b""),
+            Self::Noop => (b'6', b""),
+        };
+        out.push(digit);
+        out.extend_from_slice(data);
+    }
+}
+
+/// Appends `b` and the base64 form of `bytes`.
+pub(crate) fn base64_encode(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'b');
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    // The slice has exactly the room that padded base64 takes.
+    let _ = STANDARD.encode_slice(bytes, &mut out[start..]);
+}
+
+fn base64_decode(text: &[u8]) -> Result<Bytes, Violation> {
+    STANDARD
+        .decode(text)
+        .map(Bytes::from)
+        .map_err(|_| Violation::Base64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_packet_reads_back() {
+        let text = |t: &'static str| Bytes::from_static(t.as_bytes());
+        let packets = [
+            (Packet::Open(text("{}")), "0{}"),
+            (Packet::Close, "1"),
+            (Packet::Ping(text("probe")), "2probe"),
+            (Packet::Pong(text("")), "3"),
+            (Packet::Message(Data::Text(text("é"))), "4é"),
+            (Packet::Message(Data::Binary(text("\u{1}\u{2}"))), "bAQI="),
+            (Packet::Upgrade, "5"),
+            (Packet::Noop, "6"),
+        ];
+        for (packet, wire) in packets {
+            let mut out = Vec::new();
+            packet.encode(&mut out);
+            assert_eq!(out, wire.as_bytes());
+            assert_eq!(Packet::decode(&text(wire)), Ok(packet));
+        }
+    }
+
+    #[test]
+    fn what_is_no_packet_is_named() {
+        let check = |text: &'static [u8], violation| {
+            assert_eq!(
+                Packet::decode(&Bytes::from_static(text)),
+                Err(violation),
+                "{text:?}"
+            );
+        };
+        check(b"", Violation::EnginePacket);
+        check(b"7", Violation::EnginePacket);
+        check(b"\xc3\xa9", Violation::EnginePacket);
+        check(b"b?", Violation::Base64);
+        check(b"bAQI", Violation::Base64);
+    }
+}

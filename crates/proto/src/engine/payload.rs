@@ -1,0 +1,128 @@
+//! Polling bodies: packets joined by the record separator.
+
+use bytes::Bytes;
+
+use super::packet::Packet;
+use crate::error::Violation;
+
+/// What stands between two packets of a body.
+pub const SEPARATOR: u8 = 0x1e;
+
+/// A body that was received; an iterator over its packets, so that a large body can be worked off
+/// in portions. It ends after the first error.
+#[derive(Clone, Debug)]
+pub struct Payload {
+    /// What is left; `None` when all packets were given.
+    rest: Option<Bytes>,
+    /// Packets that may still come.
+    budget: u32,
+}
+
+impl Payload {
+    /// Checks that the body is UTF-8. It may hold up to `packets_max` packets.
+    pub fn new(body: Bytes, packets_max: u32) -> Result<Self, Violation> {
+        simdutf8::basic::from_utf8(&body).map_err(|_| Violation::Utf8)?;
+        Ok(Self {
+            rest: Some(body),
+            budget: packets_max,
+        })
+    }
+
+    /// Whether all packets were given.
+    pub const fn is_done(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    fn take(&mut self) -> Option<Result<Packet, Violation>> {
+        let mut rest = self.rest.take()?;
+        self.budget = match self.budget.checked_sub(1) {
+            Some(left) => left,
+            None => return Some(Err(Violation::PayloadPackets)),
+        };
+        let end = rest.iter().position(|&byte| byte == SEPARATOR);
+        let packet = match end {
+            Some(end) => {
+                let packet = rest.split_to(end);
+                self.rest = Some(rest.slice(1..));
+                packet
+            }
+            None => rest,
+        };
+        Some(Packet::decode(&packet))
+    }
+}
+
+impl Iterator for Payload {
+    type Item = Result<Packet, Violation>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let packet = self.take();
+        if let Some(Err(_)) = packet {
+            self.rest = None;
+        }
+        packet
+    }
+}
+
+/// Appends `packet` to a body that is being written.
+pub fn push(body: &mut Vec<u8>, packet: &Packet) {
+    if !body.is_empty() {
+        body.push(SEPARATOR);
+    }
+    packet.encode(body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::Data;
+    use super::*;
+
+    fn packets(body: &'static [u8], max: u32) -> Vec<Result<Packet, Violation>> {
+        match Payload::new(Bytes::from_static(body), max) {
+            Ok(payload) => payload.collect(),
+            Err(violation) => vec![Err(violation)],
+        }
+    }
+
+    #[test]
+    fn a_body_splits_at_separators() {
+        let text = |t: &'static str| {
+            Ok(Packet::Message(Data::Text(Bytes::from_static(
+                t.as_bytes(),
+            ))))
+        };
+        assert_eq!(
+            packets("4a\u{1e}4€\u{1e}4".as_bytes(), 9),
+            [text("a"), text("€"), text("")]
+        );
+    }
+
+    #[test]
+    fn separators_alone_are_empty_packets_and_end_the_body() {
+        for body in [&b""[..], b"\x1e", b"\x1e\x1e\x1e4a"] {
+            assert_eq!(packets(body, 9), [Err(Violation::EnginePacket)], "{body:?}");
+        }
+        assert_eq!(
+            packets(b"6\x1e", 9),
+            [Ok(Packet::Noop), Err(Violation::EnginePacket)]
+        );
+    }
+
+    #[test]
+    fn a_body_of_too_many_packets_is_refused_where_the_limit_is() {
+        let found = packets(b"6\x1e6\x1e6", 2);
+        assert_eq!(
+            found,
+            [
+                Ok(Packet::Noop),
+                Ok(Packet::Noop),
+                Err(Violation::PayloadPackets)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_body_must_be_utf8() {
+        assert_eq!(packets(b"4\xff", 9), [Err(Violation::Utf8)]);
+    }
+}

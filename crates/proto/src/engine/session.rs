@@ -1,0 +1,434 @@
+//! [`Session`]: the server's end of one Engine.IO connection.
+//!
+//! It is told what happens on the transports and says what to do there. It does not hold messages
+//! that wait to be sent: those are bytes already and stay with the caller, who sends them on
+//! [`Session::transport`].
+//!
+//! ```text
+//!   Open ──probe──▶ Upgrading ──"5"──▶ Open (on the WebSocket)
+//!     │ ◀──────timeout, or the probe ends──┘
+//!     └──▶ Closing (polling only: the close packet waits for a poll) ──▶ Closed
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::handshake::Transport;
+use super::packet::{Data, Packet};
+use super::payload::Payload;
+use crate::error::Violation;
+use crate::limits::Limits;
+use crate::reason::Reason;
+use crate::time::Moment;
+
+/// How long a poll that comes during an upgrade may wait for something better than a noop.
+const UPGRADE_POLL_WAIT: Duration = Duration::from_millis(100);
+
+/// What happened on a transport.
+#[derive(Debug)]
+pub enum Input {
+    /// A message arrived on the WebSocket that carries the session.
+    Frame(Data),
+    /// The WebSocket that carries the session ended; in order, or by a failure.
+    Gone {
+        /// Whether the peer closed it in order.
+        in_order: bool,
+    },
+    /// A poll (GET) waits for an answer.
+    Poll,
+    /// The waiting poll was given an answer by the caller.
+    PollAnswered,
+    /// The waiting poll was given up by the peer.
+    PollGone,
+    /// A body (POST) arrived.
+    Body(Bytes),
+    /// A body was given up by the peer, or was not acceptable.
+    BodyBroken,
+    /// Another WebSocket was opened for this session.
+    ProbeOpened,
+    /// A message arrived on that other WebSocket.
+    Probe(Data),
+    /// That other WebSocket ended.
+    ProbeGone,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A message for the layer above.
+    Message(Data),
+    /// Send this packet on the transport of the session, after what already waits.
+    Send(Packet),
+    /// All packets of the oldest body were taken: answer it with `ok`.
+    BodyDone,
+    /// Send this packet on the probing WebSocket.
+    Probe(Packet),
+    /// Close the probing WebSocket.
+    DropProbe,
+    /// The probing WebSocket is the transport from now on. A waiting poll ends with a noop.
+    Upgraded,
+    /// A second poll while one waits: the second is answered 400; the session closes.
+    PollOverlap,
+    /// The peer broke the protocol; the session closes.
+    Broken(Violation),
+    /// The session has ended, and why. Nothing follows.
+    Closed(Reason),
+}
+
+/// The server's end of one Engine.IO connection.
+#[derive(Debug)]
+pub struct Session {
+    transport: Transport,
+    state: State,
+    poll: Poll,
+    heartbeat: Heartbeat,
+    bodies: VecDeque<Payload>,
+    out: VecDeque<Output>,
+    limits: Arc<Limits>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// A WebSocket was opened beside the polling; `probed` once it sent its probe.
+    Upgrading {
+        until: Moment,
+        probed: bool,
+    },
+    /// The close packet waits for a poll to carry it.
+    Closing {
+        until: Moment,
+        reason: Reason,
+    },
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Poll {
+    Absent,
+    /// Waits; during an upgrade only until then.
+    Waiting {
+        until: Option<Moment>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heartbeat {
+    /// The next ping goes out then.
+    Resting(Moment),
+    /// A pong must come before then.
+    Awaiting(Moment),
+}
+
+impl Session {
+    /// A session that was just opened on `transport`. The open packet is the caller's to send.
+    pub fn new(now: Moment, transport: Transport, limits: Arc<Limits>) -> Self {
+        Self {
+            transport,
+            state: State::Open,
+            poll: Poll::Absent,
+            heartbeat: Heartbeat::Resting(now + limits.ping_interval),
+            bodies: VecDeque::new(),
+            out: VecDeque::new(),
+            limits,
+        }
+    }
+
+    /// The transport that carries the session.
+    pub const fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Whether the session has ended.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Whether a WebSocket may be opened to upgrade this session: only once, and only from polling.
+    pub fn can_upgrade(&self) -> bool {
+        self.transport == Transport::Polling && self.state == State::Open
+    }
+
+    /// Whether a poll waits, so that what is to be sent can leave now.
+    pub const fn is_polled(&self) -> bool {
+        matches!(self.poll, Poll::Waiting { .. })
+    }
+
+    /// Takes what happened. Afterwards [`poll`](Self::poll) until it gives `None`, then ask for the
+    /// [`deadline`](Self::deadline) again.
+    pub fn receive(&mut self, now: Moment, input: Input) {
+        if self.is_closed() {
+            return;
+        }
+        match input {
+            Input::Frame(data) => self.frame(now, data),
+            Input::Gone { in_order: true } => self.end(Reason::TransportClose),
+            Input::Gone { in_order: false } => self.end(Reason::TransportError),
+            Input::Poll => self.polled(now),
+            Input::PollAnswered => self.poll_answered(),
+            Input::PollGone | Input::BodyBroken => self.end(Reason::TransportError),
+            Input::Body(body) => self.body(body),
+            Input::ProbeOpened => self.probe_opened(now),
+            Input::Probe(data) => self.probe(data),
+            Input::ProbeGone => self.probe_gone(),
+        }
+    }
+
+    /// What is to be done next; `None` when nothing is.
+    pub fn poll(&mut self, now: Moment) -> Option<Output> {
+        loop {
+            if let Some(output) = self.out.pop_front() {
+                return Some(output);
+            }
+            self.next_of_body(now)?;
+        }
+    }
+
+    /// When [`expire`](Self::expire) must be called, at the latest.
+    pub fn deadline(&self) -> Option<Moment> {
+        let state = match self.state {
+            State::Closed => return None,
+            State::Closing { until, .. } => return Some(until),
+            State::Upgrading { until, .. } => Some(until),
+            State::Open => None,
+        };
+        let poll = match self.poll {
+            Poll::Waiting { until } => until,
+            Poll::Absent => None,
+        };
+        let (Heartbeat::Resting(beat) | Heartbeat::Awaiting(beat)) = self.heartbeat;
+        [state, poll, Some(beat)].into_iter().flatten().min()
+    }
+
+    /// Does what time asks for. Too early a call does nothing.
+    pub fn expire(&mut self, now: Moment) {
+        match self.state {
+            State::Closed => return,
+            State::Closing { until, reason } => {
+                if now >= until {
+                    self.end(reason);
+                }
+                return;
+            }
+            State::Upgrading { until, .. } if now >= until => {
+                self.state = State::Open;
+                self.out.push_back(Output::DropProbe);
+            }
+            State::Upgrading { .. } | State::Open => {}
+        }
+        if let Poll::Waiting { until: Some(until) } = self.poll
+            && now >= until
+        {
+            self.poll = Poll::Waiting { until: None };
+            self.out.push_back(Output::Send(Packet::Noop));
+        }
+        self.beat(now);
+    }
+
+    /// Closes from this side. On polling, the close packet still has to be polled for.
+    pub fn close(&mut self, now: Moment, reason: Reason) {
+        if matches!(self.state, State::Closed | State::Closing { .. }) {
+            return;
+        }
+        if matches!(self.state, State::Upgrading { .. }) {
+            self.out.push_back(Output::DropProbe);
+        }
+        match self.transport {
+            Transport::WebSocket => self.end(reason),
+            Transport::Polling => {
+                self.out.push_back(Output::Send(Packet::Close));
+                self.state = State::Closing {
+                    until: now + self.limits.close_timeout,
+                    reason,
+                };
+            }
+        }
+    }
+
+    /// Closes because the layer above found `violation`.
+    pub fn fail(&mut self, now: Moment, violation: Violation) {
+        if matches!(self.state, State::Closed | State::Closing { .. }) {
+            return;
+        }
+        self.bodies.clear();
+        self.out.push_back(Output::Broken(violation));
+        let reason = match violation {
+            Violation::ConnectTimeout | Violation::ConnectTwice | Violation::NotConnected => {
+                Reason::ForcedServerClose
+            }
+            _ => Reason::ParseError,
+        };
+        self.close(now, reason);
+    }
+
+    fn frame(&mut self, now: Moment, data: Data) {
+        if self.transport != Transport::WebSocket {
+            return;
+        }
+        match decode(data) {
+            Ok(packet) => self.packet(now, packet),
+            Err(violation) => self.fail(now, violation),
+        }
+    }
+
+    /// A packet of the session itself, from whichever transport carries it.
+    fn packet(&mut self, now: Moment, packet: Packet) {
+        match packet {
+            Packet::Message(data) => self.out.push_back(Output::Message(data)),
+            Packet::Pong(_) => {
+                // A pong that nobody asked for changes nothing.
+                if let Heartbeat::Awaiting(_) = self.heartbeat {
+                    self.heartbeat = Heartbeat::Resting(now + self.limits.ping_interval);
+                }
+            }
+            Packet::Close => self.closed_by_peer(),
+            Packet::Noop => {}
+            Packet::Ping(_) => self.broken(Reason::TransportError, Violation::Unexpected),
+            Packet::Open(_) | Packet::Upgrade => {
+                self.broken(Reason::ParseError, Violation::Unexpected);
+            }
+        }
+    }
+
+    fn closed_by_peer(&mut self) {
+        // A close in a body is not a broken body: it is answered like any other.
+        self.out
+            .extend(self.bodies.drain(..).map(|_| Output::BodyDone));
+        if self.is_polled() {
+            self.out.push_back(Output::Send(Packet::Noop));
+        }
+        self.end(Reason::TransportClose);
+    }
+
+    fn broken(&mut self, reason: Reason, violation: Violation) {
+        self.out.push_back(Output::Broken(violation));
+        if self.is_polled() {
+            self.out.push_back(Output::Send(Packet::Close));
+        }
+        self.end(reason);
+    }
+
+    fn polled(&mut self, now: Moment) {
+        if self.is_polled() {
+            self.out.push_back(Output::PollOverlap);
+            self.out.push_back(Output::Send(Packet::Close));
+            return self.end(Reason::TransportError);
+        }
+        let until = match self.state {
+            State::Upgrading { probed: true, .. } => Some(now + UPGRADE_POLL_WAIT),
+            _ => None,
+        };
+        self.poll = Poll::Waiting { until };
+    }
+
+    fn poll_answered(&mut self) {
+        self.poll = Poll::Absent;
+        if let State::Closing { reason, .. } = self.state {
+            // The answer carried the close packet.
+            self.end(reason);
+        }
+    }
+
+    fn body(&mut self, body: Bytes) {
+        match Payload::new(body, self.limits.payload_packets_max) {
+            Ok(payload) => self.bodies.push_back(payload),
+            Err(violation) => self.broken(Reason::ParseError, violation),
+        }
+    }
+
+    /// Takes one packet off the oldest body; `None` when there is no body.
+    fn next_of_body(&mut self, now: Moment) -> Option<()> {
+        let body = self.bodies.front_mut()?;
+        let packet = body.next();
+        let done = body.is_done();
+        match packet {
+            Some(Ok(packet)) if !matches!(self.state, State::Closing { .. }) => {
+                self.packet(now, packet);
+            }
+            Some(Err(violation)) => self.broken(Reason::ParseError, violation),
+            _ => {}
+        }
+        // An end of the session has dropped the bodies: then there is none to answer.
+        if done && self.bodies.pop_front().is_some() {
+            self.out.push_back(Output::BodyDone);
+        }
+        Some(())
+    }
+
+    fn probe_opened(&mut self, now: Moment) {
+        if self.can_upgrade() {
+            self.state = State::Upgrading {
+                until: now + self.limits.upgrade_timeout,
+                probed: false,
+            };
+        } else {
+            self.out.push_back(Output::DropProbe);
+        }
+    }
+
+    fn probe(&mut self, data: Data) {
+        let State::Upgrading { until, probed } = self.state else {
+            return;
+        };
+        match (decode(data), probed) {
+            (Ok(Packet::Ping(text)), false) if text == "probe" => {
+                self.out.push_back(Output::Probe(Packet::Pong(text)));
+                self.state = State::Upgrading {
+                    until,
+                    probed: true,
+                };
+                if self.is_polled() {
+                    self.out.push_back(Output::Send(Packet::Noop));
+                }
+            }
+            (Ok(Packet::Upgrade), true) => {
+                self.state = State::Open;
+                self.transport = Transport::WebSocket;
+                self.poll = Poll::Absent;
+                self.out.push_back(Output::Upgraded);
+            }
+            _ => {
+                self.state = State::Open;
+                self.out.push_back(Output::DropProbe);
+            }
+        }
+    }
+
+    fn probe_gone(&mut self) {
+        if let State::Upgrading { .. } = self.state {
+            self.state = State::Open;
+        }
+    }
+
+    fn beat(&mut self, now: Moment) {
+        match self.heartbeat {
+            Heartbeat::Resting(at) if now >= at => {
+                self.heartbeat = Heartbeat::Awaiting(now + self.limits.ping_timeout);
+                self.out.push_back(Output::Send(Packet::Ping(Bytes::new())));
+            }
+            Heartbeat::Awaiting(until) if now >= until => {
+                if self.is_polled() {
+                    self.out.push_back(Output::Send(Packet::Close));
+                }
+                self.end(Reason::PingTimeout);
+            }
+            Heartbeat::Resting(_) | Heartbeat::Awaiting(_) => {}
+        }
+    }
+
+    fn end(&mut self, reason: Reason) {
+        self.state = State::Closed;
+        self.bodies.clear();
+        self.out.push_back(Output::Closed(reason));
+    }
+}
+
+fn decode(data: Data) -> Result<Packet, Violation> {
+    match data {
+        Data::Text(text) => Packet::decode(&text),
+        Data::Binary(_) => Ok(Packet::Message(data)),
+    }
+}

@@ -1,0 +1,70 @@
+//! [`Limits`]: everything that a peer can make grow has a line here.
+
+use std::time::Duration;
+
+/// The limits of one connection, with their defaults. Sizes are in bytes, counts in items.
+///
+/// Crossing a limit is never silent: the peer gets a close or an error that names it, and the
+/// server counts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Largest message in either form: a WebSocket message (closed with 1009 above it), a polling
+    /// body (413), and all attachments of one packet together. Told to clients as `maxPayload`.
+    /// Default 1,000,000, as the official server.
+    pub payload_bytes_max: usize,
+    /// Frames of one fragmented WebSocket message. Fragments are joined as they come, so a fragment
+    /// costs time but no memory. Default 100,000.
+    pub fragments_max: u32,
+    /// Packets in one polling body. An unchanged client fills a body up to `maxPayload`, so this is
+    /// only a ceiling for bodies made of separators. Default 200,000.
+    pub payload_packets_max: u32,
+    /// Attachments that one packet may announce. Default 10, as the official parser.
+    pub attachments_max: u32,
+    /// Time for all attachments of a packet to arrive. Default 30 s.
+    pub attachments_timeout: Duration,
+    /// Levels of arrays and objects in the JSON of a packet. Default 128, which `serde_json` shares.
+    pub json_depth_max: u32,
+    /// Namespaces that one connection has joined or is joining. Default 32.
+    pub namespaces_max: usize,
+    /// Bytes in the name of a namespace. Default 512.
+    pub namespace_bytes_max: usize,
+    /// Bytes in the name of an event. Default 512.
+    pub event_bytes_max: usize,
+    /// Events held for a namespace that has not decided yet whether it lets the client in.
+    /// Default 64.
+    pub held_events_max: usize,
+    /// Time between a pong and the next ping. Default 25 s.
+    pub ping_interval: Duration,
+    /// Time for the pong to come. Default 20 s.
+    pub ping_timeout: Duration,
+    /// Time for an upgrade from polling to WebSocket. Default 10 s.
+    pub upgrade_timeout: Duration,
+    /// Time from the handshake until a namespace must have been joined. Default 45 s.
+    pub connect_timeout: Duration,
+    /// Time that a closing connection waits for its peer: for the next poll that carries the close
+    /// packet, or for the answer to a WebSocket close. Default 5 s.
+    pub close_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            payload_bytes_max: 1_000_000,
+            fragments_max: 100_000,
+            payload_packets_max: 200_000,
+            attachments_max: 10,
+            attachments_timeout: Duration::from_secs(30),
+            json_depth_max: 128,
+            namespaces_max: 32,
+            namespace_bytes_max: 512,
+            event_bytes_max: 512,
+            held_events_max: 64,
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            upgrade_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(45),
+            close_timeout: Duration::from_secs(5),
+        }
+    }
+}

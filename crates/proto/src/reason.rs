@@ -1,0 +1,52 @@
+//! [`Reason`]: why a socket or a connection ended.
+
+use std::fmt;
+
+/// Why a socket or a whole connection ended. The texts are the official ones, so that logs and
+/// handlers ported from JavaScript keep their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The transport failed, or its rules were broken.
+    TransportError,
+    /// The peer closed the transport.
+    TransportClose,
+    /// The peer asked to close the session.
+    ForcedClose,
+    /// The peer did not answer a ping in time.
+    PingTimeout,
+    /// The peer sent something that is not the protocol.
+    ParseError,
+    /// This server is closing.
+    ServerShuttingDown,
+    /// This server closed the connection: by `disconnect`, for a peer that reads too slowly, or
+    /// because no namespace was joined in time.
+    ForcedServerClose,
+    /// The client left the namespace.
+    ClientNamespaceDisconnect,
+    /// This server took the socket out of the namespace.
+    ServerNamespaceDisconnect,
+}
+
+impl Reason {
+    /// The official text, such as `transport close`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TransportError => "transport error",
+            Self::TransportClose => "transport close",
+            Self::ForcedClose => "forced close",
+            Self::PingTimeout => "ping timeout",
+            Self::ParseError => "parse error",
+            Self::ServerShuttingDown => "server shutting down",
+            Self::ForcedServerClose => "forced server close",
+            Self::ClientNamespaceDisconnect => "client namespace disconnect",
+            Self::ServerNamespaceDisconnect => "server namespace disconnect",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,13 @@
+//! Socket.IO 5: namespaces, events and acks on one engine session.
+//!
+//! Specification: <https://socket.io/docs/v4/socket-io-protocol/>. [`text`] is the default encoding,
+//! [`Mux`] is the server's end: which namespaces a connection has joined, and what arrives in them.
+//!
+//! Not here: who may join a namespace, rooms, and what happens with an event.
+
+mod mux;
+pub mod packet;
+pub mod text;
+
+pub use mux::{Arrived, Mux, Slot};
+pub use packet::{Event, Packet, PacketKind};

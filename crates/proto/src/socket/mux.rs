@@ -1,0 +1,346 @@
+//! [`Mux`]: the server's end of Socket.IO on one connection.
+//!
+//! It knows which namespaces the connection has joined or asks to join, joins attachments to the
+//! packet that announced them, and holds the events of a namespace that has not answered yet. Who
+//! may join is the caller's to decide: [`Arrived::Connect`] asks, [`Mux::accept`] or
+//! [`Mux::refuse`] answers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::packet::{Event, Packet};
+use super::text::Header;
+use crate::args::Args;
+use crate::engine::Data;
+use crate::error::Violation;
+use crate::id::AckId;
+use crate::limits::Limits;
+use crate::time::Moment;
+
+/// The place of a namespace on one connection. Small numbers, used again after a namespace is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// As an index into a table of the caller's.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What arrived.
+#[derive(Debug)]
+pub enum Arrived {
+    /// The client asks to join the namespace at `slot`; `auth` is the JSON of its payload, an object.
+    Connect {
+        /// Where the namespace will be.
+        slot: Slot,
+        /// What the client says about itself.
+        auth: Option<Bytes>,
+    },
+    /// The client asks to join one namespace more than `namespaces_max`, and was not given a slot.
+    Crowded {
+        /// The namespace.
+        namespace: Box<str>,
+    },
+    /// An event for a joined namespace.
+    Event {
+        /// Where it is.
+        slot: Slot,
+        /// The event.
+        event: Event,
+    },
+    /// An answer to an event of ours.
+    Ack {
+        /// Where it is.
+        slot: Slot,
+        /// The id that was sent with the event.
+        id: AckId,
+        /// The answer.
+        args: Args,
+    },
+    /// The client left the namespace, joined or not yet.
+    Disconnect {
+        /// Where it was.
+        slot: Slot,
+    },
+}
+
+/// The server's end of Socket.IO on one connection.
+#[derive(Debug)]
+pub struct Mux {
+    limits: Arc<Limits>,
+    seats: Vec<Seat>,
+    assembling: Option<Box<Assembling>>,
+    /// Until when a namespace must have been joined; `None` while one is.
+    connect_until: Option<Moment>,
+    arrived: Option<Arrived>,
+    /// Held events whose namespace has been joined now.
+    released: VecDeque<Arrived>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    namespace: Box<str>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The namespace has not answered. What the client already sent is held.
+    Joining(Vec<Arrived>),
+    Joined,
+    /// The namespace was left. Packets that were under way then are not held against the client.
+    Left,
+}
+
+/// A packet whose attachments are arriving.
+#[derive(Debug)]
+struct Assembling {
+    header: Header,
+    attachments: Vec<Bytes>,
+    bytes: usize,
+    until: Moment,
+}
+
+impl Mux {
+    /// A connection that was just opened and has joined nothing.
+    pub const fn new(connect_until: Moment, limits: Arc<Limits>) -> Self {
+        Self {
+            limits,
+            seats: Vec::new(),
+            assembling: None,
+            connect_until: Some(connect_until),
+            arrived: None,
+            released: VecDeque::new(),
+        }
+    }
+
+    /// Takes a message of the session. Afterwards [`poll`](Self::poll) until it gives `None`. After
+    /// an error the connection must be closed.
+    pub fn receive(&mut self, now: Moment, data: Data) -> Result<(), Violation> {
+        match (data, self.assembling.take()) {
+            (Data::Text(text), None) => self.text(now, text),
+            (Data::Binary(bytes), Some(assembling)) => self.attachment(assembling, bytes),
+            (Data::Text(_), Some(_)) => Err(Violation::MissingAttachment),
+            (Data::Binary(_), None) => Err(Violation::StrayAttachment),
+        }
+    }
+
+    /// What arrived; `None` when that was all.
+    pub fn poll(&mut self) -> Option<Arrived> {
+        self.released.pop_front().or_else(|| self.arrived.take())
+    }
+
+    /// When [`expire`](Self::expire) must be called, at the latest.
+    pub fn deadline(&self) -> Option<Moment> {
+        let assembling = self.assembling.as_ref().map(|assembling| assembling.until);
+        [self.connect_until, assembling].into_iter().flatten().min()
+    }
+
+    /// Does what time asks for: after an error the connection must be closed.
+    pub fn expire(&mut self, now: Moment) -> Result<(), Violation> {
+        if self.connect_until.is_some_and(|until| now >= until) {
+            return Err(Violation::ConnectTimeout);
+        }
+        match &self.assembling {
+            Some(assembling) if now >= assembling.until => Err(Violation::AttachmentTimeout),
+            _ => Ok(()),
+        }
+    }
+
+    /// The namespace at `slot`.
+    pub fn namespace(&self, slot: Slot) -> &str {
+        self.seats
+            .get(slot.index())
+            .map_or("/", |seat| &seat.namespace)
+    }
+
+    /// The namespace at `slot` lets the client in; events that were held come out of
+    /// [`poll`](Self::poll). `false` when the client has left meanwhile.
+    pub fn accept(&mut self, slot: Slot) -> bool {
+        let Some(seat) = self.seats.get_mut(slot.index()) else {
+            return false;
+        };
+        let State::Joining(held) = &mut seat.state else {
+            return false;
+        };
+        self.released.extend(std::mem::take(held));
+        seat.state = State::Joined;
+        self.connect_until = None;
+        true
+    }
+
+    /// The namespace at `slot` does not let the client in; what it sent there is dropped.
+    pub fn refuse(&mut self, slot: Slot) {
+        if let Some(seat) = self.seats.get_mut(slot.index()) {
+            seat.state = State::Left;
+        }
+    }
+
+    /// This server took the client out of the namespace at `slot`.
+    pub fn leave(&mut self, now: Moment, slot: Slot) {
+        self.released.retain(|arrived| arrived.slot() != Some(slot));
+        if let Some(seat) = self.seats.get_mut(slot.index()) {
+            seat.state = State::Left;
+        }
+        self.rearm(now);
+    }
+
+    fn text(&mut self, now: Moment, text: Bytes) -> Result<(), Violation> {
+        let header = Header::decode(text, &self.limits)?;
+        if header.attachments == 0 {
+            return self.packet(now, header, Vec::new());
+        }
+        self.assembling = Some(Box::new(Assembling {
+            header,
+            attachments: Vec::new(),
+            bytes: 0,
+            until: now + self.limits.attachments_timeout,
+        }));
+        Ok(())
+    }
+
+    fn attachment(
+        &mut self,
+        mut assembling: Box<Assembling>,
+        bytes: Bytes,
+    ) -> Result<(), Violation> {
+        assembling.bytes += bytes.len();
+        if assembling.bytes > self.limits.payload_bytes_max {
+            return Err(Violation::AttachmentBytes);
+        }
+        assembling.attachments.push(bytes);
+        if assembling.attachments.len() < assembling.header.attachments as usize {
+            self.assembling = Some(assembling);
+            return Ok(());
+        }
+        let Assembling {
+            header,
+            attachments,
+            until,
+            ..
+        } = *assembling;
+        self.packet(until, header, attachments)
+    }
+
+    fn packet(
+        &mut self,
+        now: Moment,
+        header: Header,
+        attachments: Vec<Bytes>,
+    ) -> Result<(), Violation> {
+        let found = self
+            .seats
+            .iter()
+            .position(|seat| *seat.namespace == *header.namespace());
+        let namespace: Box<str> = match found {
+            Some(_) => "".into(),
+            None => header.namespace().into(),
+        };
+        let packet = header.finish(attachments, &self.limits)?;
+        if let Packet::Connect(auth) = packet {
+            return self.connect(found, namespace, auth);
+        }
+        let index = found.ok_or(Violation::NotConnected)?;
+        let slot = slot(index);
+        let arrived = match packet {
+            Packet::Event(event) => Arrived::Event { slot, event },
+            Packet::Ack(id, args) => Arrived::Ack { slot, id, args },
+            Packet::Disconnect | Packet::Connect(_) => Arrived::Disconnect { slot },
+        };
+        let seat = &mut self.seats[index];
+        match (&mut seat.state, &arrived) {
+            (State::Left, _) => Ok(()),
+            (State::Joined | State::Joining(_), Arrived::Disconnect { .. }) => {
+                seat.state = State::Left;
+                self.arrived = Some(arrived);
+                self.rearm(now);
+                Ok(())
+            }
+            (State::Joined, _) => {
+                self.arrived = Some(arrived);
+                Ok(())
+            }
+            (State::Joining(held), _) if held.len() < self.limits.held_events_max => {
+                held.push(arrived);
+                Ok(())
+            }
+            (State::Joining(_), _) => Err(Violation::HeldEvents),
+        }
+    }
+
+    fn connect(
+        &mut self,
+        found: Option<usize>,
+        namespace: Box<str>,
+        auth: Option<Bytes>,
+    ) -> Result<(), Violation> {
+        let joining = State::Joining(Vec::new());
+        let free = || {
+            self.seats
+                .iter()
+                .position(|seat| matches!(seat.state, State::Left))
+        };
+        let index = match found {
+            Some(index) => {
+                if !matches!(self.seats[index].state, State::Left) {
+                    return Err(Violation::ConnectTwice);
+                }
+                self.seats[index].state = joining;
+                index
+            }
+            None if self.seats.len() < self.limits.namespaces_max => {
+                self.seats.push(Seat {
+                    namespace,
+                    state: joining,
+                });
+                self.seats.len() - 1
+            }
+            None => match free() {
+                Some(index) => {
+                    self.seats[index] = Seat {
+                        namespace,
+                        state: joining,
+                    };
+                    index
+                }
+                None => {
+                    self.arrived = Some(Arrived::Crowded { namespace });
+                    return Ok(());
+                }
+            },
+        };
+        self.arrived = Some(Arrived::Connect {
+            slot: slot(index),
+            auth,
+        });
+        Ok(())
+    }
+
+    /// When nothing is joined any more, the time to join something begins again.
+    fn rearm(&mut self, now: Moment) {
+        let joined = |seat: &Seat| matches!(seat.state, State::Joined);
+        if self.connect_until.is_none() && !self.seats.iter().any(joined) {
+            self.connect_until = Some(now + self.limits.connect_timeout);
+        }
+    }
+}
+
+impl Arrived {
+    const fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::Connect { slot, .. }
+            | Self::Event { slot, .. }
+            | Self::Ack { slot, .. }
+            | Self::Disconnect { slot } => Some(*slot),
+            Self::Crowded { .. } => None,
+        }
+    }
+}
+
+fn slot(index: usize) -> Slot {
+    Slot(u16::try_from(index).unwrap_or(u16::MAX))
+}

@@ -1,0 +1,107 @@
+//! Socket.IO packets.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::args::Args;
+use crate::id::AckId;
+
+/// The digit that begins a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketKind {
+    /// `0`: asks to join a namespace, or says that it was joined.
+    Connect,
+    /// `1`: leaves a namespace.
+    Disconnect,
+    /// `2`: an event.
+    Event,
+    /// `3`: the answer to an event.
+    Ack,
+    /// `4`: a namespace was not joined.
+    ConnectError,
+    /// `5`: an event with attachments.
+    BinaryEvent,
+    /// `6`: an answer with attachments.
+    BinaryAck,
+}
+
+impl PacketKind {
+    pub(crate) const fn new(digit: u8) -> Option<Self> {
+        Some(match digit {
+            b'0' => Self::Connect,
+            b'1' => Self::Disconnect,
+            b'2' => Self::Event,
+            b'3' => Self::Ack,
+            b'4' => Self::ConnectError,
+            b'5' => Self::BinaryEvent,
+            b'6' => Self::BinaryAck,
+            _ => return None,
+        })
+    }
+}
+
+/// Names of events that belong to the protocol or to its clients and may not be sent.
+pub const RESERVED_EVENTS: [&str; 6] = [
+    "connect",
+    "connect_error",
+    "disconnect",
+    "disconnecting",
+    "newListener",
+    "removeListener",
+];
+
+/// Whether a name may not be sent as an event.
+pub fn is_reserved(event: &str) -> bool {
+    RESERVED_EVENTS.contains(&event)
+}
+
+/// A packet as it came from a client, its namespace apart.
+#[derive(Clone, Debug)]
+pub enum Packet {
+    /// The JSON of the auth payload, if there was one: an object.
+    Connect(Option<Bytes>),
+    /// The client leaves.
+    Disconnect,
+    /// An event.
+    Event(Event),
+    /// The answer to an event of ours.
+    Ack(AckId, Args),
+}
+
+/// An event that arrived.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub(crate) name: Name,
+    /// The arguments, without the name.
+    pub args: Args,
+    /// Where to send the answer, if the client asks for one.
+    pub ack: Option<AckId>,
+}
+
+impl Event {
+    /// The name of the event.
+    pub fn name(&self) -> &str {
+        match &self.name {
+            Name::Within(range) => {
+                // Received text was checked to be UTF-8, and quotes never cut a character.
+                let name = self.args.packet().get(range.clone()).unwrap_or_default();
+                std::str::from_utf8(name).unwrap_or_default()
+            }
+            Name::Unescaped(name) => name,
+        }
+    }
+
+    /// Bytes that the event holds in memory.
+    pub fn held_bytes(&self) -> usize {
+        let attached: usize = self.args.attachments().iter().map(Bytes::len).sum();
+        self.args.packet().len() + attached
+    }
+}
+
+/// A name mostly lies in the packet as it is; only one with escapes is kept apart.
+#[derive(Clone, Debug)]
+pub(crate) enum Name {
+    Within(Range<usize>),
+    Unescaped(Box<str>),
+}

@@ -1,0 +1,473 @@
+//! The default encoding of Socket.IO packets:
+//! `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`.
+//!
+//! [`decode`] reads what a client sent. What a server sends is written by
+//! [`Parcel`](crate::Parcel), and its small packets by the functions here.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::packet::{Event, Name, Packet, PacketKind, is_reserved};
+use crate::args::{Args, check_depth, first_element};
+use crate::error::Violation;
+use crate::id::AckId;
+use crate::limits::Limits;
+
+/// A text packet whose attachments, if it announces any, are still to come.
+#[derive(Clone, Debug)]
+pub struct Header {
+    kind: PacketKind,
+    /// Attachments to come.
+    pub attachments: u32,
+    namespace: Range<usize>,
+    ack: Option<AckId>,
+    json: usize,
+    text: Bytes,
+}
+
+impl Header {
+    /// Reads all but the JSON of a packet.
+    pub fn decode(text: Bytes, limits: &Limits) -> Result<Self, Violation> {
+        let (&digit, rest) = text.split_first().ok_or(Violation::PacketType)?;
+        let kind = PacketKind::new(digit).ok_or(Violation::PacketType)?;
+        let mut at = 1;
+        let mut attachments = 0;
+        if matches!(kind, PacketKind::BinaryEvent | PacketKind::BinaryAck) {
+            let (count, len) = attachment_count(rest, limits.attachments_max)?;
+            attachments = count;
+            at += len;
+        }
+        let namespace = namespace(&text, at);
+        if namespace.len() > limits.namespace_bytes_max {
+            return Err(Violation::NamespaceName);
+        }
+        if !namespace.is_empty() {
+            // The comma is missing where nothing follows the name.
+            at = (namespace.end + 1).min(text.len());
+        }
+        let digits = text[at..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        let ack = ack_id(&text[at..at + digits])?;
+        Ok(Self {
+            kind,
+            attachments,
+            namespace,
+            ack,
+            json: at + digits,
+            text,
+        })
+    }
+
+    /// The namespace; `/` where the packet names none.
+    pub fn namespace(&self) -> &str {
+        let name = self.text.get(self.namespace.clone()).unwrap_or_default();
+        if name.is_empty() {
+            "/"
+        } else {
+            std::str::from_utf8(name).unwrap_or("/")
+        }
+    }
+
+    /// Reads the JSON, now that all attachments are there.
+    pub fn finish(self, attachments: Vec<Bytes>, limits: &Limits) -> Result<Packet, Violation> {
+        let json = &self.text[self.json..];
+        if !check_depth(json, limits.json_depth_max) {
+            return Err(Violation::Depth);
+        }
+        match self.kind {
+            PacketKind::BinaryEvent | PacketKind::BinaryAck => {
+                check_placeholders(json, attachments.len())?;
+            }
+            _ if json.is_empty() => {}
+            _ => check_json(json)?,
+        }
+        match self.kind {
+            PacketKind::Connect => self.connect(),
+            PacketKind::Disconnect if json.is_empty() => Ok(Packet::Disconnect),
+            PacketKind::Event | PacketKind::BinaryEvent => self.event(attachments, limits),
+            PacketKind::Ack | PacketKind::BinaryAck => self.ack(attachments),
+            PacketKind::Disconnect => Err(Violation::Payload),
+            // Only a server refuses.
+            PacketKind::ConnectError => Err(Violation::Unexpected),
+        }
+    }
+
+    fn connect(self) -> Result<Packet, Violation> {
+        let auth = self.text.slice(self.json..);
+        match auth.trim_ascii().first() {
+            None => Ok(Packet::Connect(None)),
+            Some(b'{') => Ok(Packet::Connect(Some(auth))),
+            Some(_) => Err(Violation::Payload),
+        }
+    }
+
+    fn event(self, attachments: Vec<Bytes>, limits: &Limits) -> Result<Packet, Violation> {
+        let json = &self.text[self.json..];
+        let (first, rest) = match first_element(json) {
+            Some(found) => found,
+            None if json.trim_ascii().starts_with(b"[") => return Err(Violation::EventName),
+            None => return Err(Violation::Payload),
+        };
+        if first.len() > limits.event_bytes_max {
+            return Err(Violation::EventName);
+        }
+        let name = event_name(json, first, self.json)?;
+        let span = self.json + rest.start..self.json + rest.end;
+        let event = Event {
+            name,
+            args: Args::from_packet(self.text, span, attachments),
+            ack: self.ack,
+        };
+        if is_reserved(event.name()) {
+            return Err(Violation::ReservedEvent);
+        }
+        Ok(Packet::Event(event))
+    }
+
+    fn ack(self, attachments: Vec<Bytes>) -> Result<Packet, Violation> {
+        let id = self.ack.ok_or(Violation::Payload)?;
+        let json = &self.text[self.json..];
+        let list = json.trim_ascii();
+        if !list.starts_with(b"[") {
+            return Err(Violation::Payload);
+        }
+        let before = json.len() - json.trim_ascii_start().len();
+        let start = self.json + before + 1;
+        let span = start..self.json + before + list.len() - 1;
+        Ok(Packet::Ack(
+            id,
+            Args::from_packet(self.text, span, attachments),
+        ))
+    }
+}
+
+/// The attachment count and the bytes it takes with its dash.
+fn attachment_count(rest: &[u8], max: u32) -> Result<(u32, usize), Violation> {
+    let dash = rest.iter().take(12).position(|&byte| byte == b'-');
+    let digits = &rest[..dash.ok_or(Violation::AttachmentCount)?];
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Violation::AttachmentCount);
+    }
+    let count = digits.iter().try_fold(0_u32, |count, digit| {
+        count.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
+    });
+    match count {
+        Some(count) if count <= max => Ok((count, digits.len() + 1)),
+        _ => Err(Violation::AttachmentCount),
+    }
+}
+
+/// Where the name of the namespace is; empty where there is none.
+fn namespace(text: &[u8], at: usize) -> Range<usize> {
+    if text.get(at) != Some(&b'/') {
+        return at..at;
+    }
+    let end = text[at..].iter().position(|&byte| byte == b',');
+    at..end.map_or(text.len(), |end| at + end)
+}
+
+fn ack_id(digits: &[u8]) -> Result<Option<AckId>, Violation> {
+    if digits.is_empty() {
+        return Ok(None);
+    }
+    let id = digits.iter().try_fold(0_u64, |id, digit| {
+        id.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    });
+    id.and_then(AckId::new).map(Some).ok_or(Violation::AckId)
+}
+
+/// The name of an event from its JSON: a text, or a number as it is written.
+fn event_name(json: &[u8], at: Range<usize>, offset: usize) -> Result<Name, Violation> {
+    let raw = &json[at.clone()];
+    let within = |range: Range<usize>| Name::Within(range.start + offset..range.end + offset);
+    match raw.first() {
+        Some(b'"') if !raw.contains(&b'\\') => Ok(within(at.start + 1..at.end - 1)),
+        Some(b'"') => match serde_json::from_slice::<String>(raw) {
+            Ok(name) => Ok(Name::Unescaped(name.into())),
+            Err(_) => Err(Violation::EventName),
+        },
+        Some(b'-' | b'0'..=b'9') => Ok(within(at)),
+        _ => Err(Violation::EventName),
+    }
+}
+
+fn check_json(json: &[u8]) -> Result<(), Violation> {
+    serde_json::from_slice::<IgnoredAny>(json)
+        .map(drop)
+        .map_err(|_| Violation::Payload)
+}
+
+/// Checks that `json` is JSON and that each placeholder in it names one of the attachments: passed
+/// on to other clients, one that does not would end their connections.
+fn check_placeholders(json: &[u8], attachments: usize) -> Result<(), Violation> {
+    check_json(json)?;
+    let mut json = serde_json::Deserializer::from_slice(json);
+    Placeholders { attachments }
+        .deserialize(&mut json)
+        .map_err(|_| Violation::Placeholder)
+}
+
+/// Walks a value and fails at a placeholder that names no attachment.
+#[derive(Clone, Copy)]
+struct Placeholders {
+    attachments: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Placeholders {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
+        value.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Placeholders {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut is_placeholder = false;
+        let mut number = None;
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "_placeholder" => is_placeholder |= map.next_value::<Truth>()?.0,
+                "num" => number = map.next_value::<Number>()?.0,
+                _ => map.next_value_seed(self)?,
+            }
+        }
+        if is_placeholder && number.is_none_or(|number| number >= self.attachments) {
+            return Err(serde::de::Error::custom("placeholder"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a value is `true`; all other values are not.
+struct Truth(bool);
+
+impl<'de> serde::Deserialize<'de> for Truth {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(value)?;
+        Ok(Self(value == serde_json::Value::Bool(true)))
+    }
+}
+
+/// A value as an index, where it is one.
+struct Number(Option<usize>);
+
+impl<'de> serde::Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(value)?;
+        Ok(Self(
+            value
+                .as_u64()
+                .and_then(|number| usize::try_from(number).ok()),
+        ))
+    }
+}
+
+/// Appends the namespace with its comma; nothing for `/`.
+pub(crate) fn push_namespace(out: &mut Vec<u8>, namespace: &str) {
+    if namespace != "/" {
+        out.extend_from_slice(namespace.as_bytes());
+        out.push(b',');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(text: &str, attachments: &[&'static [u8]]) -> Result<Packet, Violation> {
+        let limits = Limits::default();
+        let header = Header::decode(Bytes::copy_from_slice(text.as_bytes()), &limits)?;
+        header.finish(
+            attachments.iter().map(|a| Bytes::from_static(a)).collect(),
+            &limits,
+        )
+    }
+
+    fn event(text: &str) -> (String, String, Option<u64>) {
+        match decode(text, &[]) {
+            Ok(Packet::Event(event)) => {
+                let args = String::from_utf8(event.args.as_json().to_vec()).unwrap();
+                (event.name().to_owned(), args, event.ack.map(AckId::get))
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn events_are_read() {
+        let check = |text: &str, name: &str, args: &str, ack| {
+            assert_eq!(
+                event(text),
+                (name.to_owned(), args.to_owned(), ack),
+                "{text}"
+            );
+        };
+        check(r#"2["hello",1]"#, "hello", "1", None);
+        check(
+            r#"2/admin,456["project:delete",123]"#,
+            "project:delete",
+            "123",
+            Some(456),
+        );
+        check(r#"20["é😀"]"#, "é😀", "", Some(0));
+        check(r#"2["a\"bé"]"#, "a\"bé", "", None);
+        check("2[1,2]", "1", "2", None);
+        check(
+            r#"2["x",{"_placeholder":true,"num":9}]"#,
+            "x",
+            r#"{"_placeholder":true,"num":9}"#,
+            None,
+        );
+        check(r#"2["lone","\ud800"]"#, "lone", r#""\ud800""#, None);
+    }
+
+    #[test]
+    fn the_namespace_may_miss_its_comma() {
+        let limits = Limits::default();
+        for (text, name) in [
+            ("0", "/"),
+            ("0/a,", "/a"),
+            ("0/a", "/a"),
+            ("0/a,{}", "/a"),
+            ("0{}", "/"),
+        ] {
+            let header = Header::decode(Bytes::from(text), &limits).unwrap();
+            assert_eq!(header.namespace(), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_packet_is_named() {
+        let check = |text: &str, violation| match decode(text, &[]) {
+            Err(found) => assert_eq!(found, violation, "{text}"),
+            Ok(packet) => panic!("{text}: {packet:?}"),
+        };
+        check("", Violation::PacketType);
+        check("7", Violation::PacketType);
+        check("é", Violation::PacketType);
+        check("2", Violation::Payload);
+        check("2[]", Violation::EventName);
+        check("2[null]", Violation::EventName);
+        check("2[{}]", Violation::EventName);
+        check("2[true]", Violation::EventName);
+        check(r#"2["\ud800"]"#, Violation::EventName);
+        check(r#"2{"a":1}"#, Violation::Payload);
+        check(r#"2"a""#, Violation::Payload);
+        check(r#"2["a""#, Violation::Payload);
+        check(r#"2["a",]"#, Violation::Payload);
+        check(r#"2["a"]]"#, Violation::Payload);
+        check(r#"2-1["a"]"#, Violation::Payload);
+        check(r#"2["disconnect"]"#, Violation::ReservedEvent);
+        check(r#"2["newL\u0069stener"]"#, Violation::ReservedEvent);
+        check(r#"299999999999999999999["a"]"#, Violation::AckId);
+        check(r#"29007199254740992["a"]"#, Violation::AckId);
+        check("3[1]", Violation::Payload);
+        check("31", Violation::Payload);
+        check("31{}", Violation::Payload);
+        check(r#"0"token""#, Violation::Payload);
+        check("0[]", Violation::Payload);
+        check("01[]", Violation::Payload);
+        check("1[]", Violation::Payload);
+        check(r#"4{"message":"x"}"#, Violation::Unexpected);
+        check(
+            &format!("2[\"a\",{}1{}]", "[".repeat(10_000), "]".repeat(10_000)),
+            Violation::Depth,
+        );
+        check(&format!("2{}", "[".repeat(1_000_000)), Violation::Depth);
+        check(
+            &format!("0/{}", "a".repeat(1_000_000)),
+            Violation::NamespaceName,
+        );
+        check(&format!("2[\"{}\"]", "a".repeat(600)), Violation::EventName);
+    }
+
+    #[test]
+    fn attachment_counts_are_checked_before_anything_is_held() {
+        for text in [
+            "5",
+            "5-",
+            "5[\"a\"]",
+            "5x-[]",
+            "5-1-[]",
+            "511-[\"a\"]",
+            "51000000000-[\"a\"]",
+            "599999999999999999999-[\"a\"]",
+            "5 1-[\"a\"]",
+            "51.5-[\"a\"]",
+        ] {
+            assert_eq!(
+                decode(text, &[]).unwrap_err(),
+                Violation::AttachmentCount,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_placeholder_must_name_an_attachment() {
+        let check = |num: &str, good: bool| {
+            let text = format!(r#"51-["a",{{"x":[{{"_placeholder":true,"num":{num}}}]}}]"#);
+            match decode(&text, &[b"1"]) {
+                Ok(_) => assert!(good, "{text}"),
+                Err(violation) => {
+                    assert_eq!((violation, good), (Violation::Placeholder, false), "{text}")
+                }
+            }
+        };
+        check("0", true);
+        for num in [
+            "1",
+            "-1",
+            "0.5",
+            "\"0\"",
+            "null",
+            "18446744073709551616",
+            "{}",
+        ] {
+            check(num, false);
+        }
+        let missing = decode(r#"51-["a",{"_placeholder":true}]"#, &[b"1"]);
+        assert_eq!(missing.unwrap_err(), Violation::Placeholder);
+    }
+}

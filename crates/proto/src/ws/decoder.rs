@@ -1,0 +1,395 @@
+//! [`Decoder`]: arriving bytes to messages.
+//!
+//! Bytes are unmasked where they lie, in the caller's read buffer. Only what is not yet a whole
+//! message is kept: up to 14 bytes of a cut header, and the joined payload of a message whose end is
+//! still to come. A peer that sends nothing costs no buffer; one that announces a large frame costs
+//! only what it really sent.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::close::CloseCode;
+use super::frame::{CONTROL_BYTES_MAX, HEADER_BYTES_MAX, Opcode};
+use super::mask;
+use super::utf8::Utf8;
+
+/// Which end of the connection the decoder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Frames that arrive must be masked (section 5.1).
+    Server,
+    /// Frames that arrive must not be masked.
+    Client,
+}
+
+/// Something whole that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A text; it was checked to be UTF-8.
+    Text(Bytes),
+    /// Bytes.
+    Binary(Bytes),
+    /// To be answered by a pong with the same bytes.
+    Ping(Bytes),
+    /// An answer to a ping, or unasked for; nothing to do.
+    Pong(Bytes),
+    /// The peer closes; `None` when it gave no code.
+    Close(Option<CloseCode>),
+}
+
+/// How the peer broke the protocol. [`WsError::code`] is what to close with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WsError {
+    /// A reserved bit was set although no extension was agreed on.
+    ReservedBits,
+    /// An opcode that does not exist.
+    Opcode,
+    /// A masked frame from a server, or an unmasked one from a client.
+    Mask,
+    /// A control frame that is fragmented or longer than 125 bytes.
+    Control,
+    /// A continuation without a beginning, or a beginning inside a message.
+    Continuation,
+    /// A length that is not in its shortest form, or has its highest bit set.
+    Length,
+    /// A message above the limit of its size.
+    TooBig,
+    /// A message in more frames than the limit.
+    Fragments,
+    /// A text or a close reason that is not UTF-8.
+    Utf8,
+    /// A close frame with one byte, or with a code that may not be sent.
+    Close,
+}
+
+impl WsError {
+    /// The code to close the connection with.
+    pub const fn code(self) -> CloseCode {
+        match self {
+            Self::TooBig => CloseCode::TOO_BIG,
+            Self::Fragments => CloseCode::POLICY,
+            Self::Utf8 => CloseCode::INVALID_DATA,
+            _ => CloseCode::PROTOCOL,
+        }
+    }
+
+    /// A short text for logs and counters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReservedBits => "reserved bit in a frame",
+            Self::Opcode => "unknown opcode",
+            Self::Mask => "frame masked the wrong way",
+            Self::Control => "bad control frame",
+            Self::Continuation => "fragments out of order",
+            Self::Length => "bad frame length",
+            Self::TooBig => "message too big",
+            Self::Fragments => "too many fragments",
+            Self::Utf8 => "text is not UTF-8",
+            Self::Close => "bad close frame",
+        }
+    }
+}
+
+impl fmt::Display for WsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for WsError {}
+
+/// Turns arriving bytes into messages. After an error it must not be used again.
+#[derive(Debug)]
+pub struct Decoder {
+    message_bytes_max: usize,
+    role: Role,
+    fragments_max: u32,
+    /// The header that is being received, as far as it is there.
+    header: [u8; HEADER_BYTES_MAX],
+    header_len: u8,
+    /// The frame whose payload is being received.
+    frame: Option<Frame>,
+    /// Payload of a control frame of which a part is still to come.
+    control: Vec<u8>,
+    /// Joined payload of a data message of which a part is still to come.
+    data: Vec<u8>,
+    /// The fragmented data message that is being received, if any.
+    partial: Option<Partial>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    fin: bool,
+    opcode: Opcode,
+    mask: Option<[u8; 4]>,
+    /// Payload bytes received so far.
+    received: usize,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Partial {
+    text: bool,
+    frames: u32,
+    utf8: Utf8,
+}
+
+impl Decoder {
+    /// A decoder for one connection. A message may have up to `message_bytes_max` bytes and come in
+    /// up to `fragments_max` frames.
+    pub fn new(role: Role, message_bytes_max: usize, fragments_max: u32) -> Self {
+        Self {
+            message_bytes_max,
+            role,
+            fragments_max,
+            header: [0; HEADER_BYTES_MAX],
+            header_len: 0,
+            frame: None,
+            control: Vec::new(),
+            data: Vec::new(),
+            partial: None,
+        }
+    }
+
+    /// Takes bytes from the front of `input` until a message is whole, and gives it; `None` when
+    /// `input` is used up. The bytes are unmasked in place, so they must not be given again.
+    pub fn receive(&mut self, input: &mut &mut [u8]) -> Result<Option<Message>, WsError> {
+        loop {
+            let frame = match self.frame {
+                Some(frame) => frame,
+                None => match self.header(input)? {
+                    Some(frame) => frame,
+                    None => return Ok(None),
+                },
+            };
+            if let Some(message) = self.payload(frame, input)? {
+                return Ok(Some(message));
+            }
+            if self.frame.is_some() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Bytes held of messages that are not whole yet.
+    pub fn held_bytes(&self) -> usize {
+        self.control.capacity() + self.data.capacity()
+    }
+
+    /// Collects the header of the next frame and checks it.
+    fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Frame>, WsError> {
+        loop {
+            let have = usize::from(self.header_len);
+            let need = header_len(&self.header[..have]);
+            if have == need {
+                self.header_len = 0;
+                let frame = self.check(need)?;
+                self.frame = Some(frame);
+                return Ok(Some(frame));
+            }
+            let taken = take(input, need - have);
+            if taken.is_empty() {
+                return Ok(None);
+            }
+            self.header[have..have + taken.len()].copy_from_slice(taken);
+            // A header has at most 14 bytes.
+            self.header_len += taken.len() as u8;
+            if self.header_len >= 2 && have < 2 {
+                self.check_start()?;
+            }
+        }
+    }
+
+    /// What the first two bytes already tell, checked before more is waited for.
+    fn check_start(&self) -> Result<(), WsError> {
+        let [first, second, ..] = self.header;
+        if first & 0x70 != 0 {
+            return Err(WsError::ReservedBits);
+        }
+        let opcode = Opcode::new(first & 0x0f).ok_or(WsError::Opcode)?;
+        let fin = first & 0x80 != 0;
+        if opcode.is_control() && (!fin || usize::from(second & 0x7f) > CONTROL_BYTES_MAX) {
+            return Err(WsError::Control);
+        }
+        if (second & 0x80 != 0) != (self.role == Role::Server) {
+            return Err(WsError::Mask);
+        }
+        match (opcode, &self.partial) {
+            (Opcode::Continuation, None) | (Opcode::Text | Opcode::Binary, Some(_)) => {
+                Err(WsError::Continuation)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check(&mut self, header_len: usize) -> Result<Frame, WsError> {
+        let [first, second, ..] = self.header;
+        let opcode = Opcode::new(first & 0x0f).ok_or(WsError::Opcode)?;
+        let mask_len = if second & 0x80 != 0 { 4 } else { 0 };
+        let (extended, mask) = self.header[2..header_len].split_at(header_len - 2 - mask_len);
+        let len = payload_len(second & 0x7f, extended)?;
+        let mask = <[u8; 4]>::try_from(mask).ok();
+        let frame = Frame {
+            fin: first & 0x80 != 0,
+            opcode,
+            mask,
+            received: 0,
+            len,
+        };
+        if !opcode.is_control() {
+            self.check_message(frame)?;
+        }
+        Ok(frame)
+    }
+
+    /// Counts a data frame in its message.
+    fn check_message(&mut self, frame: Frame) -> Result<(), WsError> {
+        let room = self.message_bytes_max.saturating_sub(self.data.len());
+        if frame.len > room {
+            return Err(WsError::TooBig);
+        }
+        if frame.opcode == Opcode::Continuation {
+            let partial = self.partial.as_mut().ok_or(WsError::Continuation)?;
+            partial.frames += 1;
+            if partial.frames > self.fragments_max {
+                return Err(WsError::Fragments);
+            }
+        } else {
+            let text = frame.opcode == Opcode::Text;
+            self.partial = Some(Partial {
+                text,
+                frames: 1,
+                utf8: Utf8::default(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes payload of `frame`; gives the message that it completes. Afterwards `self.frame` is
+    /// set only when the frame needs more than there was.
+    fn payload(
+        &mut self,
+        mut frame: Frame,
+        input: &mut &mut [u8],
+    ) -> Result<Option<Message>, WsError> {
+        let piece = take(input, frame.len - frame.received);
+        if let Some(key) = frame.mask {
+            mask::apply(key, frame.received, piece);
+        }
+        frame.received += piece.len();
+        let whole = frame.received == frame.len;
+        self.frame = (!whole).then_some(frame);
+        if frame.opcode.is_control() {
+            self.control(frame, piece, whole)
+        } else {
+            self.data(frame, piece, whole)
+        }
+    }
+
+    fn control(
+        &mut self,
+        frame: Frame,
+        piece: &[u8],
+        whole: bool,
+    ) -> Result<Option<Message>, WsError> {
+        if !whole {
+            self.control.extend_from_slice(piece);
+            return Ok(None);
+        }
+        let payload = join(&mut self.control, piece);
+        Ok(Some(match frame.opcode {
+            Opcode::Ping => Message::Ping(payload),
+            Opcode::Pong => Message::Pong(payload),
+            _ => Message::Close(close_code(&payload)?),
+        }))
+    }
+
+    fn data(
+        &mut self,
+        frame: Frame,
+        piece: &[u8],
+        whole: bool,
+    ) -> Result<Option<Message>, WsError> {
+        let partial = self.partial.as_mut().ok_or(WsError::Continuation)?;
+        if partial.text {
+            partial.utf8.push(piece).map_err(|_| WsError::Utf8)?;
+        }
+        if !(whole && frame.fin) {
+            self.data.extend_from_slice(piece);
+            return Ok(None);
+        }
+        let text = partial.text;
+        if text {
+            partial.utf8.finish().map_err(|_| WsError::Utf8)?;
+        }
+        self.partial = None;
+        let payload = join(&mut self.data, piece);
+        Ok(Some(if text {
+            Message::Text(payload)
+        } else {
+            Message::Binary(payload)
+        }))
+    }
+}
+
+/// The length of the header that starts with `have`, as far as that can be told; never more than
+/// needed to tell more.
+fn header_len(have: &[u8]) -> usize {
+    let Some(&second) = have.get(1) else {
+        return 2;
+    };
+    let extended = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    2 + extended + if second & 0x80 != 0 { 4 } else { 0 }
+}
+
+/// The payload length; it must be in its shortest form (section 5.2).
+fn payload_len(short: u8, extended: &[u8]) -> Result<usize, WsError> {
+    let long = extended
+        .iter()
+        .fold(0_u64, |len, &byte| len << 8 | u64::from(byte));
+    match short {
+        126 if long > 125 => Ok(long as usize),
+        127 if long > 0xffff && long >> 63 == 0 => {
+            usize::try_from(long).map_err(|_| WsError::TooBig)
+        }
+        126 | 127 => Err(WsError::Length),
+        len => Ok(usize::from(len)),
+    }
+}
+
+/// Up to `max` bytes off the front of `input`.
+fn take<'a>(input: &mut &'a mut [u8], max: usize) -> &'a mut [u8] {
+    let len = max.min(input.len());
+    let (taken, rest) = std::mem::take(input).split_at_mut(len);
+    *input = rest;
+    taken
+}
+
+/// The held bytes and the last piece as one payload; nothing stays held.
+fn join(held: &mut Vec<u8>, last: &[u8]) -> Bytes {
+    if held.is_empty() {
+        return Bytes::copy_from_slice(last);
+    }
+    let mut all = std::mem::take(held);
+    all.extend_from_slice(last);
+    Bytes::from(all)
+}
+
+/// The code in the payload of a close frame; its reason must be UTF-8 (section 5.5.1).
+fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, WsError> {
+    match payload {
+        [] => Ok(None),
+        [high, low, reason @ ..] => {
+            let code = CloseCode::new(u16::from_be_bytes([*high, *low])).ok_or(WsError::Close)?;
+            std::str::from_utf8(reason).map_err(|_| WsError::Utf8)?;
+            Ok(Some(code))
+        }
+        [_] => Err(WsError::Close),
+    }
+}
