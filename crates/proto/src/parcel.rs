@@ -15,6 +15,7 @@ use crate::engine::payload::SEPARATOR;
 use crate::error::EncodeError;
 use crate::id::{AckId, SocketId};
 use crate::socket::text::push_namespace;
+use crate::ws::CloseCode;
 use crate::ws::frame::{self, HEADER_BYTES_MAX, Header, Opcode};
 
 /// Something to send. Cloning shares the bytes.
@@ -100,6 +101,20 @@ impl Parcel {
         packet.encode(&mut text);
         let mut buffer = Vec::with_capacity(HEADER_BYTES_MAX + text.len());
         frame::write(&mut buffer, Opcode::Text, &text, None);
+        Self::from_wire(buffer, 0)
+    }
+
+    /// A WebSocket pong with the bytes of its ping, at most 125. It has no meaning on polling.
+    pub fn pong(ping: &[u8]) -> Self {
+        let mut buffer = Vec::with_capacity(HEADER_BYTES_MAX + ping.len());
+        frame::write(&mut buffer, Opcode::Pong, ping, None);
+        Self::from_wire(buffer, 0)
+    }
+
+    /// A WebSocket close frame. It has no meaning on polling.
+    pub fn close(code: CloseCode) -> Self {
+        let mut buffer = Vec::with_capacity(HEADER_BYTES_MAX + 2);
+        frame::write(&mut buffer, Opcode::Close, &code.get().to_be_bytes(), None);
         Self::from_wire(buffer, 0)
     }
 

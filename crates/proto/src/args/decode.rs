@@ -244,14 +244,17 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Placeholder<'_, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<V::Value, A::Error> {
+        let mut marked = false;
         let mut number = None;
         while let Some(key) = map.next_key::<String>()? {
-            if key == "num" {
-                number = Some(map.next_value::<usize>()?);
-            } else {
-                map.next_value::<serde::de::IgnoredAny>()?;
+            match key.as_str() {
+                "_placeholder" => marked = map.next_value()?,
+                "num" => number = Some(map.next_value::<usize>()?),
+                _ => drop(map.next_value::<serde::de::IgnoredAny>()?),
             }
         }
+        // An object without the mark was not checked when the packet arrived.
+        let number = number.filter(|_| marked);
         let number = number.ok_or_else(|| A::Error::custom("expected binary data"))?;
         let bytes = self.attachments.get(number);
         let bytes = bytes.ok_or_else(|| A::Error::custom("no such attachment"))?;

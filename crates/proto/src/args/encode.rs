@@ -63,6 +63,7 @@ impl<T: Serialize + ?Sized> ToArgs for T {
         self.serialize(TopLevel {
             json: &mut json,
             shape: &mut shape,
+            is_unit: std::any::type_name::<T>().trim_start_matches('&') == "()",
         })
         .map_err(EncodeError)?;
         if shape == Shape::None {
@@ -116,6 +117,8 @@ type Json<'a, 'b> = &'a mut serde_json::Serializer<&'b mut Vec<u8>, Detach<'b>>;
 struct TopLevel<'a, 'b> {
     json: Json<'a, 'b>,
     shape: &'a mut Shape,
+    /// Whether the value is `()`. A JSON `null` writes itself the same way, but is an argument.
+    is_unit: bool,
 }
 
 macro_rules! forward {
@@ -147,8 +150,11 @@ impl<'a, 'b> Serializer for TopLevel<'a, 'b> {
     }
 
     fn serialize_unit(self) -> Result<(), Self::Error> {
-        *self.shape = Shape::None;
-        Ok(())
+        if self.is_unit {
+            *self.shape = Shape::None;
+            return Ok(());
+        }
+        self.json.serialize_unit()
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Self::Error> {
@@ -243,6 +249,8 @@ mod tests {
     #[test]
     fn a_tuple_is_several_arguments_and_all_else_is_one() {
         check(&(), "", 0);
+        check(&&(), "", 0);
+        check(&serde_json::Value::Null, "null", 0);
         check("a\"b", r#""a\"b""#, 0);
         check(&(1, "b", [1.5]), r#"1,"b",[1.5]"#, 0);
         check(&(vec![1, 2],), "[1,2]", 0);

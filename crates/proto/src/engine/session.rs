@@ -86,6 +86,8 @@ pub struct Session {
     poll: Poll,
     heartbeat: Heartbeat,
     bodies: VecDeque<Payload>,
+    /// No packet is taken off a body for now.
+    held: bool,
     out: VecDeque<Output>,
     limits: Arc<Limits>,
 }
@@ -132,6 +134,7 @@ impl Session {
             poll: Poll::Absent,
             heartbeat: Heartbeat::Resting(now + limits.ping_interval),
             bodies: VecDeque::new(),
+            held: false,
             out: VecDeque::new(),
             limits,
         }
@@ -177,13 +180,30 @@ impl Session {
         }
     }
 
-    /// What is to be done next; `None` when nothing is.
+    /// What is to be done next; `None` when nothing is, or when all that is left is in a body and
+    /// bodies are [held](Self::hold).
     pub fn poll(&mut self, now: Moment) -> Option<Output> {
         loop {
             if let Some(output) = self.out.pop_front() {
                 return Some(output);
             }
+            if self.held {
+                return None;
+            }
             self.next_of_body(now)?;
+        }
+    }
+
+    /// Holds back the packets of bodies that have arrived, or lets them go on. A body that is held
+    /// is not answered, so the client sends no other: that is how it is slowed down.
+    pub const fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Ends the session at once, without a word to the peer.
+    pub fn abort(&mut self, reason: Reason) {
+        if !self.is_closed() {
+            self.end(reason);
         }
     }
 

@@ -140,14 +140,16 @@ impl Mux {
         [self.connect_until, assembling].into_iter().flatten().min()
     }
 
-    /// Does what time asks for: after an error the connection must be closed.
+    /// Does what time asks for: after an error the connection must be closed. The same error comes
+    /// only once, so that a connection that takes its time to close is not woken for it again.
     pub fn expire(&mut self, now: Moment) -> Result<(), Violation> {
-        if self.connect_until.is_some_and(|until| now >= until) {
+        if self.connect_until.take_if(|until| now >= *until).is_some() {
             return Err(Violation::ConnectTimeout);
         }
-        match &self.assembling {
-            Some(assembling) if now >= assembling.until => Err(Violation::AttachmentTimeout),
-            _ => Ok(()),
+        let late = |assembling: &mut Box<Assembling>| now >= assembling.until;
+        match self.assembling.take_if(late) {
+            Some(_) => Err(Violation::AttachmentTimeout),
+            None => Ok(()),
         }
     }
 

@@ -1,14 +1,13 @@
 //! The default encoding of Socket.IO packets:
 //! `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`.
 //!
-//! [`decode`] reads what a client sent. What a server sends is written by
-//! [`Parcel`](crate::Parcel), and its small packets by the functions here.
+//! [`Header`] reads what a client sent. What a server sends is written by
+//! [`Parcel`](crate::Parcel).
 
-use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 
 use super::packet::{Event, Name, Packet, PacketKind, is_reserved};
 use crate::args::{Args, check_depth, first_element};
@@ -113,9 +112,6 @@ impl Header {
             None if json.trim_ascii().starts_with(b"[") => return Err(Violation::EventName),
             None => return Err(Violation::Payload),
         };
-        if first.len() > limits.event_bytes_max {
-            return Err(Violation::EventName);
-        }
         let name = event_name(json, first, self.json)?;
         let span = self.json + rest.start..self.json + rest.end;
         let event = Event {
@@ -123,6 +119,9 @@ impl Header {
             args: Args::from_packet(self.text, span, attachments),
             ack: self.ack,
         };
+        if event.name().len() > limits.event_bytes_max {
+            return Err(Violation::EventName);
+        }
         if is_reserved(event.name()) {
             return Err(Violation::ReservedEvent);
         }
@@ -202,105 +201,136 @@ fn check_json(json: &[u8]) -> Result<(), Violation> {
         .map_err(|_| Violation::Payload)
 }
 
-/// Checks that `json` is JSON and that each placeholder in it names one of the attachments: passed
-/// on to other clients, one that does not would end their connections.
+/// Checks that `json` is JSON and that each placeholder in it names one of the attachments, none
+/// twice. Passed on to other clients, one that names nothing would end their connections; one
+/// attachment named a thousand times would be a thousand copies in a typed argument.
+///
+/// `serde_json` refuses some texts and numbers that are JSON all the same, such as half a surrogate
+/// pair, so this walks on its own.
 fn check_placeholders(json: &[u8], attachments: usize) -> Result<(), Violation> {
     check_json(json)?;
-    let mut json = serde_json::Deserializer::from_slice(json);
-    Placeholders { attachments }
-        .deserialize(&mut json)
-        .map_err(|_| Violation::Placeholder)
+    let mut named = vec![false; attachments];
+    let mut open: Vec<Open> = Vec::new();
+    let mut at = 0;
+    while let Some(&byte) = json.get(at) {
+        let len = match byte {
+            b'{' | b'[' => {
+                if let Some(outer) = open.last_mut() {
+                    outer.value(&[byte]);
+                }
+                open.push(Open::new(byte == b'{'));
+                1
+            }
+            b'}' | b']' => {
+                if let Some(placeholder) = open.pop().filter(|done| done.is_placeholder) {
+                    let number = placeholder.number.ok_or(Violation::Placeholder)?;
+                    match named.get_mut(number) {
+                        Some(named) if !*named => *named = true,
+                        _ => return Err(Violation::Placeholder),
+                    }
+                }
+                1
+            }
+            b',' => {
+                if let Some(outer) = open.last_mut() {
+                    outer.key = Key::Absent;
+                }
+                1
+            }
+            b':' | b' ' | b'\t' | b'\n' | b'\r' => 1,
+            _ => {
+                let token = token(&json[at..]);
+                if let Some(outer) = open.last_mut() {
+                    outer.token(token);
+                }
+                token.len()
+            }
+        };
+        at += len;
+    }
+    Ok(())
 }
 
-/// Walks a value and fails at a placeholder that names no attachment.
-#[derive(Clone, Copy)]
-struct Placeholders {
-    attachments: usize,
+/// An array or an object of which the end is still to come.
+struct Open {
+    is_object: bool,
+    key: Key,
+    is_placeholder: bool,
+    number: Option<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for Placeholders {
-    type Value = ();
+/// What the value to come belongs to.
+enum Key {
+    Absent,
+    Placeholder,
+    Number,
+    Other,
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
-        value.deserialize_any(self)
+impl Open {
+    const fn new(is_object: bool) -> Self {
+        Self {
+            is_object,
+            key: Key::Absent,
+            is_placeholder: false,
+            number: None,
+        }
+    }
+
+    /// Takes a text, a number or a word: a key where one is due, a value elsewhere.
+    fn token(&mut self, token: &[u8]) {
+        if self.is_object && matches!(self.key, Key::Absent) {
+            self.key = Key::new(token);
+        } else {
+            self.value(token);
+        }
+    }
+
+    fn value(&mut self, token: &[u8]) {
+        match self.key {
+            Key::Placeholder => self.is_placeholder |= token == b"true",
+            Key::Number => {
+                let text = std::str::from_utf8(token).unwrap_or_default();
+                self.number = text.parse().ok();
+            }
+            Key::Absent | Key::Other => {}
+        }
     }
 }
 
-impl<'de> Visitor<'de> for Placeholders {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+impl Key {
+    fn new(raw: &[u8]) -> Self {
+        let unescaped;
+        let name = if raw.contains(&b'\\') {
+            unescaped = serde_json::from_slice::<String>(raw).unwrap_or_default();
+            unescaped.as_bytes()
+        } else {
+            raw.get(1..raw.len() - 1).unwrap_or_default()
+        };
+        match name {
+            b"_placeholder" => Self::Placeholder,
+            b"num" => Self::Number,
+            _ => Self::Other,
+        }
     }
+}
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(self)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut is_placeholder = false;
-        let mut number = None;
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "_placeholder" => is_placeholder |= map.next_value::<Truth>()?.0,
-                "num" => number = map.next_value::<Number>()?.0,
-                _ => map.next_value_seed(self)?,
+/// The text, number or word at the front of `json`; never empty unless `json` is.
+fn token(json: &[u8]) -> &[u8] {
+    let mut bytes = json.iter().enumerate().skip(1);
+    if json.first() == Some(&b'"') {
+        while let Some((at, byte)) = bytes.next() {
+            match byte {
+                b'"' => return &json[..=at],
+                b'\\' => drop(bytes.next()),
+                _ => {}
             }
         }
-        if is_placeholder && number.is_none_or(|number| number >= self.attachments) {
-            return Err(serde::de::Error::custom("placeholder"));
-        }
-        Ok(())
+        return json;
     }
-}
-
-/// Whether a value is `true`; all other values are not.
-struct Truth(bool);
-
-impl<'de> serde::Deserialize<'de> for Truth {
-    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(value)?;
-        Ok(Self(value == serde_json::Value::Bool(true)))
-    }
-}
-
-/// A value as an index, where it is one.
-struct Number(Option<usize>);
-
-impl<'de> serde::Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(value)?;
-        Ok(Self(
-            value
-                .as_u64()
-                .and_then(|number| usize::try_from(number).ok()),
-        ))
-    }
+    let end =
+        bytes.find(|(_, byte)| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r'));
+    end.map_or(json, |(at, _)| &json[..at])
 }
 
 /// Appends the namespace with its comma; nothing for `/`.

@@ -295,7 +295,7 @@ impl Decoder {
         whole: bool,
     ) -> Result<Option<Message>, WsError> {
         if !whole {
-            self.control.extend_from_slice(piece);
+            hold(&mut self.control, piece, CONTROL_BYTES_MAX);
             return Ok(None);
         }
         let payload = join(&mut self.control, piece);
@@ -317,7 +317,7 @@ impl Decoder {
             partial.utf8.push(piece).map_err(|_| WsError::Utf8)?;
         }
         if !(whole && frame.fin) {
-            self.data.extend_from_slice(piece);
+            hold(&mut self.data, piece, self.message_bytes_max);
             return Ok(None);
         }
         let text = partial.text;
@@ -371,12 +371,23 @@ fn take<'a>(input: &mut &'a mut [u8], max: usize) -> &'a mut [u8] {
     taken
 }
 
+/// Keeps a piece. The room grows by doubling, but not above `max`, the most that can still come.
+fn hold(held: &mut Vec<u8>, piece: &[u8], max: usize) {
+    let need = held.len() + piece.len();
+    if need > held.capacity() {
+        let room = need.max(max.min(held.capacity() * 2));
+        held.reserve_exact(room - held.len());
+    }
+    held.extend_from_slice(piece);
+}
+
 /// The held bytes and the last piece as one payload; nothing stays held.
 fn join(held: &mut Vec<u8>, last: &[u8]) -> Bytes {
     if held.is_empty() {
         return Bytes::copy_from_slice(last);
     }
     let mut all = std::mem::take(held);
+    all.reserve_exact(last.len());
     all.extend_from_slice(last);
     Bytes::from(all)
 }

@@ -1,0 +1,84 @@
+# `make` lists the targets. Each one installs what it needs first (tools/setup).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+# Two cargo commands at once only wait for each other, and the tests measure time.
+.NOTPARALLEL:
+# cargo would take the -j of make for its own job server, and warn that it cannot reach it.
+unexport MAKEFLAGS MFLAGS
+
+# Where cargo builds: absolute, since tests run in other directories.
+BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ' *## *' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run chat
+run: ## start the hub for development, with the client that it serves
+	@tools/setup client
+	cargo run -p roomful-hub -- dev
+
+chat: ## start the chat example
+	cargo run -p roomful-examples --bin chat
+
+.PHONY: test lint test-rust doc
+test: ## run all the checks and tests below, up to fuzz-build
+	@tools/test
+
+lint: ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## build the documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+test-rust: ## unit, integration and documentation tests
+	cargo test --workspace --locked
+
+.PHONY: test-interop test-browser autobahn-core fuzz-build
+test-interop: ## our server against the official JavaScript client
+	@tools/setup interop
+	cargo build --locked -p roomful-interop --bin fixture
+	cd interop/node && SERVER="$(BUILT)/fixture" node --test --test-concurrency=1
+
+autobahn-core: ## our WebSocket codec against the Autobahn suite, 1-7 and 10
+	@tools/setup autobahn
+	cargo build --locked -p roomful-interop --bin ws-echo
+	interop/autobahn/judge core
+
+test-browser: ## our hub in a real browser
+	@tools/setup client
+	@tools/setup browser
+	cargo build --locked -p roomful-hub
+	cd interop/browser && ../../tools/with-hub node --test
+
+fuzz-build: ## build the fuzz targets
+	@tools/setup fuzz
+	@n=$$(cargo build --manifest-path fuzz/Cargo.toml --locked \
+	    --message-format json-render-diagnostics | grep -c '"executable":"') \
+	    && echo "$$n fuzz targets built"
+
+.PHONY: interop-reference autobahn deny bench-idle clean
+interop-reference: ## the tests of test-interop against the official server
+	@tools/setup interop
+	cd interop/node && env -u SERVER node --test --test-concurrency=1
+
+autobahn: ## Autobahn with large messages: 1-7, 9 and 10
+	@tools/setup autobahn
+	cargo build --locked -p roomful-interop --bin ws-echo
+	interop/autobahn/judge
+
+deny: ## licences, advisories and sources of the dependencies
+	@cargo deny --version >/dev/null 2>&1 || \
+	    { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny check
+
+bench-idle: ## memory of an idle connection
+	cargo run --release -p roomful-bench --bin idle
+
+clean: ## remove all that was built or installed here
+	rm -rf target fuzz/target
+	rm -rf crates/server/bundle/node_modules interop/node/node_modules interop/browser/node_modules

@@ -1,0 +1,299 @@
+//! [`Broadcast`]: one event to many; [`Answers`]: what they say to a question.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use roomful_proto::socket::packet::is_reserved;
+use roomful_proto::{AckId, ArgError, Args, FromArg, Parcel, SocketId, ToArgs};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::event::{CallName, EmitName};
+use crate::link::{Pushed, Worth};
+use crate::namespace::NamespaceCore;
+
+/// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
+///
+/// Without [`to`](Self::to) it is everyone in the namespace; with several rooms it is all who are in
+/// at least one of them. Nobody gets an event twice. The id of a socket is a room of its own.
+#[derive(Clone)]
+#[must_use = "a selection sends nothing by itself"]
+pub struct Broadcast {
+    namespace: Arc<NamespaceCore>,
+    rooms: Vec<String>,
+    except: Vec<String>,
+    worth: Worth,
+    timeout: Duration,
+}
+
+impl Broadcast {
+    pub(crate) fn new(namespace: &Arc<NamespaceCore>) -> Self {
+        Self {
+            namespace: Arc::clone(namespace),
+            rooms: Vec::new(),
+            except: Vec::new(),
+            worth: Worth::Kept,
+            timeout: namespace.ack_timeout,
+        }
+    }
+
+    /// Adds a room.
+    pub fn to(mut self, room: impl Into<String>) -> Self {
+        self.rooms.push(room.into());
+        self
+    }
+
+    /// Leaves out all who are in a room.
+    pub fn except(mut self, room: impl Into<String>) -> Self {
+        self.except.push(room.into());
+        self
+    }
+
+    /// Leaves out the clients of other nodes. On a single node this changes nothing.
+    pub fn local(self) -> Self {
+        self
+    }
+
+    /// Leaves out clients to whom the event could not leave at once.
+    pub fn volatile(mut self) -> Self {
+        self.worth = Worth::Volatile;
+        self
+    }
+
+    /// How long [`call`](Self::call) waits for answers. Default: the server's `ack_timeout`, 10 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sends an event to the selected. It is encoded once for all of them. Events of one task reach
+    /// everybody in the order in which they were sent.
+    pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
+        let Some(parcel) = self.parcel(event.event_name(), None, &args) else {
+            return;
+        };
+        for socket in self
+            .namespace
+            .rooms
+            .select(&self.rooms, &self.except)
+            .iter()
+        {
+            socket.deliver(parcel.clone(), self.worth);
+        }
+    }
+
+    /// Asks the selected: sends an event that each of them is to answer. The answers come as they
+    /// arrive, until all are there or the time is over.
+    pub fn call<N, T, R>(&self, event: N, args: T) -> Answers<R>
+    where
+        N: CallName<T, R>,
+        T: ToArgs,
+        R: FromArg,
+    {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let until = Instant::now() + self.timeout;
+        let mut answers = Answers {
+            namespace: Arc::clone(&self.namespace),
+            id: None,
+            asked: 0,
+            answered: 0,
+            until,
+            receiver,
+            answer: PhantomData,
+        };
+        let id = self.namespace.next_poll_id();
+        let Some((id, parcel)) = id.zip(self.parcel(event.event_name(), id, &args)) else {
+            return answers;
+        };
+        let selection = self.namespace.rooms.select(&self.rooms, &self.except);
+        let waiting: HashSet<_> = selection.iter().map(|socket| socket.id).collect();
+        answers.id = Some(id);
+        answers.asked = waiting.len();
+        let poll = Arc::new(Poll {
+            state: Mutex::new(PollState {
+                waiting,
+                sender: Some(sender),
+            }),
+        });
+        self.namespace.open_poll(id, Arc::clone(&poll));
+        for socket in selection.iter() {
+            let pushed = socket.deliver(parcel.clone(), self.worth);
+            if pushed != Pushed::Queued || !socket.is_connected() {
+                poll.gone(socket.id);
+            }
+        }
+        poll.close_if_done();
+        answers
+    }
+
+    /// Takes the selected out of the namespace.
+    pub fn disconnect(&self) {
+        for socket in self
+            .namespace
+            .rooms
+            .select(&self.rooms, &self.except)
+            .iter()
+        {
+            socket.link.order(crate::link::Order::Leave(socket.id));
+        }
+    }
+
+    /// The ids of the selected.
+    pub fn ids(&self) -> Vec<SocketId> {
+        let selection = self.namespace.rooms.select(&self.rooms, &self.except);
+        selection.iter().map(|socket| socket.id).collect()
+    }
+
+    fn parcel<T: ToArgs>(&self, event: &str, ack: Option<AckId>, args: &T) -> Option<Parcel> {
+        if is_reserved(event) {
+            tracing::error!(event, "a reserved name cannot be emitted");
+            return None;
+        }
+        match Parcel::event(&self.namespace.name, ack, event, args) {
+            Ok(parcel) => Some(parcel),
+            Err(error) => {
+                self.namespace.count(|metrics| &metrics.encode_failures);
+                tracing::error!(event, %error, "event not sent");
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Broadcast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broadcast")
+            .field("namespace", &self.namespace.name)
+            .field("rooms", &self.rooms)
+            .field("except", &self.except)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A question to many that is open.
+pub(crate) struct Poll {
+    state: Mutex<PollState>,
+}
+
+struct PollState {
+    waiting: HashSet<SocketId>,
+    /// Gone when nobody is waited for any more. At most one message per asked socket goes through.
+    sender: Option<mpsc::UnboundedSender<(SocketId, Args)>>,
+}
+
+impl Poll {
+    /// `false` when that socket was not asked, or has answered.
+    pub(crate) fn answer(&self, id: SocketId, args: Args) -> bool {
+        let mut state = self.state.lock();
+        let expected = state.waiting.remove(&id);
+        if expected && let Some(sender) = &state.sender {
+            // Nobody listens any more when this fails.
+            let _ = sender.send((id, args));
+        }
+        state.close_if_done();
+        expected
+    }
+
+    /// That socket will not answer.
+    pub(crate) fn gone(&self, id: SocketId) {
+        let mut state = self.state.lock();
+        state.waiting.remove(&id);
+        state.close_if_done();
+    }
+
+    fn close_if_done(&self) {
+        self.state.lock().close_if_done();
+    }
+}
+
+impl PollState {
+    fn close_if_done(&mut self) {
+        if self.waiting.is_empty() {
+            self.sender = None;
+        }
+    }
+}
+
+/// The answers to a question to many, as they arrive. `R` is the type of the first argument of an
+/// answer; [`Args`] for all of them.
+///
+/// ```
+/// # use roomful::{Answers, Server}; use std::time::Duration;
+/// # async fn example(io: Server) {
+/// let mut votes: Answers<u8> = io.to("jury").timeout(Duration::from_secs(30)).call("vote", ());
+/// while let Some((who, vote)) = votes.next().await {
+///     println!("{who}: {vote:?}");
+/// }
+/// println!("{} of {} did not vote", votes.missing(), votes.asked());
+/// # }
+/// ```
+#[must_use = "answers that nobody takes are dropped; use `emit` to ask nothing"]
+pub struct Answers<R> {
+    namespace: Arc<NamespaceCore>,
+    id: Option<AckId>,
+    asked: usize,
+    answered: usize,
+    until: Instant,
+    receiver: mpsc::UnboundedReceiver<(SocketId, Args)>,
+    answer: PhantomData<fn() -> R>,
+}
+
+impl<R: FromArg> Answers<R> {
+    /// The next answer and who gave it; `None` when all have answered or are gone, or when the time
+    /// is over.
+    pub async fn next(&mut self) -> Option<(SocketId, Result<R, ArgError>)> {
+        let next = tokio::time::timeout_at(self.until, self.receiver.recv()).await;
+        let Some((id, args)) = next.ok().flatten() else {
+            self.close();
+            return None;
+        };
+        self.answered += 1;
+        Some((id, R::from_arg(&mut args.cursor())))
+    }
+
+    /// Waits for all answers and gives those that fit.
+    pub async fn collect(mut self) -> Vec<(SocketId, R)> {
+        let mut all = Vec::new();
+        while let Some((id, answer)) = self.next().await {
+            all.extend(answer.ok().map(|answer| (id, answer)));
+        }
+        all
+    }
+}
+
+impl<R> Answers<R> {
+    /// How many were asked.
+    pub const fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// How many have not answered.
+    pub const fn missing(&self) -> usize {
+        self.asked - self.answered
+    }
+
+    fn close(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.namespace.close_poll(id);
+        }
+    }
+}
+
+impl<R> Drop for Answers<R> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<R> fmt::Debug for Answers<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answers")
+            .field("asked", &self.asked)
+            .field("answered", &self.answered)
+            .finish_non_exhaustive()
+    }
+}

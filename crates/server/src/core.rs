@@ -1,0 +1,107 @@
+//! [`Core`]: what all connections of a server share.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::RwLock;
+use roomful_proto::id::ID_BYTES;
+use roomful_proto::{Limits, Moment, Reason};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::link::{Link, Order};
+use crate::metrics::Metrics;
+use crate::namespace::NamespaceCore;
+use crate::sessions::Sessions;
+use crate::wheel::Wheel;
+
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) sessions: Sessions,
+    pub(crate) wheel: Arc<Wheel>,
+    pub(crate) metrics: Metrics,
+    pub(crate) state: Arc<dyn Any + Send + Sync>,
+    namespaces: RwLock<HashMap<Box<str>, Arc<NamespaceCore>>>,
+    origin: Instant,
+    closing: AtomicBool,
+    /// Rung when the server begins to close, and each time a connection of a closing server ends.
+    pub(crate) closed: Notify,
+}
+
+impl Core {
+    pub(crate) fn new(config: Config, state: Arc<dyn Any + Send + Sync>) -> Arc<Self> {
+        Arc::new(Self {
+            limits: Arc::new(config.limits.clone()),
+            config,
+            sessions: Sessions::default(),
+            wheel: Arc::new(Wheel::new()),
+            metrics: Metrics::default(),
+            state,
+            namespaces: RwLock::default(),
+            origin: Instant::now(),
+            closing: AtomicBool::new(false),
+            closed: Notify::new(),
+        })
+    }
+
+    /// The time, as the protocol machines take it.
+    pub(crate) fn now(&self) -> Moment {
+        let ms = self.origin.elapsed().as_millis();
+        Moment::from_millis(u64::try_from(ms).unwrap_or(u64::MAX))
+    }
+
+    /// The namespace of that name, made if there is none.
+    pub(crate) fn namespace(self: &Arc<Self>, name: &str) -> Arc<NamespaceCore> {
+        if let Some(found) = self.find_namespace(name) {
+            return found;
+        }
+        let mut namespaces = self.namespaces.write();
+        let make = || Arc::new(NamespaceCore::new(name, self, Arc::downgrade(self)));
+        Arc::clone(namespaces.entry(name.into()).or_insert_with(make))
+    }
+
+    pub(crate) fn find_namespace(&self, name: &str) -> Option<Arc<NamespaceCore>> {
+        self.namespaces.read().get(name).cloned()
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Tells every connection to close, and those that come from now on.
+    pub(crate) fn begin_close(&self) {
+        self.closing.store(true, Ordering::Release);
+        for link in self.sessions.all() {
+            link.order(Order::Close(Reason::ServerShuttingDown));
+        }
+        self.closed.notify_waiters();
+    }
+
+    /// A connection has ended.
+    pub(crate) fn forget(&self, link: &Link) {
+        self.sessions.remove(link);
+        self.metrics.closed.add();
+        if self.is_closing() {
+            self.closed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.wheel.stop();
+    }
+}
+
+/// Bytes for an id; `None` when the system has no randomness to give, which means no id must be made.
+pub(crate) fn random() -> Option<[u8; ID_BYTES]> {
+    let mut bytes = [0; ID_BYTES];
+    getrandom::fill(&mut bytes).ok().map(|()| bytes)
+}
+
+/// A namespace keeps no server alive.
+pub(crate) type WeakCore = Weak<Core>;

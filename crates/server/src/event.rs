@@ -1,0 +1,143 @@
+//! Names of events: a text, or an [`Event`] that also fixes the types of its arguments and its answer.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+/// An event as a value: its name, the type of its arguments, and the type of its answer. Written
+/// once and used on every side, it makes a mismatch a compile error.
+///
+/// `T` is one argument, or a tuple for several (`()` for none); `R` is the answer, `()` for none.
+/// Wherever a method takes the name of an event, it takes such a value or a plain text.
+///
+/// ```
+/// use roomful::{Event, Server, Socket};
+///
+/// const MOVE: Event<(f32, f32)> = Event::new("move");
+/// const ADD: Event<(i64, i64), i64> = Event::new("add");
+///
+/// let io = Server::new();
+/// io.on(ADD, async |_: Socket, a: i64, b: i64| a + b);
+/// io.on(MOVE, async |me: Socket, x: f32, y: f32| me.others().emit(MOVE, (x, y)));
+/// ```
+pub struct Event<T = (), R = ()> {
+    name: &'static str,
+    types: PhantomData<fn(T) -> R>,
+}
+
+impl<T, R> Event<T, R> {
+    /// The event of this name.
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            types: PhantomData,
+        }
+    }
+
+    /// The name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl<T, R> Clone for Event<T, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, R> Copy for Event<T, R> {}
+
+impl<T, R> fmt::Debug for Event<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Event({:?})", self.name)
+    }
+}
+
+/// A name under which arguments of type `T` can be sent: a text for any, an [`Event`] for its own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name an event with these arguments",
+    label = "the arguments are not those of this event",
+    note = "an `Event<T>` takes exactly its `T`; a text takes any arguments"
+)]
+pub trait EmitName<T: ?Sized> {
+    /// The name of the event.
+    fn event_name(&self) -> &str;
+}
+
+impl<T: ?Sized> EmitName<T> for &str {
+    fn event_name(&self) -> &str {
+        self
+    }
+}
+
+impl<T: ?Sized> EmitName<T> for &String {
+    fn event_name(&self) -> &str {
+        self
+    }
+}
+
+impl<T: ?Sized> EmitName<T> for String {
+    fn event_name(&self) -> &str {
+        self
+    }
+}
+
+impl<T, R> EmitName<T> for Event<T, R> {
+    fn event_name(&self) -> &str {
+        self.name
+    }
+}
+
+/// A name under which a question with arguments `T` and an answer `R` can be asked.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name an event with these arguments and this answer",
+    label = "the arguments or the answer are not those of this event",
+    note = "an `Event<T, R>` takes exactly its `T` and gives its `R`; a text takes and gives any"
+)]
+pub trait CallName<T: ?Sized, R>: EmitName<T> {}
+
+impl<T: ?Sized, R> CallName<T, R> for &str {}
+impl<T: ?Sized, R> CallName<T, R> for &String {}
+impl<T: ?Sized, R> CallName<T, R> for String {}
+impl<T, R> CallName<T, R> for Event<T, R> {}
+
+/// A name under which a handler of the shape `M` can be registered.
+#[diagnostic::on_unimplemented(
+    message = "the handler does not fit the event `{Self}`",
+    label = "this event has other arguments or another answer than the handler",
+    note = "for an `Event<(A, B), R>` the handler is `async fn(Socket, A, B) -> R`"
+)]
+pub trait OnName<M> {
+    /// The name of the event.
+    fn event_name(&self) -> &str;
+}
+
+impl<M> OnName<M> for &str {
+    fn event_name(&self) -> &str {
+        self
+    }
+}
+
+impl<M> OnName<M> for String {
+    fn event_name(&self) -> &str {
+        self
+    }
+}
+
+macro_rules! on_name {
+    ($types:ty => $shape:ty; $($t:ident),*) => {
+        impl<$($t,)* R> OnName<$shape> for Event<$types, R> {
+            fn event_name(&self) -> &str {
+                self.name
+            }
+        }
+    };
+}
+
+on_name!(() => fn() -> R;);
+on_name!(T => fn(T) -> R; T);
+on_name!((T1, T2) => fn(T1, T2) -> R; T1, T2);
+on_name!((T1, T2, T3) => fn(T1, T2, T3) -> R; T1, T2, T3);
+on_name!((T1, T2, T3, T4) => fn(T1, T2, T3, T4) -> R; T1, T2, T3, T4);
+on_name!((T1, T2, T3, T4, T5) => fn(T1, T2, T3, T4, T5) -> R; T1, T2, T3, T4, T5);
+on_name!((T1, T2, T3, T4, T5, T6) => fn(T1, T2, T3, T4, T5, T6) -> R; T1, T2, T3, T4, T5, T6);

@@ -1,0 +1,152 @@
+//! [`Handshake`]: the request that opened a connection, as one compact slice.
+//!
+//! The HTTP library's header map would keep its whole read buffer alive for as long as the
+//! connection lives. What is asked for later, the query and the headers, is copied out of it.
+
+use std::net::SocketAddr;
+
+use http::header::{self, HeaderMap, HeaderName};
+
+/// What is kept of a request at most; further headers are left out. A browser with cookies sends
+/// one or two kilobytes.
+const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
+
+/// Headers about the HTTP connection itself, which say nothing about the client.
+const LEFT_OUT: [HeaderName; 12] = [
+    header::CONNECTION,
+    header::UPGRADE,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::CACHE_CONTROL,
+    header::PRAGMA,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::TRANSFER_ENCODING,
+];
+
+/// The request that opened a connection.
+pub(crate) struct Handshake {
+    /// The query, then for each header its name and its value, each ended by a zero byte.
+    bytes: Box<[u8]>,
+    address: Option<SocketAddr>,
+}
+
+impl Handshake {
+    pub(crate) fn new(query: &str, headers: &HeaderMap, address: Option<SocketAddr>) -> Self {
+        let mut bytes = Vec::with_capacity(512);
+        push(&mut bytes, query.as_bytes());
+        for (name, value) in headers {
+            let len = name.as_str().len() + value.len() + 2;
+            if LEFT_OUT.contains(name) || bytes.len() + len > HANDSHAKE_BYTES_MAX {
+                continue;
+            }
+            push(&mut bytes, name.as_str().as_bytes());
+            push(&mut bytes, value.as_bytes());
+        }
+        Self {
+            bytes: bytes.into_boxed_slice(),
+            address,
+        }
+    }
+
+    /// The address of the peer, where the server knows it.
+    pub(crate) const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The value of the first header of that name, in any case, where it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut parts = self.parts().skip(1);
+        while let (Some(found), Some(value)) = (parts.next(), parts.next()) {
+            if found.eq_ignore_ascii_case(name.as_bytes()) {
+                return std::str::from_utf8(value).ok();
+            }
+        }
+        None
+    }
+
+    /// The query as it was sent.
+    pub(crate) fn query(&self) -> &str {
+        let query = self.parts().next().unwrap_or_default();
+        std::str::from_utf8(query).unwrap_or_default()
+    }
+
+    /// The value of the first query parameter of that name, percent-decoded.
+    pub(crate) fn query_value(&self, name: &str) -> Option<String> {
+        let mut pairs = self
+            .query()
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs
+            .find(|(key, _)| percent_decode(key) == name)
+            .map(|(_, value)| percent_decode(value))
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.split(|&byte| byte == 0)
+    }
+}
+
+/// Neither a query nor a header can hold a zero byte: the HTTP library refuses such requests.
+fn push(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend_from_slice(part);
+    bytes.push(0);
+}
+
+/// Decodes `%41` and `+`; what is not a code stays as it is, what is not UTF-8 is replaced.
+fn percent_decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        let hex = |at: usize| {
+            tail.get(at)
+                .and_then(|&digit| char::from(digit).to_digit(16))
+        };
+        match (byte, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                // Two hexadecimal digits are at most 255.
+                out.push((high * 16 + low) as u8);
+                rest = &tail[2..];
+            }
+            (b'+', ..) => out.push(b' '),
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_and_headers_are_found_again() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-one", "1".parse().unwrap());
+        headers.insert("cookie", "a=b".parse().unwrap());
+        headers.insert("upgrade", "websocket".parse().unwrap());
+        let handshake = Handshake::new("EIO=4&name=J%C3%B6+x&bad=%4", &headers, None);
+        assert_eq!(handshake.header("X-One"), Some("1"));
+        assert_eq!(handshake.header("cookie"), Some("a=b"));
+        assert_eq!(handshake.header("upgrade"), None);
+        assert_eq!(handshake.query_value("name").as_deref(), Some("Jö x"));
+        assert_eq!(handshake.query_value("bad").as_deref(), Some("%4"));
+        assert_eq!(handshake.query_value("none"), None);
+    }
+
+    #[test]
+    fn a_handshake_is_bounded() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-big", "x".repeat(100_000).parse().unwrap());
+        headers.insert("x-small", "1".parse().unwrap());
+        let handshake = Handshake::new("", &headers, None);
+        assert_eq!(
+            (handshake.header("x-big"), handshake.header("x-small")),
+            (None, Some("1"))
+        );
+    }
+}

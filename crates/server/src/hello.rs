@@ -1,0 +1,168 @@
+//! [`Hello`]: a client that asks to join a namespace; [`Refusal`]: the answer no.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::handshake::Handshake;
+use crate::link::Link;
+use crate::namespace::NamespaceCore;
+
+/// A client that asks to join a namespace: what it says about itself, and how it came. It is not a
+/// socket yet, so nothing can be sent to it.
+pub struct Hello<A = ()> {
+    link: Arc<Link>,
+    namespace: Arc<NamespaceCore>,
+    auth: Option<Bytes>,
+    state: Arc<A>,
+}
+
+impl<A: Send + Sync + 'static> Hello<A> {
+    /// `None` when the server's state is of another type, which its type parameter rules out.
+    pub(crate) fn new(
+        link: &Arc<Link>,
+        namespace: &Arc<NamespaceCore>,
+        auth: Option<Bytes>,
+    ) -> Option<Self> {
+        let state = Arc::clone(&namespace.core()?.state).downcast().ok()?;
+        Some(Self {
+            link: Arc::clone(link),
+            namespace: Arc::clone(namespace),
+            auth,
+            state,
+        })
+    }
+
+    /// The state that the server shares with all its sockets.
+    pub fn state(&self) -> &A {
+        &self.state
+    }
+}
+
+impl<A> Hello<A> {
+    /// The namespace that the client asks for.
+    pub fn namespace(&self) -> &str {
+        &self.namespace.name
+    }
+
+    /// What the client gave as `auth`, as a `T`. A client that gave nothing reads as an empty
+    /// object. The error says what does not fit, and as a [`Refusal`] it can be answered with `?`.
+    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        let json = self.auth.as_deref().unwrap_or(b"{}");
+        serde_json::from_slice(json)
+            .map_err(|e| Refusal::new(format!("the auth payload does not fit: {e}")))
+    }
+
+    /// A header of the request that opened the connection, by its name in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.handshake().header(name)
+    }
+
+    /// A parameter of that request's query, percent-decoded.
+    pub fn query(&self, name: &str) -> Option<String> {
+        self.handshake().query_value(name)
+    }
+
+    /// The address of the peer: a proxy's, where there is one. `None` when the server is embedded in
+    /// another that did not say (see [`PeerAddress`](crate::PeerAddress)).
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.handshake().address()
+    }
+
+    fn handshake(&self) -> &Handshake {
+        &self.link.handshake
+    }
+}
+
+impl<A> fmt::Debug for Hello<A> {
+    /// Without the auth payload, which is mostly a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello")
+            .field("namespace", &self.namespace.name)
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a client may not join. It is told: in JavaScript as `connect_error` with an `Error` whose
+/// `message` and `data` are these.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    message: String,
+    data: Option<serde_json::Value>,
+}
+
+impl Refusal {
+    /// A refusal with this message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            data: None,
+        }
+    }
+
+    /// Adds details for programs: anything that can be written as JSON. What cannot is left out.
+    pub fn data(mut self, data: impl serde::Serialize) -> Self {
+        self.data = serde_json::to_value(data).ok();
+        self
+    }
+
+    pub(crate) fn to_json(&self) -> String {
+        let mut json = serde_json::json!({ "message": self.message });
+        if let Some(data) = &self.data {
+            json["data"] = data.clone();
+        }
+        json.to_string()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<&str> for Refusal {
+    fn from(message: &str) -> Self {
+        Self::new(message)
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(message: String) -> Self {
+        Self::new(message)
+    }
+}
+
+/// A function that decides who may join a namespace, and what is remembered of them.
+#[diagnostic::on_unimplemented(
+    message = "this is not a `connect` function",
+    label = "not a `connect` function",
+    note = "it is `async fn(Hello) -> Result<Data, Refusal>`: `Ok` lets the client in and is what \
+            `socket.data()` gives from then on, `Err` is told to the client"
+)]
+pub trait Connect<A, U>: Send + Sync + 'static {
+    /// Decides.
+    fn decide(&self, hello: Hello<A>) -> impl Future<Output = Result<U, Refusal>> + Send + 'static;
+}
+
+impl<A, U, F, Fut> Connect<A, U> for F
+where
+    A: 'static,
+    F: Fn(Hello<A>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<U, Refusal>> + Send + 'static,
+{
+    fn decide(&self, hello: Hello<A>) -> impl Future<Output = Result<U, Refusal>> + Send + 'static {
+        self(hello)
+    }
+}
+
+/// The types of a namespace, as a type without values.
+pub(crate) type Types<A, U> = PhantomData<fn() -> (A, U)>;

@@ -1,0 +1,119 @@
+//! A Socket.IO server: real-time events between many clients.
+//!
+//! ```no_run
+//! use roomful::{Server, Socket};
+//!
+//! # async fn example() -> Result<(), roomful::ServeError> {
+//! let io = Server::new();
+//! io.on("message", async |me: Socket, text: String| {
+//!     me.emit("message", format!("{} said {text}", &me.id()[..3]));
+//! });
+//! io.serve("127.0.0.1:3000").await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Any Socket.IO client of revision 5 talks to it over WebSocket or HTTP long-polling; in a browser
+//! the unchanged `socket.io-client`.
+//!
+//! # The nouns
+//!
+//! A [`Server`] has [`Namespace`]s; a client that has joined one is a [`Socket`] there. Sockets are in
+//! rooms, which are just names. An event goes to one socket ([`Socket::emit`]) or to a
+//! [`Broadcast`]; it can be a question that is answered ([`Socket::call`], [`Broadcast::call`]).
+//!
+//! # Handlers
+//!
+//! A handler is an async function: the [`Socket`] first, then the arguments of the event by position,
+//! as any types that `serde` can read. What it returns is the ack.
+//!
+//! ```
+//! # use roomful::{Server, Socket};
+//! # let io = Server::new();
+//! async fn add(_: Socket, a: i64, b: i64) -> i64 {
+//!     a + b
+//! }
+//! io.on("add", add);
+//! ```
+//!
+//! Handlers of one socket start in the order of its events and run to their first wait before the
+//! next one starts; waiting, they overlap. Arguments that do not fit never reach a handler: the client
+//! gets `{error: {code, message}}` if it asked for an ack. A handler that panics costs its own socket
+//! and nothing else.
+//!
+//! An [`Event`] fixes the name, the arguments and the answer of an event in one place, and goes
+//! wherever a name goes.
+//!
+//! # Who may come in
+//!
+//! ```
+//! # use roomful::{Hello, Refusal, Server, Socket};
+//! #[derive(serde::Deserialize)]
+//! struct Login { token: String }
+//! struct User { name: String }
+//!
+//! async fn enter(hello: Hello) -> Result<User, Refusal> {
+//!     let login: Login = hello.auth()?;
+//!     match login.token.as_str() {
+//!         "letmein" => Ok(User { name: "guest".into() }),
+//!         _ => Err(Refusal::new("not allowed").data(401)),
+//!     }
+//! }
+//!
+//! # let io = Server::new();
+//! let chat = io.of("/chat").connect(enter);
+//! chat.on("whoami", async |me: Socket<(), User>| me.data().name.clone());
+//! ```
+//!
+//! # Inside another server
+//!
+//! [`Server::layer`] and [`Server::service`] fit any tower stack, such as axum's.
+//!
+//! # Features
+//!
+//! `bundle` (default): the JavaScript client, if `npm ci` was run in `bundle/` before the build.
+
+mod asks;
+mod body;
+mod broadcast;
+mod bundle;
+mod config;
+mod connection;
+mod core;
+mod door;
+mod event;
+mod handler;
+mod handshake;
+mod hello;
+mod link;
+mod metrics;
+mod namespace;
+mod outbox;
+mod polling;
+mod rooms;
+mod serve;
+mod server;
+mod service;
+mod sessions;
+mod socket;
+mod sockets;
+mod websocket;
+mod wheel;
+
+pub use asks::{Call, CallError};
+pub use body::Body;
+pub use broadcast::{Answers, Broadcast};
+pub use bytes::Bytes;
+pub use config::{Origins, Transports};
+pub use door::PeerAddress;
+pub use event::{CallName, EmitName, Event, OnName};
+pub use handler::{Ack, FromEvent, Handler, Incoming, Started};
+pub use hello::{Connect, Hello, Refusal};
+pub use metrics::Stats;
+pub use namespace::Namespace;
+pub use roomful_proto::{
+    ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,
+};
+pub use serve::ServeError;
+pub use server::{Builder, Server};
+pub use service::{Layer, Layered, Service};
+pub use socket::{EmitError, Socket};

@@ -1,0 +1,79 @@
+//! [`Stats`]: what the server counts. Each number is a thing that an operator may be asked about.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counters since the server was built, as [`Server::stats`](crate::Server::stats) read them.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        #[non_exhaustive]
+        pub struct Stats {
+            /// Connections that are open now.
+            pub connections: u64,
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        #[derive(Default)]
+        pub(crate) struct Metrics {
+            $(pub(crate) $name: Counter,)*
+        }
+
+        impl Metrics {
+            pub(crate) fn read(&self, connections: usize) -> Stats {
+                Stats { connections: connections as u64, $($name: self.$name.get(),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections that were opened.
+    opened,
+    /// Connections that have ended.
+    closed,
+    /// Requests that were refused before a session began or was found, for whatever reason.
+    requests_refused,
+    /// Requests refused because `connections_max` were open.
+    connections_refused,
+    /// Upgrades from polling to WebSocket.
+    upgrades,
+    /// Connections closed because the peer broke the protocol or crossed a limit.
+    violations,
+    /// Connections closed because the peer did not answer a ping.
+    ping_timeouts,
+    /// Connections closed because their outbox was full.
+    slow_peers,
+    /// Volatile events that were dropped because they could not leave at once.
+    volatile_dropped,
+    /// Namespaces joined.
+    joined,
+    /// Namespaces refused to a client.
+    refused,
+    /// Events that no handler listens to.
+    events_unhandled,
+    /// Events whose arguments did not fit their handler.
+    events_misfit,
+    /// Answers to nothing that was asked, or that came too late.
+    acks_unmatched,
+    /// Questions not asked because too many of that client were open.
+    asks_refused,
+    /// Rooms not joined because the socket was in `rooms_max` already.
+    rooms_refused,
+    /// Values that could not be written as JSON, so that their event was not sent.
+    encode_failures,
+    /// Handlers that panicked.
+    panics,
+}
+
+#[derive(Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,166 @@
+//! HTTP long-polling: what requests and the connection's task say to each other.
+//!
+//! A request is not the connection: it hands over what it brings and waits for a reply.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use roomful_proto::Parcel;
+use roomful_proto::engine::payload::SEPARATOR;
+use tokio::sync::oneshot;
+
+use crate::link::{Link, Request};
+use crate::outbox;
+
+/// The answer to a poll (GET).
+pub(crate) enum PollReply {
+    Body(Bytes),
+    /// Another poll was waiting already.
+    Overlap,
+}
+
+/// The answer to a body (POST).
+pub(crate) enum BodyReply {
+    Taken,
+    Bad,
+}
+
+/// The connection's side: the requests that wait.
+#[derive(Default)]
+pub(crate) struct Polling {
+    poll: Option<oneshot::Sender<PollReply>>,
+    bodies: VecDeque<oneshot::Sender<BodyReply>>,
+}
+
+impl Polling {
+    /// Keeps a poll; gives back the reply to send when one waits already.
+    pub(crate) fn keep_poll(&mut self, reply: oneshot::Sender<PollReply>) {
+        if self.poll.is_none() {
+            self.poll = Some(reply);
+        } else {
+            // The peer may be gone; then there is nobody to tell.
+            let _ = reply.send(PollReply::Overlap);
+        }
+    }
+
+    pub(crate) fn keep_body(&mut self, reply: oneshot::Sender<BodyReply>) {
+        self.bodies.push_back(reply);
+    }
+
+    /// Answers the oldest body.
+    pub(crate) fn answer_body(&mut self, answer: BodyReply) {
+        if let Some(reply) = self.bodies.pop_front() {
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Answers all bodies.
+    pub(crate) fn answer_bodies(&mut self, answer: fn() -> BodyReply) {
+        while !self.bodies.is_empty() {
+            self.answer_body(answer());
+        }
+    }
+
+    pub(crate) const fn has_poll(&self) -> bool {
+        self.poll.is_some()
+    }
+
+    /// Whether the peer has given up the poll that waits. Wakes the task when it does.
+    pub(crate) fn is_poll_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        let gone =
+            |reply: &mut oneshot::Sender<_>| matches!(reply.poll_closed(cx), Poll::Ready(()));
+        let gone = self.poll.as_mut().is_some_and(gone);
+        if gone {
+            self.poll = None;
+        }
+        gone
+    }
+
+    /// Answers the poll that waits with as many parcels as one body should hold, at least one.
+    /// `false` when no poll waits or there is nothing to send.
+    pub(crate) fn answer_poll(
+        &mut self,
+        sending: &mut VecDeque<Parcel>,
+        cost: &mut usize,
+        body_bytes_max: usize,
+    ) -> bool {
+        if sending.is_empty() {
+            return false;
+        }
+        let Some(reply) = self.poll.take() else {
+            return false;
+        };
+        let mut body = Vec::new();
+        while let Some(parcel) = sending.front() {
+            let packets = parcel.polling();
+            if !body.is_empty() {
+                if body.len() + 1 + packets.len() > body_bytes_max {
+                    break;
+                }
+                body.push(SEPARATOR);
+            }
+            body.extend_from_slice(packets);
+            *cost += outbox::cost(parcel);
+            sending.pop_front();
+        }
+        // Where the peer is gone, so is the session: a poll that is given up ends it.
+        let _ = reply.send(PollReply::Body(Bytes::from(body)));
+        true
+    }
+
+    /// Answers the poll that waits with a noop, now that another transport has taken over.
+    pub(crate) fn release_poll(&mut self) {
+        if let Some(reply) = self.poll.take() {
+            let _ = reply.send(PollReply::Body(Bytes::from_static(b"6")));
+        }
+    }
+}
+
+/// A body that is being received; dropped before it was handed over, it ends the session, because
+/// what was in it is lost.
+pub(crate) struct BodyGuard {
+    link: Arc<Link>,
+    done: bool,
+}
+
+impl BodyGuard {
+    /// `None` when another body is being received.
+    pub(crate) fn new(link: &Arc<Link>) -> Option<Self> {
+        link.begin_body().then(|| Self {
+            link: Arc::clone(link),
+            done: false,
+        })
+    }
+
+    /// Hands the body over and waits for the answer; `None` when the session has ended.
+    pub(crate) async fn hand_over(mut self, body: Bytes) -> Option<BodyReply> {
+        let (reply, answer) = oneshot::channel();
+        self.done = true;
+        self.link.request(Request::Body(body, reply)).ok()?;
+        answer.await.ok()
+    }
+
+    /// Gives the body up without ending the session.
+    pub(crate) fn forgive(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for BodyGuard {
+    fn drop(&mut self) {
+        self.link.end_body();
+        if !self.done {
+            // Fails when the session has ended, and then there is nothing to break.
+            let _ = self.link.request(Request::BodyBroken);
+        }
+    }
+}
+
+/// Waits for something to send; `None` when the session has ended.
+pub(crate) async fn poll(link: &Link) -> Option<PollReply> {
+    let (reply, answer) = oneshot::channel();
+    link.request(Request::Poll(reply)).ok()?;
+    answer.await.ok()
+}

@@ -1,0 +1,366 @@
+//! [`Rooms`]: who is where in one namespace.
+//!
+//! Pure data behind one lock. A fan-out does not hold it: each room keeps a snapshot of its members,
+//! a shared slice that is made when somebody first sends to the room after it has changed.
+//!
+//! Every member is in a room of its own id; that room is the table of ids itself and costs nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use roomful_proto::SocketId;
+use slab::Slab;
+
+/// Who is where. `T` is a cheap handle of a member.
+pub(crate) struct Rooms<T> {
+    inner: Mutex<Inner<T>>,
+}
+
+/// Where a member is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct MemberKey(u32);
+
+type Members<T> = Arc<[(MemberKey, T)]>;
+
+struct Inner<T> {
+    members: Slab<Member<T>>,
+    ids: HashMap<SocketId, MemberKey>,
+    rooms: HashMap<Arc<str>, Room<T>>,
+    everyone: Option<Members<T>>,
+}
+
+struct Member<T> {
+    handle: T,
+    rooms: Vec<Arc<str>>,
+}
+
+struct Room<T> {
+    members: HashSet<MemberKey>,
+    snapshot: Option<Members<T>>,
+}
+
+/// Whom an event goes to.
+pub(crate) struct Selection<T> {
+    lists: Vec<Members<T>>,
+    except: HashSet<MemberKey>,
+}
+
+/// Why a room was not joined.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotJoined {
+    /// The member has left the namespace.
+    Gone,
+    /// The member is in as many rooms as it may be.
+    TooMany,
+}
+
+impl<T> Default for Rooms<T> {
+    fn default() -> Self {
+        let inner = Inner {
+            members: Slab::new(),
+            ids: HashMap::new(),
+            rooms: HashMap::new(),
+            everyone: None,
+        };
+        Self {
+            inner: Mutex::new(inner),
+        }
+    }
+}
+
+impl<T: Clone> Rooms<T> {
+    /// Adds a member, in no room but that of its own id.
+    pub(crate) fn enter(&self, id: SocketId, handle: T) {
+        let mut inner = self.inner.lock();
+        let key = inner.members.insert(Member {
+            handle,
+            rooms: Vec::new(),
+        });
+        // There are never 2^32 members: each has a connection.
+        inner.ids.insert(id, MemberKey(key as u32));
+        inner.everyone = None;
+    }
+
+    /// Removes a member from everywhere.
+    pub(crate) fn exit(&self, id: SocketId) {
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
+        let Some(key) = inner.ids.remove(&id) else {
+            return;
+        };
+        let member = inner.members.remove(key.0 as usize);
+        for room in &member.rooms {
+            leave(&mut inner.rooms, room, key);
+        }
+        inner.everyone = None;
+        if inner.members.is_empty() {
+            // Memory returns after churn: the tables are as large as they ever were.
+            *inner = Inner {
+                members: Slab::new(),
+                ids: HashMap::new(),
+                rooms: HashMap::new(),
+                everyone: None,
+            };
+        }
+    }
+
+    /// Puts a member into a room; `Ok(false)` when it already was there.
+    pub(crate) fn join(
+        &self,
+        id: SocketId,
+        room: &str,
+        rooms_max: usize,
+    ) -> Result<bool, NotJoined> {
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
+        let key = *inner.ids.get(&id).ok_or(NotJoined::Gone)?;
+        if room == id.as_str() {
+            return Ok(false);
+        }
+        let member = inner
+            .members
+            .get_mut(key.0 as usize)
+            .ok_or(NotJoined::Gone)?;
+        if member.rooms.iter().any(|joined| **joined == *room) {
+            return Ok(false);
+        }
+        if member.rooms.len() >= rooms_max {
+            return Err(NotJoined::TooMany);
+        }
+        let name = match inner.rooms.get_key_value(room) {
+            Some((name, _)) => Arc::clone(name),
+            None => Arc::from(room),
+        };
+        member.rooms.push(Arc::clone(&name));
+        let empty = || Room {
+            members: HashSet::new(),
+            snapshot: None,
+        };
+        let entry = inner.rooms.entry(name).or_insert_with(empty);
+        entry.members.insert(key);
+        entry.snapshot = None;
+        Ok(true)
+    }
+
+    /// Takes a member out of a room; `false` when it was not there.
+    pub(crate) fn leave(&self, id: SocketId, room: &str) -> bool {
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
+        let Some(&key) = inner.ids.get(&id) else {
+            return false;
+        };
+        let Some(member) = inner.members.get_mut(key.0 as usize) else {
+            return false;
+        };
+        let Some(at) = member.rooms.iter().position(|joined| **joined == *room) else {
+            return false;
+        };
+        member.rooms.swap_remove(at);
+        leave(&mut inner.rooms, room, key);
+        true
+    }
+
+    /// The rooms of a member, its own id first.
+    pub(crate) fn of(&self, id: SocketId) -> Vec<String> {
+        let inner = self.inner.lock();
+        let member = inner
+            .ids
+            .get(&id)
+            .and_then(|key| inner.members.get(key.0 as usize));
+        let rooms = member.map(|member| &member.rooms);
+        let own = member.map(|_| id.to_string());
+        own.into_iter()
+            .chain(rooms.into_iter().flatten().map(|room| (**room).to_owned()))
+            .collect()
+    }
+
+    /// Whether a member is in a room.
+    pub(crate) fn is_in(&self, id: SocketId, room: &str) -> bool {
+        let inner = self.inner.lock();
+        let Some(&key) = inner.ids.get(&id) else {
+            return false;
+        };
+        room == id.as_str()
+            || inner
+                .rooms
+                .get(room)
+                .is_some_and(|room| room.members.contains(&key))
+    }
+
+    /// The member of that id.
+    pub(crate) fn get(&self, id: SocketId) -> Option<T> {
+        let inner = self.inner.lock();
+        let key = inner.ids.get(&id)?;
+        inner
+            .members
+            .get(key.0 as usize)
+            .map(|member| member.handle.clone())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.inner.lock().members.len()
+    }
+
+    /// All who are in one of `rooms` and in none of `except`; in no rooms named means everyone.
+    pub(crate) fn select<R: AsRef<str>>(&self, rooms: &[R], except: &[R]) -> Selection<T> {
+        let mut inner = self.inner.lock();
+        let lists = match rooms {
+            [] => vec![inner.everyone()],
+            rooms => rooms
+                .iter()
+                .filter_map(|room| inner.list(room.as_ref()))
+                .collect(),
+        };
+        let except = except
+            .iter()
+            .flat_map(|room| inner.keys(room.as_ref()))
+            .collect();
+        Selection { lists, except }
+    }
+}
+
+impl<T: Clone> Inner<T> {
+    fn everyone(&mut self) -> Members<T> {
+        let members = &self.members;
+        let all = || {
+            members
+                .iter()
+                .map(|(key, m)| (MemberKey(key as u32), m.handle.clone()))
+                .collect()
+        };
+        Arc::clone(self.everyone.get_or_insert_with(all))
+    }
+
+    /// The members of a room, or the one member whose id it is.
+    fn list(&mut self, room: &str) -> Option<Members<T>> {
+        if let Some(found) = self.rooms.get_mut(room) {
+            let members = &self.members;
+            let handle =
+                |key: &MemberKey| Some((*key, members.get(key.0 as usize)?.handle.clone()));
+            let make = || found.members.iter().filter_map(handle).collect();
+            return Some(Arc::clone(found.snapshot.get_or_insert_with(make)));
+        }
+        let key = *self.ids.get(room)?;
+        let member = self.members.get(key.0 as usize)?;
+        Some(Arc::from([(key, member.handle.clone())]))
+    }
+
+    fn keys(&self, room: &str) -> Vec<MemberKey> {
+        match (self.rooms.get(room), self.ids.get(room)) {
+            (Some(room), _) => room.members.iter().copied().collect(),
+            (None, Some(key)) => vec![*key],
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+impl<T> Selection<T> {
+    /// Each selected member once.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        let mut seen = HashSet::new();
+        let several = self.lists.len() > 1;
+        self.lists
+            .iter()
+            .flat_map(|list| list.iter())
+            .filter(move |(key, _)| {
+                let wanted = self.except.is_empty() || !self.except.contains(key);
+                wanted && (!several || seen.insert(*key))
+            })
+            .map(|(_, handle)| handle)
+    }
+}
+
+/// Takes a member out of a room; a room without members is gone.
+fn leave<T>(rooms: &mut HashMap<Arc<str>, Room<T>>, name: &str, key: MemberKey) {
+    if let Some(room) = rooms.get_mut(name) {
+        room.members.remove(&key);
+        room.snapshot = None;
+        if room.members.is_empty() {
+            rooms.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u8) -> SocketId {
+        SocketId::from_random([n; 15])
+    }
+
+    /// Members 1 to 4: 1 and 2 in "a", 2 and 3 in "b".
+    fn rooms() -> Rooms<u8> {
+        let rooms = Rooms::default();
+        for n in 1..=4 {
+            rooms.enter(id(n), n);
+        }
+        for (n, room) in [(1, "a"), (2, "a"), (2, "b"), (3, "b")] {
+            assert_eq!(rooms.join(id(n), room, 10), Ok(true));
+        }
+        rooms
+    }
+
+    fn select(rooms: &Rooms<u8>, to: &[&str], except: &[&str]) -> Vec<u8> {
+        let mut found: Vec<_> = rooms.select(to, except).iter().copied().collect();
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn each_member_is_selected_once_and_the_excepted_never() {
+        let rooms = rooms();
+        let own = id(1);
+        assert_eq!(select(&rooms, &[], &[]), [1, 2, 3, 4]);
+        assert_eq!(select(&rooms, &["a"], &[]), [1, 2]);
+        assert_eq!(select(&rooms, &["a", "b", "a"], &[]), [1, 2, 3]);
+        assert_eq!(select(&rooms, &["a", "b"], &["b"]), [1]);
+        assert_eq!(select(&rooms, &[], &["a", "none"]), [3, 4]);
+        assert_eq!(select(&rooms, &["none"], &[]), [0_u8; 0]);
+        assert_eq!(select(&rooms, &[&own], &[]), [1]);
+        assert_eq!(select(&rooms, &["a"], &[&own]), [2]);
+    }
+
+    #[test]
+    fn a_snapshot_never_outlives_a_change() {
+        let rooms = rooms();
+        assert_eq!(select(&rooms, &["a"], &[]), [1, 2]);
+        assert_eq!(rooms.join(id(4), "a", 10), Ok(true));
+        assert_eq!(select(&rooms, &["a"], &[]), [1, 2, 4]);
+        assert!(rooms.leave(id(1), "a"));
+        assert_eq!(select(&rooms, &["a"], &[]), [2, 4]);
+        rooms.exit(id(2));
+        assert_eq!(select(&rooms, &["a"], &[]), [4]);
+        assert_eq!(select(&rooms, &[], &[]), [1, 3, 4]);
+    }
+
+    #[test]
+    fn rooms_and_members_leave_nothing_behind() {
+        let rooms = rooms();
+        for n in 1..=4 {
+            rooms.exit(id(n));
+            rooms.exit(id(n));
+        }
+        let inner = rooms.inner.lock();
+        assert_eq!(
+            (
+                inner.rooms.len(),
+                inner.members.capacity(),
+                inner.ids.capacity()
+            ),
+            (0, 0, 0)
+        );
+    }
+
+    #[test]
+    fn joins_are_counted_and_repeated_ones_are_not() {
+        let rooms = rooms();
+        assert_eq!(rooms.join(id(2), "a", 2), Ok(false));
+        assert_eq!(rooms.join(id(2), "c", 2), Err(NotJoined::TooMany));
+        assert_eq!(rooms.join(id(9), "a", 2), Err(NotJoined::Gone));
+        assert_eq!(rooms.join(id(2), &id(2), 2), Ok(false));
+        assert_eq!(rooms.of(id(2)), [id(2).as_str(), "a", "b"]);
+        assert!(rooms.is_in(id(2), "b") && rooms.is_in(id(2), &id(2)) && !rooms.is_in(id(2), "c"));
+    }
+}

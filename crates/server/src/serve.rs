@@ -1,0 +1,187 @@
+//! Serving by itself: accepts connections and gives their requests to a service.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tower_layer::Layer as _;
+
+use crate::body::Body;
+use crate::core::Core;
+use crate::door::{PeerAddress, with_type};
+use crate::service::Layer;
+
+/// Time for the head of a request to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Pause after a failure to accept, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The server could not serve.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// It could not listen at the address.
+    Bind {
+        /// The address.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Bind { address, source } = self;
+        write!(f, "cannot listen at {address}: {source}")?;
+        match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                f.write_str("; another program is listening there: stop it, or choose another port")
+            }
+            io::ErrorKind::PermissionDenied => {
+                f.write_str("; ports below 1024 need special rights: choose another port")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let Self::Bind { source, .. } = self;
+        Some(source)
+    }
+}
+
+/// Binds, with an error that says where.
+pub(crate) async fn bind(address: &str) -> Result<TcpListener, ServeError> {
+    let failed = |source| ServeError::Bind {
+        address: address.to_owned(),
+        source,
+    };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+/// Serves until the server is closed.
+pub(crate) async fn run<S, B>(core: Arc<Core>, listener: TcpListener, other: S)
+where
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let service = Layer::new(Arc::clone(&core)).layer(other);
+    loop {
+        let closed = core.closed.notified();
+        if core.is_closing() {
+            return;
+        }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = closed => continue,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let service = service.clone();
+                let with_address = tower_service_fn(service, PeerAddress(address));
+                drop(tokio::spawn(connection(stream, with_address)));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Adds the address of the peer to each request.
+fn tower_service_fn<S>(service: S, address: PeerAddress) -> Addressed<S> {
+    Addressed { service, address }
+}
+
+#[derive(Clone)]
+struct Addressed<S> {
+    service: S,
+    address: PeerAddress,
+}
+
+impl<S, B> tower_service::Service<Request<B>> for Addressed<S>
+where
+    S: tower_service::Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), S::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(self.address);
+        self.service.call(request)
+    }
+}
+
+async fn connection<S, B>(stream: TcpStream, service: S)
+where
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    // A small packet must not wait for the answer to the one before it. Where this fails, the
+    // connection is only slower.
+    let _ = stream.set_nodelay(true);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .with_upgrades()
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "an HTTP connection ended");
+    }
+}
+
+/// What stands beside the server when nothing else does.
+#[derive(Clone, Debug)]
+pub(crate) struct NotFound;
+
+impl tower_service::Service<Request<Incoming>> for NotFound {
+    type Response = Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Response<Body>, std::convert::Infallible>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Self::Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+        let text = "Nothing here. The Socket.IO server answers below its own path.\n";
+        let not_found = with_type(
+            StatusCode::NOT_FOUND,
+            "text/plain; charset=utf-8",
+            text.into(),
+        );
+        std::future::ready(Ok(not_found))
+    }
+}

@@ -1,0 +1,353 @@
+//! [`Socket`]: a client in a namespace.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use roomful_proto::socket::Slot;
+use roomful_proto::socket::packet::is_reserved;
+use roomful_proto::{ArgError, EncodeError, FromArg, Parcel, Reason, SocketId, ToArgs};
+
+use crate::asks::{Asked, Asks, Call, CallError};
+use crate::broadcast::Broadcast;
+use crate::event::{CallName, EmitName};
+use crate::handler::Data;
+use crate::hello::Types;
+use crate::link::{Link, Order, Pushed, Worth};
+use crate::namespace::{NamespaceCore, Table};
+use crate::rooms::NotJoined;
+
+/// A client in a namespace. A cheap handle: clone it, keep it, send with it from anywhere.
+///
+/// `A` is the state that the server shares with all sockets, `U` what the namespace's `connect`
+/// function remembered of this one; both are `()` unless they are asked for.
+///
+/// Sending never waits and never fails where it is called: an event is delivered in order, or the
+/// connection ends. [`try_emit`](Self::try_emit) tells what became of it.
+pub struct Socket<A = (), U = ()> {
+    core: Arc<SocketCore>,
+    types: Types<A, U>,
+}
+
+/// A client in a namespace, without types.
+pub(crate) struct SocketCore {
+    pub(crate) id: SocketId,
+    pub(crate) link: Arc<Link>,
+    pub(crate) namespace: Arc<NamespaceCore>,
+    /// The handlers that were registered when the socket came.
+    pub(crate) table: Arc<Table>,
+    pub(crate) slot: Slot,
+    pub(crate) asks: Asks,
+    data: Data,
+    connected: AtomicBool,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// The client is gone, or has left the namespace.
+    Gone,
+    /// Too much waited for the client already; its connection is being closed. The limit is
+    /// [`Builder::outbox_bytes_max`](crate::Builder::outbox_bytes_max).
+    Overflow,
+    /// The event was volatile and could not leave at once.
+    Dropped,
+    /// The arguments could not be written as JSON.
+    Encode(EncodeError),
+    /// The name belongs to the protocol, such as `disconnect`.
+    ReservedEvent,
+}
+
+impl fmt::Display for EmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("the client is gone"),
+            Self::Overflow => f.write_str("the client reads too slowly and is being disconnected"),
+            Self::Dropped => f.write_str("a volatile event could not leave at once"),
+            Self::Encode(e) => e.fmt(f),
+            Self::ReservedEvent => f.write_str("the name of the event is reserved"),
+        }
+    }
+}
+
+impl std::error::Error for EmitError {}
+
+impl<A: 'static, U: 'static> Socket<A, U> {
+    /// `None` when the socket remembers something else than a `U`.
+    pub(crate) fn new(core: &Arc<SocketCore>) -> Option<Self> {
+        let fits = TypeId::of::<U>() == TypeId::of::<()>() || core.data.is::<U>();
+        fits.then(|| Self {
+            core: Arc::clone(core),
+            types: PhantomData,
+        })
+    }
+
+    /// The state that the server shares with all its sockets.
+    #[allow(
+        clippy::expect_used,
+        reason = "the state lives as long as the namespace, and its type \
+                                           is that of the server the namespace belongs to"
+    )]
+    pub fn state(&self) -> &A {
+        self.core
+            .namespace
+            .state
+            .downcast_ref()
+            .expect("a namespace has its server's state")
+    }
+
+    /// What the `connect` function of the namespace remembered of this client.
+    #[allow(clippy::expect_used, reason = "checked when the handle was made")]
+    pub fn data(&self) -> &U {
+        let nothing: &dyn Any = &();
+        let data: &dyn Any = &*self.core.data;
+        data.downcast_ref()
+            .or_else(|| nothing.downcast_ref())
+            .expect("checked in Socket::new")
+    }
+}
+
+impl<A, U> Socket<A, U> {
+    /// The public id of the socket: 20 characters, another in each namespace, and never the secret
+    /// id of the session. Also the name of a room that only this socket is in.
+    pub fn id(&self) -> SocketId {
+        self.core.id
+    }
+
+    /// The name of its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.core.namespace.name
+    }
+
+    /// Whether the client is still in the namespace.
+    pub fn is_connected(&self) -> bool {
+        self.core.is_connected()
+    }
+
+    /// Sends an event to this client. A tuple is several arguments, everything else is one, `()` is
+    /// none. Specification: Socket.IO 5, `EVENT`.
+    pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
+        // What goes wrong here is counted and logged where it happens.
+        let _ = self.core.emit(event.event_name(), &args, Worth::Kept);
+    }
+
+    /// Sends an event to this client and tells what became of it.
+    pub fn try_emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) -> Result<(), EmitError> {
+        self.core.emit(event.event_name(), &args, Worth::Kept)
+    }
+
+    /// Sends an event to this client if it can leave at once, and drops it otherwise.
+    pub fn emit_volatile<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
+        let _ = self.core.emit(event.event_name(), &args, Worth::Volatile);
+    }
+
+    /// Asks this client: sends an event that it is to answer.
+    ///
+    /// ```
+    /// # use roomful::Socket; use std::time::Duration;
+    /// # async fn example(me: Socket) -> Result<(), roomful::CallError> {
+    /// let sure: bool = me.call("confirm", "delete it?").timeout(Duration::from_secs(5)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
+        let asked = self.core.ask(event.event_name(), &args);
+        let timeout = self.core.namespace.ack_timeout;
+        Call {
+            asked,
+            timeout,
+            answer: PhantomData,
+        }
+    }
+
+    /// Puts this socket into a room. `false` when it is not in it then: because it has left the
+    /// namespace, or is in [`rooms_max`](crate::Builder::rooms_max) rooms already.
+    pub fn join(&self, room: impl AsRef<str>) -> bool {
+        match self.core.namespace.join(self.core.id, room.as_ref()) {
+            Ok(_) => true,
+            Err(NotJoined::Gone | NotJoined::TooMany) => false,
+        }
+    }
+
+    /// Takes this socket out of a room; `false` when it was not in it.
+    pub fn leave(&self, room: impl AsRef<str>) -> bool {
+        self.core.namespace.rooms.leave(self.core.id, room.as_ref())
+    }
+
+    /// The rooms of this socket; the first is that of its own id. Empty once it has left.
+    pub fn rooms(&self) -> Vec<String> {
+        self.core.namespace.rooms.of(self.core.id)
+    }
+
+    /// Whether this socket is in a room.
+    pub fn is_in(&self, room: impl AsRef<str>) -> bool {
+        self.core.namespace.rooms.is_in(self.core.id, room.as_ref())
+    }
+
+    /// Everyone in a room but this socket.
+    pub fn to(&self, room: impl Into<String>) -> Broadcast {
+        self.others().to(room)
+    }
+
+    /// Everyone in the namespace but this socket.
+    pub fn others(&self) -> Broadcast {
+        Broadcast::new(&self.core.namespace).except(self.core.id.as_str())
+    }
+
+    /// Everyone in the namespace, this socket too.
+    pub fn everyone(&self) -> Broadcast {
+        Broadcast::new(&self.core.namespace)
+    }
+
+    /// Takes the client out of the namespace. It sees `io server disconnect` and does not come back
+    /// by itself; its connection stays for its other namespaces.
+    pub fn disconnect(&self) {
+        self.core.link.order(Order::Leave(self.core.id));
+    }
+
+    /// Closes the client's whole connection, with all its namespaces.
+    pub fn close(&self) {
+        self.core
+            .link
+            .order(Order::Close(Reason::ForcedServerClose));
+    }
+
+    /// A header of the request that opened the connection, by its name in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.core.link.handshake.header(name)
+    }
+
+    /// A parameter of that request's query, percent-decoded.
+    pub fn query(&self, name: &str) -> Option<String> {
+        self.core.link.handshake.query_value(name)
+    }
+
+    /// The address of the peer: a proxy's, where there is one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.core.link.handshake.address()
+    }
+}
+
+impl SocketCore {
+    pub(crate) const fn new(
+        id: SocketId,
+        link: Arc<Link>,
+        namespace: Arc<NamespaceCore>,
+        table: Arc<Table>,
+        slot: Slot,
+        data: Data,
+    ) -> Self {
+        Self {
+            id,
+            link,
+            namespace,
+            table,
+            slot,
+            asks: Asks::new(),
+            data,
+            connected: AtomicBool::new(true),
+        }
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Acquire)
+    }
+
+    /// The socket leaves: nothing is sent to it any more, and whoever waits for it learns it.
+    pub(crate) fn end(&self) {
+        self.connected.store(false, Ordering::Release);
+        self.namespace.exit(self.id);
+        self.asks.close();
+    }
+
+    fn emit<T: ToArgs>(&self, event: &str, args: &T, worth: Worth) -> Result<(), EmitError> {
+        if is_reserved(event) {
+            tracing::error!(event, "a reserved name cannot be emitted");
+            return Err(EmitError::ReservedEvent);
+        }
+        if !self.is_connected() {
+            return Err(EmitError::Gone);
+        }
+        let parcel = match Parcel::event(&self.namespace.name, None, event, args) {
+            Ok(parcel) => parcel,
+            Err(error) => {
+                self.note_encode_failure(event, &error);
+                return Err(EmitError::Encode(error));
+            }
+        };
+        match self.deliver(parcel, worth) {
+            Pushed::Queued => Ok(()),
+            Pushed::Gone => Err(EmitError::Gone),
+            Pushed::Overflow => Err(EmitError::Overflow),
+            Pushed::Dropped => Err(EmitError::Dropped),
+        }
+    }
+
+    fn ask<T: ToArgs>(self: &Arc<Self>, event: &str, args: &T) -> Result<Asked, CallError> {
+        if is_reserved(event) {
+            return Err(CallError::ReservedEvent);
+        }
+        if !self.is_connected() {
+            return Err(CallError::Gone);
+        }
+        let Some((id, receiver)) = self.asks.open(self.namespace.asks_max) else {
+            self.namespace.count(|metrics| &metrics.asks_refused);
+            return Err(CallError::TooMany);
+        };
+        let asked = Asked {
+            socket: Arc::clone(self),
+            id,
+            receiver,
+        };
+        let parcel = Parcel::event(&self.namespace.name, Some(id), event, args);
+        match self.deliver(parcel.map_err(CallError::Encode)?, Worth::Kept) {
+            Pushed::Queued => Ok(asked),
+            Pushed::Gone | Pushed::Overflow | Pushed::Dropped => Err(CallError::Gone),
+        }
+    }
+
+    /// Sends a parcel to this client, and counts when it does not go.
+    pub(crate) fn deliver(&self, parcel: Parcel, worth: Worth) -> Pushed {
+        let pushed = self.link.push(parcel, worth);
+        match pushed {
+            Pushed::Queued | Pushed::Gone => {}
+            Pushed::Overflow => {
+                self.namespace.count(|metrics| &metrics.slow_peers);
+                tracing::warn!(socket = %self.id, "outbox full: the client reads too slowly");
+            }
+            Pushed::Dropped => self.namespace.count(|metrics| &metrics.volatile_dropped),
+        }
+        pushed
+    }
+
+    pub(crate) fn note_encode_failure(&self, event: &str, error: &EncodeError) {
+        self.namespace.count(|metrics| &metrics.encode_failures);
+        tracing::error!(event, %error, "event not sent");
+    }
+
+    pub(crate) fn note_misfit(&self, event: &str, error: &ArgError) {
+        self.namespace.count(|metrics| &metrics.events_misfit);
+        tracing::debug!(event, %error, "event does not fit its handler");
+    }
+}
+
+impl<A, U> Clone for Socket<A, U> {
+    fn clone(&self) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<A, U> fmt::Debug for Socket<A, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("id", &self.core.id)
+            .field("namespace", &self.core.namespace.name)
+            .finish_non_exhaustive()
+    }
+}

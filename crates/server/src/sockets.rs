@@ -1,0 +1,448 @@
+//! [`Sockets`]: the Socket.IO half of a connection.
+//!
+//! It belongs to the connection's task alone: the mux, the sockets in their slots, and the handlers
+//! that have not ended. A handler starts in the order of its event and runs to its first wait right
+//! here; only then is it parked, in a bounded set. An ack for us never waits behind a handler.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, Stream};
+use roomful_proto::engine::Data as Message;
+use roomful_proto::socket::{Arrived, Event, Mux, Slot};
+use roomful_proto::{AckId, Args, Moment, Parcel, Reason, SocketId, Violation};
+
+use crate::asks;
+use crate::core::{self, Core};
+use crate::handler::{Data, Decided, Done, Work};
+use crate::hello::Refusal;
+use crate::link::{Link, Worth};
+use crate::namespace::{NamespaceCore, Table};
+use crate::socket::SocketCore;
+
+/// Bytes of events that wait because `handlers_max` handlers run. Above it nothing is read from the
+/// client until handlers have ended.
+const WAITING_BYTES_MAX: usize = 1024 * 1024;
+
+pub(crate) struct Sockets {
+    core: Arc<Core>,
+    link: Arc<Link>,
+    mux: Mux,
+    seats: Vec<Seat>,
+    /// Handlers that wait for something; absent while there are none.
+    parked: Option<Box<FuturesUnordered<Parked>>>,
+    waiting: VecDeque<(Arc<SocketCore>, Event)>,
+    waiting_bytes: usize,
+    tickets: u64,
+}
+
+enum Seat {
+    Empty,
+    /// The namespace has not decided yet.
+    Deciding {
+        ticket: u64,
+        namespace: Arc<NamespaceCore>,
+        table: Arc<Table>,
+    },
+    Joined(Arc<SocketCore>),
+}
+
+/// A piece of work, and whose it is.
+struct Parked {
+    work: Work,
+    socket: Option<Arc<SocketCore>>,
+}
+
+/// The work panicked.
+struct Panicked {
+    socket: Option<Arc<SocketCore>>,
+}
+
+impl Future for Parked {
+    type Output = Result<Done, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let work = &mut self.work;
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(Panicked {
+                socket: self.socket.take(),
+            })),
+        }
+    }
+}
+
+impl Sockets {
+    pub(crate) fn new(core: Arc<Core>, link: Arc<Link>, now: Moment) -> Self {
+        let limits = Arc::clone(&core.limits);
+        Self {
+            mux: Mux::new(now + limits.connect_timeout, limits),
+            core,
+            link,
+            seats: Vec::new(),
+            parked: None,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            tickets: 0,
+        }
+    }
+
+    /// Takes a message of the session.
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        message: Message,
+    ) -> Result<(), Violation> {
+        self.mux.receive(now, message)?;
+        self.arrivals(cx, now);
+        Ok(())
+    }
+
+    /// Runs the handlers that can go on.
+    pub(crate) fn run(&mut self, cx: &mut Context<'_>, now: Moment) {
+        loop {
+            let Some(parked) = &mut self.parked else {
+                break;
+            };
+            match Pin::new(&mut **parked).poll_next(cx) {
+                Poll::Ready(Some(done)) => self.done(cx, now, done),
+                Poll::Ready(None) => self.parked = None,
+                Poll::Pending => {
+                    if !self.start_waiting(cx, now) {
+                        return;
+                    }
+                }
+            }
+        }
+        self.start_waiting(cx, now);
+    }
+
+    /// Whether so much waits for handlers that nothing more should be read.
+    pub(crate) const fn is_congested(&self) -> bool {
+        self.waiting_bytes > WAITING_BYTES_MAX
+    }
+
+    /// Whether no handler runs or waits to.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.parked.is_none() && self.waiting.is_empty()
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        self.mux.deadline()
+    }
+
+    pub(crate) fn expire(&mut self, now: Moment) -> Result<(), Violation> {
+        self.mux.expire(now)
+    }
+
+    /// Takes one socket out of its namespace, by the server's will.
+    pub(crate) fn leave(&mut self, cx: &mut Context<'_>, now: Moment, id: SocketId) {
+        let found = |seat: &Seat| matches!(seat, Seat::Joined(socket) if socket.id == id);
+        if let Some(index) = self.seats.iter().position(found) {
+            self.dismiss(cx, now, index);
+        }
+    }
+
+    /// Takes all sockets out of their namespaces, by the server's will, and tells the client.
+    pub(crate) fn leave_all(&mut self, cx: &mut Context<'_>, now: Moment) {
+        for index in 0..self.seats.len() {
+            self.dismiss(cx, now, index);
+        }
+    }
+
+    /// Ends all sockets: the connection has ended.
+    pub(crate) fn end(&mut self, cx: &mut Context<'_>, now: Moment, reason: Reason) {
+        for index in 0..self.seats.len() {
+            self.vacate(cx, now, index, reason);
+        }
+    }
+
+    fn arrivals(&mut self, cx: &mut Context<'_>, now: Moment) {
+        while let Some(arrived) = self.mux.poll() {
+            match arrived {
+                Arrived::Connect { slot, auth } => self.connect(cx, now, slot, auth),
+                Arrived::Crowded { namespace } => self.crowded(&namespace),
+                Arrived::Event { slot, event } => self.event(cx, now, slot, event),
+                Arrived::Ack { slot, id, args } => self.ack(slot, id, args),
+                Arrived::Disconnect { slot } => {
+                    self.vacate(cx, now, slot.index(), Reason::ClientNamespaceDisconnect);
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, auth: Option<Bytes>) {
+        let Some(namespace) = self.core.find_namespace(self.mux.namespace(slot)) else {
+            return self.refuse(slot, &Refusal::new("Invalid namespace"));
+        };
+        let table = namespace.table();
+        let Some(connect) = &table.connect else {
+            let table = Arc::clone(&table);
+            return self.admit(cx, now, slot, namespace, table, Box::new(()));
+        };
+        let deciding = catch_unwind(AssertUnwindSafe(|| connect(&self.link, &namespace, auth)));
+        let Ok(Some(deciding)) = deciding else {
+            self.core.metrics.panics.add();
+            return self.refuse(slot, &Refusal::new("Internal error"));
+        };
+        self.tickets += 1;
+        let ticket = self.tickets;
+        self.seat(
+            slot,
+            Seat::Deciding {
+                ticket,
+                namespace,
+                table: Arc::clone(&table),
+            },
+        );
+        let verdict = async move {
+            let verdict = AssertUnwindSafe(deciding);
+            let verdict = futures_util::FutureExt::catch_unwind(verdict).await;
+            let verdict = verdict.unwrap_or_else(|_| Err(Refusal::new("Internal error")));
+            Decided {
+                slot,
+                ticket,
+                verdict,
+            }
+        };
+        self.start(cx, now, Work::Decision(Box::pin(verdict)), None);
+    }
+
+    fn decided(&mut self, cx: &mut Context<'_>, now: Moment, decided: Decided) {
+        let Decided {
+            slot,
+            ticket,
+            verdict,
+        } = decided;
+        let Some(seat) = self.seats.get_mut(slot.index()) else {
+            return;
+        };
+        let (namespace, table) = match std::mem::replace(seat, Seat::Empty) {
+            Seat::Deciding {
+                ticket: current,
+                namespace,
+                table,
+            } if current == ticket => (namespace, table),
+            // The client has left meanwhile, and perhaps come again.
+            other => {
+                *seat = other;
+                return;
+            }
+        };
+        match verdict {
+            Ok(data) => self.admit(cx, now, slot, namespace, table, data),
+            Err(refusal) => self.refuse(slot, &refusal),
+        }
+    }
+
+    fn admit(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        slot: Slot,
+        namespace: Arc<NamespaceCore>,
+        table: Arc<Table>,
+        data: Data,
+    ) {
+        let Some(id) = core::random().map(SocketId::from_random) else {
+            tracing::error!("the system gives no randomness for a socket id");
+            return self.refuse(slot, &Refusal::new("Internal error"));
+        };
+        if !self.mux.accept(slot) {
+            return;
+        }
+        // Before anything else can be sent to the socket: the client must see this first.
+        self.link
+            .push(Parcel::connected(&namespace.name, id), Worth::Kept);
+        let link = Arc::clone(&self.link);
+        let socket = Arc::new(SocketCore::new(id, link, namespace, table, slot, data));
+        socket.namespace.rooms.enter(id, Arc::clone(&socket));
+        self.core.metrics.joined.add();
+        self.seat(slot, Seat::Joined(Arc::clone(&socket)));
+        if let Some(greet) = &Arc::clone(&socket.table).on_connect {
+            self.call(cx, now, &socket, || greet(&socket));
+        }
+        self.arrivals(cx, now);
+    }
+
+    fn refuse(&mut self, slot: Slot, refusal: &Refusal) {
+        self.core.metrics.refused.add();
+        let parcel = Parcel::refused(self.mux.namespace(slot), &refusal.to_json());
+        self.mux.refuse(slot);
+        self.link.push(parcel, Worth::Kept);
+    }
+
+    fn crowded(&self, namespace: &str) {
+        self.core.metrics.refused.add();
+        let refusal = Refusal::new("too many namespaces on one connection");
+        self.link
+            .push(Parcel::refused(namespace, &refusal.to_json()), Worth::Kept);
+    }
+
+    fn event(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {
+        let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) else {
+            return;
+        };
+        let socket = Arc::clone(socket);
+        if self.waiting.is_empty() && self.has_room() {
+            return self.dispatch(cx, now, &socket, event);
+        }
+        self.waiting_bytes += event.held_bytes();
+        self.waiting.push_back((socket, event));
+    }
+
+    fn dispatch(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        event: Event,
+    ) {
+        if let Some(handler) = socket.table.events.get(event.name()) {
+            self.call(cx, now, socket, || handler(socket, event));
+        } else if let Some(other) = &socket.table.other {
+            let name = event.name().to_owned();
+            self.call(cx, now, socket, || other(socket, name, event.args));
+        } else {
+            self.core.metrics.events_unhandled.add();
+            tracing::debug!(event = event.name(), "no handler for this event");
+        }
+    }
+
+    fn ack(&self, slot: Slot, id: AckId, args: Args) {
+        let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) else {
+            return;
+        };
+        let matched = if asks::is_shared(id) {
+            socket
+                .namespace
+                .poll(id)
+                .is_some_and(|poll| poll.answer(socket.id, args))
+        } else {
+            socket.asks.answer(id, args)
+        };
+        if !matched {
+            self.core.metrics.acks_unmatched.add();
+        }
+    }
+
+    /// Calls a function of the user's and starts what it gives.
+    fn call(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        function: impl FnOnce() -> Option<crate::handler::Started>,
+    ) {
+        match catch_unwind(AssertUnwindSafe(function)) {
+            Ok(Some(started)) => {
+                self.start(cx, now, Work::Handler(started), Some(Arc::clone(socket)));
+            }
+            Ok(None) => {}
+            Err(_) => self.panicked(cx, now, Some(socket)),
+        }
+    }
+
+    /// Runs a piece of work to its first wait, and parks it there.
+    fn start(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        work: Work,
+        socket: Option<Arc<SocketCore>>,
+    ) {
+        let mut work = Parked { work, socket };
+        match Pin::new(&mut work).poll(cx) {
+            Poll::Ready(done) => self.done(cx, now, done),
+            Poll::Pending => self.parked.get_or_insert_default().push(work),
+        }
+    }
+
+    fn done(&mut self, cx: &mut Context<'_>, now: Moment, done: Result<Done, Panicked>) {
+        match done {
+            Ok(Done::Handled) => {}
+            Ok(Done::Decided(decided)) => self.decided(cx, now, decided),
+            Err(panicked) => self.panicked(cx, now, panicked.socket.as_ref()),
+        }
+    }
+
+    /// A handler panicked: that costs its own socket, and nothing else.
+    fn panicked(&mut self, cx: &mut Context<'_>, now: Moment, socket: Option<&Arc<SocketCore>>) {
+        self.core.metrics.panics.add();
+        if let Some(socket) = socket {
+            tracing::error!(socket = %socket.id, "a handler panicked; its socket is disconnected");
+            self.leave(cx, now, socket.id);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let parked = self.parked.as_ref().map_or(0, |parked| parked.len());
+        parked < self.core.config.handlers_max
+    }
+
+    /// Starts handlers for events that wait; `false` when none could start.
+    fn start_waiting(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+        let mut started = false;
+        while self.has_room() {
+            let Some((socket, event)) = self.waiting.pop_front() else {
+                break;
+            };
+            self.waiting_bytes -= event.held_bytes();
+            self.dispatch(cx, now, &socket, event);
+            started = true;
+        }
+        if self.waiting.is_empty() && self.waiting.capacity() > 0 {
+            self.waiting = VecDeque::new();
+        }
+        started
+    }
+
+    fn seat(&mut self, slot: Slot, seat: Seat) {
+        let index = slot.index();
+        if self.seats.len() <= index {
+            self.seats.resize_with(index + 1, || Seat::Empty);
+        }
+        self.seats[index] = seat;
+    }
+
+    /// Takes the socket at a slot out of its namespace and tells the client.
+    fn dismiss(&mut self, cx: &mut Context<'_>, now: Moment, index: usize) {
+        let Some(Seat::Joined(socket)) = self.seats.get(index) else {
+            return;
+        };
+        let (slot, parcel) = (socket.slot, Parcel::disconnected(&socket.namespace.name));
+        self.link.push(parcel, Worth::Kept);
+        self.mux.leave(now, slot);
+        self.vacate(cx, now, index, Reason::ServerNamespaceDisconnect);
+    }
+
+    /// Ends the socket at a slot.
+    fn vacate(&mut self, cx: &mut Context<'_>, now: Moment, index: usize, reason: Reason) {
+        let Some(seat) = self.seats.get_mut(index) else {
+            return;
+        };
+        if let Seat::Joined(socket) = std::mem::replace(seat, Seat::Empty) {
+            socket.end();
+            if let Some(farewell) = &Arc::clone(&socket.table).on_disconnect {
+                self.call(cx, now, &socket, || farewell(&socket, reason));
+            }
+        }
+    }
+}
+
+impl Drop for Sockets {
+    /// A connection whose task is dropped, as at the end of a runtime, leaves no ghost in a room.
+    fn drop(&mut self) {
+        for seat in &self.seats {
+            if let Seat::Joined(socket) = seat {
+                socket.end();
+            }
+        }
+    }
+}
