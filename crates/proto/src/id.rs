@@ -6,6 +6,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use base64::Engine as _;
@@ -19,7 +20,7 @@ pub const ID_BYTES: usize = 15;
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub struct $name([u8; ID_CHARS]);
 
         impl $name {
@@ -59,6 +60,13 @@ macro_rules! id {
         impl Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 self.as_str()
+            }
+        }
+
+        /// As its text, so that a table of ids can be asked with a text.
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.as_str().hash(state);
             }
         }
 

@@ -23,7 +23,8 @@ pub struct Limits {
     pub attachments_max: u32,
     /// Time for all attachments of a packet to arrive. Default 30 s.
     pub attachments_timeout: Duration,
-    /// Levels of arrays and objects in the JSON of a packet. Default 128, which `serde_json` shares.
+    /// Levels of arrays and objects in the JSON of a packet. Default 512. (What a handler reads into a
+    /// type, and packets with attachments, may have 127, which is the bound of `serde_json`.)
     pub json_depth_max: u32,
     /// Namespaces that one connection has joined or is joining. Default 32.
     pub namespaces_max: usize,
@@ -55,7 +56,7 @@ impl Default for Limits {
             payload_packets_max: 200_000,
             attachments_max: 10,
             attachments_timeout: Duration::from_secs(30),
-            json_depth_max: 128,
+            json_depth_max: 512,
             namespaces_max: 32,
             namespace_bytes_max: 512,
             event_bytes_max: 512,

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::event::{CallName, EmitName};
 use crate::link::{Pushed, Worth};
 use crate::namespace::NamespaceCore;
+use crate::socket::{EmitError, SocketCore};
 
 /// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
 ///
@@ -73,17 +74,27 @@ impl Broadcast {
     /// Sends an event to the selected. It is encoded once for all of them. Events of one task reach
     /// everybody in the order in which they were sent.
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
-        let Some(parcel) = self.parcel(event.event_name(), None, &args) else {
-            return;
+        // What goes wrong is counted and logged where it happens.
+        let _ = self.try_emit(event, args);
+    }
+
+    /// Sends an event to the selected and tells to how many.
+    ///
+    /// # Errors
+    ///
+    /// When the arguments cannot be written as JSON, or the name is reserved. A client that is not
+    /// reached is no error: it is only not counted.
+    pub fn try_emit<N: EmitName<T>, T: ToArgs>(
+        &self,
+        event: N,
+        args: T,
+    ) -> Result<usize, EmitError> {
+        let parcel = self.parcel(event.event_name(), None, &args)?;
+        let selection = self.namespace.rooms.select(&self.rooms, &self.except);
+        let deliver = |socket: &&Arc<SocketCore>| {
+            socket.deliver(parcel.clone(), self.worth) == Pushed::Queued
         };
-        for socket in self
-            .namespace
-            .rooms
-            .select(&self.rooms, &self.except)
-            .iter()
-        {
-            socket.deliver(parcel.clone(), self.worth);
-        }
+        Ok(selection.iter().filter(deliver).count())
     }
 
     /// Asks the selected: sends an event that each of them is to answer. The answers come as they
@@ -106,7 +117,7 @@ impl Broadcast {
             answer: PhantomData,
         };
         let id = self.namespace.next_poll_id();
-        let Some((id, parcel)) = id.zip(self.parcel(event.event_name(), id, &args)) else {
+        let Some((id, parcel)) = id.zip(self.parcel(event.event_name(), id, &args).ok()) else {
             return answers;
         };
         let selection = self.namespace.rooms.select(&self.rooms, &self.except);
@@ -148,19 +159,21 @@ impl Broadcast {
         selection.iter().map(|socket| socket.id).collect()
     }
 
-    fn parcel<T: ToArgs>(&self, event: &str, ack: Option<AckId>, args: &T) -> Option<Parcel> {
+    fn parcel<T: ToArgs>(
+        &self,
+        event: &str,
+        ack: Option<AckId>,
+        args: &T,
+    ) -> Result<Parcel, EmitError> {
         if is_reserved(event) {
             tracing::error!(event, "a reserved name cannot be emitted");
-            return None;
+            return Err(EmitError::ReservedEvent);
         }
-        match Parcel::event(&self.namespace.name, ack, event, args) {
-            Ok(parcel) => Some(parcel),
-            Err(error) => {
-                self.namespace.count(|metrics| &metrics.encode_failures);
-                tracing::error!(event, %error, "event not sent");
-                None
-            }
-        }
+        Parcel::event(&self.namespace.name, ack, event, args).map_err(|error| {
+            self.namespace.count(|metrics| &metrics.encode_failures);
+            tracing::error!(event, %error, "event not sent");
+            EmitError::Encode(error)
+        })
     }
 }
 

@@ -33,7 +33,7 @@ impl Default for Config {
             serve_client: true,
             outbox_bytes_max: 8 * 1024 * 1024,
             connections_max: 1_000_000,
-            handlers_max: 256,
+            handlers_max: 1_024,
             asks_max: 16_384,
             rooms_max: 1_000,
             ack_timeout: Duration::from_secs(10),

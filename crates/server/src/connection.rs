@@ -515,18 +515,27 @@ impl Connection {
     /// Writes what waits; `true` when it cannot write now.
     fn flush(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
         self.collect();
-        match &mut self.carrier {
-            Carrier::Polling(polling) => {
-                let limit = self.core.limits.payload_bytes_max;
-                if polling.answer_poll(&mut self.sending, &mut self.written, limit) {
-                    self.session.receive(now, Input::PollAnswered);
-                    self.drive(cx, now);
-                }
-                !matches!(&self.carrier, Carrier::Polling(polling) if polling.has_poll())
-            }
+        match &self.carrier {
+            Carrier::Polling(_) => self.flush_polling(cx, now),
             Carrier::WebSocket(_) if self.phase == Phase::Over => true,
             Carrier::WebSocket(_) => self.flush_websocket(cx, now),
         }
+    }
+
+    fn flush_polling(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+        if self.sending.is_empty() {
+            self.session.flushed();
+            self.drive(cx, now);
+        }
+        let Carrier::Polling(polling) = &mut self.carrier else {
+            return true;
+        };
+        let limit = self.core.limits.payload_bytes_max;
+        if polling.answer_poll(&mut self.sending, &mut self.written, limit) {
+            self.session.receive(now, Input::PollAnswered);
+            self.drive(cx, now);
+        }
+        !matches!(&self.carrier, Carrier::Polling(polling) if polling.has_poll())
     }
 
     fn flush_websocket(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {

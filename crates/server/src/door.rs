@@ -148,7 +148,8 @@ fn check(core: &Core, parts: &Parts, upgrade: bool) -> Result<Checked, Refusal> 
         let link = SessionId::parse(sid).and_then(|id| core.sessions.by_id(id));
         let link = link.ok_or(Refused::UnknownSession)?;
         let fits = if upgrade {
-            transport == Transport::WebSocket && link.transport() == Transport::Polling
+            // For a session that is on a WebSocket already, this one is accepted and then closed.
+            transport == Transport::WebSocket
         } else {
             transport == Transport::Polling && link.transport() == Transport::Polling
         };

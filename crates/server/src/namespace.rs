@@ -62,6 +62,7 @@ pub(crate) struct Table {
     /// `None` lets everyone in.
     pub(crate) connect: Option<ConnectFn>,
     pub(crate) on_connect: Option<Greet>,
+    pub(crate) on_disconnecting: Option<Farewell>,
     pub(crate) on_disconnect: Option<Farewell>,
     pub(crate) events: HashMap<Box<str>, Erased>,
     pub(crate) other: Option<Other>,
@@ -110,17 +111,26 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
+    /// Called with each socket that is about to leave, and why. Until its first wait it finds the
+    /// socket still in its rooms; nothing can be sent to the socket itself any more.
+    pub fn on_disconnecting<F, Fut>(&self, farewell: F) -> &Self
+    where
+        F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.core
+            .change(|table| table.on_disconnecting = Some(erase_farewell(farewell)));
+        self
+    }
+
     /// Called with each socket that has left, and why. Its rooms are left already.
     pub fn on_disconnect<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core.change(|table| {
-            table.on_disconnect = Some(Arc::new(move |core, reason| {
-                Some(Box::pin(farewell(Socket::new(core)?, reason)) as Started)
-            }));
-        });
+        self.core
+            .change(|table| table.on_disconnect = Some(erase_farewell(farewell)));
         self
     }
 
@@ -156,6 +166,16 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     pub fn socket(&self, id: SocketId) -> Option<Socket<A, U>> {
         Socket::new(&self.core.rooms.get(id)?)
     }
+}
+
+fn erase_farewell<A, U, F, Fut>(farewell: F) -> Farewell
+where
+    A: 'static,
+    U: 'static,
+    F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    Arc::new(move |core, reason| Some(Box::pin(farewell(Socket::new(core)?, reason)) as Started))
 }
 
 impl<A, U> Namespace<A, U> {

@@ -285,7 +285,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Handlers of one connection that wait for something at the same time. Further events wait
-    /// their turn, and when more than 1 MiB of them wait, nothing more is read. Default 256.
+    /// their turn, and when more than 1 MiB of them wait, nothing more is read. Default 1,024.
     pub fn handlers_max(mut self, count: usize) -> Self {
         self.config.handlers_max = count.max(1);
         self

@@ -428,8 +428,12 @@ impl Sockets {
             return;
         };
         if let Seat::Joined(socket) = std::mem::replace(seat, Seat::Empty) {
+            let table = Arc::clone(&socket.table);
+            if let Some(farewell) = &table.on_disconnecting {
+                self.call(cx, now, &socket, || farewell(&socket, reason));
+            }
             socket.end();
-            if let Some(farewell) = &Arc::clone(&socket.table).on_disconnect {
+            if let Some(farewell) = &table.on_disconnect {
                 self.call(cx, now, &socket, || farewell(&socket, reason));
             }
         }

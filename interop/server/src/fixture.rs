@@ -47,8 +47,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let port = number("PORT")?.unwrap_or(0);
     let listener = TcpListener::bind(("127.0.0.1", u16::try_from(port)?)).await?;
-    println!("listening on http://{}", listener.local_addr()?);
     let mut terminate = signal(SignalKind::terminate())?;
+    println!("listening on http://{}", listener.local_addr()?);
     tokio::select! {
         () = io.serve_on(listener) => {}
         _ = terminate.recv() => io.close().await,

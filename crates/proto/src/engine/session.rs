@@ -100,10 +100,12 @@ enum State {
         until: Moment,
         probed: bool,
     },
-    /// The close packet waits for a poll to carry it.
+    /// What was sent before, and then the close packet, wait for polls to carry them. The close packet
+    /// has an answer of its own: a client that finds it beside others acts on it first.
     Closing {
         until: Moment,
         reason: Reason,
+        said: bool,
     },
     Closed,
 }
@@ -200,6 +202,17 @@ impl Session {
         self.held = held;
     }
 
+    /// All that was to be sent has been. A session that is closing says so now, if a poll waits.
+    pub fn flushed(&mut self) {
+        if let State::Closing { said, .. } = &mut self.state
+            && !*said
+            && matches!(self.poll, Poll::Waiting { .. })
+        {
+            *said = true;
+            self.out.push_back(Output::Send(Packet::Close));
+        }
+    }
+
     /// Ends the session at once, without a word to the peer.
     pub fn abort(&mut self, reason: Reason) {
         if !self.is_closed() {
@@ -227,7 +240,7 @@ impl Session {
     pub fn expire(&mut self, now: Moment) {
         match self.state {
             State::Closed => return,
-            State::Closing { until, reason } => {
+            State::Closing { until, reason, .. } => {
                 if now >= until {
                     self.end(reason);
                 }
@@ -259,10 +272,10 @@ impl Session {
         match self.transport {
             Transport::WebSocket => self.end(reason),
             Transport::Polling => {
-                self.out.push_back(Output::Send(Packet::Close));
                 self.state = State::Closing {
                     until: now + self.limits.close_timeout,
                     reason,
+                    said: false,
                 };
             }
         }
@@ -346,7 +359,10 @@ impl Session {
 
     fn poll_answered(&mut self) {
         self.poll = Poll::Absent;
-        if let State::Closing { reason, .. } = self.state {
+        if let State::Closing {
+            reason, said: true, ..
+        } = self.state
+        {
             // The answer carried the close packet.
             self.end(reason);
         }

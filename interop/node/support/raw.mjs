@@ -1,0 +1,172 @@
+// Connections below the official client, to send what it never would.
+// Both kinds share one shape: send(...packets), next(accept), drain(), close().
+import WebSocket from "ws";
+import { next as nextEvent, PATIENCE, within } from "./wait.mjs";
+
+const SEPARATOR = "\x1e";
+
+export function engineUrl(server, query) {
+  return `${server.url}/socket.io/?${new URLSearchParams({ EIO: "4", ...query })}`;
+}
+
+export class RawPolling {
+  #inbox = [];
+  #abort = new AbortController();
+
+  static async open(server, { silent = false } = {}) {
+    const raw = new RawPolling();
+    raw.silent = silent;
+    const response = await raw.#fetch(engineUrl(server, { transport: "polling" }));
+    raw.handshake = JSON.parse((await response.text()).slice(1));
+    raw.url = engineUrl(server, { transport: "polling", sid: raw.handshake.sid });
+    raw.server = server;
+    return raw;
+  }
+
+  /** All packets in one payload. */
+  async send(...packets) {
+    await (await this.post(packets.join(SEPARATOR))).text();
+  }
+
+  post(body, headers = {}) {
+    const type = { "content-type": "text/plain;charset=UTF-8" };
+    return this.#fetch(this.url, { method: "POST", body, headers: { ...type, ...headers } });
+  }
+
+  get() {
+    return this.#fetch(this.url);
+  }
+
+  async next(accept = () => true) {
+    for (;;) {
+      const packet = await this.#take();
+      if (packet === undefined) throw new Error("the session has ended");
+      if (accept(packet)) return packet;
+    }
+  }
+
+  /** Everything until the server ends the session. */
+  async drain() {
+    const seen = [];
+    for (let packet; (packet = await this.#take()) !== undefined; ) seen.push(packet);
+    return seen;
+  }
+
+  close() {
+    this.#abort.abort();
+  }
+
+  async #take() {
+    while (this.#inbox.length === 0) {
+      const response = await this.get();
+      const body = await response.text();
+      if (!response.ok) return undefined;
+      this.#inbox.push(...body.split(SEPARATOR));
+    }
+    const packet = this.#inbox.shift();
+    if (packet === "1") return undefined;
+    if (packet !== "2") return packet;
+    if (!this.silent) await this.send("3");
+    return this.#take();
+  }
+
+  #fetch(url, options = {}) {
+    const answer = fetch(url, { ...options, signal: this.#abort.signal });
+    return within(PATIENCE, `an answer to ${options.method ?? "GET"}`, answer);
+  }
+}
+
+export class RawWebSocket {
+  #inbox = [];
+  #socket;
+  #ended = false;
+  closeCode;
+
+  static async open(server, { silent = false, query = {} } = {}) {
+    const raw = new RawWebSocket(engineUrl(server, { transport: "websocket", ...query }), silent);
+    await raw.#opened();
+    if (!query.sid) raw.handshake = JSON.parse((await raw.next()).slice(1));
+    return raw;
+  }
+
+  constructor(url, silent) {
+    this.#socket = new WebSocket(url);
+    this.#socket.on("message", (data, isBinary) => this.#receive(isBinary ? data : data.toString(), silent));
+    this.#socket.on("close", (code) => {
+      this.closeCode = code;
+      this.#ended = true;
+      this.#socket.emit("news");
+    });
+    this.#socket.on("error", () => {});
+  }
+
+  async #opened() {
+    const open = new Promise((resolve) => this.#socket.once("open", resolve));
+    const refused = new Promise((_, reject) => this.#socket.once("error", reject));
+    await within(PATIENCE, "a WebSocket to open", Promise.race([open, refused]));
+  }
+
+  async send(...packets) {
+    for (const packet of packets) this.#socket.send(packet);
+  }
+
+  async next(accept = () => true) {
+    for (;;) {
+      const packet = await this.#take();
+      if (packet === undefined) throw new Error("the connection has ended");
+      if (accept(packet)) return packet;
+    }
+  }
+
+  async drain() {
+    const seen = [];
+    for (let packet; (packet = await this.#take()) !== undefined; ) seen.push(packet);
+    return seen;
+  }
+
+  close() {
+    this.#socket.terminate();
+  }
+
+  #receive(packet, silent) {
+    if (packet === "2") {
+      if (!silent) this.#socket.send("3");
+      return;
+    }
+    this.#inbox.push(packet);
+    this.#socket.emit("news");
+  }
+
+  async #take() {
+    while (this.#inbox.length === 0) {
+      if (this.#ended) return undefined;
+      await nextEvent(this.#socket, "news");
+    }
+    return this.#inbox.shift();
+  }
+}
+
+/** Walks a polling session over to WebSocket, step by step as the protocol wants it. */
+export async function upgradeRaw(polling, { silent = false } = {}) {
+  const { server, handshake } = polling;
+  const pending = polling.get();
+  const socket = await RawWebSocket.open(server, { silent, query: { sid: handshake.sid } });
+  await socket.send("2probe");
+  const probed = await socket.next();
+  if (probed !== "3probe") throw new Error(`the probe was answered by ${probed}`);
+  await (await pending).text();
+  await socket.send("5");
+  return Object.assign(socket, { handshake });
+}
+
+/** Opens a raw connection in the given mode. */
+export async function openRaw(server, mode, options = {}) {
+  if (mode.name === "websocket") return RawWebSocket.open(server, options);
+  const polling = await RawPolling.open(server, options);
+  return mode.name === "polling" ? polling : upgradeRaw(polling, options);
+}
+
+/** A request that opens nothing; once it is answered, requests sent before it have been taken in. */
+export async function knock(server) {
+  for (let i = 0; i < 3; i++) await (await fetch(engineUrl(server, { transport: "none" }))).text();
+}
