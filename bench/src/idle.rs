@@ -108,7 +108,9 @@ fn read_until(stream: &mut TcpStream, end: &[u8]) -> Result<()> {
     while !read.ends_with(end) {
         match stream.read(&mut buffer)? {
             0 => {
-                return Err(format!("the server closed: {}", String::from_utf8_lossy(&read)).into());
+                return Err(
+                    format!("the server closed: {}", String::from_utf8_lossy(&read)).into(),
+                );
             }
             len => read.extend_from_slice(&buffer[..len]),
         }

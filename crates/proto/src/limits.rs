@@ -24,7 +24,7 @@ pub struct Limits {
     /// Time for all attachments of a packet to arrive. Default 30 s.
     pub attachments_timeout: Duration,
     /// Levels of arrays and objects in the JSON of a packet. Default 512. (What a handler reads into a
-    /// type, and packets with attachments, may have 127, which is the bound of `serde_json`.)
+    /// type may have 127, which is the bound of `serde_json`.)
     pub json_depth_max: u32,
     /// Namespaces that one connection has joined or is joining. Default 32.
     pub namespaces_max: usize,
@@ -35,6 +35,8 @@ pub struct Limits {
     /// Events held for a namespace that has not decided yet whether it lets the client in.
     /// Default 64.
     pub held_events_max: usize,
+    /// Bytes of all such events of one connection. Default 2,000,000.
+    pub held_bytes_max: usize,
     /// Time between a pong and the next ping. Default 25 s.
     pub ping_interval: Duration,
     /// Time for the pong to come. Default 20 s.
@@ -61,6 +63,7 @@ impl Default for Limits {
             namespace_bytes_max: 512,
             event_bytes_max: 512,
             held_events_max: 64,
+            held_bytes_max: 2_000_000,
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
             upgrade_timeout: Duration::from_secs(10),

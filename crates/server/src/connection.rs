@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     pong: Option<Parcel>,
     /// The peer has closed its WebSocket in order.
     peer_closed: bool,
+    /// Something was not read in this turn because too much waits.
+    held_back: bool,
     phase: Phase,
 }
 
@@ -146,6 +148,7 @@ impl Connection {
             written: 0,
             pong: None,
             peer_closed: false,
+            held_back: false,
             phase: Phase::Open,
         }
     }
@@ -154,14 +157,17 @@ impl Connection {
         let now = self.core.now();
         self.take_up(cx, now, taken);
         self.expire(cx, now);
-        self.sockets.run(cx, now);
+        let mut more = self.sockets.run(cx, now);
         self.check_poll(cx, now);
-        self.session.hold(self.is_congested());
-        let mut more = self.drive(cx, now);
+        self.held_back = self.is_congested();
+        self.session.hold(self.held_back);
+        more |= self.drive(cx, now);
         more |= self.read(cx, now, Source::Probe);
         more |= self.read(cx, now, Source::Carrier);
         let blocked = self.flush(cx, now);
         self.flush_probe(cx, now);
+        // Nothing wakes a task for what it did not try to read.
+        more |= self.held_back && !self.is_congested();
         if self.is_over(now) {
             return Turn::Over;
         }
@@ -273,7 +279,7 @@ impl Connection {
                     }
                 }
                 Output::Upgraded => self.upgraded(),
-                Output::PollOverlap => tracing::debug!("two polls at once"),
+                Output::PollRefused => tracing::debug!("a poll that does not belong here"),
                 Output::Broken(violation) => self.broken(violation),
                 Output::Closed(reason) => self.closed(cx, now, reason),
             }
@@ -388,6 +394,7 @@ impl Connection {
     fn read(&mut self, cx: &mut Context<'_>, now: Moment, source: Source) -> bool {
         for _ in 0..READS_PER_TURN {
             if self.phase == Phase::Open && self.is_congested() {
+                self.held_back = true;
                 return false;
             }
             let Some(socket) = self.socket(source) else {
@@ -559,6 +566,8 @@ impl Connection {
                     Phase::Lingering(_, Goodbye::Answered) => self.phase = Phase::Over,
                     // A stream that cannot say so at once says it when it is dropped.
                     Phase::Lingering(_, Goodbye::Deaf) => drop(socket.poll_shutdown(cx)),
+                    // A pong that was not to wait behind others has none before it now.
+                    Phase::Open if self.pong.is_some() => return self.flush_websocket(cx, now),
                     Phase::Lingering(_, Goodbye::Awaited) | Phase::Open | Phase::Over => {}
                 }
                 false
@@ -589,7 +598,8 @@ impl Connection {
 
     fn is_congested(&self) -> bool {
         let part = self.core.config.outbox_bytes_max / OUTBOX_PART;
-        self.sockets.is_congested() || self.link.outbox_bytes() > part
+        let waiting = self.link.outbox_bytes().saturating_sub(self.written);
+        self.sockets.is_congested() || waiting > part
     }
 
     fn is_over(&mut self, now: Moment) -> bool {
@@ -598,7 +608,22 @@ impl Connection {
         {
             self.phase = Phase::Over;
         }
+        if self.phase == Phase::Over {
+            self.hang_up();
+        }
         self.phase == Phase::Over && self.sockets.is_idle()
+    }
+
+    /// Ends the stream. Handlers may run on for long; the peer need not wait for them.
+    fn hang_up(&mut self) {
+        self.probe = None;
+        if let Carrier::WebSocket(socket) = &mut self.carrier {
+            // Says that this end is done, where the stream can say so at once.
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let _ = socket.poll_shutdown(&mut cx);
+            self.carrier = Carrier::Polling(Polling::default());
+            self.sending = VecDeque::new();
+        }
     }
 
     /// Tells the wheel when to come back.
@@ -639,7 +664,8 @@ impl Future for Connection {
                 Turn::Rest { blocked } if this.link.rest(blocked, &mut this.written) => {
                     return Poll::Pending;
                 }
-                Turn::More | Turn::Rest { .. } => taken = this.link.take(),
+                Turn::Rest { .. } => taken = this.link.take(),
+                Turn::More => break,
             }
         }
         cx.waker().wake_by_ref();
@@ -649,11 +675,6 @@ impl Future for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let (Phase::Over, Carrier::WebSocket(socket)) = (self.phase, &mut self.carrier) {
-            // Says that this end is done, where the stream can say so at once.
-            let mut cx = Context::from_waker(std::task::Waker::noop());
-            let _ = socket.poll_shutdown(&mut cx);
-        }
         self.link.clear();
         self.core.forget(&self.link);
     }

@@ -15,9 +15,9 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use roomful_proto::SessionId;
 use roomful_proto::engine::{Query, Refused, Transport};
 use roomful_proto::ws::handshake;
+use roomful_proto::{Reason, SessionId};
 
 use crate::body::Body;
 use crate::bundle;
@@ -25,7 +25,7 @@ use crate::config::{Origins, Transports};
 use crate::connection::Connection;
 use crate::core::{self, Core};
 use crate::handshake::Handshake;
-use crate::link::{Link, Request as LinkRequest};
+use crate::link::{Link, Order, Request as LinkRequest};
 use crate::polling::{self, BodyGuard, BodyReply, PollReply};
 use crate::websocket::WebSocket;
 
@@ -58,11 +58,11 @@ where
     if let Some(file) = bundle::wanted(&parts.uri, &parts.method, core.config.serve_client) {
         return bundle::answer(file, &parts.headers);
     }
-    if core.is_closing() {
-        return plain(StatusCode::SERVICE_UNAVAILABLE);
-    }
     let upgrade = is_upgrade(&parts.headers);
     let checked = match check(core, &parts, upgrade) {
+        // A session that is open may still fetch its close packet.
+        Ok(Checked::Session(link)) => Checked::Session(link),
+        _ if core.is_closing() => return plain(StatusCode::SERVICE_UNAVAILABLE),
         Ok(checked) => checked,
         Err(refusal) => {
             core.metrics.requests_refused.add();
@@ -275,6 +275,9 @@ impl Drop for Opening {
     fn drop(&mut self) {
         if let Some(link) = &self.link {
             self.core.sessions.remove(link);
+            if self.core.is_closing() {
+                self.core.closed.notify_waiters();
+            }
         }
     }
 }
@@ -349,9 +352,14 @@ fn new_link(core: &Core, parts: &Parts, transport: Transport) -> Option<Arc<Link
     let query = parts.uri.query().unwrap_or_default();
     let handshake = Handshake::new(query, &parts.headers, address);
     let outbox_bytes_max = core.config.outbox_bytes_max;
-    core.sessions.insert(core.config.connections_max, |key| {
+    let link = core.sessions.insert(core.config.connections_max, |key| {
         Link::new(id, key, transport, handshake, outbox_bytes_max)
-    })
+    })?;
+    if core.is_closing() {
+        // The server has begun to close since this was checked, and may not have seen this one.
+        link.order(Order::Close(Reason::ServerShuttingDown));
+    }
+    Some(link)
 }
 
 fn reply_to_poll(reply: Option<PollReply>) -> Response<Body> {
@@ -488,7 +496,7 @@ impl Cors {
             }
             Self::Origin(origin) => {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-                headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+                headers.append(header::VARY, HeaderValue::from_static("Origin"));
                 let yes = HeaderValue::from_static("true");
                 headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
             }

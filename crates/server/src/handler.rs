@@ -181,7 +181,6 @@ impl Future for Work {
 
 pub(crate) struct Decided {
     pub(crate) slot: Slot,
-    pub(crate) ticket: u64,
     pub(crate) verdict: Result<Data, Refusal>,
 }
 

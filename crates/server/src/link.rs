@@ -43,6 +43,8 @@ struct State {
     waker: Option<Waker>,
     /// The task is running, or has been woken, and will look at everything here.
     attentive: bool,
+    /// The time of the connection has come since the task last looked.
+    due: bool,
     /// Nothing can be written now: the socket is full, or no poll waits.
     blocked: bool,
     /// A body is being received.
@@ -108,6 +110,7 @@ impl Link {
             orders: VecDeque::new(),
             waker: None,
             attentive: true,
+            due: false,
             blocked: false,
             posting: false,
             closed: false,
@@ -176,7 +179,9 @@ impl Link {
 
     /// Makes the task run: its time has come.
     pub(crate) fn nudge(&self) {
-        self.state.lock().wake();
+        let mut state = self.state.lock();
+        state.due = true;
+        state.wake();
     }
 
     /// The task begins to run.
@@ -221,7 +226,8 @@ impl Link {
         let mut state = self.state.lock();
         state.outbox.sent(std::mem::take(written));
         state.blocked = blocked;
-        let idle = state.requests.is_empty()
+        let idle = !state.due
+            && state.requests.is_empty()
             && state.orders.is_empty()
             && (blocked || state.outbox.is_empty());
         if idle {
@@ -264,11 +270,11 @@ impl Link {
     }
 
     pub(crate) fn deadline_ms(&self) -> u64 {
-        self.deadline_ms.load(Ordering::Relaxed)
+        self.deadline_ms.load(Ordering::SeqCst)
     }
 
     pub(crate) fn set_deadline_ms(&self, deadline_ms: u64) {
-        self.deadline_ms.store(deadline_ms, Ordering::Relaxed);
+        self.deadline_ms.store(deadline_ms, Ordering::SeqCst);
     }
 
     pub(crate) const fn scheduled(&self) -> &AtomicU64 {
@@ -287,6 +293,7 @@ impl State {
     }
 
     fn take(&mut self) -> Taken {
+        self.due = false;
         Taken {
             requests: std::mem::take(&mut self.requests),
             orders: std::mem::take(&mut self.orders),

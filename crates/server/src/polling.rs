@@ -118,8 +118,8 @@ impl Polling {
     }
 }
 
-/// A body that is being received; dropped before it was handed over, it ends the session, because
-/// what was in it is lost.
+/// A body that is being received; dropped before it was answered, it ends the session, because what
+/// was in it, or the answer, is lost.
 pub(crate) struct BodyGuard {
     link: Arc<Link>,
     done: bool,
@@ -137,9 +137,11 @@ impl BodyGuard {
     /// Hands the body over and waits for the answer; `None` when the session has ended.
     pub(crate) async fn hand_over(mut self, body: Bytes) -> Option<BodyReply> {
         let (reply, answer) = oneshot::channel();
-        self.done = true;
         self.link.request(Request::Body(body, reply)).ok()?;
-        answer.await.ok()
+        let answer = answer.await.ok();
+        // A peer that gives up before that could bring body after body, and none would be held back.
+        self.done = true;
+        answer
     }
 
     /// Gives the body up without ending the session.

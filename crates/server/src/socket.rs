@@ -302,6 +302,10 @@ impl SocketCore {
             id,
             receiver,
         };
+        if !self.is_connected() {
+            // It has left since, and nobody would tell this question.
+            return Err(CallError::Gone);
+        }
         let parcel = Parcel::event(&self.namespace.name, Some(id), event, args);
         match self.deliver(parcel.map_err(CallError::Encode)?, Worth::Kept) {
             Pushed::Queued => Ok(asked),

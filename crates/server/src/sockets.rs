@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::{FuturesUnordered, Stream};
 use roomful_proto::engine::Data as Message;
 use roomful_proto::socket::{Arrived, Event, Mux, Slot};
@@ -21,13 +22,17 @@ use crate::asks;
 use crate::core::{self, Core};
 use crate::handler::{Data, Decided, Done, Work};
 use crate::hello::Refusal;
-use crate::link::{Link, Worth};
+use crate::link::{Link, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
 use crate::socket::SocketCore;
 
 /// Bytes of events that wait because `handlers_max` handlers run. Above it nothing is read from the
 /// client until handlers have ended.
 const WAITING_BYTES_MAX: usize = 1024 * 1024;
+
+/// Handlers that go on in one turn. Tokio gives a task a budget of operations, and what comes after its
+/// end comes out of order; a turn stays within it.
+const RESUMED_PER_TURN: usize = 32;
 
 pub(crate) struct Sockets {
     core: Arc<Core>,
@@ -38,16 +43,19 @@ pub(crate) struct Sockets {
     parked: Option<Box<FuturesUnordered<Parked>>>,
     waiting: VecDeque<(Arc<SocketCore>, Event)>,
     waiting_bytes: usize,
-    tickets: u64,
+    /// An answer came, and the handler that waits for it may not have gone on yet.
+    answered: bool,
 }
 
 enum Seat {
     Empty,
     /// The namespace has not decided yet.
     Deciding {
-        ticket: u64,
+        slot: Slot,
         namespace: Arc<NamespaceCore>,
         table: Arc<Table>,
+        /// Drops the decision: nobody waits for it any more.
+        stop: AbortHandle,
     },
     Joined(Arc<SocketCore>),
 }
@@ -88,7 +96,7 @@ impl Sockets {
             parked: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            tickets: 0,
+            answered: false,
         }
     }
 
@@ -104,28 +112,32 @@ impl Sockets {
         Ok(())
     }
 
-    /// Runs the handlers that can go on.
-    pub(crate) fn run(&mut self, cx: &mut Context<'_>, now: Moment) {
-        loop {
+    /// Runs the handlers that can go on, in the order in which what they waited for came; `true` when
+    /// there may be more of them than fit into one turn.
+    pub(crate) fn run(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+        for _ in 0..RESUMED_PER_TURN {
             let Some(parked) = &mut self.parked else {
-                break;
+                self.start_waiting(cx, now);
+                return false;
             };
             match Pin::new(&mut **parked).poll_next(cx) {
                 Poll::Ready(Some(done)) => self.done(cx, now, done),
                 Poll::Ready(None) => self.parked = None,
-                Poll::Pending => {
-                    if !self.start_waiting(cx, now) {
-                        return;
-                    }
-                }
+                Poll::Pending if self.start_waiting(cx, now) => {}
+                Poll::Pending => return false,
             }
         }
-        self.start_waiting(cx, now);
+        true
     }
 
-    /// Whether so much waits for handlers that nothing more should be read.
-    pub(crate) const fn is_congested(&self) -> bool {
-        self.waiting_bytes > WAITING_BYTES_MAX
+    /// Whether so much waits for handlers that nothing more should be read. What namespaces run when
+    /// a socket comes or leaves waits for no room; a client that comes and leaves without end is
+    /// slowed down here.
+    pub(crate) fn is_congested(&self) -> bool {
+        let parked = self.parked.as_ref().map_or(0, |parked| parked.len());
+        let of_namespaces = self.core.limits.namespaces_max.saturating_mul(2);
+        let parked_max = self.core.config.handlers_max.saturating_add(of_namespaces);
+        self.waiting_bytes > WAITING_BYTES_MAX || parked > parked_max
     }
 
     /// Whether no handler runs or waits to.
@@ -191,44 +203,46 @@ impl Sockets {
             self.core.metrics.panics.add();
             return self.refuse(slot, &Refusal::new("Internal error"));
         };
-        self.tickets += 1;
-        let ticket = self.tickets;
+        let (deciding, stop) = abortable(deciding);
         self.seat(
             slot,
             Seat::Deciding {
-                ticket,
+                slot,
                 namespace,
                 table: Arc::clone(&table),
+                stop,
             },
         );
+        let core = Arc::clone(&self.core);
         let verdict = async move {
             let verdict = AssertUnwindSafe(deciding);
-            let verdict = futures_util::FutureExt::catch_unwind(verdict).await;
-            let verdict = verdict.unwrap_or_else(|_| Err(Refusal::new("Internal error")));
-            Decided {
-                slot,
-                ticket,
-                verdict,
-            }
+            let verdict = match futures_util::FutureExt::catch_unwind(verdict).await {
+                Ok(Ok(verdict)) => verdict,
+                // The seat is not this decision's any more, so it is not told to anybody.
+                Ok(Err(_stopped)) => Err(Refusal::new("left")),
+                Err(_panic) => {
+                    core.metrics.panics.add();
+                    tracing::error!("a connect function panicked; the client is refused");
+                    Err(Refusal::new("Internal error"))
+                }
+            };
+            Decided { slot, verdict }
         };
         self.start(cx, now, Work::Decision(Box::pin(verdict)), None);
     }
 
     fn decided(&mut self, cx: &mut Context<'_>, now: Moment, decided: Decided) {
-        let Decided {
-            slot,
-            ticket,
-            verdict,
-        } = decided;
+        let Decided { slot, verdict } = decided;
         let Some(seat) = self.seats.get_mut(slot.index()) else {
             return;
         };
         let (namespace, table) = match std::mem::replace(seat, Seat::Empty) {
             Seat::Deciding {
-                ticket: current,
+                slot: current,
                 namespace,
                 table,
-            } if current == ticket => (namespace, table),
+                ..
+            } if current == slot => (namespace, table),
             // The client has left meanwhile, and perhaps come again.
             other => {
                 *seat = other;
@@ -258,8 +272,7 @@ impl Sockets {
             return;
         }
         // Before anything else can be sent to the socket: the client must see this first.
-        self.link
-            .push(Parcel::connected(&namespace.name, id), Worth::Kept);
+        self.push(Parcel::connected(&namespace.name, id));
         let link = Arc::clone(&self.link);
         let socket = Arc::new(SocketCore::new(id, link, namespace, table, slot, data));
         socket.namespace.rooms.enter(id, Arc::clone(&socket));
@@ -275,14 +288,13 @@ impl Sockets {
         self.core.metrics.refused.add();
         let parcel = Parcel::refused(self.mux.namespace(slot), &refusal.to_json());
         self.mux.refuse(slot);
-        self.link.push(parcel, Worth::Kept);
+        self.push(parcel);
     }
 
     fn crowded(&self, namespace: &str) {
         self.core.metrics.refused.add();
         let refusal = Refusal::new("too many namespaces on one connection");
-        self.link
-            .push(Parcel::refused(namespace, &refusal.to_json()), Worth::Kept);
+        self.push(Parcel::refused(namespace, &refusal.to_json()));
     }
 
     fn event(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {
@@ -290,9 +302,12 @@ impl Sockets {
             return;
         };
         let socket = Arc::clone(socket);
-        if self.waiting.is_empty() && self.has_room() {
+        // A handler that got its answer goes on before the client's next event starts, as it came.
+        let resuming = std::mem::take(&mut self.answered) && self.run(cx, now);
+        if !resuming && self.waiting.is_empty() && self.has_room() {
             return self.dispatch(cx, now, &socket, event);
         }
+        self.answered |= resuming;
         self.waiting_bytes += event.held_bytes();
         self.waiting.push_back((socket, event));
     }
@@ -315,7 +330,7 @@ impl Sockets {
         }
     }
 
-    fn ack(&self, slot: Slot, id: AckId, args: Args) {
+    fn ack(&mut self, slot: Slot, id: AckId, args: Args) {
         let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) else {
             return;
         };
@@ -327,7 +342,9 @@ impl Sockets {
         } else {
             socket.asks.answer(id, args)
         };
-        if !matched {
+        if matched {
+            self.answered = true;
+        } else {
             self.core.metrics.acks_unmatched.add();
         }
     }
@@ -394,7 +411,10 @@ impl Sockets {
                 break;
             };
             self.waiting_bytes -= event.held_bytes();
-            self.dispatch(cx, now, &socket, event);
+            // A socket that has left meanwhile gets no event after its `on_disconnect`.
+            if socket.is_connected() {
+                self.dispatch(cx, now, &socket, event);
+            }
             started = true;
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 0 {
@@ -411,13 +431,20 @@ impl Sockets {
         self.seats[index] = seat;
     }
 
+    /// Sends what belongs to no event.
+    fn push(&self, parcel: Parcel) {
+        if self.link.push(parcel, Worth::Kept) == Pushed::Overflow {
+            self.core.metrics.slow_peers.add();
+        }
+    }
+
     /// Takes the socket at a slot out of its namespace and tells the client.
     fn dismiss(&mut self, cx: &mut Context<'_>, now: Moment, index: usize) {
         let Some(Seat::Joined(socket)) = self.seats.get(index) else {
             return;
         };
         let (slot, parcel) = (socket.slot, Parcel::disconnected(&socket.namespace.name));
-        self.link.push(parcel, Worth::Kept);
+        self.push(parcel);
         self.mux.leave(now, slot);
         self.vacate(cx, now, index, Reason::ServerNamespaceDisconnect);
     }
@@ -427,15 +454,28 @@ impl Sockets {
         let Some(seat) = self.seats.get_mut(index) else {
             return;
         };
-        if let Seat::Joined(socket) = std::mem::replace(seat, Seat::Empty) {
-            let table = Arc::clone(&socket.table);
-            if let Some(farewell) = &table.on_disconnecting {
-                self.call(cx, now, &socket, || farewell(&socket, reason));
-            }
-            socket.end();
-            if let Some(farewell) = &table.on_disconnect {
-                self.call(cx, now, &socket, || farewell(&socket, reason));
-            }
+        match std::mem::replace(seat, Seat::Empty) {
+            Seat::Joined(socket) => self.depart(cx, now, &socket, reason),
+            Seat::Deciding { stop, .. } => stop.abort(),
+            Seat::Empty => {}
+        }
+    }
+
+    /// The socket has left its seat.
+    fn depart(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        reason: Reason,
+    ) {
+        let table = Arc::clone(&socket.table);
+        if let Some(farewell) = &table.on_disconnecting {
+            self.call(cx, now, socket, || farewell(socket, reason));
+        }
+        socket.end();
+        if let Some(farewell) = &table.on_disconnect {
+            self.call(cx, now, socket, || farewell(socket, reason));
         }
     }
 }

@@ -58,7 +58,9 @@ impl Wheel {
         let deadline = link.deadline_ms();
         // A tick late, never early: an early call would only have to be repeated.
         let tick = deadline.saturating_add(TICK_MS - 1) / TICK_MS;
-        if deadline == u64::MAX || link.scheduled().load(Ordering::Relaxed) <= tick {
+        // In one order with what the wheel does: either it sees the new deadline, or its having taken
+        // the connection out of its slot is seen here.
+        if deadline == u64::MAX || link.scheduled().load(Ordering::SeqCst) <= tick {
             return;
         }
         let mut state = self.state.lock();
@@ -107,7 +109,7 @@ impl Wheel {
         }
         for key in due {
             if let Some(link) = core.sessions.by_key(key) {
-                link.scheduled().store(UNSCHEDULED, Ordering::Relaxed);
+                link.scheduled().store(UNSCHEDULED, Ordering::SeqCst);
                 if link.deadline_ms() <= now_ms {
                     link.nudge()
                 } else {

@@ -92,6 +92,12 @@ impl Args {
         Cursor::new(self)
     }
 
+    /// Bytes that the arguments hold in memory, the whole packet that they came in included.
+    pub fn held_bytes(&self) -> usize {
+        let attached: usize = self.attachments.iter().map(Bytes::len).sum();
+        self.text.len() + attached
+    }
+
     /// The packet that the arguments came in.
     pub(crate) const fn packet(&self) -> &Bytes {
         &self.text

@@ -70,8 +70,9 @@ pub enum Output {
     DropProbe,
     /// The probing WebSocket is the transport from now on. A waiting poll ends with a noop.
     Upgraded,
-    /// A second poll while one waits: the second is answered 400; the session closes.
-    PollOverlap,
+    /// The poll that came last is answered 400: another one waits already, and then the session
+    /// closes, or the session has left polling, and then it goes on.
+    PollRefused,
     /// The peer broke the protocol; the session closes.
     Broken(Violation),
     /// The session has ended, and why. Nothing follows.
@@ -170,11 +171,11 @@ impl Session {
         }
         match input {
             Input::Frame(data) => self.frame(now, data),
-            Input::Gone { in_order: true } => self.end(Reason::TransportClose),
-            Input::Gone { in_order: false } => self.end(Reason::TransportError),
+            Input::Gone { in_order: true } => self.lost(Reason::TransportClose),
+            Input::Gone { in_order: false } => self.lost(Reason::TransportError),
             Input::Poll => self.polled(now),
             Input::PollAnswered => self.poll_answered(),
-            Input::PollGone | Input::BodyBroken => self.end(Reason::TransportError),
+            Input::PollGone | Input::BodyBroken => self.lost(Reason::TransportError),
             Input::Body(body) => self.body(body),
             Input::ProbeOpened => self.probe_opened(now),
             Input::Probe(data) => self.probe(data),
@@ -266,12 +267,12 @@ impl Session {
         if matches!(self.state, State::Closed | State::Closing { .. }) {
             return;
         }
-        if matches!(self.state, State::Upgrading { .. }) {
-            self.out.push_back(Output::DropProbe);
-        }
         match self.transport {
             Transport::WebSocket => self.end(reason),
             Transport::Polling => {
+                if matches!(self.state, State::Upgrading { .. }) {
+                    self.out.push_back(Output::DropProbe);
+                }
                 self.state = State::Closing {
                     until: now + self.limits.close_timeout,
                     reason,
@@ -345,8 +346,12 @@ impl Session {
     }
 
     fn polled(&mut self, now: Moment) {
+        if self.transport != Transport::Polling {
+            self.out.push_back(Output::PollRefused);
+            return;
+        }
         if self.is_polled() {
-            self.out.push_back(Output::PollOverlap);
+            self.out.push_back(Output::PollRefused);
             self.out.push_back(Output::Send(Packet::Close));
             return self.end(Reason::TransportError);
         }
@@ -455,7 +460,18 @@ impl Session {
         }
     }
 
+    /// The transport is gone. A session that was closing ends for the reason it was closing for.
+    fn lost(&mut self, reason: Reason) {
+        match self.state {
+            State::Closing { reason, .. } => self.end(reason),
+            _ => self.end(reason),
+        }
+    }
+
     fn end(&mut self, reason: Reason) {
+        if matches!(self.state, State::Upgrading { .. }) {
+            self.out.push_back(Output::DropProbe);
+        }
         self.state = State::Closed;
         self.bodies.clear();
         self.out.push_back(Output::Closed(reason));

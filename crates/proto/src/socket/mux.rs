@@ -19,14 +19,18 @@ use crate::id::AckId;
 use crate::limits::Limits;
 use crate::time::Moment;
 
-/// The place of a namespace on one connection. Small numbers, used again after a namespace is left.
+/// The place of a namespace on one connection. Places are small numbers and used again after a
+/// namespace is left, but two attempts to join never have equal slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Slot(u16);
+pub struct Slot {
+    index: u16,
+    attempt: u32,
+}
 
 impl Slot {
     /// As an index into a table of the caller's.
     pub const fn index(self) -> usize {
-        self.0 as usize
+        self.index as usize
     }
 }
 
@@ -77,6 +81,8 @@ pub struct Mux {
     /// Until when a namespace must have been joined; `None` while one is.
     connect_until: Option<Moment>,
     arrived: Option<Arrived>,
+    /// Attempts to join that were made so far.
+    attempts: u32,
     /// Held events whose namespace has been joined now.
     released: VecDeque<Arrived>,
 }
@@ -84,6 +90,7 @@ pub struct Mux {
 #[derive(Debug)]
 struct Seat {
     namespace: Box<str>,
+    attempt: u32,
     state: State,
 }
 
@@ -114,6 +121,7 @@ impl Mux {
             assembling: None,
             connect_until: Some(connect_until),
             arrived: None,
+            attempts: 0,
             released: VecDeque::new(),
         }
     }
@@ -123,7 +131,7 @@ impl Mux {
     pub fn receive(&mut self, now: Moment, data: Data) -> Result<(), Violation> {
         match (data, self.assembling.take()) {
             (Data::Text(text), None) => self.text(now, text),
-            (Data::Binary(bytes), Some(assembling)) => self.attachment(assembling, bytes),
+            (Data::Binary(bytes), Some(assembling)) => self.attachment(now, assembling, bytes),
             (Data::Text(_), Some(_)) => Err(Violation::MissingAttachment),
             (Data::Binary(_), None) => Err(Violation::StrayAttachment),
         }
@@ -161,23 +169,26 @@ impl Mux {
     }
 
     /// The namespace at `slot` lets the client in; events that were held come out of
-    /// [`poll`](Self::poll). `false` when the client has left meanwhile.
+    /// [`poll`](Self::poll). `false` when the client has left meanwhile, even if it has come again.
     pub fn accept(&mut self, slot: Slot) -> bool {
-        let Some(seat) = self.seats.get_mut(slot.index()) else {
+        let Some(seat) = self.seat(slot) else {
             return false;
         };
         let State::Joining(held) = &mut seat.state else {
             return false;
         };
-        self.released.extend(std::mem::take(held));
+        let held = std::mem::take(held);
         seat.state = State::Joined;
+        self.released.extend(held);
         self.connect_until = None;
         true
     }
 
     /// The namespace at `slot` does not let the client in; what it sent there is dropped.
     pub fn refuse(&mut self, slot: Slot) {
-        if let Some(seat) = self.seats.get_mut(slot.index()) {
+        if let Some(seat) = self.seat(slot)
+            && matches!(seat.state, State::Joining(_))
+        {
             seat.state = State::Left;
         }
     }
@@ -185,10 +196,17 @@ impl Mux {
     /// This server took the client out of the namespace at `slot`.
     pub fn leave(&mut self, now: Moment, slot: Slot) {
         self.released.retain(|arrived| arrived.slot() != Some(slot));
-        if let Some(seat) = self.seats.get_mut(slot.index()) {
+        if let Some(seat) = self.seat(slot) {
             seat.state = State::Left;
         }
         self.rearm(now);
+    }
+
+    /// The seat at `slot`, while it is that of the same attempt to join.
+    fn seat(&mut self, slot: Slot) -> Option<&mut Seat> {
+        self.seats
+            .get_mut(slot.index())
+            .filter(|seat| seat.attempt == slot.attempt)
     }
 
     fn text(&mut self, now: Moment, text: Bytes) -> Result<(), Violation> {
@@ -207,6 +225,7 @@ impl Mux {
 
     fn attachment(
         &mut self,
+        now: Moment,
         mut assembling: Box<Assembling>,
         bytes: Bytes,
     ) -> Result<(), Violation> {
@@ -222,10 +241,9 @@ impl Mux {
         let Assembling {
             header,
             attachments,
-            until,
             ..
         } = *assembling;
-        self.packet(until, header, attachments)
+        self.packet(now, header, attachments)
     }
 
     fn packet(
@@ -247,31 +265,34 @@ impl Mux {
             return self.connect(found, namespace, auth);
         }
         let index = found.ok_or(Violation::NotConnected)?;
-        let slot = slot(index);
+        let held_bytes: usize = self.seats.iter().map(Seat::held_bytes).sum();
+        let seat = &mut self.seats[index];
+        let slot = Slot {
+            index: index_of(index),
+            attempt: seat.attempt,
+        };
         let arrived = match packet {
             Packet::Event(event) => Arrived::Event { slot, event },
             Packet::Ack(id, args) => Arrived::Ack { slot, id, args },
             Packet::Disconnect | Packet::Connect(_) => Arrived::Disconnect { slot },
         };
-        let seat = &mut self.seats[index];
-        match (&mut seat.state, &arrived) {
-            (State::Left, _) => Ok(()),
-            (State::Joined | State::Joining(_), Arrived::Disconnect { .. }) => {
+        match &mut seat.state {
+            State::Left => {}
+            State::Joined | State::Joining(_) if matches!(arrived, Arrived::Disconnect { .. }) => {
                 seat.state = State::Left;
                 self.arrived = Some(arrived);
                 self.rearm(now);
-                Ok(())
             }
-            (State::Joined, _) => {
-                self.arrived = Some(arrived);
-                Ok(())
-            }
-            (State::Joining(held), _) if held.len() < self.limits.held_events_max => {
+            State::Joined => self.arrived = Some(arrived),
+            State::Joining(held) => {
+                let bytes = held_bytes + arrived.held_bytes();
+                if held.len() >= self.limits.held_events_max || bytes > self.limits.held_bytes_max {
+                    return Err(Violation::HeldEvents);
+                }
                 held.push(arrived);
-                Ok(())
             }
-            (State::Joining(_), _) => Err(Violation::HeldEvents),
         }
+        Ok(())
     }
 
     fn connect(
@@ -280,45 +301,45 @@ impl Mux {
         namespace: Box<str>,
         auth: Option<Bytes>,
     ) -> Result<(), Violation> {
-        let joining = State::Joining(Vec::new());
-        let free = || {
-            self.seats
-                .iter()
-                .position(|seat| matches!(seat.state, State::Left))
-        };
+        let left = |seat: &Seat| matches!(seat.state, State::Left);
         let index = match found {
-            Some(index) => {
-                if !matches!(self.seats[index].state, State::Left) {
-                    return Err(Violation::ConnectTwice);
-                }
-                self.seats[index].state = joining;
-                index
-            }
-            None if self.seats.len() < self.limits.namespaces_max => {
-                self.seats.push(Seat {
-                    namespace,
-                    state: joining,
-                });
-                self.seats.len() - 1
-            }
-            None => match free() {
-                Some(index) => {
-                    self.seats[index] = Seat {
-                        namespace,
-                        state: joining,
-                    };
-                    index
-                }
+            Some(index) if left(&self.seats[index]) => Some(index),
+            Some(_) => return Err(Violation::ConnectTwice),
+            None if self.seats.len() < self.limits.namespaces_max => None,
+            None => match self.seats.iter().position(left) {
+                Some(index) => Some(index),
                 None => {
                     self.arrived = Some(Arrived::Crowded { namespace });
                     return Ok(());
                 }
             },
         };
-        self.arrived = Some(Arrived::Connect {
-            slot: slot(index),
-            auth,
-        });
+        self.attempts = self.attempts.wrapping_add(1);
+        let attempt = self.attempts;
+        let index = match (index, found) {
+            (Some(index), found) => {
+                let seat = &mut self.seats[index];
+                seat.attempt = attempt;
+                seat.state = State::Joining(Vec::new());
+                if found.is_none() {
+                    seat.namespace = namespace;
+                }
+                index
+            }
+            (None, _) => {
+                self.seats.push(Seat {
+                    namespace,
+                    attempt,
+                    state: State::Joining(Vec::new()),
+                });
+                self.seats.len() - 1
+            }
+        };
+        let slot = Slot {
+            index: index_of(index),
+            attempt,
+        };
+        self.arrived = Some(Arrived::Connect { slot, auth });
         Ok(())
     }
 
@@ -341,8 +362,27 @@ impl Arrived {
             Self::Crowded { .. } => None,
         }
     }
+
+    /// Bytes that it holds in memory.
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Event { event, .. } => event.held_bytes(),
+            Self::Ack { args, .. } => args.held_bytes(),
+            Self::Connect { .. } | Self::Crowded { .. } | Self::Disconnect { .. } => 0,
+        }
+    }
 }
 
-fn slot(index: usize) -> Slot {
-    Slot(u16::try_from(index).unwrap_or(u16::MAX))
+impl Seat {
+    fn held_bytes(&self) -> usize {
+        match &self.state {
+            State::Joining(held) => held.iter().map(Arrived::held_bytes).sum(),
+            State::Joined | State::Left => 0,
+        }
+    }
+}
+
+/// `namespaces_max` is far below 2^16.
+fn index_of(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
 }

@@ -94,8 +94,7 @@ impl Event {
 
     /// Bytes that the event holds in memory.
     pub fn held_bytes(&self) -> usize {
-        let attached: usize = self.args.attachments().iter().map(Bytes::len).sum();
-        self.args.packet().len() + attached
+        self.args.held_bytes()
     }
 }
 

@@ -1,0 +1,52 @@
+//! Polling bodies: never more packets than the limit, nothing after an error, and what was read
+//! reads back when it is written again.
+//!
+//! Input: one byte for the limit, then the body.
+
+#![no_main]
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use roomful_proto::engine::payload::{self, Payload, SEPARATOR};
+use roomful_proto::{Violation, engine::Packet};
+
+fn read(body: &[u8], max: u32) -> (Vec<Packet>, Option<Violation>) {
+    let mut payload = match Payload::new(Bytes::copy_from_slice(body), max) {
+        Ok(payload) => payload,
+        Err(violation) => return (Vec::new(), Some(violation)),
+    };
+    let mut packets = Vec::new();
+    while let Some(packet) = payload.next() {
+        match packet {
+            Ok(packet) => packets.push(packet),
+            Err(violation) => {
+                assert!(payload.is_done());
+                assert!(payload.next().is_none());
+                return (packets, Some(violation));
+            }
+        }
+    }
+    assert!(payload.is_done());
+    (packets, None)
+}
+
+fuzz_target!(|data: &[u8]| {
+    let [max, body @ ..] = data else {
+        return;
+    };
+    let max = u32::from(*max);
+    let (packets, violation) = read(body, max);
+    assert!(packets.len() <= max as usize);
+    let separators = body.iter().filter(|byte| **byte == SEPARATOR).count();
+    if violation.is_none() {
+        assert_eq!(packets.len(), separators + 1);
+    }
+    if packets.is_empty() {
+        return;
+    }
+    let mut again = Vec::new();
+    for packet in &packets {
+        payload::push(&mut again, packet);
+    }
+    assert_eq!(read(&again, max), (packets, None));
+});
