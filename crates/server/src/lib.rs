@@ -117,3 +117,8 @@ pub use serve::ServeError;
 pub use server::{Builder, Server};
 pub use service::{Layer, Layered, Service};
 pub use socket::{EmitError, Socket};
+
+/// The code in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
