@@ -20,7 +20,8 @@ run: ## start the hub for development, with the client that it serves
 	@tools/setup client
 	cargo run -p roomful-hub -- dev
 
-chat: ## start the chat example
+chat: ## start the chat example, with the client for its page
+	@tools/setup client
 	cargo run -p roomful-examples --bin chat
 
 .PHONY: test lint test-rust doc
@@ -38,11 +39,16 @@ doc: ## build the documentation, warnings are errors
 test-rust: ## unit, integration and documentation tests
 	cargo test --workspace --locked
 
-.PHONY: test-interop test-browser autobahn-core fuzz-build
+.PHONY: test-interop test-hub test-browser autobahn-core fuzz-build
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
 	cargo build --locked -p roomful-interop --bin fixture
-	cd interop/node && SERVER="$(BUILT)/fixture" node --test --test-concurrency=1
+	cd interop/node && SERVER="$(BUILT)/fixture" node --test --test-concurrency=1 test/*.test.mjs
+
+test-hub: ## the hub's own events, asked with the official client
+	@tools/setup interop
+	cargo build --locked -p roomful-hub
+	cd interop/node && ../../tools/with-hub node --test hub/
 
 autobahn-core: ## our WebSocket codec against the Autobahn suite, 1-7 and 10
 	@tools/setup autobahn
@@ -64,7 +70,7 @@ fuzz-build: ## build the fuzz targets
 .PHONY: interop-reference autobahn deny bench-idle clean
 interop-reference: ## the tests of test-interop against the official server
 	@tools/setup interop
-	cd interop/node && env -u SERVER node --test --test-concurrency=1
+	cd interop/node && env -u SERVER node --test --test-concurrency=1 test/*.test.mjs
 
 autobahn: ## Autobahn with large messages: 1-7, 9 and 10
 	@tools/setup autobahn

@@ -26,8 +26,8 @@ use crate::sockets::Sockets;
 use crate::websocket::WebSocket;
 
 /// Bytes that one read takes at most. The buffer is the thread's, not the connection's.
-const READ_BYTES: usize = 64 * 1024;
-/// Reads in one turn.
+const READ_BYTES: usize = 32 * 1024;
+/// Reads in one turn. The second mostly finds nothing, and asks to be woken.
 const READS_PER_TURN: usize = 2;
 /// Messages of a polling body that are worked off in one turn.
 const MESSAGES_PER_TURN: usize = 1_000;
@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     pong: Option<Parcel>,
     /// The peer has closed its WebSocket in order.
     peer_closed: bool,
+    /// The stream has ended: there is nobody to say goodbye to.
+    stream_gone: bool,
     /// Something was not read in this turn because too much waits.
     held_back: bool,
     phase: Phase,
@@ -137,6 +139,10 @@ impl Connection {
         let open = Parcel::engine(&Packet::Open(handshake.to_json().into()));
         link.charge(outbox::cost(&open));
         core.metrics.opened.add();
+        if core.is_closing() {
+            // It came too late to be told with the others.
+            link.order(Order::Close(Reason::ServerShuttingDown));
+        }
         Self {
             session: Session::new(now, transport, limits),
             sockets: Sockets::new(Arc::clone(&core), Arc::clone(&link), now),
@@ -148,6 +154,7 @@ impl Connection {
             written: 0,
             pong: None,
             peer_closed: false,
+            stream_gone: false,
             held_back: false,
             phase: Phase::Open,
         }
@@ -372,7 +379,9 @@ impl Connection {
                 polling.answer_bodies(|| BodyReply::Bad);
                 self.phase = Phase::Over;
             }
-            Carrier::WebSocket(_) if reason == Reason::TransportError => self.phase = Phase::Over,
+            Carrier::WebSocket(_) if self.stream_gone || reason == Reason::TransportError => {
+                self.phase = Phase::Over;
+            }
             Carrier::WebSocket(_) => {
                 let goodbye = if self.peer_closed {
                     Goodbye::Answered
@@ -407,6 +416,7 @@ impl Connection {
             match read {
                 Ok(len @ 1..) => self.feed(cx, now, source, &mut scratch.buffer[..len]),
                 end => {
+                    self.stream_gone |= source == Source::Carrier;
                     self.stream_ended(now, source, end.is_ok());
                     self.drive(cx, now);
                     return false;
