@@ -29,7 +29,7 @@ pub(crate) struct DevOptions {
     #[arg(long, short, env = "ROOMFUL_PORT", default_value_t = 3000)]
     pub(crate) port: u16,
 
-    /// Origin of web pages on other hosts that may connect, such as https://example.org; `*` allows
+    /// Origin of web pages on other hosts that may connect, such as `https://example.org`; `*` allows
     /// all. May be given several times. Pages of the hub itself always may.
     #[arg(long = "origin", env = "ROOMFUL_ORIGINS", value_delimiter = ',')]
     pub(crate) origins: Vec<String>,

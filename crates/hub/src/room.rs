@@ -9,23 +9,13 @@
 //!
 //! Each is acked with `{ok: true, …}`, or `{ok: false, error: {code, message}}`.
 
-use roomful::{Args, FromArg, Reason, Server, Socket, SocketId};
+use roomful::{Args, EmitError, FromArg, Reason, Server, Socket, SocketId};
 use serde_json::{Value, json};
 
 /// Bytes in the name of a room.
 const ROOM_BYTES_MAX: usize = 256;
 /// Names of events that begin so are the hub's to emit.
 const OWN_EVENTS: &str = "room:";
-/// Names that belong to the protocol and its clients.
-const RESERVED_EVENTS: [&str; 6] = [
-    "connect",
-    "connect_error",
-    "disconnect",
-    "disconnecting",
-    "newListener",
-    "removeListener",
-];
-
 /// The state of a hub that is open to all.
 #[derive(Debug)]
 pub(crate) struct Open;
@@ -139,17 +129,19 @@ fn emit(me: &Me, args: &Args) -> Result<Value, Refused> {
     let room = String::from_arg(&mut cursor).map_err(|_| Refused::Arguments)?;
     let room = checked(me, room)?;
     let event = String::from_arg(&mut cursor).map_err(|_| Refused::Arguments)?;
-    if event.starts_with(OWN_EVENTS) || RESERVED_EVENTS.contains(&event.as_str()) {
+    if event.starts_with(OWN_EVENTS) {
         return Err(Refused::Event);
     }
     if !me.is_in(&room) {
         return Err(Refused::NotMember);
     }
-    // Reserved names were refused above, and arguments that came as JSON are JSON.
     let to = me.everyone().to(&room);
     let delivered = to
         .try_emit(event, cursor.rest())
-        .map_err(|_| Refused::Arguments)?;
+        .map_err(|error| match error {
+            EmitError::ReservedEvent => Refused::Event,
+            _ => Refused::Arguments,
+        })?;
     Ok(json!({ "room": room, "delivered": delivered }))
 }
 
