@@ -2,8 +2,9 @@
 
 use crate::error::Violation;
 
-/// Checks that each placeholder in `json` names one of the attachments, none twice. Passed on to other clients, one that names nothing would end their connections; one
-/// attachment named a thousand times would be a thousand copies in a typed argument.
+/// Checks that each placeholder in `json` names one of the attachments, none twice. Passed on to
+/// other clients, one that names nothing would end their connections; one attachment named a
+/// thousand times would be a thousand copies in a typed argument.
 ///
 /// `serde_json` refuses some texts and numbers that are JSON all the same, such as half a surrogate
 /// pair, so this walks on its own.
