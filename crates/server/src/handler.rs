@@ -97,10 +97,14 @@ impl FromEvent for Ack {
     message = "this is not a handler",
     label = "not a handler",
     note = "a handler is `async fn(Socket, A, B, …) -> R`: the first argument is a `Socket` (of the \
-            namespace's types), each other one implements `serde::Deserialize`, the returned value \
-            implements `serde::Serialize`",
-    note = "a closure must say the types of its arguments, as in `async |me: Socket, text: String| …`, \
-            and must not capture: shared state comes from `me.state()`"
+            namespace's types: `Socket<State, User>` where it has a state and a `connect` function), \
+            each other one implements `serde::Deserialize`, the returned value implements \
+            `serde::Serialize`",
+    note = "what it holds over an `.await` must be `Send`: no `Rc`, and no guard of a lock",
+    note = "an async closure must say the types of its arguments, as in \
+            `async |me: Socket, text: String| …`, and must not capture: shared state comes from \
+            `me.state()`, or from a closure without `async` that clones it into the `async move` block \
+            it returns"
 )]
 pub trait Handler<A, U, M>: Send + Sync + 'static {
     /// Starts the handler; `Err` when the arguments do not fit it.

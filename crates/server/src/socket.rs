@@ -256,9 +256,14 @@ impl SocketCore {
         self.connected.load(Ordering::Acquire)
     }
 
-    /// The socket leaves: nothing is sent to it any more, and whoever waits for it learns it.
-    pub(crate) fn end(&self) {
+    /// The socket is about to leave: nothing is sent to it any more.
+    pub(crate) fn mute(&self) {
         self.connected.store(false, Ordering::Release);
+    }
+
+    /// The socket leaves, and whoever waits for it learns it.
+    pub(crate) fn end(&self) {
+        self.mute();
         self.namespace.exit(self.id);
         self.asks.close();
     }

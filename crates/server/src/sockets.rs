@@ -304,6 +304,10 @@ impl Sockets {
         let socket = Arc::clone(socket);
         // A handler that got its answer goes on before the client's next event starts, as it came.
         let resuming = std::mem::take(&mut self.answered) && self.run(cx, now);
+        if !socket.is_connected() {
+            // The handler has panicked, and its socket has left.
+            return;
+        }
         if !resuming && self.waiting.is_empty() && self.has_room() {
             return self.dispatch(cx, now, &socket, event);
         }
@@ -470,6 +474,7 @@ impl Sockets {
         reason: Reason,
     ) {
         let table = Arc::clone(&socket.table);
+        socket.mute();
         if let Some(farewell) = &table.on_disconnecting {
             self.call(cx, now, socket, || farewell(socket, reason));
         }

@@ -16,6 +16,8 @@ pub struct Payload {
     rest: Option<Bytes>,
     /// Packets that may still come.
     budget: u32,
+    /// Bytes of the whole body.
+    len: usize,
 }
 
 impl Payload {
@@ -23,6 +25,7 @@ impl Payload {
     pub fn new(body: Bytes, packets_max: u32) -> Result<Self, Violation> {
         simdutf8::basic::from_utf8(&body).map_err(|_| Violation::Utf8)?;
         Ok(Self {
+            len: body.len(),
             rest: Some(body),
             budget: packets_max,
         })
@@ -47,6 +50,12 @@ impl Payload {
                 packet
             }
             None => rest,
+        };
+        // A part of the body would keep all of it alive, for as long as an event waits somewhere.
+        let packet = if packet.len() < self.len / 2 {
+            Bytes::copy_from_slice(&packet)
+        } else {
+            packet
         };
         Some(Packet::decode(&packet))
     }

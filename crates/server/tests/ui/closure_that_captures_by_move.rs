@@ -1,0 +1,7 @@
+use roomful::{Server, Socket};
+
+fn main() {
+    let io = Server::new();
+    let greeting = String::from("hello");
+    io.on("hi", async move |me: Socket| me.emit("hi", &greeting));
+}
