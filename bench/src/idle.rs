@@ -43,9 +43,7 @@ fn main() -> Result<()> {
 #[tokio::main]
 async fn serve() -> Result<()> {
     let io = Server::new();
-    io.on("message", async |me: Socket, text: String| {
-        me.emit("message", text)
-    });
+    io.on("message", async |me: Socket, text: String| me.emit("message", text));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     let counted = io.clone();
@@ -69,9 +67,7 @@ fn measure(clients: usize, waves: usize) -> Result<()> {
     println!("server with no client: {empty} KiB resident");
     for wave in 1..=waves {
         let started = Instant::now();
-        let open: Vec<_> = (0..clients)
-            .map(|_| connect(server.address))
-            .collect::<Result<_>>()?;
+        let open: Vec<_> = (0..clients).map(|_| connect(server.address)).collect::<Result<_>>()?;
         server.wait_for(clients)?;
         let took = started.elapsed();
         let full = server.resident_kib()?;
@@ -83,10 +79,7 @@ fn measure(clients: usize, waves: usize) -> Result<()> {
         );
         drop(open);
         server.wait_for(0)?;
-        println!(
-            "wave {wave}: all gone: {} KiB resident",
-            server.resident_kib()?
-        );
+        println!("wave {wave}: all gone: {} KiB resident", server.resident_kib()?);
     }
     Ok(())
 }
@@ -108,9 +101,7 @@ fn read_until(stream: &mut TcpStream, end: &[u8]) -> Result<()> {
     while !read.ends_with(end) {
         match stream.read(&mut buffer)? {
             0 => {
-                return Err(
-                    format!("the server closed: {}", String::from_utf8_lossy(&read)).into(),
-                );
+                return Err(format!("the server closed: {}", String::from_utf8_lossy(&read)).into());
             }
             len => read.extend_from_slice(&buffer[..len]),
         }
@@ -137,11 +128,7 @@ impl Served {
         let mut line = String::new();
         output.read_line(&mut line)?;
         let address = line.trim().parse()?;
-        Ok(Self {
-            process,
-            output,
-            address,
-        })
+        Ok(Self { process, output, address })
     }
 
     /// Waits until the server counts that many clients, and as many connections.
@@ -149,11 +136,7 @@ impl Served {
         let started = Instant::now();
         let wanted = format!("{clients} {clients}");
         loop {
-            let input = self
-                .process
-                .stdin
-                .as_mut()
-                .ok_or("the server has no input")?;
+            let input = self.process.stdin.as_mut().ok_or("the server has no input")?;
             writeln!(input)?;
             let mut line = String::new();
             self.output.read_line(&mut line)?;
@@ -169,10 +152,7 @@ impl Served {
 
     fn resident_kib(&self) -> Result<usize> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .ok_or("no VmRSS")?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
         Ok(line.split_whitespace().nth(1).ok_or("no VmRSS")?.parse()?)
     }
 }

@@ -6,12 +6,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const NAMES: [&str; 4] = [
-    "socket.io.js",
-    "socket.io.min.js",
-    "socket.io.esm.min.js",
-    "socket.io.msgpack.min.js",
-];
+const NAMES: [&str; 4] =
+    ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js"];
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -26,17 +22,11 @@ fn table(dist: &Path) -> String {
     let version = fs::read_to_string(dist.join("VERSION"));
     let mut code = String::new();
     match &version {
-        Ok(version) => drop(writeln!(
-            code,
-            "const VERSION: Option<&str> = Some({version:?});"
-        )),
+        Ok(version) => drop(writeln!(code, "const VERSION: Option<&str> = Some({version:?});")),
         Err(_) => drop(writeln!(code, "const VERSION: Option<&str> = None;")),
     }
     code.push_str("const FILES: &[File] = &[\n");
-    for name in NAMES
-        .iter()
-        .flat_map(|name| [(*name).to_owned(), format!("{name}.map")])
-    {
+    for name in NAMES.iter().flat_map(|name| [(*name).to_owned(), format!("{name}.map")]) {
         if version.is_ok() {
             let path = |suffix: &str| dist.join(format!("{name}{suffix}"));
             let _ = writeln!(

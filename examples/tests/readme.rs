@@ -13,10 +13,7 @@ fn chat() -> String {
 
 #[test]
 fn the_readme_shows_the_chat_server_as_it_is() {
-    assert!(
-        README.contains(&chat()),
-        "README.md and examples/chat/main.rs have drifted apart"
-    );
+    assert!(README.contains(&chat()), "README.md and examples/chat/main.rs have drifted apart");
 }
 
 #[test]

@@ -83,10 +83,7 @@ fuzz_target!(|data: &[u8]| {
         let json = value.to_string();
         let args = Args::new(&(&value, &Bytes::from_static(b"ab"), &value)).unwrap();
         let placeholder = r#"{"_placeholder":true,"num":0}"#;
-        assert!(
-            args.iter()
-                .eq([json.as_bytes(), placeholder.as_bytes(), json.as_bytes()])
-        );
+        assert!(args.iter().eq([json.as_bytes(), placeholder.as_bytes(), json.as_bytes()]));
         assert_eq!(args.get::<Bytes>(1).unwrap(), "ab");
         assert!(Args::new(&value).unwrap().iter().eq([json.as_bytes()]));
     }

@@ -88,9 +88,7 @@ impl Driver {
                 *self.seat(slot) = Seat::Left;
             }
             (13.., _) => {
-                let ms = text
-                    .iter()
-                    .fold(0_u64, |ms, byte| ms << 8 | u64::from(*byte));
+                let ms = text.iter().fold(0_u64, |ms, byte| ms << 8 | u64::from(*byte));
                 self.now = self.now + Duration::from_millis(ms % 100_000);
                 if self.mux.deadline().is_some_and(|at| at <= self.now) {
                     let late = self.mux.expire(self.now);

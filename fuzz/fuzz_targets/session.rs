@@ -29,10 +29,9 @@ impl Driver {
                 Output::Closed(_) => self.closed = true,
                 Output::Message(Data::Text(text)) => assert!(std::str::from_utf8(&text).is_ok()),
                 Output::Upgraded => assert_eq!(self.session.transport(), Transport::WebSocket),
-                Output::Send(packet) => assert!(matches!(
-                    packet,
-                    Packet::Ping(_) | Packet::Noop | Packet::Close
-                )),
+                Output::Send(packet) => {
+                    assert!(matches!(packet, Packet::Ping(_) | Packet::Noop | Packet::Close))
+                }
                 Output::Probe(packet) => assert_eq!(packet, Packet::Pong("probe".into())),
                 _ => {}
             }
@@ -62,9 +61,7 @@ impl Driver {
         };
         let input = match verb & 0x0f {
             0 => Input::Frame(data),
-            1 => Input::Gone {
-                in_order: verb & 0x10 == 0,
-            },
+            1 => Input::Gone { in_order: verb & 0x10 == 0 },
             2 => Input::Poll,
             3 => Input::PollAnswered,
             4 => Input::PollGone,
@@ -78,9 +75,7 @@ impl Driver {
             13 if verb & 0x10 != 0 => return self.session.hold(verb & 0x20 != 0),
             13 => return self.session.fail(self.now, Violation::Payload),
             _ => {
-                let ms = text
-                    .iter()
-                    .fold(0_u64, |ms, byte| ms << 8 | u64::from(*byte));
+                let ms = text.iter().fold(0_u64, |ms, byte| ms << 8 | u64::from(*byte));
                 return self.pass(Duration::from_millis(ms % 100_000));
             }
         };
@@ -100,11 +95,8 @@ fuzz_target!(|data: &[u8]| {
     let mut limits = Limits::default();
     limits.payload_packets_max = 10;
     let now = Moment::from_millis(1000);
-    let mut driver = Driver {
-        now,
-        session: Session::new(now, transport, Arc::new(limits)),
-        closed: false,
-    };
+    let mut driver =
+        Driver { now, session: Session::new(now, transport, Arc::new(limits)), closed: false };
     while let [verb, len, rest @ ..] = steps {
         let (text, rest) = rest.split_at(usize::from(*len).min(rest.len()));
         steps = rest;

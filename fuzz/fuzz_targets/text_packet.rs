@@ -41,10 +41,7 @@ fn read(parcel: &Parcel) -> Packet {
     let wire: Vec<_> = frames(parcel.wire()).collect();
     assert!(frames(parcel.text_only()).eq(wire.iter().cloned()));
     let body = Payload::new(Bytes::copy_from_slice(parcel.polling()), 100).unwrap();
-    assert!(
-        body.map(|packet| data(packet.unwrap()))
-            .eq(wire.iter().cloned())
-    );
+    assert!(body.map(|packet| data(packet.unwrap())).eq(wire.iter().cloned()));
     let mut wire = wire.into_iter();
     let Some(Data::Text(text)) = wire.next() else {
         panic!("no text first");

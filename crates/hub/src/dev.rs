@@ -38,18 +38,12 @@ impl std::error::Error for StartError {}
 /// Runs the hub until it is interrupted or terminated; then every client is told.
 pub(crate) async fn run(options: DevOptions) -> Result<(), StartError> {
     let address = format!("{}:{}", options.host, options.port);
-    let failed = |source| StartError {
-        address: address.clone(),
-        source,
-    };
+    let failed = |source| StartError { address: address.clone(), source };
     let listener = TcpListener::bind(&address).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     let mut stop = Stop::new().map_err(failed)?;
 
-    let io = Server::builder()
-        .origins(origins(&options.origins))
-        .state(room::Open)
-        .build();
+    let io = Server::builder().origins(origins(&options.origins)).state(room::Open).build();
     room::offer(&io);
     greet(local, &options);
     tokio::select! {

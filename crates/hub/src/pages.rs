@@ -34,11 +34,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 const PAGES: [Page; 12] = [
     page!("/", "index.html", HTML),
-    page!(
-        "/playground.css",
-        "playground.css",
-        "text/css; charset=utf-8"
-    ),
+    page!("/playground.css", "playground.css", "text/css; charset=utf-8"),
     page!("/favicon.svg", "favicon.svg", "image/svg+xml"),
     page!("/theme.js", "theme.js", SCRIPT),
     page!("/playground.js", "playground.js", SCRIPT),
@@ -65,44 +61,27 @@ impl<B> tower_service::Service<Request<B>> for Pages {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(answer(
-            request.method(),
-            request.uri().path(),
-            request.headers(),
-        )))
+        ready(Ok(answer(request.method(), request.uri().path(), request.headers())))
     }
 }
 
 fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
     if !matches!(*method, Method::GET | Method::HEAD) {
-        return text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "Only GET is answered here.\n",
-        );
+        return text(StatusCode::METHOD_NOT_ALLOWED, "Only GET is answered here.\n");
     }
     let Some(page) = PAGES.iter().find(|page| page.path == path) else {
-        return text(
-            StatusCode::NOT_FOUND,
-            "No such page. The playground is at /.\n",
-        );
+        return text(StatusCode::NOT_FOUND, "No such page. The playground is at /.\n");
     };
     let etag = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
     if cfg!(not(debug_assertions))
-        && headers
-            .get(header::IF_NONE_MATCH)
-            .is_some_and(|tag| tag == etag)
+        && headers.get(header::IF_NONE_MATCH).is_some_and(|tag| tag == etag)
     {
         return with(StatusCode::NOT_MODIFIED, HTML, Body::default());
     }
-    let mut response = with(
-        StatusCode::OK,
-        page.content_type,
-        bytes::Bytes::from_static(page.bytes).into(),
-    );
+    let mut response =
+        with(StatusCode::OK, page.content_type, bytes::Bytes::from_static(page.bytes).into());
     if cfg!(not(debug_assertions)) {
-        response
-            .headers_mut()
-            .insert(header::ETAG, HeaderValue::from_static(etag));
+        response.headers_mut().insert(header::ETAG, HeaderValue::from_static(etag));
     }
     response
 }
@@ -117,13 +96,7 @@ fn with(status: StatusCode, content_type: &'static str, body: Body) -> Response<
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(POLICY),
-    );
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

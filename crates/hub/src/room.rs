@@ -60,22 +60,13 @@ impl Refused {
 
 /// Offers the events to all clients of the hub.
 pub(crate) fn offer(io: &Server<Open>) {
-    io.on("room:join", async |me: Me, args: Args| {
-        answer(join(&me, &args))
-    });
-    io.on("room:leave", async |me: Me, args: Args| {
-        answer(leave(&me, &args))
-    });
-    io.on("room:members", async |me: Me, args: Args| {
-        answer(members(&me, &args))
-    });
-    io.on("room:emit", async |me: Me, args: Args| {
-        answer(emit(&me, &args))
-    });
+    io.on("room:join", async |me: Me, args: Args| answer(join(&me, &args)));
+    io.on("room:leave", async |me: Me, args: Args| answer(leave(&me, &args)));
+    io.on("room:members", async |me: Me, args: Args| answer(members(&me, &args)));
+    io.on("room:emit", async |me: Me, args: Args| answer(emit(&me, &args)));
     io.on_disconnecting(async |me: Me, _: Reason| {
         for room in me.rooms().into_iter().skip(1) {
-            me.to(&room)
-                .emit("room:left", json!({ "room": room, "id": me.id() }));
+            me.to(&room).emit("room:left", json!({ "room": room, "id": me.id() }));
         }
     });
 }
@@ -99,9 +90,7 @@ fn join(me: &Me, args: &Args) -> Result<Value, Refused> {
         if !me.join(&room) {
             return Err(Refused::TooManyRooms);
         }
-        me.everyone()
-            .to(&room)
-            .emit("room:joined", json!({ "room": room, "id": me.id() }));
+        me.everyone().to(&room).emit("room:joined", json!({ "room": room, "id": me.id() }));
     }
     let members = me.everyone().to(&room).ids();
     Ok(json!({ "room": room, "members": members }))
@@ -112,9 +101,7 @@ fn leave(me: &Me, args: &Args) -> Result<Value, Refused> {
     if !me.leave(&room) {
         return Err(Refused::NotMember);
     }
-    me.everyone()
-        .to(&room)
-        .emit("room:left", json!({ "room": room, "id": me.id() }));
+    me.everyone().to(&room).emit("room:left", json!({ "room": room, "id": me.id() }));
     Ok(json!({ "room": room }))
 }
 
@@ -136,12 +123,10 @@ fn emit(me: &Me, args: &Args) -> Result<Value, Refused> {
         return Err(Refused::NotMember);
     }
     let to = me.everyone().to(&room);
-    let delivered = to
-        .try_emit(event, cursor.rest())
-        .map_err(|error| match error {
-            EmitError::ReservedEvent => Refused::Event,
-            _ => Refused::Arguments,
-        })?;
+    let delivered = to.try_emit(event, cursor.rest()).map_err(|error| match error {
+        EmitError::ReservedEvent => Refused::Event,
+        _ => Refused::Arguments,
+    })?;
     Ok(json!({ "room": room, "delivered": delivered }))
 }
 

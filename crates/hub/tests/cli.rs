@@ -8,14 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 fn roomful(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_roomful"));
-    command
-        .args(arguments)
-        .env_remove("ROOMFUL_PORT")
-        .env_remove("ROOMFUL_HOST");
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(arguments).env_remove("ROOMFUL_PORT").env_remove("ROOMFUL_HOST");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -29,21 +23,12 @@ impl Hub {
     fn start() -> Self {
         let mut process = roomful(&["dev", "--port", "0", "--json"]).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        Self {
-            process,
-            ready: serde_json::from_str(&line).unwrap(),
-        }
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        Self { process, ready: serde_json::from_str(&line).unwrap() }
     }
 
     fn get(&self, path: &str) -> String {
-        let address = self.ready["url"]
-            .as_str()
-            .unwrap()
-            .strip_prefix("http://")
-            .unwrap();
+        let address = self.ready["url"].as_str().unwrap().strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -64,21 +49,12 @@ impl Drop for Hub {
 #[test]
 fn a_ready_hub_says_so_as_json_and_serves_its_pages() {
     let hub = Hub::start();
-    assert_eq!(
-        (&hub.ready["path"], &hub.ready["mode"]),
-        (&"/socket.io/".into(), &"dev".into())
-    );
+    assert_eq!((&hub.ready["path"], &hub.ready["mode"]), (&"/socket.io/".into(), &"dev".into()));
     let page = hub.get("/");
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
-    assert!(
-        page.contains("content-security-policy: default-src 'none'"),
-        "{page}"
-    );
+    assert!(page.contains("content-security-policy: default-src 'none'"), "{page}");
     assert!(hub.get("/none").starts_with("HTTP/1.1 404 Not Found\r\n"));
-    assert!(
-        hub.get("/socket.io/?EIO=4&transport=polling")
-            .contains("\r\n\r\n0{\"sid\":\"")
-    );
+    assert!(hub.get("/socket.io/?EIO=4&transport=polling").contains("\r\n\r\n0{\"sid\":\""));
 }
 
 #[test]
@@ -87,14 +63,8 @@ fn the_client_is_served_or_what_is_missing_is_said_at_its_path() {
     let script = hub.get("/socket.io/socket.io.js");
     match &hub.ready["client"] {
         serde_json::Value::String(version) => {
-            assert!(
-                script.contains(&format!("etag: \"{version}\"\r\n")),
-                "{version}"
-            );
-            assert!(
-                script.contains(&format!("Socket.IO v{version}")),
-                "{version}"
-            );
+            assert!(script.contains(&format!("etag: \"{version}\"\r\n")), "{version}");
+            assert!(script.contains(&format!("Socket.IO v{version}")), "{version}");
         }
         _ => {
             assert!(script.starts_with("HTTP/1.1 404 Not Found\r\n"), "{script}");
@@ -110,28 +80,17 @@ fn a_port_that_is_taken_is_named_with_the_way_out() {
     let output = roomful(&["dev", "--port", &port]).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        error.contains(&format!("cannot listen at 127.0.0.1:{port}")),
-        "{error}"
-    );
-    assert!(
-        error.contains("choose another port: roomful dev --port"),
-        "{error}"
-    );
+    assert!(error.contains(&format!("cannot listen at 127.0.0.1:{port}")), "{error}");
+    assert!(error.contains("choose another port: roomful dev --port"), "{error}");
 }
 
 #[test]
 fn host_and_port_come_from_the_environment_too() {
     let mut command = roomful(&["dev", "--json"]);
-    let mut process = command
-        .env("ROOMFUL_PORT", "0")
-        .env("ROOMFUL_HOST", "127.0.0.2")
-        .spawn()
-        .unwrap();
+    let mut process =
+        command.env("ROOMFUL_PORT", "0").env("ROOMFUL_HOST", "127.0.0.2").spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(process.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     process.kill().unwrap();
     process.wait().unwrap();
     assert!(line.contains("http://127.0.0.2:"), "{line}");
@@ -142,13 +101,7 @@ fn host_and_port_come_from_the_environment_too() {
 fn a_terminated_hub_ends_in_order() {
     let mut hub = Hub::start();
     let pid = hub.process.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(hub.process.wait().unwrap().code(), Some(0));
 }
 

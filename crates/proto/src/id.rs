@@ -125,11 +125,7 @@ impl AckId {
 
     /// An id; `None` above [`AckId::MAX`].
     pub const fn new(id: u64) -> Option<Self> {
-        if id <= Self::MAX {
-            Some(Self(id))
-        } else {
-            None
-        }
+        if id <= Self::MAX { Some(Self(id)) } else { None }
     }
 
     /// The number.
@@ -164,13 +160,9 @@ mod tests {
 
     #[test]
     fn what_is_not_an_id_is_refused() {
-        for text in [
-            "",
-            "abc",
-            "____________________x",
-            "...................",
-            "é__________________",
-        ] {
+        for text in
+            ["", "abc", "____________________x", "...................", "é__________________"]
+        {
             assert_eq!(SessionId::parse(text), None, "{text}");
         }
     }

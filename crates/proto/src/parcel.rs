@@ -175,13 +175,7 @@ impl Parcel {
     }
 
     fn from_wire(buffer: Vec<u8>, start: usize) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                buffer,
-                start,
-                rare: OnceLock::new(),
-            }),
-        }
+        Self { shared: Arc::new(Shared { buffer, start, rare: OnceLock::new() }) }
     }
 }
 
@@ -202,20 +196,13 @@ impl Draft {
         if let Some(ack) = ack {
             buffer.extend_from_slice(itoa::Buffer::new().format(ack.get()).as_bytes());
         }
-        Self {
-            buffer,
-            attachments: Vec::new(),
-            start: HEADROOM,
-        }
+        Self { buffer, attachments: Vec::new(), start: HEADROOM }
     }
 
     /// Appends arguments behind a `[` or a comma, and the closing bracket.
     fn args<T: ToArgs + ?Sized>(&mut self, args: &T) -> Result<(), EncodeError> {
         let before = self.buffer.len();
-        let shape = args.write(&mut ArgsWriter::new(
-            &mut self.buffer,
-            &mut self.attachments,
-        ))?;
+        let shape = args.write(&mut ArgsWriter::new(&mut self.buffer, &mut self.attachments))?;
         match shape {
             Shape::One => self.buffer.push(b']'),
             Shape::Bracketed => {
@@ -239,11 +226,7 @@ impl Draft {
             self.prepend(&[b'4', plain]);
         } else {
             self.prepend(b"-");
-            self.prepend(
-                itoa::Buffer::new()
-                    .format(self.attachments.len())
-                    .as_bytes(),
-            );
+            self.prepend(itoa::Buffer::new().format(self.attachments.len()).as_bytes());
             self.prepend(&[b'4', binary]);
         }
         let header = Header::new(Opcode::Text, self.buffer.len() - self.start, None);
@@ -272,41 +255,17 @@ mod tests {
     fn packets_are_written_to_the_byte() {
         let ack = AckId::new(12);
         let check = |parcel: Parcel, text: &str| assert_eq!(polling(&parcel), text);
-        check(
-            Parcel::event("/", None, "hello", "world").unwrap(),
-            r#"42["hello","world"]"#,
-        );
-        check(
-            Parcel::event("/", None, "hello", &("a", 1)).unwrap(),
-            r#"42["hello","a",1]"#,
-        );
-        check(
-            Parcel::event("/a", ack, "é\"", &()).unwrap(),
-            r#"42/a,12["é\""]"#,
-        );
-        check(
-            Parcel::ack("/", AckId::new(0).unwrap(), &()).unwrap(),
-            "430[]",
-        );
-        check(
-            Parcel::ack("/a", AckId::new(7).unwrap(), &(1, 2)).unwrap(),
-            "43/a,7[1,2]",
-        );
-        check(
-            Parcel::ack("/", AckId::new(7).unwrap(), "x").unwrap(),
-            r#"437["x"]"#,
-        );
+        check(Parcel::event("/", None, "hello", "world").unwrap(), r#"42["hello","world"]"#);
+        check(Parcel::event("/", None, "hello", &("a", 1)).unwrap(), r#"42["hello","a",1]"#);
+        check(Parcel::event("/a", ack, "é\"", &()).unwrap(), r#"42/a,12["é\""]"#);
+        check(Parcel::ack("/", AckId::new(0).unwrap(), &()).unwrap(), "430[]");
+        check(Parcel::ack("/a", AckId::new(7).unwrap(), &(1, 2)).unwrap(), "43/a,7[1,2]");
+        check(Parcel::ack("/", AckId::new(7).unwrap(), "x").unwrap(), r#"437["x"]"#);
         check(Parcel::disconnected("/"), "41");
         check(Parcel::disconnected("/a"), "41/a,");
-        check(
-            Parcel::refused("/a", r#"{"message":"no"}"#),
-            r#"44/a,{"message":"no"}"#,
-        );
+        check(Parcel::refused("/a", r#"{"message":"no"}"#), r#"44/a,{"message":"no"}"#);
         let socket = SocketId::from_random([0; 15]);
-        check(
-            Parcel::connected("/", socket),
-            r#"40{"sid":"AAAAAAAAAAAAAAAAAAAA"}"#,
-        );
+        check(Parcel::connected("/", socket), r#"40{"sid":"AAAAAAAAAAAAAAAAAAAA"}"#);
         check(Parcel::engine(&Packet::Ping(Bytes::new())), "2");
     }
 
@@ -317,21 +276,9 @@ mod tests {
         let json = r#"451-/a,5["f",{"_placeholder":true,"num":0},"x"]"#;
         assert_eq!(polling(&parcel), format!("{json}\u{1e}bAQI="));
         let frames: Vec<_> = frame::split(parcel.wire()).collect();
-        assert_eq!(
-            frames,
-            [
-                (Opcode::Text, json.as_bytes()),
-                (Opcode::Binary, &[1, 2][..])
-            ]
-        );
+        assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Binary, &[1, 2][..])]);
         let frames: Vec<_> = frame::split(parcel.text_only()).collect();
-        assert_eq!(
-            frames,
-            [
-                (Opcode::Text, json.as_bytes()),
-                (Opcode::Text, &b"bAQI="[..])
-            ]
-        );
+        assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Text, &b"bAQI="[..])]);
     }
 
     #[test]

@@ -1,13 +1,7 @@
 //! Both ends of a session with a network between them that loses nothing and is in no hurry: in
 //! which order things arrive on different connections, and when, is up to seeded dice.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    dead_code
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
 mod support;
 
@@ -100,9 +94,7 @@ impl Pair {
             1 => self.deliver_post(),
             2 => self.deliver_up(),
             3 => self.deliver_down(),
-            4 => self
-                .server
-                .pass(Duration::from_millis(self.dice.next() % 15)),
+            4 => self.server.pass(Duration::from_millis(self.dice.next() % 15)),
             _ => self.server.expire(),
         }
         self.server_acts();
@@ -144,13 +136,12 @@ impl Pair {
         let Some(cargo) = self.socket_up.pop_front() else {
             return;
         };
-        self.server
-            .receive(match (cargo, self.server.session.transport()) {
-                (Cargo::SocketOpens, _) => Input::ProbeOpened,
-                (Cargo::Frame(data), Transport::Polling) => Input::Probe(data),
-                (Cargo::Frame(data), Transport::WebSocket) => Input::Frame(data),
-                (other, _) => panic!("{other:?} on a WebSocket"),
-            });
+        self.server.receive(match (cargo, self.server.session.transport()) {
+            (Cargo::SocketOpens, _) => Input::ProbeOpened,
+            (Cargo::Frame(data), Transport::Polling) => Input::Probe(data),
+            (Cargo::Frame(data), Transport::WebSocket) => Input::Frame(data),
+            (other, _) => panic!("{other:?} on a WebSocket"),
+        });
     }
 
     fn deliver_down(&mut self) {
@@ -245,11 +236,7 @@ fn frame(packet: &Packet) -> Cargo {
 /// The message of that number: mostly a text, now and then bytes.
 fn message(number: usize) -> Data {
     let text = Bytes::from(number.to_string());
-    if number.is_multiple_of(3) {
-        Data::Binary(text)
-    } else {
-        Data::Text(text)
-    }
+    if number.is_multiple_of(3) { Data::Binary(text) } else { Data::Text(text) }
 }
 
 /// The same message as the server sends it.
@@ -267,9 +254,7 @@ fn messages_both_ways_during_an_upgrade_keep_their_order_and_none_is_lost() {
         let mut steps = 0;
         while pair.client.heard.len() < count || pair.server.raw.as_ref().unwrap().len() < count {
             if said < count && pair.dice.roll(4) == 0 {
-                pair.client
-                    .waiting
-                    .push_back(Packet::Message(message(said)));
+                pair.client.waiting.push_back(Packet::Message(message(said)));
                 said += 1;
             }
             if told < count && pair.dice.roll(4) == 0 {
@@ -285,11 +270,7 @@ fn messages_both_ways_during_an_upgrade_keep_their_order_and_none_is_lost() {
         }
         let all: Vec<_> = (0..count).map(message).collect();
         assert_eq!(pair.client.heard, all, "seed {seed}: to the client");
-        assert_eq!(
-            pair.server.raw.as_ref(),
-            Some(&all),
-            "seed {seed}: to the server"
-        );
+        assert_eq!(pair.server.raw.as_ref(), Some(&all), "seed {seed}: to the server");
         while pair.client.stage != Stage::WebSocket || !pair.socket_up.is_empty() {
             pair.step();
             steps += 1;
@@ -306,9 +287,7 @@ fn polling_alone_keeps_the_order_too() {
         let mut pair = Pair::new(seed);
         let all: Vec<_> = (0..40).map(message).collect();
         for number in 0..all.len() {
-            pair.client
-                .waiting
-                .push_back(Packet::Message(message(number)));
+            pair.client.waiting.push_back(Packet::Message(message(number)));
             pair.server.send(parcel(number));
             pair.step();
         }
@@ -373,16 +352,8 @@ fn a_silent_client_is_gone_after_interval_and_timeout_exactly() {
         assert!(!server.session.is_closed(), "{transport}");
         server.pass(Duration::from_millis(1));
         let last = server.sent.last();
-        assert_eq!(
-            last,
-            Some(&Sent::Closed(Reason::PingTimeout)),
-            "{transport}"
-        );
-        assert_eq!(
-            server.deadline(),
-            None,
-            "{transport}: nothing is left to wait for"
-        );
+        assert_eq!(last, Some(&Sent::Closed(Reason::PingTimeout)), "{transport}");
+        assert_eq!(server.deadline(), None, "{transport}: nothing is left to wait for");
     }
 }
 
@@ -439,10 +410,7 @@ fn deadlines_never_lie() {
                 ended += 1;
                 assert_eq!(server.deadline(), None, "seed {seed}");
                 let last = server.sent.last();
-                assert!(
-                    matches!(last, Some(Sent::Closed(_))),
-                    "seed {seed}: {last:?}"
-                );
+                assert!(matches!(last, Some(Sent::Closed(_))), "seed {seed}: {last:?}");
                 break;
             }
             let deadline = server.deadline().expect("an open session has a heartbeat");

@@ -1,13 +1,7 @@
 //! Bad input on purpose, layer by layer. Each must end in the error that names it, and cost no more
 //! than was sent.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    dead_code
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
 mod support;
 
@@ -70,11 +64,7 @@ mod frames {
     fn reserved_bits_are_refused_on_every_frame() {
         for bit in [0x40, 0x20, 0x10] {
             for opcode in [0, 1, 2, 8, 9, 10] {
-                check(
-                    &[masked(0x80 | bit | opcode, b"")],
-                    WsError::ReservedBits,
-                    1002,
-                );
+                check(&[masked(0x80 | bit | opcode, b"")], WsError::ReservedBits, 1002);
             }
         }
     }
@@ -120,12 +110,7 @@ mod frames {
 
     #[test]
     fn bad_utf8_is_refused_at_its_first_byte_wherever_the_text_is_cut() {
-        for bad in [
-            &[0xc0, 0x80][..],
-            &[0xed, 0xa0, 0x80],
-            &[0xf4, 0x90, 0x80, 0x80],
-            &[0xff],
-        ] {
+        for bad in [&[0xc0, 0x80][..], &[0xed, 0xa0, 0x80], &[0xf4, 0x90, 0x80, 0x80], &[0xff]] {
             for cut in 0..bad.len() {
                 // As long as what came may still become a character, nothing is wrong.
                 match std::str::from_utf8(&bad[..cut]) {
@@ -145,11 +130,7 @@ mod frames {
     #[test]
     fn a_text_that_ends_inside_a_character_is_refused() {
         check(&[masked(0x81, &[0xe2, 0x82])], WsError::Utf8, 1007);
-        check(
-            &[masked(0x01, &[0xe2]), masked(0x80, &[0x82])],
-            WsError::Utf8,
-            1007,
-        );
+        check(&[masked(0x01, &[0xe2]), masked(0x80, &[0x82])], WsError::Utf8, 1007);
     }
 
     #[test]
@@ -198,11 +179,7 @@ mod frames {
     fn a_length_that_is_not_in_its_shortest_form_is_refused() {
         for len in [0_u16, 1, 125] {
             let [high, low] = len.to_be_bytes();
-            check(
-                &[vec![0x82, 0xfe, high, low, 0, 0, 0, 0]],
-                WsError::Length,
-                1002,
-            );
+            check(&[vec![0x82, 0xfe, high, low, 0, 0, 0, 0]], WsError::Length, 1002);
         }
         for len in [0_u64, 125, 126, 65_535] {
             let mut wire = vec![0x82, 0xff];
@@ -232,9 +209,7 @@ mod frames {
     #[test]
     fn a_flood_of_pings_and_pongs_is_given_out_one_by_one_and_holds_nothing() {
         let mut decoder = decoder();
-        let mut wire = [masked(0x89, &[7; 125]), masked(0x8a, b"")]
-            .concat()
-            .repeat(10_000);
+        let mut wire = [masked(0x89, &[7; 125]), masked(0x8a, b"")].concat().repeat(10_000);
         let mut rest = &mut wire[..];
         let mut count = 0;
         while let Some(message) = decoder.receive(&mut rest).unwrap() {
@@ -326,13 +301,9 @@ mod engine {
 
     #[test]
     fn separators_at_odd_places_are_empty_packets() {
-        for (text, before) in [
-            ("", 0),
-            ("\u{1e}", 0),
-            ("\u{1e}4a", 0),
-            ("4a\u{1e}", 1),
-            ("4a\u{1e}\u{1e}4b", 1),
-        ] {
+        for (text, before) in
+            [("", 0), ("\u{1e}", 0), ("\u{1e}4a", 0), ("4a\u{1e}", 1), ("4a\u{1e}\u{1e}4b", 1)]
+        {
             let expected = (before, Some(Violation::EnginePacket));
             assert_eq!(body(text), expected, "{text:?}");
         }
@@ -351,16 +322,7 @@ mod engine {
 
     #[test]
     fn broken_base64_is_refused() {
-        for text in [
-            "b=",
-            "bA",
-            "bAQI",
-            "bAQI=AQI=",
-            "bAQ-_",
-            "b AQI=",
-            "bAQJ=",
-            "bé",
-        ] {
+        for text in ["b=", "bA", "bAQI", "bAQI=AQI=", "bAQ-_", "b AQI=", "bAQJ=", "bé"] {
             assert_eq!(body(text), (0, Some(Violation::Base64)), "{text}");
         }
         assert_eq!(body("b"), (1, None), "no bytes are bytes");
@@ -403,11 +365,9 @@ mod engine {
 
     #[test]
     fn what_a_server_sends_is_refused_from_a_client() {
-        for (text, reason) in [
-            ("0{}", Reason::ParseError),
-            ("2", Reason::TransportError),
-            ("5", Reason::ParseError),
-        ] {
+        for (text, reason) in
+            [("0{}", Reason::ParseError), ("2", Reason::TransportError), ("5", Reason::ParseError)]
+        {
             let mut server = Server::new(Transport::WebSocket, Limits::default());
             server.sent.clear();
             server.receive(Input::Frame(Data::Text(text.into())));
@@ -559,11 +519,7 @@ mod sockets {
     #[test]
     fn a_namespace_of_1_mb_is_refused() {
         let long = "n".repeat(1_000_000);
-        for text in [
-            format!("0/{long}"),
-            format!("0/{long},"),
-            format!("2/{long},[\"a\"]"),
-        ] {
+        for text in [format!("0/{long}"), format!("0/{long},"), format!("2/{long},[\"a\"]")] {
             check(&text, Violation::NamespaceName);
         }
         let (mut mux, _) = joined(&Limits::default());
@@ -583,11 +539,7 @@ mod sockets {
         for text in ["2[\"a\"]", "31[]", "1", "2/a,[\"a\"]"] {
             let limits = Limits::default();
             let mut mux = Mux::new(NOW + limits.connect_timeout, Arc::new(limits));
-            assert_eq!(
-                receive(&mut mux, text),
-                Err(Violation::NotConnected),
-                "{text}"
-            );
+            assert_eq!(receive(&mut mux, text), Err(Violation::NotConnected), "{text}");
         }
         check("2/other,[\"a\"]", Violation::NotConnected);
         check("51-/other,[\"a\"]", Violation::NotConnected);
@@ -610,10 +562,7 @@ mod sockets {
     fn odd_ack_ids_are_refused() {
         check("29007199254740992[\"a\"]", Violation::AckId);
         check("218446744073709551616[\"a\"]", Violation::AckId);
-        check(
-            &format!("2{}[\"a\"]", "9".repeat(100_000)),
-            Violation::AckId,
-        );
+        check(&format!("2{}[\"a\"]", "9".repeat(100_000)), Violation::AckId);
         check("2-1[\"a\"]", Violation::Payload);
         check("21.5[\"a\"]", Violation::Payload);
         check("3-1[]", Violation::Payload);
@@ -635,16 +584,9 @@ mod sockets {
 
     #[test]
     fn odd_attachment_counts_are_refused_before_anything_is_held() {
-        for count in [
-            "11",
-            "1000000000",
-            "4294967297",
-            "99999999999999999999",
-            "-1",
-            "1.5",
-            "",
-            "x",
-        ] {
+        for count in
+            ["11", "1000000000", "4294967297", "99999999999999999999", "-1", "1.5", "", "x"]
+        {
             check(&format!("5{count}-[\"a\"]"), Violation::AttachmentCount);
         }
         check("5[\"a\"]", Violation::AttachmentCount);
@@ -654,41 +596,22 @@ mod sockets {
     #[test]
     fn a_binary_event_without_attachments_is_an_event() {
         assert_eq!(sent_on(&event("50-[\"a\",1]")), "42[\"a\",1]");
-        check(
-            "50-[\"a\",{\"_placeholder\":true,\"num\":0}]",
-            Violation::Placeholder,
-        );
+        check("50-[\"a\",{\"_placeholder\":true,\"num\":0}]", Violation::Placeholder);
     }
 
     #[test]
     fn placeholders_that_lie_are_refused() {
-        for num in [
-            "1",
-            "-1",
-            "0.5",
-            "0.0",
-            "1e0",
-            "\"0\"",
-            "null",
-            "[]",
-            "{}",
-            "4294967296",
-            "1e99",
-        ] {
+        for num in
+            ["1", "-1", "0.5", "0.0", "1e0", "\"0\"", "null", "[]", "{}", "4294967296", "1e99"]
+        {
             check(
                 &format!(r#"51-["a",{{"_placeholder":true,"num":{num}}}]"#),
                 Violation::Placeholder,
             );
         }
         check(r#"51-["a",{"_placeholder":true}]"#, Violation::Placeholder);
-        check(
-            r#"51-["a",{"num":0,"num":1,"_placeholder":true}]"#,
-            Violation::Placeholder,
-        );
-        check(
-            r#"51-["a",{"_pl\u0061ceholder":true,"n\u0075m":1}]"#,
-            Violation::Placeholder,
-        );
+        check(r#"51-["a",{"num":0,"num":1,"_placeholder":true}]"#, Violation::Placeholder);
+        check(r#"51-["a",{"_pl\u0061ceholder":true,"n\u0075m":1}]"#, Violation::Placeholder);
     }
 
     /// The official client looks for placeholders in every value of an object that is none itself.
@@ -711,10 +634,7 @@ mod sockets {
         let placeholder = r#"{"_placeholder":true,"num":0}"#;
         let many = vec![placeholder; 28_000].join(",");
         check(&format!(r#"51-["a",[{many}]]"#), Violation::Placeholder);
-        check(
-            &format!(r#"52-["a",{placeholder},{placeholder}]"#),
-            Violation::Placeholder,
-        );
+        check(&format!(r#"52-["a",{placeholder},{placeholder}]"#), Violation::Placeholder);
         let nested = r#"{"_placeholder":true,"num":0,"x":{"_placeholder":true,"num":0}}"#;
         check(&format!(r#"51-["a",{nested}]"#), Violation::Placeholder);
     }
@@ -734,8 +654,7 @@ mod sockets {
         assert_eq!(mux.deadline(), Some(until));
         // One that comes does not put it off.
         let later = NOW + Duration::from_secs(29);
-        mux.receive(later, Data::Binary(Bytes::from_static(b"x")))
-            .unwrap();
+        mux.receive(later, Data::Binary(Bytes::from_static(b"x"))).unwrap();
         assert_eq!(mux.deadline(), Some(until));
         assert_eq!(mux.expire(later), Ok(()));
         assert_eq!(mux.expire(until), Err(Violation::AttachmentTimeout));
@@ -766,11 +685,7 @@ mod sockets {
             let (mut mux, _) = joined(&Limits::default());
             receive(&mut mux, r#"52-["a"]"#).unwrap();
             attach(&mut mux, b"x").unwrap();
-            assert_eq!(
-                receive(&mut mux, text),
-                Err(Violation::MissingAttachment),
-                "{text}"
-            );
+            assert_eq!(receive(&mut mux, text), Err(Violation::MissingAttachment), "{text}");
         }
     }
 
@@ -791,10 +706,7 @@ mod sockets {
     #[test]
     fn a_megabyte_of_brackets_is_refused() {
         for bracket in ["[", "{", "[{", "[[]", "{\"a\":["] {
-            check(
-                &format!("2{}", bracket.repeat(1_000_000 / bracket.len())),
-                Violation::Depth,
-            );
+            check(&format!("2{}", bracket.repeat(1_000_000 / bracket.len())), Violation::Depth);
         }
         check(&format!("2{}", "]".repeat(1_000_000)), Violation::Payload);
     }
@@ -807,10 +719,7 @@ mod sockets {
         for (kind, inner) in [("2", "[]"), ("51-", r#"{"_placeholder":true,"num":0}"#)] {
             let packet = |levels: usize| {
                 let (open, close) = ("[".repeat(levels), "]".repeat(levels));
-                (
-                    open.clone() + inner + &close,
-                    format!("{kind}[\"a\",{open}{inner}{close}]"),
-                )
+                (open.clone() + inner + &close, format!("{kind}[\"a\",{open}{inner}{close}]"))
             };
             let (json, text) = packet(126);
             let read: Value = event(&text).args.get(0).unwrap();
@@ -835,10 +744,7 @@ mod sockets {
         let event = event(r#"2["x",{"a":1,"a":2}]"#);
         assert_eq!(sent_on(&event), r#"42["x",{"a":1,"a":2}]"#);
         assert!(is_type_error(event.args.get::<One>(0)));
-        assert_eq!(
-            event.args.get::<Value>(0).unwrap(),
-            serde_json::json!({"a": 2})
-        );
+        assert_eq!(event.args.get::<Value>(0).unwrap(), serde_json::json!({"a": 2}));
     }
 
     #[test]
@@ -882,10 +788,7 @@ mod sockets {
         for name in RESERVED_EVENTS {
             check(&format!("2[\"{name}\"]"), Violation::ReservedEvent);
             check(&format!("50-[\"{name}\",1]"), Violation::ReservedEvent);
-            let escaped: String = name
-                .chars()
-                .map(|c| format!("\\u{:04x}", c as u32))
-                .collect();
+            let escaped: String = name.chars().map(|c| format!("\\u{:04x}", c as u32)).collect();
             check(&format!("2[\"{escaped}\"]"), Violation::ReservedEvent);
         }
         // Only these: a name that merely looks like one is the application's.
@@ -899,16 +802,7 @@ mod sockets {
         for text in ["2[]", "2[null]", "2[true]", "2[[\"a\"]]", "2[{}]", "50-[]"] {
             check(text, Violation::EventName);
         }
-        for text in [
-            "2",
-            "2{}",
-            "2\"a\"",
-            "2[\"a\"",
-            "2[\"a\",]",
-            "2[,]",
-            "2 ",
-            "2[\"a\"]x",
-        ] {
+        for text in ["2", "2{}", "2\"a\"", "2[\"a\"", "2[\"a\",]", "2[,]", "2 ", "2[\"a\"]x"] {
             check(text, Violation::Payload);
         }
     }
@@ -917,31 +811,15 @@ mod sockets {
     fn the_limit_of_a_name_is_for_the_name_and_not_for_how_it_is_written() {
         let longest = "n".repeat(512);
         assert_eq!(event(&format!("2[\"{longest}\"]")).name(), longest);
-        assert_eq!(
-            event(&format!("2[\"{}\"]", "\\u006e".repeat(512))).name(),
-            longest
-        );
+        assert_eq!(event(&format!("2[\"{}\"]", "\\u006e".repeat(512))).name(), longest);
         check(&format!("2[\"{longest}n\"]"), Violation::EventName);
-        check(
-            &format!("2[\"{}\"]", "\\u006e".repeat(513)),
-            Violation::EventName,
-        );
+        check(&format!("2[\"{}\"]", "\\u006e".repeat(513)), Violation::EventName);
         check(&format!("2[{}]", "1".repeat(513)), Violation::EventName);
     }
 
     #[test]
     fn an_auth_payload_must_be_an_object() {
-        for auth in [
-            "[]",
-            "null",
-            "\"token\"",
-            "-1",
-            "true",
-            "{",
-            "{}{}",
-            "{a:1}",
-            "\u{c}{}",
-        ] {
+        for auth in ["[]", "null", "\"token\"", "-1", "true", "{", "{}{}", "{a:1}", "\u{c}{}"] {
             check(&format!("0/a,{auth}"), Violation::Payload);
         }
     }

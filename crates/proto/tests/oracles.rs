@@ -1,13 +1,7 @@
 //! The frame codec against two others: they must take and refuse the same frames, and each must
 //! read what the others write. Where they differ and we know why, [`Oracle::pardons`] says so.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    dead_code
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
 mod support;
 
@@ -252,24 +246,10 @@ fn frame(wire: &mut Vec<u8>, dice: &mut Dice, open: &mut bool, masked: bool, odd
         2 => 120 + dice.roll(10),
         _ => dice.roll(20),
     };
-    let len = if first & 0x08 == 0 || slip_payload {
-        len
-    } else {
-        len.min(125)
-    };
+    let len = if first & 0x08 == 0 || slip_payload { len } else { len.min(125) };
     let mut payload = vec![b'a'; len];
     if first & 0x0f == 8 && len >= 2 {
-        let code = [
-            1000,
-            1001,
-            1007,
-            1011,
-            1012,
-            1014,
-            3000,
-            4999,
-            1000 + dice.roll(20) as u16,
-        ];
+        let code = [1000, 1001, 1007, 1011, 1012, 1014, 3000, 4999, 1000 + dice.roll(20) as u16];
         payload[..2].copy_from_slice(&code[dice.roll(code.len())].to_be_bytes());
     }
     if slip_payload && len > 0 {
@@ -296,10 +276,7 @@ fn frame(wire: &mut Vec<u8>, dice: &mut Dice, open: &mut bool, masked: bool, odd
     if masked {
         let key = (dice.next() as u32).to_be_bytes();
         wire.extend(key);
-        payload
-            .iter_mut()
-            .zip(key.iter().cycle())
-            .for_each(|(byte, key)| *byte ^= key);
+        payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
     }
     wire.extend(payload);
 }
@@ -357,9 +334,7 @@ fn damaged_frames_are_refused_alike() {
 
 /// Payloads around every border of the length forms.
 fn payloads() -> impl Iterator<Item = Vec<u8>> {
-    [0, 1, 2, 7, 8, 9, 125, 126, 127, LIMIT]
-        .into_iter()
-        .map(|len| vec![b'x'; len])
+    [0, 1, 2, 7, 8, 9, 125, 126, 127, LIMIT].into_iter().map(|len| vec![b'x'; len])
 }
 
 #[test]
@@ -384,11 +359,7 @@ fn they_read_the_frames_that_we_write() {
             expected.push(Message::Close(Some(CloseCode::GOING_AWAY)));
             for oracle in [Oracle::Tungstenite, Oracle::FastWebSockets] {
                 let found = oracle.read(&wire, role);
-                assert_eq!(
-                    found,
-                    (expected.clone(), End::Closed),
-                    "{oracle:?}, {role:?}"
-                );
+                assert_eq!(found, (expected.clone(), End::Closed), "{oracle:?}, {role:?}");
             }
         }
     }
@@ -399,13 +370,7 @@ fn they_read_our_parcels() {
     let bytes = Bytes::from_static(&[0, 1, 0xff]);
     let parcels = [
         Parcel::event("/", None, "hello", &("é", 1)).unwrap(),
-        Parcel::event(
-            "/a",
-            AckId::new(7),
-            "file",
-            &(&bytes, "x".repeat(150), &bytes),
-        )
-        .unwrap(),
+        Parcel::event("/a", AckId::new(7), "file", &(&bytes, "x".repeat(150), &bytes)).unwrap(),
         Parcel::ack("/a", AckId::new(8).unwrap(), &bytes).unwrap(),
         Parcel::disconnected("/a"),
     ];
@@ -443,10 +408,9 @@ impl Write for Written {
 
 #[test]
 fn we_read_the_frames_that_tungstenite_writes() {
-    for (role, their_role) in [
-        (Role::Server, tung::protocol::Role::Client),
-        (Role::Client, tung::protocol::Role::Server),
-    ] {
+    for (role, their_role) in
+        [(Role::Server, tung::protocol::Role::Client), (Role::Client, tung::protocol::Role::Server)]
+    {
         let mut expected = Vec::new();
         let written = Written::default();
         let mut socket = tung::WebSocket::from_raw_socket(written, their_role, None);
@@ -477,10 +441,7 @@ fn we_read_the_frames_that_fastwebsockets_writes() {
         for payload in payloads() {
             let frames = [
                 (fast::OpCode::Text, Message::Text(payload.clone().into())),
-                (
-                    fast::OpCode::Binary,
-                    Message::Binary(payload.clone().into()),
-                ),
+                (fast::OpCode::Binary, Message::Binary(payload.clone().into())),
             ];
             for (opcode, heard) in frames {
                 // It masks with a key that it chooses.
@@ -493,11 +454,7 @@ fn we_read_the_frames_that_fastwebsockets_writes() {
                 expected.push(heard);
             }
         }
-        assert_eq!(
-            read_ours(&wire, role),
-            (expected, Ok(End::Over)),
-            "{role:?}"
-        );
+        assert_eq!(read_ours(&wire, role), (expected, Ok(End::Over)), "{role:?}");
     }
 }
 
@@ -506,9 +463,6 @@ fn the_answer_to_a_key_is_the_same() {
     let mut dice = Dice::new(1);
     for _ in 0..100 {
         let key = format!("{:022x}==", dice.next());
-        assert_eq!(
-            accept_key(&key),
-            tung::handshake::derive_accept_key(key.as_bytes())
-        );
+        assert_eq!(accept_key(&key), tung::handshake::derive_accept_key(key.as_bytes()));
     }
 }

@@ -17,10 +17,7 @@ use serde_json::Value;
 
 /// A failure is shown whole, so no file has to remember it; the tests leave the tree as it was.
 fn config() -> ProptestConfig {
-    ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
 }
 
 // WebSocket frames
@@ -40,18 +37,9 @@ fn raw_frame(wire: &mut Vec<u8>, first: u8, key: Option<[u8; 4]>, payload: &[u8]
             wire.extend((len as u64).to_be_bytes());
         }
     }
-    wire.extend(
-        key.unwrap_or_default()
-            .iter()
-            .take(if key.is_some() { 4 } else { 0 }),
-    );
+    wire.extend(key.unwrap_or_default().iter().take(if key.is_some() { 4 } else { 0 }));
     let key = key.unwrap_or_default();
-    wire.extend(
-        payload
-            .iter()
-            .zip(key.iter().cycle())
-            .map(|(byte, key)| byte ^ key),
-    );
+    wire.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
 }
 
 /// A message and how it is cut into frames, with control frames behind each of them.
@@ -65,10 +53,7 @@ struct Spoken {
 fn control() -> impl Strategy<Value = Message> {
     vec(any::<u8>(), 0..=CONTROL_BYTES_MAX).prop_flat_map(|payload| {
         let payload = Bytes::from(payload);
-        prop_oneof![
-            Just(Message::Ping(payload.clone())),
-            Just(Message::Pong(payload))
-        ]
+        prop_oneof![Just(Message::Ping(payload.clone())), Just(Message::Pong(payload))]
     })
 }
 
@@ -82,16 +67,8 @@ fn data_message() -> impl Strategy<Value = Message> {
 }
 
 fn spoken() -> impl Strategy<Value = Vec<Spoken>> {
-    let one = (
-        data_message(),
-        vec(any::<usize>(), 0..4),
-        vec(control(), 0..3),
-    );
-    let one = one.prop_map(|(message, cuts, controls)| Spoken {
-        message,
-        cuts,
-        controls,
-    });
+    let one = (data_message(), vec(any::<usize>(), 0..4), vec(control(), 0..3));
+    let one = one.prop_map(|(message, cuts, controls)| Spoken { message, cuts, controls });
     vec(one, 1..6)
 }
 
@@ -99,12 +76,7 @@ fn spoken() -> impl Strategy<Value = Vec<Spoken>> {
 fn speak(spoken: &[Spoken], key: Option<[u8; 4]>) -> (Vec<u8>, Vec<Message>) {
     let mut wire = Vec::new();
     let mut heard = Vec::new();
-    for Spoken {
-        message,
-        cuts,
-        controls,
-    } in spoken
-    {
+    for Spoken { message, cuts, controls } in spoken {
         let (opcode, payload) = match message {
             Message::Text(text) => (1, text),
             Message::Binary(bytes) => (2, bytes),
@@ -160,10 +132,7 @@ fn hear(
                 Err(e) => return (heard, Some(e), held),
             }
         }
-        assert!(
-            piece.is_empty(),
-            "the decoder stopped before the end of its input"
-        );
+        assert!(piece.is_empty(), "the decoder stopped before the end of its input");
     }
     (heard, None, held)
 }
@@ -434,11 +403,7 @@ fn event_name() -> impl Strategy<Value = String> {
 }
 
 fn ack_id() -> impl Strategy<Value = Option<AckId>> {
-    prop_oneof![
-        Just(None),
-        (0..=AckId::MAX).prop_map(AckId::new),
-        Just(AckId::new(AckId::MAX))
-    ]
+    prop_oneof![Just(None), (0..=AckId::MAX).prop_map(AckId::new), Just(AckId::new(AckId::MAX))]
 }
 
 /// The messages in frames of a server.
@@ -466,9 +431,7 @@ fn read_parcel(parcel: &Parcel) -> (String, socket::Packet) {
     let wire = messages(parcel.wire());
     assert_eq!(messages(parcel.text_only()), wire, "text only");
     let body = Bytes::copy_from_slice(parcel.polling());
-    let polled = Payload::new(body, 100)
-        .unwrap()
-        .map(|packet| data(packet.unwrap()));
+    let polled = Payload::new(body, 100).unwrap().map(|packet| data(packet.unwrap()));
     assert_eq!(polled.collect::<Vec<_>>(), wire, "polling");
     assert_eq!(parcel.len(), parcel.wire().len());
 

@@ -29,13 +29,7 @@
 //!
 //! `…` in an expectation stands for any text. Lines that begin with `#` and empty ones say why.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    dead_code
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
 mod support;
 
@@ -113,26 +107,15 @@ fn play(text: &str) -> Result<(), String> {
             let expected = expected.join("\n  ");
             let found = found.join("\n  ");
             let line = format!("{}: after `{line}`", number + 1);
-            return Err(format!(
-                "{line}\n expected\n  {expected}\n found\n  {found}"
-            ));
+            return Err(format!("{line}\n expected\n  {expected}\n found\n  {found}"));
         }
     }
     Ok(())
 }
 
 fn is_expectation(line: &str) -> bool {
-    let verbs = [
-        "<",
-        "<<",
-        "got",
-        "posted",
-        "probed",
-        "probe-closed",
-        "upgraded",
-        "broken",
-        "close",
-    ];
+    let verbs =
+        ["<", "<<", "got", "posted", "probed", "probe-closed", "upgraded", "broken", "close"];
     verbs.contains(&line.split(' ').next().unwrap_or_default())
 }
 
@@ -227,18 +210,11 @@ fn hex(text: &str) -> Bytes {
         .filter(|c| *c != ' ')
         .map(|c| c.to_digit(16).expect("hexadecimal") as u8)
         .collect();
-    digits
-        .chunks(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect()
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 fn show(sent: &Sent) -> String {
-    let text = |bytes: &[u8]| {
-        String::from_utf8(bytes.to_vec())
-            .unwrap()
-            .replace('\u{1e}', "␞")
-    };
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace('\u{1e}', "␞");
     match sent {
         Sent::Frame(Data::Text(bytes)) => format!("< {}", text(bytes)),
         Sent::Frame(Data::Binary(bytes)) => {

@@ -30,9 +30,7 @@ struct Table {
 
 impl Asks {
     pub(crate) const fn new() -> Self {
-        Self {
-            table: Mutex::new(None),
-        }
+        Self { table: Mutex::new(None) }
     }
 
     /// Opens a question; `None` when `open_max` are open already.
@@ -52,11 +50,7 @@ impl Asks {
 
     /// Gives the answer to who asked; `false` when nobody waits for it.
     pub(crate) fn answer(&self, id: AckId, args: Args) -> bool {
-        let sender = self
-            .table
-            .lock()
-            .as_mut()
-            .and_then(|table| table.open.remove(&id.get()));
+        let sender = self.table.lock().as_mut().and_then(|table| table.open.remove(&id.get()));
         sender.is_some_and(|sender| sender.send(args).is_ok())
     }
 
@@ -155,9 +149,7 @@ impl<R: FromArg + Send + 'static> IntoFuture for Call<R> {
         Box::pin(async move {
             let mut asked = self.asked?;
             let answer = tokio::time::timeout(self.timeout, &mut asked.receiver).await;
-            let args = answer
-                .map_err(|_| CallError::Timeout)?
-                .map_err(|_| CallError::Gone)?;
+            let args = answer.map_err(|_| CallError::Timeout)?.map_err(|_| CallError::Gone)?;
             R::from_arg(&mut args.cursor()).map_err(CallError::Answer)
         })
     }
@@ -165,8 +157,6 @@ impl<R: FromArg + Send + 'static> IntoFuture for Call<R> {
 
 impl<R> fmt::Debug for Call<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
-            .field("timeout", &self.timeout)
-            .finish_non_exhaustive()
+        f.debug_struct("Call").field("timeout", &self.timeout).finish_non_exhaustive()
     }
 }

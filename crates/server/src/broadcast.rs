@@ -124,12 +124,8 @@ impl Broadcast {
         let waiting: HashSet<_> = selection.iter().map(|socket| socket.id).collect();
         answers.id = Some(id);
         answers.asked = waiting.len();
-        let poll = Arc::new(Poll {
-            state: Mutex::new(PollState {
-                waiting,
-                sender: Some(sender),
-            }),
-        });
+        let poll =
+            Arc::new(Poll { state: Mutex::new(PollState { waiting, sender: Some(sender) }) });
         self.namespace.open_poll(id, Arc::clone(&poll));
         for socket in selection.iter() {
             let pushed = socket.deliver(parcel.clone(), self.worth);
@@ -143,12 +139,7 @@ impl Broadcast {
 
     /// Takes the selected out of the namespace.
     pub fn disconnect(&self) {
-        for socket in self
-            .namespace
-            .rooms
-            .select(&self.rooms, &self.except)
-            .iter()
-        {
+        for socket in self.namespace.rooms.select(&self.rooms, &self.except).iter() {
             socket.link.order(crate::link::Order::Leave(socket.id));
         }
     }

@@ -61,12 +61,8 @@ pub(crate) fn wanted(uri: &Uri, method: &Method, serve: bool) -> Option<Wanted> 
     }
     let name = uri.path().rsplit('/').next()?;
     let script = name.strip_suffix(".map").unwrap_or(name);
-    let known = [
-        "socket.io.js",
-        "socket.io.min.js",
-        "socket.io.esm.min.js",
-        "socket.io.msgpack.min.js",
-    ];
+    let known =
+        ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js"];
     if !known.contains(&script) {
         return None;
     }
@@ -103,11 +99,7 @@ pub(crate) fn answer(wanted: Wanted, headers: &HeaderMap) -> Response<Body> {
 }
 
 fn missing() -> Response<Body> {
-    with_type(
-        StatusCode::NOT_FOUND,
-        "text/plain; charset=utf-8",
-        MISSING.into(),
-    )
+    with_type(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", MISSING.into())
 }
 
 fn with_etag(mut response: Response<Body>, etag: &str) -> Response<Body> {
@@ -122,9 +114,7 @@ fn with_etag(mut response: Response<Body>, etag: &str) -> Response<Body> {
 
 /// Whether the browser has this version, by a strong or a weak tag.
 fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok());
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     known.unwrap_or_default().split(',').any(|tag| {
         let tag = tag.trim();
         tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
@@ -133,9 +123,7 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
 
 /// The best form that the browser takes: br, then gzip, then as it is.
 fn choose(file: &'static File, headers: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
-    let accepted = headers
-        .get(header::ACCEPT_ENCODING)
-        .and_then(|value| value.to_str().ok());
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     let takes = |name: &str| {
         accepted.unwrap_or_default().split(',').any(|part| {
             let (encoding, quality) = part.split_once(';').unwrap_or((part, ""));

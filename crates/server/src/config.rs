@@ -63,10 +63,7 @@ impl Origins {
     /// Whether a page of `origin` may connect to `host`.
     pub(crate) fn allow(&self, origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
         let same_host = || {
-            let authority = origin
-                .to_str()
-                .ok()
-                .and_then(|origin| origin.split_once("://"));
+            let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
             let host = host.and_then(|host| host.to_str().ok());
             authority
                 .zip(host)

@@ -102,24 +102,12 @@ enum Source {
 impl Connection {
     /// A connection that begins with polling; the open packet waits for the first poll.
     pub(crate) fn polling(core: Arc<Core>, link: Arc<Link>, upgrades: &[Transport]) -> Self {
-        Self::new(
-            core,
-            link,
-            Transport::Polling,
-            Carrier::Polling(Polling::default()),
-            upgrades,
-        )
+        Self::new(core, link, Transport::Polling, Carrier::Polling(Polling::default()), upgrades)
     }
 
     /// A connection that begins with a WebSocket.
     pub(crate) fn websocket(core: Arc<Core>, link: Arc<Link>, socket: Box<WebSocket>) -> Self {
-        Self::new(
-            core,
-            link,
-            Transport::WebSocket,
-            Carrier::WebSocket(socket),
-            &[],
-        )
+        Self::new(core, link, Transport::WebSocket, Carrier::WebSocket(socket), &[])
     }
 
     fn new(
@@ -131,11 +119,7 @@ impl Connection {
     ) -> Self {
         let now = core.now();
         let limits = Arc::clone(&core.limits);
-        let handshake = Handshake {
-            session: link.id,
-            upgrades,
-            limits: &limits,
-        };
+        let handshake = Handshake { session: link.id, upgrades, limits: &limits };
         let open = Parcel::engine(&Packet::Open(handshake.to_json().into()));
         link.charge(outbox::cost(&open));
         core.metrics.opened.add();
@@ -179,11 +163,7 @@ impl Connection {
             return Turn::Over;
         }
         self.schedule();
-        if more {
-            Turn::More
-        } else {
-            Turn::Rest { blocked }
-        }
+        if more { Turn::More } else { Turn::Rest { blocked } }
     }
 
     fn take_up(&mut self, cx: &mut Context<'_>, now: Moment, taken: Taken) {
@@ -231,11 +211,7 @@ impl Connection {
     }
 
     fn probe_opened(&mut self, now: Moment, socket: WebSocket) {
-        let mut probe = Probe {
-            socket,
-            sending: VecDeque::new(),
-            ending: false,
-        };
+        let mut probe = Probe { socket, sending: VecDeque::new(), ending: false };
         if self.session.can_upgrade() && self.probe.is_none() {
             self.session.receive(now, Input::ProbeOpened);
         } else {
@@ -337,9 +313,7 @@ impl Connection {
         let Some(probe) = self.probe.take() else {
             return;
         };
-        let Probe {
-            socket, sending, ..
-        } = *probe;
+        let Probe { socket, sending, .. } = *probe;
         for parcel in sending.into_iter().rev() {
             self.link.charge(outbox::cost(&parcel));
             self.sending.push_front(parcel);
@@ -383,11 +357,7 @@ impl Connection {
                 self.phase = Phase::Over;
             }
             Carrier::WebSocket(_) => {
-                let goodbye = if self.peer_closed {
-                    Goodbye::Answered
-                } else {
-                    Goodbye::Awaited
-                };
+                let goodbye = if self.peer_closed { Goodbye::Answered } else { Goodbye::Awaited };
                 self.linger(now, close_code(reason), goodbye);
             }
         }
@@ -429,11 +399,7 @@ impl Connection {
     fn socket(&mut self, source: Source) -> Option<&mut WebSocket> {
         match (source, &mut self.carrier) {
             _ if self.phase == Phase::Over => None,
-            (Source::Probe, _) => self
-                .probe
-                .as_mut()
-                .filter(|p| !p.ending)
-                .map(|p| &mut p.socket),
+            (Source::Probe, _) => self.probe.as_mut().filter(|p| !p.ending).map(|p| &mut p.socket),
             (Source::Carrier, Carrier::WebSocket(socket)) => Some(socket),
             (Source::Carrier, Carrier::Polling(_)) => None,
         }
@@ -639,15 +605,13 @@ impl Connection {
     /// Tells the wheel when to come back.
     fn schedule(&self) {
         let deadline = match self.phase {
-            Phase::Open => [self.session.deadline(), self.sockets.deadline()]
-                .into_iter()
-                .flatten()
-                .min(),
+            Phase::Open => {
+                [self.session.deadline(), self.sockets.deadline()].into_iter().flatten().min()
+            }
             Phase::Lingering(until, _) => Some(until),
             Phase::Over => None,
         };
-        self.link
-            .set_deadline_ms(deadline.map_or(u64::MAX, Moment::as_millis));
+        self.link.set_deadline_ms(deadline.map_or(u64::MAX, Moment::as_millis));
         self.core.wheel.schedule(&self.core, &self.link);
     }
 }

@@ -110,22 +110,16 @@ impl Refusal {
     fn response(&self, upgrade: bool) -> Response<Body> {
         let (status, code, message) = match self {
             Self::Protocol(refused) => (StatusCode::BAD_REQUEST, refused.code(), refused.message()),
-            Self::Origin => (
-                StatusCode::FORBIDDEN,
-                Refused::Forbidden.code(),
-                "Origin not allowed",
-            ),
-            Self::Crowded => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                Refused::Forbidden.code(),
-                "Too many connections",
-            ),
+            Self::Origin => {
+                (StatusCode::FORBIDDEN, Refused::Forbidden.code(), "Origin not allowed")
+            }
+            Self::Crowded => {
+                (StatusCode::SERVICE_UNAVAILABLE, Refused::Forbidden.code(), "Too many connections")
+            }
         };
         if upgrade {
             let mut response = with_type(status, "text/html", message.into());
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
         let json = format!(r#"{{"code":{code},"message":"{message}"}}"#);
@@ -153,11 +147,7 @@ fn check(core: &Core, parts: &Parts, upgrade: bool) -> Result<Checked, Refusal> 
         } else {
             transport == Transport::Polling && link.transport() == Transport::Polling
         };
-        return if fits {
-            Ok(Checked::Session(link))
-        } else {
-            Err(Refused::BadRequest.into())
-        };
+        return if fits { Ok(Checked::Session(link)) } else { Err(Refused::BadRequest.into()) };
     }
     if parts.method != Method::GET {
         return Err(Refused::HandshakeMethod.into());
@@ -198,30 +188,22 @@ const fn is_enabled(transports: Transports, transport: Transport) -> bool {
 
 fn is_upgrade(headers: &HeaderMap) -> bool {
     let upgrade = text(headers, header::UPGRADE).unwrap_or_default();
-    upgrade
-        .split(',')
-        .any(|name| name.trim().eq_ignore_ascii_case("websocket"))
+    upgrade.split(',').any(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// A question of a browser on behalf of a page of another origin.
 fn is_preflight(parts: &Parts) -> bool {
     parts.method == Method::OPTIONS
         && parts.headers.contains_key(header::ORIGIN)
-        && parts
-            .headers
-            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn preflight(headers: &HeaderMap) -> Response<Body> {
     let mut response = plain(StatusCode::NO_CONTENT);
     let methods = HeaderValue::from_static("GET,POST");
-    response
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
     if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-        response
-            .headers_mut()
-            .insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
     }
     response
 }
@@ -245,10 +227,7 @@ async fn open(core: &Arc<Core>, parts: &mut Parts, transport: Transport) -> Resp
             let Some(link) = new_link(core, parts, transport) else {
                 return Refusal::Crowded.response(true);
             };
-            let opening = Opening {
-                core: Arc::clone(core),
-                link: Some(link),
-            };
+            let opening = Opening { core: Arc::clone(core), link: Some(link) };
             upgrade(core, parts, move |socket| async move {
                 let Some((core, link)) = opening.opened() else {
                     return;
@@ -336,19 +315,13 @@ fn refuse_upgrade(core: &Core, refusal: handshake::Refusal) -> Response<Body> {
     }
     let mut response = Refusal::Protocol(Refused::BadRequest).response(true);
     *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
-    response.headers_mut().insert(
-        header::SEC_WEBSOCKET_VERSION,
-        HeaderValue::from_static("13"),
-    );
+    response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     response
 }
 
 fn new_link(core: &Core, parts: &Parts, transport: Transport) -> Option<Arc<Link>> {
     let id = SessionId::from_random(core::random()?);
-    let address = parts
-        .extensions
-        .get::<PeerAddress>()
-        .map(|address| address.0);
+    let address = parts.extensions.get::<PeerAddress>().map(|address| address.0);
     let query = parts.uri.query().unwrap_or_default();
     let handshake = Handshake::new(query, &parts.headers, address);
     let outbox_bytes_max = core.config.outbox_bytes_max;
@@ -364,11 +337,9 @@ fn new_link(core: &Core, parts: &Parts, transport: Transport) -> Option<Arc<Link
 
 fn reply_to_poll(reply: Option<PollReply>) -> Response<Body> {
     match reply {
-        Some(PollReply::Body(body)) => no_store(with_type(
-            StatusCode::OK,
-            "text/plain; charset=UTF-8",
-            body.into(),
-        )),
+        Some(PollReply::Body(body)) => {
+            no_store(with_type(StatusCode::OK, "text/plain; charset=UTF-8", body.into()))
+        }
         Some(PollReply::Overlap) | None => plain(StatusCode::BAD_REQUEST),
     }
 }
@@ -454,17 +425,13 @@ pub(crate) fn with_type(
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(content_type);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, content_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }
 
 fn no_store(mut response: Response<Body>) -> Response<Body> {
     let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
+    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
     response
 }
 

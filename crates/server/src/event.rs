@@ -27,10 +27,7 @@ pub struct Event<T = (), R = ()> {
 impl<T, R> Event<T, R> {
     /// The event of this name.
     pub const fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            types: PhantomData,
-        }
+        Self { name, types: PhantomData }
     }
 
     /// The name.

@@ -34,9 +34,7 @@ pub struct Ack {
 
 impl Ack {
     pub(crate) const fn new(socket: Arc<SocketCore>, id: AckId) -> Self {
-        Self {
-            wanted: Some((socket, id)),
-        }
+        Self { wanted: Some((socket, id)) }
     }
 
     /// Whether the client asked for an answer.
@@ -58,9 +56,7 @@ impl Ack {
 
 impl std::fmt::Debug for Ack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ack")
-            .field("is_wanted", &self.is_wanted())
-            .finish()
+        f.debug_struct("Ack").field("is_wanted", &self.is_wanted()).finish()
     }
 }
 
@@ -202,10 +198,7 @@ where
         // A socket that was let in before `connect` changed its type cannot be given to this one.
         let socket = Socket::<A, U>::new(core)?;
         let mut ack = event.ack.map(|id| Ack::new(Arc::clone(core), id));
-        let incoming = Incoming {
-            cursor: event.args.cursor(),
-            ack: &mut ack,
-        };
+        let incoming = Incoming { cursor: event.args.cursor(), ack: &mut ack };
         match handler.start(socket, incoming) {
             Ok(running) => Some(running),
             Err(error) => {

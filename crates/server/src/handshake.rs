@@ -46,10 +46,7 @@ impl Handshake {
             push(&mut bytes, name.as_str().as_bytes());
             push(&mut bytes, value.as_bytes());
         }
-        Self {
-            bytes: bytes.into_boxed_slice(),
-            address,
-        }
+        Self { bytes: bytes.into_boxed_slice(), address }
     }
 
     /// The address of the peer, where the server knows it.
@@ -76,13 +73,9 @@ impl Handshake {
 
     /// The value of the first query parameter of that name, percent-decoded.
     pub(crate) fn query_value(&self, name: &str) -> Option<String> {
-        let mut pairs = self
-            .query()
-            .split('&')
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs
-            .find(|(key, _)| percent_decode(key) == name)
-            .map(|(_, value)| percent_decode(value))
+        let mut pairs =
+            self.query().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs.find(|(key, _)| percent_decode(key) == name).map(|(_, value)| percent_decode(value))
     }
 
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
@@ -102,10 +95,7 @@ fn percent_decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
-        let hex = |at: usize| {
-            tail.get(at)
-                .and_then(|&digit| char::from(digit).to_digit(16))
-        };
+        let hex = |at: usize| tail.get(at).and_then(|&digit| char::from(digit).to_digit(16));
         match (byte, hex(0), hex(1)) {
             (b'%', Some(high), Some(low)) => {
                 // Two hexadecimal digits are at most 255.
@@ -144,9 +134,6 @@ mod tests {
         headers.insert("x-big", "x".repeat(100_000).parse().unwrap());
         headers.insert("x-small", "1".parse().unwrap());
         let handshake = Handshake::new("", &headers, None);
-        assert_eq!(
-            (handshake.header("x-big"), handshake.header("x-small")),
-            (None, Some("1"))
-        );
+        assert_eq!((handshake.header("x-big"), handshake.header("x-small")), (None, Some("1")));
     }
 }

@@ -30,12 +30,7 @@ impl<A: Send + Sync + 'static> Hello<A> {
         auth: Option<Bytes>,
     ) -> Option<Self> {
         let state = Arc::clone(&namespace.core()?.state).downcast().ok()?;
-        Some(Self {
-            link: Arc::clone(link),
-            namespace: Arc::clone(namespace),
-            auth,
-            state,
-        })
+        Some(Self { link: Arc::clone(link), namespace: Arc::clone(namespace), auth, state })
     }
 
     /// The state that the server shares with all its sockets.
@@ -100,10 +95,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with this message.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            data: None,
-        }
+        Self { message: message.into(), data: None }
     }
 
     /// Adds details for programs: anything that can be written as JSON. What cannot is left out.

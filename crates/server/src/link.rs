@@ -188,11 +188,7 @@ impl Link {
     pub(crate) fn attend(&self, waker: &Waker) -> Taken {
         let mut state = self.state.lock();
         state.attentive = true;
-        if !state
-            .waker
-            .as_ref()
-            .is_some_and(|known| known.will_wake(waker))
-        {
+        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             state.waker = Some(waker.clone());
         }
         state.take()
@@ -257,16 +253,11 @@ impl Link {
     /// The transport that the session is on, for requests that come beside it.
     pub(crate) fn transport(&self) -> Transport {
         let on_websocket = self.on_websocket.load(Ordering::Acquire);
-        if on_websocket {
-            Transport::WebSocket
-        } else {
-            Transport::Polling
-        }
+        if on_websocket { Transport::WebSocket } else { Transport::Polling }
     }
 
     pub(crate) fn set_transport(&self, transport: Transport) {
-        self.on_websocket
-            .store(transport == Transport::WebSocket, Ordering::Release);
+        self.on_websocket.store(transport == Transport::WebSocket, Ordering::Release);
     }
 
     pub(crate) fn deadline_ms(&self) -> u64 {

@@ -70,10 +70,7 @@ pub(crate) struct Table {
 
 impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     pub(crate) const fn new(core: Arc<NamespaceCore>) -> Self {
-        Self {
-            core,
-            types: PhantomData,
-        }
+        Self { core, types: PhantomData }
     }
 
     /// Decides who may join, and what is remembered of them: an async function of the [`Hello`] that
@@ -104,9 +101,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.core.change(|table| {
-            table.on_connect = Some(Arc::new(move |core| {
-                Some(Box::pin(greet(Socket::new(core)?)) as Started)
-            }));
+            table.on_connect =
+                Some(Arc::new(move |core| Some(Box::pin(greet(Socket::new(core)?)) as Started)));
         });
         self
     }
@@ -118,8 +114,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core
-            .change(|table| table.on_disconnecting = Some(erase_farewell(farewell)));
+        self.core.change(|table| table.on_disconnecting = Some(erase_farewell(farewell)));
         self
     }
 
@@ -129,8 +124,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core
-            .change(|table| table.on_disconnect = Some(erase_farewell(farewell)));
+        self.core.change(|table| table.on_disconnect = Some(erase_farewell(farewell)));
         self
     }
 
@@ -288,10 +282,7 @@ impl NamespaceCore {
 
 impl<A, U> Clone for Namespace<A, U> {
     fn clone(&self) -> Self {
-        Self {
-            core: Arc::clone(&self.core),
-            types: PhantomData,
-        }
+        Self { core: Arc::clone(&self.core), types: PhantomData }
     }
 }
 

@@ -25,11 +25,7 @@ pub(crate) struct Full;
 
 impl Outbox {
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self {
-            parcels: VecDeque::new(),
-            bytes: 0,
-            bytes_max,
-        }
+        Self { parcels: VecDeque::new(), bytes: 0, bytes_max }
     }
 
     /// Puts a parcel at the end.
@@ -114,11 +110,7 @@ mod tests {
         let mut sending = VecDeque::new();
         outbox.take(&mut sending);
         assert_eq!((sending.len(), outbox.is_empty()), (2, true));
-        assert_eq!(
-            outbox.push(parcel("x")),
-            Err(Full),
-            "what is being sent still counts"
-        );
+        assert_eq!(outbox.push(parcel("x")), Err(Full), "what is being sent still counts");
         outbox.sent(one);
         assert_eq!(outbox.push(parcel("x")), Ok(()));
     }
@@ -132,13 +124,6 @@ mod tests {
             outbox.take(&mut sending);
         }
         let sent: Vec<_> = sending.iter().map(|p| p.polling().to_vec()).collect();
-        assert_eq!(
-            sent,
-            [
-                &b"42[\"e\",\"a\"]"[..],
-                b"42[\"e\",\"b\"]",
-                b"42[\"e\",\"c\"]"
-            ]
-        );
+        assert_eq!(sent, [&b"42[\"e\",\"a\"]"[..], b"42[\"e\",\"b\"]", b"42[\"e\",\"c\"]"]);
     }
 }

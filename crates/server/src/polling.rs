@@ -128,10 +128,7 @@ pub(crate) struct BodyGuard {
 impl BodyGuard {
     /// `None` when another body is being received.
     pub(crate) fn new(link: &Arc<Link>) -> Option<Self> {
-        link.begin_body().then(|| Self {
-            link: Arc::clone(link),
-            done: false,
-        })
+        link.begin_body().then(|| Self { link: Arc::clone(link), done: false })
     }
 
     /// Hands the body over and waits for the answer; `None` when the session has ended.

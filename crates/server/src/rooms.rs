@@ -63,9 +63,7 @@ impl<T> Default for Rooms<T> {
             rooms: HashMap::new(),
             everyone: None,
         };
-        Self {
-            inner: Mutex::new(inner),
-        }
+        Self { inner: Mutex::new(inner) }
     }
 }
 
@@ -73,10 +71,7 @@ impl<T: Clone> Rooms<T> {
     /// Adds a member, in no room but that of its own id.
     pub(crate) fn enter(&self, id: SocketId, handle: T) {
         let mut inner = self.inner.lock();
-        let key = inner.members.insert(Member {
-            handle,
-            rooms: Vec::new(),
-        });
+        let key = inner.members.insert(Member { handle, rooms: Vec::new() });
         // There are never 2^32 members: each has a connection.
         inner.ids.insert(id, MemberKey(key as u32));
         inner.everyone = None;
@@ -118,10 +113,7 @@ impl<T: Clone> Rooms<T> {
         if room == id.as_str() {
             return Ok(false);
         }
-        let member = inner
-            .members
-            .get_mut(key.0 as usize)
-            .ok_or(NotJoined::Gone)?;
+        let member = inner.members.get_mut(key.0 as usize).ok_or(NotJoined::Gone)?;
         if member.rooms.iter().any(|joined| **joined == *room) {
             return Ok(false);
         }
@@ -133,10 +125,7 @@ impl<T: Clone> Rooms<T> {
             None => Arc::from(room),
         };
         member.rooms.push(Arc::clone(&name));
-        let empty = || Room {
-            members: HashSet::new(),
-            snapshot: None,
-        };
+        let empty = || Room { members: HashSet::new(), snapshot: None };
         let entry = inner.rooms.entry(name).or_insert_with(empty);
         entry.members.insert(key);
         entry.snapshot = None;
@@ -164,15 +153,10 @@ impl<T: Clone> Rooms<T> {
     /// The rooms of a member, its own id first.
     pub(crate) fn of(&self, id: SocketId) -> Vec<String> {
         let inner = self.inner.lock();
-        let member = inner
-            .ids
-            .get(&id)
-            .and_then(|key| inner.members.get(key.0 as usize));
+        let member = inner.ids.get(&id).and_then(|key| inner.members.get(key.0 as usize));
         let rooms = member.map(|member| &member.rooms);
         let own = member.map(|_| id.to_string());
-        own.into_iter()
-            .chain(rooms.into_iter().flatten().map(|room| (**room).to_owned()))
-            .collect()
+        own.into_iter().chain(rooms.into_iter().flatten().map(|room| (**room).to_owned())).collect()
     }
 
     /// Whether a member is in a room.
@@ -181,21 +165,14 @@ impl<T: Clone> Rooms<T> {
         let Some(&key) = inner.ids.get(&id) else {
             return false;
         };
-        room == id.as_str()
-            || inner
-                .rooms
-                .get(room)
-                .is_some_and(|room| room.members.contains(&key))
+        room == id.as_str() || inner.rooms.get(room).is_some_and(|room| room.members.contains(&key))
     }
 
     /// The member of that id.
     pub(crate) fn get(&self, id: SocketId) -> Option<T> {
         let inner = self.inner.lock();
         let key = inner.ids.get(&id)?;
-        inner
-            .members
-            .get(key.0 as usize)
-            .map(|member| member.handle.clone())
+        inner.members.get(key.0 as usize).map(|member| member.handle.clone())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -207,15 +184,9 @@ impl<T: Clone> Rooms<T> {
         let mut inner = self.inner.lock();
         let lists = match rooms {
             [] => vec![inner.everyone()],
-            rooms => rooms
-                .iter()
-                .filter_map(|room| inner.list(room.as_ref()))
-                .collect(),
+            rooms => rooms.iter().filter_map(|room| inner.list(room.as_ref())).collect(),
         };
-        let except = except
-            .iter()
-            .flat_map(|room| inner.keys(room.as_ref()))
-            .collect();
+        let except = except.iter().flat_map(|room| inner.keys(room.as_ref())).collect();
         Selection { lists, except }
     }
 }
@@ -223,12 +194,8 @@ impl<T: Clone> Rooms<T> {
 impl<T: Clone> Inner<T> {
     fn everyone(&mut self) -> Members<T> {
         let members = &self.members;
-        let all = || {
-            members
-                .iter()
-                .map(|(key, m)| (MemberKey(key as u32), m.handle.clone()))
-                .collect()
-        };
+        let all =
+            || members.iter().map(|(key, m)| (MemberKey(key as u32), m.handle.clone())).collect();
         Arc::clone(self.everyone.get_or_insert_with(all))
     }
 
@@ -343,14 +310,7 @@ mod tests {
             rooms.exit(id(n));
         }
         let inner = rooms.inner.lock();
-        assert_eq!(
-            (
-                inner.rooms.len(),
-                inner.members.capacity(),
-                inner.ids.capacity()
-            ),
-            (0, 0, 0)
-        );
+        assert_eq!((inner.rooms.len(), inner.members.capacity(), inner.ids.capacity()), (0, 0, 0));
     }
 
     #[test]

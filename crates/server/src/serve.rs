@@ -64,10 +64,7 @@ impl std::error::Error for ServeError {
 
 /// Binds, with an error that says where.
 pub(crate) async fn bind(address: &str) -> Result<TcpListener, ServeError> {
-    let failed = |source| ServeError::Bind {
-        address: address.to_owned(),
-        source,
-    };
+    let failed = |source| ServeError::Bind { address: address.to_owned(), source };
     TcpListener::bind(address).await.map_err(failed)
 }
 
@@ -177,11 +174,7 @@ impl tower_service::Service<Request<Incoming>> for NotFound {
 
     fn call(&mut self, _: Request<Incoming>) -> Self::Future {
         let text = "Nothing here. The Socket.IO server answers below its own path.\n";
-        let not_found = with_type(
-            StatusCode::NOT_FOUND,
-            "text/plain; charset=utf-8",
-            text.into(),
-        );
+        let not_found = with_type(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text.into());
         std::future::ready(Ok(not_found))
     }
 }

@@ -34,10 +34,7 @@ impl Server {
 
     /// Settings, to build a server from.
     pub fn builder() -> Builder {
-        Builder {
-            config: Config::default(),
-            state: (),
-        }
+        Builder { config: Config::default(), state: () }
     }
 
     /// The version of the JavaScript client that is built in; `None` when none is.
@@ -127,10 +124,7 @@ impl<A> Server<A> {
         let patience = self.core.limits.close_timeout * 2;
         if tokio::time::timeout(patience, all_ended).await.is_err() {
             let left = self.core.sessions.len();
-            tracing::warn!(
-                left,
-                "connections were still open when the time to close was over"
-            );
+            tracing::warn!(left, "connections were still open when the time to close was over");
         }
     }
 }
@@ -145,10 +139,7 @@ impl<A> Deref for Server<A> {
 
 impl<A> Clone for Server<A> {
     fn clone(&self) -> Self {
-        Self {
-            core: Arc::clone(&self.core),
-            root: self.root.clone(),
-        }
+        Self { core: Arc::clone(&self.core), root: self.root.clone() }
     }
 }
 
@@ -179,10 +170,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
 
     /// What all sockets share; a handler reads it with [`Socket::state`](crate::Socket::state).
     pub fn state<B>(self, state: B) -> Builder<B> {
-        Builder {
-            config: self.config,
-            state,
-        }
+        Builder { config: self.config, state }
     }
 
     /// Where the server is. Default `/socket.io`.

@@ -92,10 +92,7 @@ impl<S> tower_layer::Layer<S> for Layer {
     type Service = Layered<S>;
 
     fn layer(&self, theirs: S) -> Layered<S> {
-        Layered {
-            ours: Service::new(Arc::clone(&self.core)),
-            theirs,
-        }
+        Layered { ours: Service::new(Arc::clone(&self.core)), theirs }
     }
 }
 
@@ -131,16 +128,12 @@ where
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service")
-            .field("path", &self.core.config.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Service").field("path", &self.core.config.path).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Layer")
-            .field("path", &self.core.config.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Layer").field("path", &self.core.config.path).finish_non_exhaustive()
     }
 }

@@ -43,10 +43,7 @@ impl Sessions {
         inner.generation = inner.generation.wrapping_add(1);
         let generation = inner.generation;
         let entry = inner.links.vacant_entry();
-        let key = Key {
-            index: u32::try_from(entry.key()).ok()?,
-            generation,
-        };
+        let key = Key { index: u32::try_from(entry.key()).ok()?, generation };
         let link = Arc::new(make(key));
         entry.insert(Arc::clone(&link));
         inner.ids.insert(link.id, key.index);
@@ -61,11 +58,7 @@ impl Sessions {
     pub(crate) fn remove(&self, link: &Link) {
         let mut inner = self.inner.lock();
         let index = link.key.index as usize;
-        if inner
-            .links
-            .get(index)
-            .is_some_and(|found| found.key == link.key)
-        {
+        if inner.links.get(index).is_some_and(|found| found.key == link.key) {
             inner.links.remove(index);
         }
         inner.ids.remove(&link.id);
@@ -82,20 +75,11 @@ impl Sessions {
 
     pub(crate) fn by_key(&self, key: Key) -> Option<Arc<Link>> {
         let inner = self.inner.lock();
-        inner
-            .links
-            .get(key.index as usize)
-            .filter(|link| link.key == key)
-            .cloned()
+        inner.links.get(key.index as usize).filter(|link| link.key == key).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Link>> {
-        self.inner
-            .lock()
-            .links
-            .iter()
-            .map(|(_, link)| Arc::clone(link))
-            .collect()
+        self.inner.lock().links.iter().map(|(_, link)| Arc::clone(link)).collect()
     }
 
     pub(crate) fn len(&self) -> usize {

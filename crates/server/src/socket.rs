@@ -80,10 +80,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     /// `None` when the socket remembers something else than a `U`.
     pub(crate) fn new(core: &Arc<SocketCore>) -> Option<Self> {
         let fits = TypeId::of::<U>() == TypeId::of::<()>() || core.data.is::<U>();
-        fits.then(|| Self {
-            core: Arc::clone(core),
-            types: PhantomData,
-        })
+        fits.then(|| Self { core: Arc::clone(core), types: PhantomData })
     }
 
     /// The state that the server shares with all its sockets.
@@ -93,11 +90,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
                                            is that of the server the namespace belongs to"
     )]
     pub fn state(&self) -> &A {
-        self.core
-            .namespace
-            .state
-            .downcast_ref()
-            .expect("a namespace has its server's state")
+        self.core.namespace.state.downcast_ref().expect("a namespace has its server's state")
     }
 
     /// What the `connect` function of the namespace remembered of this client.
@@ -105,9 +98,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     pub fn data(&self) -> &U {
         let nothing: &dyn Any = &();
         let data: &dyn Any = &*self.core.data;
-        data.downcast_ref()
-            .or_else(|| nothing.downcast_ref())
-            .expect("checked in Socket::new")
+        data.downcast_ref().or_else(|| nothing.downcast_ref()).expect("checked in Socket::new")
     }
 }
 
@@ -156,11 +147,7 @@ impl<A, U> Socket<A, U> {
     pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
         let asked = self.core.ask(event.event_name(), &args);
         let timeout = self.core.namespace.ack_timeout;
-        Call {
-            asked,
-            timeout,
-            answer: PhantomData,
-        }
+        Call { asked, timeout, answer: PhantomData }
     }
 
     /// Puts this socket into a room. `false` when it is not in it then: because it has left the
@@ -210,9 +197,7 @@ impl<A, U> Socket<A, U> {
 
     /// Closes the client's whole connection, with all its namespaces.
     pub fn close(&self) {
-        self.core
-            .link
-            .order(Order::Close(Reason::ForcedServerClose));
+        self.core.link.order(Order::Close(Reason::ForcedServerClose));
     }
 
     /// A header of the request that opened the connection, by its name in any case.
@@ -302,11 +287,7 @@ impl SocketCore {
             self.namespace.count(|metrics| &metrics.asks_refused);
             return Err(CallError::TooMany);
         };
-        let asked = Asked {
-            socket: Arc::clone(self),
-            id,
-            receiver,
-        };
+        let asked = Asked { socket: Arc::clone(self), id, receiver };
         if !self.is_connected() {
             // It has left since, and nobody would tell this question.
             return Err(CallError::Gone);
@@ -345,10 +326,7 @@ impl SocketCore {
 
 impl<A, U> Clone for Socket<A, U> {
     fn clone(&self) -> Self {
-        Self {
-            core: Arc::clone(&self.core),
-            types: PhantomData,
-        }
+        Self { core: Arc::clone(&self.core), types: PhantomData }
     }
 }
 

@@ -78,9 +78,7 @@ impl Future for Parked {
         let work = &mut self.work;
         match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(cx))) {
             Ok(poll) => poll.map(Ok),
-            Err(_) => Poll::Ready(Err(Panicked {
-                socket: self.socket.take(),
-            })),
+            Err(_) => Poll::Ready(Err(Panicked { socket: self.socket.take() })),
         }
     }
 }
@@ -204,15 +202,7 @@ impl Sockets {
             return self.refuse(slot, &Refusal::new("Internal error"));
         };
         let (deciding, stop) = abortable(deciding);
-        self.seat(
-            slot,
-            Seat::Deciding {
-                slot,
-                namespace,
-                table: Arc::clone(&table),
-                stop,
-            },
-        );
+        self.seat(slot, Seat::Deciding { slot, namespace, table: Arc::clone(&table), stop });
         let core = Arc::clone(&self.core);
         let verdict = async move {
             let verdict = AssertUnwindSafe(deciding);
@@ -237,12 +227,9 @@ impl Sockets {
             return;
         };
         let (namespace, table) = match std::mem::replace(seat, Seat::Empty) {
-            Seat::Deciding {
-                slot: current,
-                namespace,
-                table,
-                ..
-            } if current == slot => (namespace, table),
+            Seat::Deciding { slot: current, namespace, table, .. } if current == slot => {
+                (namespace, table)
+            }
             // The client has left meanwhile, and perhaps come again.
             other => {
                 *seat = other;
@@ -339,10 +326,7 @@ impl Sockets {
             return;
         };
         let matched = if asks::is_shared(id) {
-            socket
-                .namespace
-                .poll(id)
-                .is_some_and(|poll| poll.answer(socket.id, args))
+            socket.namespace.poll(id).is_some_and(|poll| poll.answer(socket.id, args))
         } else {
             socket.asks.answer(id, args)
         };

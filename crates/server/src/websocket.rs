@@ -32,12 +32,7 @@ impl WebSocket {
     pub(crate) fn new(stream: Box<dyn Stream>, core: &Core, text_only: bool) -> Self {
         let limits = &core.limits;
         let decoder = Decoder::new(Role::Server, limits.payload_bytes_max, limits.fragments_max);
-        Self {
-            stream,
-            decoder,
-            written: 0,
-            text_only,
-        }
+        Self { stream, decoder, written: 0, text_only }
     }
 
     /// Reads what is there into `scratch`; 0 bytes are the end of the stream.
@@ -111,9 +106,5 @@ impl WebSocket {
 
 /// The form of a parcel that this client takes.
 fn form(parcel: &Parcel, text_only: bool) -> &[u8] {
-    if text_only {
-        parcel.text_only()
-    } else {
-        parcel.wire()
-    }
+    if text_only { parcel.text_only() } else { parcel.wire() }
 }

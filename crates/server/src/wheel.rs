@@ -47,10 +47,7 @@ impl Wheel {
             running: false,
             stopped: false,
         };
-        Self {
-            state: Mutex::new(state),
-            alarm: Notify::new(),
-        }
+        Self { state: Mutex::new(state), alarm: Notify::new() }
     }
 
     /// Makes sure that `link` is looked at when its deadline comes.
@@ -110,11 +107,7 @@ impl Wheel {
         for key in due {
             if let Some(link) = core.sessions.by_key(key) {
                 link.scheduled().store(UNSCHEDULED, Ordering::SeqCst);
-                if link.deadline_ms() <= now_ms {
-                    link.nudge()
-                } else {
-                    self.reschedule(&link)
-                }
+                if link.deadline_ms() <= now_ms { link.nudge() } else { self.reschedule(&link) }
             }
         }
         let mut state = self.state.lock();
@@ -152,9 +145,7 @@ impl State {
         // After a long sleep each slot comes up once, not once for every turn that was missed.
         let first = (self.done + 1).max(tick.saturating_sub(SLOTS as u64));
         for at in first..=tick {
-            due.append(&mut std::mem::take(
-                &mut self.slots[(at % SLOTS as u64) as usize],
-            ));
+            due.append(&mut std::mem::take(&mut self.slots[(at % SLOTS as u64) as usize]));
         }
         self.done = self.done.max(tick);
     }
@@ -165,8 +156,6 @@ impl State {
         if self.slots.is_empty() {
             return UNSCHEDULED;
         }
-        (self.done + 1..self.done + SLOTS as u64)
-            .find(filled)
-            .unwrap_or(UNSCHEDULED)
+        (self.done + 1..self.done + SLOTS as u64).find(filled).unwrap_or(UNSCHEDULED)
     }
 }

@@ -1,11 +1,5 @@
 //! What the documentation promises, seen from a client.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    unreachable_pub
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod support;
 
@@ -106,10 +100,7 @@ async fn bytes_travel_as_attachments_wherever_they_are() {
     let data = Bytes::from_static(&[0, 255]);
     server.emit("bytes", &data);
     let name = "a";
-    let file = File {
-        name,
-        data: data.clone(),
-    };
+    let file = File { name, data: data.clone() };
     server.emit("file", (1, file, Bytes::new()));
     let packet = client.next().await;
     let first = json!({"_placeholder": true, "num": 0});
@@ -136,10 +127,7 @@ async fn arguments_are_passed_on_as_they_came_with_their_attachments() {
     one.send(&format!("51-{json}")).await;
     one.ws.send_binary(b"bytes").await;
     let text = two.ws.text().await;
-    assert!(
-        text.contains(r#"1.50,"\u0041",123456789012345678901,{"#),
-        "{text}"
-    );
+    assert!(text.contains(r#"1.50,"\u0041",123456789012345678901,{"#), "{text}");
     assert!(text.starts_with(r#"451-["passed","#), "{text}");
     let bytes = Bytes::from_static(b"bytes");
     let binary = roomful_proto::ws::Message::Binary(bytes.clone());
@@ -175,33 +163,19 @@ async fn try_emit_tells_what_became_of_an_event() {
     let mut client = server.client().await;
     let me = socket_of(&server, &client);
     assert!(me.try_emit("ok", 1).is_ok());
-    for name in [
-        "connect",
-        "connect_error",
-        "disconnect",
-        "disconnecting",
-        "newListener",
-        "removeListener",
-    ] {
-        assert!(matches!(
-            me.try_emit(name, 1),
-            Err(EmitError::ReservedEvent)
-        ));
+    for name in
+        ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
+    {
+        assert!(matches!(me.try_emit(name, 1), Err(EmitError::ReservedEvent)));
     }
     let unwritable = HashMap::from([((1, 2), 3)]);
-    assert!(matches!(
-        me.try_emit("map", &unwritable),
-        Err(EmitError::Encode(_))
-    ));
+    assert!(matches!(me.try_emit("map", &unwritable), Err(EmitError::Encode(_))));
     me.emit("map", &unwritable);
     server.emit("map", &unwritable);
     assert_eq!(server.stats().encode_failures, 3);
     assert_eq!(client.event().await, json!(["ok", 1]));
     let large = "x".repeat(10_000);
-    assert!(matches!(
-        me.try_emit("large", &large),
-        Err(EmitError::Overflow)
-    ));
+    assert!(matches!(me.try_emit("large", &large), Err(EmitError::Overflow)));
     assert!(matches!(me.try_emit("late", 1), Err(EmitError::Gone)));
     assert_eq!(server.stats().slow_peers, 1);
     assert!(client.try_next().await.is_none());
@@ -216,10 +190,7 @@ async fn try_emit_of_a_broadcast_tells_how_many_it_goes_to() {
     assert_eq!(server.everyone().try_emit("x", 1).unwrap(), 2);
     assert_eq!(server.except(&one.id).try_emit("x", 1).unwrap(), 1);
     assert_eq!(server.to("nobody").try_emit("x", 1).unwrap(), 0);
-    assert!(matches!(
-        server.everyone().try_emit("connect", 1),
-        Err(EmitError::ReservedEvent)
-    ));
+    assert!(matches!(server.everyone().try_emit("connect", 1), Err(EmitError::ReservedEvent)));
 }
 
 #[tokio::test]
@@ -278,30 +249,18 @@ async fn arguments_are_read_by_position() {
             [a, b, c, d, e, f, g, h].to_vec()
         },
     );
-    server.on(
-        "point",
-        async |_: Socket, p: Point, unit: Option<String>| (p.x, unit),
-    );
-    server.on("rest", async |_: Socket, first: u8, rest: Args| {
-        (first, rest.iter().count())
-    });
-    server.on("blob", async |_: Socket, n: u8, blob: Bytes| {
-        (n, blob.len())
-    });
+    server.on("point", async |_: Socket, p: Point, unit: Option<String>| (p.x, unit));
+    server.on("rest", async |_: Socket, first: u8, rest: Args| (first, rest.iter().count()));
+    server.on("blob", async |_: Socket, n: u8, blob: Bytes| (n, blob.len()));
     let mut client = server.client().await;
-    assert_eq!(
-        client.ask("eight", "1,2,3,4,5,6,7,8").await,
-        json!([[1, 2, 3, 4, 5, 6, 7, 8]])
-    );
+    assert_eq!(client.ask("eight", "1,2,3,4,5,6,7,8").await, json!([[1, 2, 3, 4, 5, 6, 7, 8]]));
     let point = r#"{"x":1,"y":2,"z":3}"#;
     assert_eq!(client.ask("point", point).await, json!([1, null]));
     let with_unit = format!(r#"{point},"m","more""#);
     assert_eq!(client.ask("point", &with_unit).await, json!([1, "m"]));
     assert_eq!(client.ask("rest", r#"1,"a,]",[2]"#).await, json!([1, 2]));
     assert_eq!(client.ask("rest", "1").await, json!([1, 0]));
-    client
-        .send(r#"51-7["blob",5,{"_placeholder":true,"num":0}]"#)
-        .await;
+    client.send(r#"51-7["blob",5,{"_placeholder":true,"num":0}]"#).await;
     client.ws.send_binary(&[0; 300]).await;
     assert_eq!(client.next().await.data, json!([5, 300]));
 }
@@ -309,12 +268,8 @@ async fn arguments_are_read_by_position() {
 #[tokio::test]
 async fn arguments_that_do_not_fit_are_answered_with_an_error_and_no_handler_runs() {
     let server = server().await;
-    server.on("add", async |_: Socket, _: u8, _: u8| -> u8 {
-        panic!("called")
-    });
-    server.on("late", async |_: Socket, _: Ack, _: u8| -> () {
-        panic!("called")
-    });
+    server.on("add", async |_: Socket, _: u8, _: u8| -> u8 { panic!("called") });
+    server.on("late", async |_: Socket, _: Ack, _: u8| -> () { panic!("called") });
     let mut client = server.client().await;
     for (event, args, message) in [
         ("add", "1", "argument 2 is missing"),
@@ -455,9 +410,7 @@ async fn an_event_goes_wherever_a_name_goes() {
         me.everyone().emit(SAY, "moved".to_owned());
         me.emit_volatile(NOW, ());
     });
-    server.on(AGE, async |me: Socket| -> u8 {
-        me.call(AGE, ()).await.unwrap_or(0)
-    });
+    server.on(AGE, async |me: Socket| -> u8 { me.call(AGE, ()).await.unwrap_or(0) });
     let mut client = server.client().await;
     assert_eq!(client.ask("add", "1,2").await, json!([3]));
     client.emit("move", "1.5,2").await;
@@ -466,9 +419,7 @@ async fn an_event_goes_wherever_a_name_goes() {
     assert_eq!(client.event().await, json!(["now"]));
     client.send("21[\"age\"]").await;
     let question = client.next().await;
-    client
-        .send(&format!("3{}[42]", question.ack.unwrap()))
-        .await;
+    client.send(&format!("3{}[42]", question.ack.unwrap())).await;
     assert_eq!(client.next().await.data, json!([42]));
     let answers = server.everyone().call(ADD, (1, 2));
     let question = client.next().await;
@@ -476,10 +427,7 @@ async fn an_event_goes_wherever_a_name_goes() {
     client.send(&format!("3{}[3]", question.ack.unwrap())).await;
     let all = within(answers.collect()).await;
     assert_eq!(all, [(SocketId::parse(&client.id).unwrap(), 3)]);
-    assert_eq!(
-        (ADD.name(), format!("{ADD:?}").as_str()),
-        ("add", "Event(\"add\")")
-    );
+    assert_eq!((ADD.name(), format!("{ADD:?}").as_str()), ("add", "Event(\"add\")"));
 }
 
 // Questions to one.
@@ -499,19 +447,13 @@ async fn a_question_is_answered_by_the_first_argument_or_by_all() {
     });
     let question = client.next().await;
     assert_eq!(question.data, json!(["q", 1, "a"]));
-    client
-        .send(&format!("3{}[5,6]", question.ack.unwrap()))
-        .await;
+    client.send(&format!("3{}[5,6]", question.ack.unwrap())).await;
     let question = client.next().await;
-    client
-        .send(&format!("3{}[5,6]", question.ack.unwrap()))
-        .await;
+    client.send(&format!("3{}[5,6]", question.ack.unwrap())).await;
     let question = client.next().await;
     assert_eq!((question.kind, question.attachments.len()), (5, 1));
     let placeholder = r#"{"_placeholder":true,"num":0}"#;
-    client
-        .send(&format!("61-{}[{placeholder}]", question.ack.unwrap()))
-        .await;
+    client.send(&format!("61-{}[{placeholder}]", question.ack.unwrap())).await;
     client.ws.send_binary(b"!").await;
     let question = client.next().await;
     client.send(&format!("3{}[]", question.ack.unwrap())).await;
@@ -528,20 +470,14 @@ async fn a_question_without_an_answer_says_why() {
     let me = socket_of(&server, &client);
     let call = |event: &'static str| me.call::<_, _, u8>(event, ());
 
-    assert!(matches!(
-        call("disconnect").await,
-        Err(CallError::ReservedEvent)
-    ));
+    assert!(matches!(call("disconnect").await, Err(CallError::ReservedEvent)));
     let unwritable = HashMap::from([((1, 2), 3)]);
     let encode = me.call::<_, _, u8>("q", &unwritable).await;
     assert!(matches!(encode, Err(CallError::Encode(_))), "{encode:?}");
     // Neither of the two counts as open.
     assert!(matches!(call("q").await, Err(CallError::Timeout)));
     let late = client.next().await.ack.unwrap();
-    assert!(matches!(
-        call("q").timeout(Duration::ZERO).await,
-        Err(CallError::Timeout)
-    ));
+    assert!(matches!(call("q").timeout(Duration::ZERO).await, Err(CallError::Timeout)));
     client.next().await;
     client.send(&format!("3{late}[1]")).await;
     hears_nothing(&mut client).await;
@@ -554,25 +490,17 @@ async fn a_question_without_an_answer_says_why() {
     assert_eq!(server.stats().asks_refused, 1);
     drop(two);
     let (one_id, two_id) = (client.next().await, client.next().await);
-    assert_eq!(
-        (&one_id.data, &two_id.data),
-        (&json!(["one"]), &json!(["two"]))
-    );
+    assert_eq!((&one_id.data, &two_id.data), (&json!(["one"]), &json!(["two"])));
     let three = call("three").timeout(wait);
     let three_id = client.next().await.ack.unwrap();
-    client
-        .send(&format!("3{}[\"x\"]", one_id.ack.unwrap()))
-        .await;
+    client.send(&format!("3{}[\"x\"]", one_id.ack.unwrap())).await;
     let answer = within(one.into_future()).await;
     assert!(matches!(answer, Err(CallError::Answer(_))), "{answer:?}");
     let four = call("four").timeout(wait);
     client.send(&format!("3{three_id}[3]")).await;
     assert_eq!(within(three.into_future()).await.unwrap(), 3);
     client.send("1").await;
-    assert!(matches!(
-        within(four.into_future()).await,
-        Err(CallError::Gone)
-    ));
+    assert!(matches!(within(four.into_future()).await, Err(CallError::Gone)));
     assert!(matches!(call("five").await, Err(CallError::Gone)));
 }
 
@@ -585,10 +513,7 @@ async fn a_question_ends_when_its_client_is_gone() {
     let asked = me.call::<_, _, u8>("q", ()).timeout(wait);
     client.next().await;
     client.ws.conn.reset();
-    assert!(matches!(
-        within(asked.into_future()).await,
-        Err(CallError::Gone)
-    ));
+    assert!(matches!(within(asked.into_future()).await, Err(CallError::Gone)));
 }
 
 // Questions to many.
@@ -600,10 +525,8 @@ async fn a_question_to_many_gives_the_answers_there_are() {
     for _ in 0..4 {
         clients.push(server.client().await);
     }
-    let mut answers: Answers<u8> = server
-        .except(&clients[3].id)
-        .timeout(Duration::from_millis(500))
-        .call("q", "?");
+    let mut answers: Answers<u8> =
+        server.except(&clients[3].id).timeout(Duration::from_millis(500)).call("q", "?");
     assert_eq!((answers.asked(), answers.missing()), (3, 3));
     let mut ids = Vec::new();
     for client in &mut clients[..3] {
@@ -740,10 +663,7 @@ async fn rooms_of_two_namespaces_with_one_name_are_two_rooms() {
     chat.to("room").emit("x", 1);
     server.of("/chat").to("room").emit("x", 2);
     let packet = client.next().await;
-    assert_eq!(
-        (packet.namespace.as_str(), packet.data),
-        ("/chat", json!(["x", 1]))
-    );
+    assert_eq!((packet.namespace.as_str(), packet.data), ("/chat", json!(["x", 1])));
     assert_eq!(client.next().await.data, json!(["x", 2]));
     hears_nothing(&mut client).await;
 }
@@ -812,34 +732,23 @@ async fn a_connect_function_decides_and_what_it_gives_is_remembered() {
         let login: Login = hello.auth()?;
         let query = hello.query("q").unwrap_or_default();
         let agent = hello.header("User-Agent").unwrap_or_default().to_owned();
-        assert_eq!(
-            (hello.state().as_str(), hello.namespace()),
-            ("state", "/chat")
-        );
+        assert_eq!((hello.state().as_str(), hello.namespace()), ("state", "/chat"));
         assert!(hello.address().unwrap().ip().is_loopback());
         match login.token.as_str() {
-            "good" => Ok(User {
-                name: format!("{query} with {agent}"),
-            }),
+            "good" => Ok(User { name: format!("{query} with {agent}") }),
             "bad" => Err("bad token".into()),
             _ => Err(Refusal::new("no").data(json!({"code": 401}))),
         }
     });
-    chat.on("who", async |me: Socket<String, User>| {
-        (me.state().clone(), me.data().name.clone())
-    });
+    chat.on("who", async |me: Socket<String, User>| (me.state().clone(), me.data().name.clone()));
     let server = start(io).await;
     let mut conn = Conn::open(server.address).await;
     let target = format!("{WEBSOCKET}&q=J%C3%B6+x%2");
-    conn.send(upgrade_head_with(&target, "User-Agent: curl\r\n"))
-        .await;
+    conn.send(upgrade_head_with(&target, "User-Agent: curl\r\n")).await;
     assert_eq!(conn.response().await.status, 101);
     let mut ws = Ws::over(conn);
     ws.text().await;
-    let mut client = Client {
-        ws,
-        id: String::new(),
-    };
+    let mut client = Client { ws, id: String::new() };
     let refused = client.join("/chat", "").await.unwrap_err();
     let message = refused["message"].as_str().unwrap();
     assert!(
@@ -879,10 +788,7 @@ async fn on_connect_runs_before_the_first_event_and_after_the_client_knows() {
     });
     let mut ws = server.opened().await;
     let mut bytes = frame_bytes(roomful_proto::ws::frame::Opcode::Text, b"40");
-    bytes.extend(frame_bytes(
-        roomful_proto::ws::frame::Opcode::Text,
-        b"421[\"first\"]",
-    ));
+    bytes.extend(frame_bytes(roomful_proto::ws::frame::Opcode::Text, b"421[\"first\"]"));
     ws.conn.send(bytes).await;
     assert!(ws.text().await.starts_with("40{"));
     assert_eq!(ws.text().await, "42[\"welcome\"]");
@@ -929,10 +835,8 @@ async fn clients_can_join_only_namespaces_that_were_made() {
 #[tokio::test]
 async fn on_disconnect_tells_why_and_finds_the_rooms_left() {
     let (sender, mut log) = mpsc::unbounded_channel();
-    let io = Server::builder()
-        .ping_interval(SHORT)
-        .ping_timeout(Duration::from_millis(500))
-        .build();
+    let io =
+        Server::builder().ping_interval(SHORT).ping_timeout(Duration::from_millis(500)).build();
     let before = sender.clone();
     io.on_disconnecting(move |me: Socket, reason: Reason| {
         before.send((reason, me.rooms().len())).unwrap();
@@ -1045,11 +949,7 @@ async fn close_of_the_server_ends_serving_and_may_be_called_again() {
     within(closing).await.unwrap();
     within(server.serving).await.unwrap();
     within(server.io.close()).await;
-    assert!(
-        tokio::net::TcpStream::connect(server.address)
-            .await
-            .is_err()
-    );
+    assert!(tokio::net::TcpStream::connect(server.address).await.is_err());
     assert_eq!(server.io.stats().connections, 0);
 }
 
@@ -1069,9 +969,7 @@ async fn an_address_in_use_is_an_error_that_says_what_to_do() {
 async fn inside_another_server_the_layer_answers_below_its_path_and_leaves_the_rest() {
     let io = Server::new();
     io.on("echo", async |_: Socket, args: Args| args);
-    let app = axum::Router::new()
-        .route("/", axum::routing::get(async || "home"))
-        .layer(io.layer());
+    let app = axum::Router::new().route("/", axum::routing::get(async || "home")).layer(io.layer());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });

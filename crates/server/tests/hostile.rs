@@ -1,12 +1,6 @@
 //! Clients that mean harm, or only do it: each is dealt with by a clear close or an error, it is
 //! counted, nobody else notices, and nothing of it stays.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    unreachable_pub
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod support;
 
@@ -258,9 +252,7 @@ async fn an_ack_before_any_connect_closes() {
 
 #[tokio::test]
 async fn a_connect_that_never_comes_closes_at_the_connect_timeout() {
-    let io = Server::builder()
-        .connect_timeout(Duration::from_millis(100))
-        .build();
+    let io = Server::builder().connect_timeout(Duration::from_millis(100)).build();
     let (server, _leaving) = watch(io).await;
     let mut ws = server.opened().await;
     let poller = server.poller().await;
@@ -273,9 +265,7 @@ async fn a_connect_that_never_comes_closes_at_the_connect_timeout() {
 
 #[tokio::test]
 async fn only_refused_connects_close_at_the_connect_timeout() {
-    let io = Server::builder()
-        .connect_timeout(Duration::from_millis(100))
-        .build();
+    let io = Server::builder().connect_timeout(Duration::from_millis(100)).build();
     let (server, _leaving) = watch(io).await;
     let mut client = Client::open(server.address).await;
     let refused = client.join("/none", "").await;
@@ -340,9 +330,7 @@ async fn acks_that_nobody_asked_for_are_counted_and_dropped() {
 #[tokio::test]
 async fn a_second_answer_to_one_question_is_counted_and_dropped() {
     let (server, _leaving) = watched().await;
-    server.on("ask", async |me: Socket| -> Option<u8> {
-        me.call("q", ()).await.ok()
-    });
+    server.on("ask", async |me: Socket| -> Option<u8> { me.call("q", ()).await.ok() });
     let mut client = server.client().await;
     client.send("27[\"ask\"]").await;
     let question = client.next().await;
@@ -376,10 +364,7 @@ async fn attachments_that_never_come_end_the_connection_in_time() {
     client.send(&format!(r#"52-["echo",{PLACEHOLDER}]"#)).await;
     client.ws.send_binary(b"one of two").await;
     client.ws.send_frame(Opcode::Ping, b"").await;
-    assert_eq!(
-        within(client.ws.next()).await,
-        Some(Message::Pong(roomful::Bytes::new()))
-    );
+    assert_eq!(within(client.ws.next()).await, Some(Message::Pong(roomful::Bytes::new())));
     // The 30 s are not a setting.
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(31)).await;
@@ -396,8 +381,7 @@ async fn a_head_that_never_ends_is_closed_in_time() {
     let (server, _leaving) = watched().await;
     let mut idle = Conn::open(server.address).await;
     let mut slow = Conn::open(server.address).await;
-    slow.send("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\nx: ")
-        .await;
+    slow.send("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\nx: ").await;
     // Requests behind these show that they have been accepted.
     server.poller().await.post("1").await;
     // The 10 s are not a setting.
@@ -525,11 +509,7 @@ async fn a_frame_that_is_announced_and_never_sent_costs_nothing() {
     for _ in 0..50 {
         let mut client = server.client().await;
         // 999,999 bytes are to follow.
-        client
-            .ws
-            .conn
-            .send([0x82, 0xff, 0, 0, 0, 0, 0, 0x0f, 0x42, 0x3f, 0, 0, 0, 0, 1])
-            .await;
+        client.ws.conn.send([0x82, 0xff, 0, 0, 0, 0, 0, 0x0f, 0x42, 0x3f, 0, 0, 0, 0, 1]).await;
         clients.push(client);
     }
     let mut bystander = server.client().await;
@@ -588,10 +568,7 @@ async fn a_flood_of_events_is_handled_in_order_and_others_are_served_meanwhile()
         for thousand in 0..COUNT / 1_000 {
             let mut bytes = Vec::new();
             for n in thousand * 1_000..(thousand + 1) * 1_000 {
-                bytes.extend(frame_bytes(
-                    Opcode::Text,
-                    format!("42[\"n\",{n}]").as_bytes(),
-                ));
+                bytes.extend(frame_bytes(Opcode::Text, format!("42[\"n\",{n}]").as_bytes()));
             }
             writer.write_all(&bytes).await.unwrap();
         }
@@ -671,9 +648,7 @@ async fn a_handler_that_panics_costs_its_socket_and_nothing_else() {
     let (server, mut leaving) = watched().await;
     let chat = server.of("/chat");
     chat.on("echo", async |_: Socket, args: Args| args);
-    server.on("now", |_: Socket| -> std::future::Ready<()> {
-        panic!("on purpose")
-    });
+    server.on("now", |_: Socket| -> std::future::Ready<()> { panic!("on purpose") });
     server.on("later", async |_: Socket| -> () {
         tokio::task::yield_now().await;
         panic!("on purpose")
@@ -732,15 +707,13 @@ async fn a_greeting_or_a_farewell_that_panics_costs_its_socket_and_nothing_else(
 #[tokio::test]
 async fn a_connect_function_that_panics_refuses_and_is_counted() {
     let (server, _leaving) = watched().await;
-    server.of("/now").connect(
-        |_: roomful::Hello| -> std::future::Ready<Result<(), Refusal>> { panic!("on purpose") },
-    );
-    server
-        .of("/later")
-        .connect(async |_: roomful::Hello| -> Result<(), Refusal> {
-            tokio::task::yield_now().await;
-            panic!("on purpose")
-        });
+    server.of("/now").connect(|_: roomful::Hello| -> std::future::Ready<Result<(), Refusal>> {
+        panic!("on purpose")
+    });
+    server.of("/later").connect(async |_: roomful::Hello| -> Result<(), Refusal> {
+        tokio::task::yield_now().await;
+        panic!("on purpose")
+    });
     let mut client = server.client().await;
     for (n, name) in ["/now", "/later"].into_iter().enumerate() {
         let refused = client.join(name, "").await;
@@ -849,10 +822,7 @@ async fn events_beyond_the_handlers_that_may_wait_start_later_and_in_order() {
         client.send(&format!("2{n}[\"wait\",{n}]")).await;
     }
     client.ws.send_frame(Opcode::Ping, b"").await;
-    assert!(matches!(
-        within(client.ws.next()).await,
-        Some(Message::Pong(_))
-    ));
+    assert!(matches!(within(client.ws.next()).await, Some(Message::Pong(_))));
     assert_eq!(started.load(Ordering::SeqCst), 2);
     gate.open();
     let mut answered = Vec::new();
@@ -884,10 +854,7 @@ async fn when_too_much_waits_for_handlers_nothing_more_is_read() {
     assert_eq!(started.load(Ordering::SeqCst), 2);
     assert!(!flood.is_finished(), "64 MB were read into memory");
     gate.open();
-    until("all are handled", || {
-        started.load(Ordering::SeqCst) == EVENTS
-    })
-    .await;
+    until("all are handled", || started.load(Ordering::SeqCst) == EVENTS).await;
     within(flood).await.unwrap();
     assert_eq!(server.stats().panics, 0);
 }
@@ -896,9 +863,7 @@ async fn when_too_much_waits_for_handlers_nothing_more_is_read() {
 async fn acks_arrive_though_all_handlers_wait_for_them() {
     let io = Server::builder().handlers_max(2).build();
     let (server, _leaving) = watch(io).await;
-    server.on("ask", async |me: Socket, n: u32| -> Option<u32> {
-        me.call("q", n).await.ok()
-    });
+    server.on("ask", async |me: Socket, n: u32| -> Option<u32> { me.call("q", n).await.ok() });
     let mut client = server.client().await;
     for n in 0..100 {
         client.send(&format!("2{n}[\"ask\",{n}]")).await;
@@ -1153,15 +1118,11 @@ async fn storms_of_connections_leave_no_ghost_in_a_room() {
 
 #[tokio::test]
 async fn a_server_closes_with_clients_in_every_state() {
-    let io = Server::builder()
-        .close_timeout(Duration::from_millis(200))
-        .build();
+    let io = Server::builder().close_timeout(Duration::from_millis(200)).build();
     let never = io.of("/never");
     never
         .connect(async |_: roomful::Hello| -> Result<(), Refusal> { std::future::pending().await });
-    io.on("ask", async |me: Socket| -> bool {
-        me.call::<_, _, u8>("q", ()).await.is_ok()
-    });
+    io.on("ask", async |me: Socket| -> bool { me.call::<_, _, u8>("q", ()).await.is_ok() });
     let (server, _leaving) = watch(io).await;
     let address = server.address;
     // Before and in a request.
@@ -1178,8 +1139,7 @@ async fn a_server_closes_with_clients_in_every_state() {
     let posting = server.poller().await;
     let mut body = Conn::open(address).await;
     let headers = "Content-Length: 100\r\n";
-    body.send(head("POST", &posting.target(), headers) + "40")
-        .await;
+    body.send(head("POST", &posting.target(), headers) + "40").await;
     let upgrading = server.poller().await;
     let mut probe = Ws::upgrade(address, &upgrading.upgrade_target()).await;
     let probed = server.poller().await;
@@ -1218,9 +1178,7 @@ async fn a_server_closes_with_clients_in_every_state() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_come_while_the_server_closes_are_closed_too() {
     for _ in 0..20 {
-        let io = Server::builder()
-            .close_timeout(Duration::from_secs(3_600))
-            .build();
+        let io = Server::builder().close_timeout(Duration::from_secs(3_600)).build();
         let (server, _leaving) = watch(io).await;
         let stop = Arc::new(AtomicBool::new(false));
         let mut coming = JoinSet::new();
@@ -1231,10 +1189,7 @@ async fn clients_that_come_while_the_server_closes_are_closed_too() {
                     let Ok(stream) = tokio::net::TcpStream::connect(address).await else {
                         return;
                     };
-                    let mut conn = Conn {
-                        stream,
-                        input: Vec::new(),
-                    };
+                    let mut conn = Conn { stream, input: Vec::new() };
                     conn.send(upgrade_head(WEBSOCKET)).await;
                     match conn.try_response().await {
                         Some(response) if response.status == 101 => {}
@@ -1266,11 +1221,7 @@ async fn clients_that_come_while_the_server_closes_are_closed_too() {
 async fn a_server_that_is_dropped_still_serves_those_who_are_there() {
     let (server, mut leaving) = watched().await;
     let mut client = server.client().await;
-    let Running {
-        io,
-        serving,
-        address,
-    } = server;
+    let Running { io, serving, address } = server;
     let socket = io.socket(io.everyone().ids()[0]).unwrap();
     serving.abort();
     drop(serving.await);
@@ -1284,10 +1235,7 @@ async fn a_server_that_is_dropped_still_serves_those_who_are_there() {
     // The handle outlives all of it.
     socket.emit("gone", ());
     assert!(!socket.is_connected() && !socket.join("room") && socket.rooms().is_empty());
-    assert!(matches!(
-        socket.call::<_, _, Value>("q", ()).await,
-        Err(roomful::CallError::Gone)
-    ));
+    assert!(matches!(socket.call::<_, _, Value>("q", ()).await, Err(roomful::CallError::Gone)));
 }
 
 #[test]

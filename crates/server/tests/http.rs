@@ -2,13 +2,7 @@
 //!
 //! Not here, with the reason: a head that comes byte by byte, since its 10 s are not a setting and
 //! a test would have to wait for them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    unreachable_pub
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod support;
 
@@ -64,10 +58,7 @@ async fn the_open_packet_has_five_keys_in_order_and_nothing_beside_it() {
     let (head, tail) = text.split_at(r#"0{"sid":""#.len());
     let (sid, tail) = tail.split_at(20);
     assert_eq!(head, r#"0{"sid":""#);
-    assert!(
-        sid.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    );
+    assert!(sid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
     assert_eq!(
         tail,
         r#"","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#
@@ -79,10 +70,7 @@ async fn get_ok_is_200_plain_utf8_with_length_and_no_store() {
     let server = server().await;
     let response = get(server.address, POLLING, "").await;
     assert_eq!(response.status, 200);
-    assert_eq!(
-        response.header("content-type"),
-        Some("text/plain; charset=UTF-8")
-    );
+    assert_eq!(response.header("content-type"), Some("text/plain; charset=UTF-8"));
     assert_eq!(response.header("cache-control"), Some("no-store"));
     let len = response.body.len().to_string();
     assert_eq!(response.header("content-length"), Some(len.as_str()));
@@ -113,8 +101,7 @@ async fn a_verify_failure_on_http_is_400_json() {
 async fn a_verify_failure_on_an_upgrade_is_400_text_and_close() {
     let server = server().await;
     let mut conn = Conn::open(server.address).await;
-    conn.send(upgrade_head(&format!("{WEBSOCKET}&sid=none")))
-        .await;
+    conn.send(upgrade_head(&format!("{WEBSOCKET}&sid=none"))).await;
     check_refused_upgrade(&conn.response().await, 400, "Session ID unknown");
     conn.ended().await;
 }
@@ -148,12 +135,7 @@ async fn a_sid_with_another_transport_and_no_upgrade_is_code_3() {
     let server = server().await;
     let poller = server.poller().await;
     let target = poller.target().replace("polling", "websocket");
-    check_refusal(
-        &get(server.address, &target, "").await,
-        400,
-        3,
-        "Bad request",
-    );
+    check_refusal(&get(server.address, &target, "").await, 400, 3, "Bad request");
     poller.join().await;
 }
 
@@ -174,13 +156,7 @@ async fn a_sid_of_a_websocket_session_cannot_be_polled() {
 #[tokio::test]
 async fn an_unknown_sid_is_code_1() {
     let server = server().await;
-    for sid in [
-        "none",
-        "",
-        "AAAAAAAAAAAAAAAAAAAA",
-        "constructor",
-        "__proto__",
-    ] {
+    for sid in ["none", "", "AAAAAAAAAAAAAAAAAAAA", "constructor", "__proto__"] {
         let target = format!("{POLLING}&sid={sid}");
         let response = get(server.address, &target, "").await;
         check_refusal(&response, 400, 1, "Session ID unknown");
@@ -191,12 +167,7 @@ async fn an_unknown_sid_is_code_1() {
 async fn transport_webtransport_over_http_is_code_0() {
     let server = server().await;
     let target = "/socket.io/?EIO=4&transport=webtransport";
-    check_refusal(
-        &get(server.address, target, "").await,
-        400,
-        0,
-        "Transport unknown",
-    );
+    check_refusal(&get(server.address, target, "").await, 400, 0, "Transport unknown");
 }
 
 #[tokio::test]
@@ -218,11 +189,7 @@ async fn of_two_polls_at_once_one_is_400_the_other_1_and_the_session_ends() {
     let (mut one, mut two) = (poller.pending().await, poller.pending().await);
     let (one, two) = tokio::join!(one.response(), two.response());
     // Which of them came first, nobody knows.
-    let (first, second) = if one.status == 200 {
-        (one, two)
-    } else {
-        (two, one)
-    };
+    let (first, second) = if one.status == 200 { (one, two) } else { (two, one) };
     assert_eq!((first.status, first.text()), (200, "1"));
     check_empty(&second, 400);
     assert_eq!(within(leaving.recv()).await, Some("transport error"));
@@ -283,10 +250,7 @@ async fn a_body_that_is_too_large_is_413_delivers_nothing_and_the_session_lives(
     let fits = body(1_000 - body(0).len());
     assert_eq!(fits.len(), 1_000);
     assert_eq!(poller.post(&fits).await.text(), "ok");
-    assert_eq!(
-        poller.get().await.text(),
-        format!("431[{}]", 1_000 - body(0).len())
-    );
+    assert_eq!(poller.get().await.text(), format!("431[{}]", 1_000 - body(0).len()));
 }
 
 #[tokio::test]
@@ -303,11 +267,7 @@ async fn a_parse_error_in_a_body_is_400_and_the_session_ends() {
             (polled.status, polled.text()),
             (200, "1") | (400, "" | "{\"code\":1,\"message\":\"Session ID unknown\"}")
         ));
-        assert_eq!(
-            within(leaving.recv()).await,
-            Some("parse error"),
-            "{body:?}"
-        );
+        assert_eq!(within(leaving.recv()).await, Some("parse error"), "{body:?}");
     }
     assert_eq!(server.stats().violations, 6);
     server.is_unharmed().await;
@@ -353,9 +313,7 @@ async fn a_body_that_is_given_up_ends_the_session() {
 #[tokio::test]
 async fn a_body_that_comes_too_slowly_is_408_and_the_session_ends() {
     let (gone, mut leaving) = mpsc::unbounded_channel();
-    let io = Server::builder()
-        .request_timeout(Duration::from_millis(100))
-        .build();
+    let io = Server::builder().request_timeout(Duration::from_millis(100)).build();
     io.on_disconnect(move |_: Socket, reason| {
         gone.send(reason.as_str()).unwrap();
         async {}
@@ -496,23 +454,13 @@ async fn transports_that_are_off_are_unknown_and_not_offered() {
     let only = |transports| start(Server::builder().transports(transports).build());
     let polling = only(Transports::PollingOnly).await;
     let response = get(polling.address, POLLING, "").await;
-    assert!(
-        response.text().contains(r#""upgrades":[],"#),
-        "{response:?}"
-    );
+    assert!(response.text().contains(r#""upgrades":[],"#), "{response:?}");
     let response = request(polling.address, upgrade_head(WEBSOCKET)).await;
     check_refused_upgrade(&response, 400, "Transport unknown");
     let websocket = only(Transports::WebSocketOnly).await;
     let response = get(websocket.address, POLLING, "").await;
     check_refusal(&response, 400, 0, "Transport unknown");
-    assert!(
-        websocket
-            .ws()
-            .await
-            .text()
-            .await
-            .contains(r#""upgrades":[],"#)
-    );
+    assert!(websocket.ws().await.text().await.contains(r#""upgrades":[],"#));
 }
 
 #[tokio::test]
@@ -616,20 +564,10 @@ async fn of_repeated_parameters_the_first_counts() {
     let target = "/socket.io/?EIO=4&EIO=3&transport=polling&transport=websocket&t=1&t=2&j&b64&b64";
     assert_eq!(get(server.address, target, "").await.status, 200);
     let target = "/socket.io/?EIO=3&EIO=4&transport=polling";
-    check_refusal(
-        &get(server.address, target, "").await,
-        400,
-        5,
-        "Unsupported protocol version",
-    );
+    check_refusal(&get(server.address, target, "").await, 400, 5, "Unsupported protocol version");
     let poller = server.poller().await;
     let target = format!("{POLLING}&sid=none&sid={}", poller.sid);
-    check_refusal(
-        &get(server.address, &target, "").await,
-        400,
-        1,
-        "Session ID unknown",
-    );
+    check_refusal(&get(server.address, &target, "").await, 400, 1, "Session ID unknown");
 }
 
 #[tokio::test]
@@ -637,10 +575,7 @@ async fn parameters_of_jsonp_change_nothing() {
     let server = server().await;
     let target = format!("{POLLING}&j=0;alert(1)");
     let response = get(server.address, &target, "").await;
-    assert_eq!(
-        response.header("content-type"),
-        Some("text/plain; charset=UTF-8")
-    );
+    assert_eq!(response.header("content-type"), Some("text/plain; charset=UTF-8"));
     assert!(response.text().starts_with("0{"));
 }
 
@@ -694,8 +629,7 @@ async fn ten_thousand_headers_are_431_and_closed() {
     }
     conn.ended().await;
     let mut conn = Conn::open(server.address).await;
-    conn.send(head("GET", POLLING, &"a:b\r\n".repeat(200)))
-        .await;
+    conn.send(head("GET", POLLING, &"a:b\r\n".repeat(200))).await;
     check_empty(&conn.response().await, 431);
     conn.ended().await;
     server.is_unharmed().await;
@@ -719,8 +653,7 @@ async fn requests_on_one_connection_are_answered_in_order() {
     let server = server().await;
     let mut conn = Conn::open(server.address).await;
     let unknown = head("GET", "/socket.io/?EIO=4", "");
-    conn.send(unknown + &head("GET", POLLING, "") + &head("GET", "/", ""))
-        .await;
+    conn.send(unknown + &head("GET", POLLING, "") + &head("GET", "/", "")).await;
     for status in [400, 200, 404] {
         assert_eq!(conn.response().await.status, status);
     }
@@ -731,12 +664,7 @@ async fn requests_on_one_connection_are_answered_in_order() {
 /// A chunked POST with the given raw chunks.
 async fn post_chunks(poller: &Poller, chunks: &[&[u8]]) -> Option<Response> {
     let mut conn = Conn::open(poller.address).await;
-    conn.send(head(
-        "POST",
-        &poller.target(),
-        "Transfer-Encoding: chunked\r\n",
-    ))
-    .await;
+    conn.send(head("POST", &poller.target(), "Transfer-Encoding: chunked\r\n")).await;
     for chunk in chunks {
         conn.send(chunk).await;
         tokio::task::yield_now().await;
@@ -784,10 +712,7 @@ async fn bad_chunks_end_the_session() {
             assert_eq!(response.status, 400, "{n}");
         }
         let reason = within(leaving.recv()).await.unwrap();
-        assert!(
-            matches!(reason, "transport error" | "parse error"),
-            "{n}: {reason}"
-        );
+        assert!(matches!(reason, "transport error" | "parse error"), "{n}: {reason}");
     }
     server.is_unharmed().await;
 }
@@ -846,12 +771,9 @@ async fn the_bundle_is_served_as_it_is_with_its_tag() {
     };
     let server = server().await;
     let tag = format!("\"{version}\"");
-    for name in [
-        "socket.io.js",
-        "socket.io.min.js",
-        "socket.io.esm.min.js",
-        "socket.io.msgpack.min.js",
-    ] {
+    for name in
+        ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js"]
+    {
         for (suffix, kind) in [("", "application/javascript"), (".map", "application/json")] {
             let target = format!("/socket.io/{name}{suffix}");
             let response = get(server.address, &target, "").await;
@@ -874,12 +796,7 @@ async fn a_client_that_has_the_bundle_is_answered_304() {
     };
     let server = server().await;
     let tag = format!("\"{version}\"");
-    for known in [
-        tag.clone(),
-        format!("W/{tag}"),
-        format!("\"other\", W/{tag}"),
-        "*".to_owned(),
-    ] {
+    for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", W/{tag}"), "*".to_owned()] {
         let headers = format!("If-None-Match: {known}\r\n");
         let response = get(server.address, SCRIPT, &headers).await;
         check_empty(&response, 304);
@@ -928,8 +845,7 @@ async fn head_of_the_bundle_is_its_head_alone() {
     }
     let server = server().await;
     let mut conn = Conn::open(server.address).await;
-    conn.send(head("HEAD", SCRIPT, "Connection: close\r\n"))
-        .await;
+    conn.send(head("HEAD", SCRIPT, "Connection: close\r\n")).await;
     conn.ended().await;
     let text = String::from_utf8(conn.input).unwrap();
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");
@@ -939,12 +855,8 @@ async fn head_of_the_bundle_is_its_head_alone() {
 #[tokio::test]
 async fn unknown_files_are_requests_like_any_other() {
     let server = server().await;
-    for name in [
-        "socket.io.slim.js",
-        "socket.io.js.br",
-        "socket.io.js.map.map",
-        "..%2fCargo.toml",
-    ] {
+    for name in ["socket.io.slim.js", "socket.io.js.br", "socket.io.js.map.map", "..%2fCargo.toml"]
+    {
         let response = get(server.address, &format!("/socket.io/{name}"), "").await;
         check_refusal(&response, 400, 0, "Transport unknown");
     }
@@ -1062,25 +974,14 @@ async fn a_preflight_is_answered_204_with_what_was_asked_for() {
     for (address, target, origin, credentials) in [
         (any.address, POLLING, "*", None),
         (list.address, POLLING, "https://page.example", Some("true")),
-        (
-            list.address,
-            &poller.target(),
-            "https://page.example",
-            Some("true"),
-        ),
+        (list.address, &poller.target(), "https://page.example", Some("true")),
     ] {
         let asked = head("OPTIONS", target, &format!("{PAGE}{ASKS}"));
         let response = request(address, asked).await;
         check_empty(&response, 204);
         check_cors(&response, Some(origin), credentials);
-        assert_eq!(
-            response.header("access-control-allow-methods"),
-            Some("GET,POST")
-        );
-        assert_eq!(
-            response.header("access-control-allow-headers"),
-            Some("x-one, content-type")
-        );
+        assert_eq!(response.header("access-control-allow-methods"), Some("GET,POST"));
+        assert_eq!(response.header("access-control-allow-headers"), Some("x-one, content-type"));
     }
     poller.join().await;
 }
@@ -1117,10 +1018,7 @@ async fn an_upgrade_is_answered_101_with_the_accept_of_its_key() {
     assert_eq!(response.status, 101);
     assert_eq!(response.header("upgrade"), Some("websocket"));
     assert_eq!(response.header("connection"), Some("Upgrade"));
-    assert_eq!(
-        response.header("sec-websocket-accept"),
-        Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
-    );
+    assert_eq!(response.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
     assert_eq!(response.header("sec-websocket-extensions"), None);
     assert_eq!(response.header("sec-websocket-protocol"), None);
 }

@@ -1,12 +1,6 @@
 //! WebSocket to the byte: opening and upgrading, closing from either side, pings, and resets at every
 //! step on the way.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    unreachable_pub
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod support;
 
@@ -99,17 +93,13 @@ async fn the_id_of_a_socket_is_not_that_of_its_session() {
 #[tokio::test]
 async fn bytes_go_as_binary_frames_and_with_b64_as_texts() {
     let (server, _leaving) = watched().await;
-    for (target, b64) in [
-        (WEBSOCKET.to_owned(), false),
-        (format!("{WEBSOCKET}&b64=1"), true),
-    ] {
+    for (target, b64) in [(WEBSOCKET.to_owned(), false), (format!("{WEBSOCKET}&b64=1"), true)] {
         let mut ws = Ws::upgrade(server.address, &target).await;
         ws.text().await;
         ws.send_text("40").await;
         ws.text().await;
         let placeholder = r#"{"_placeholder":true,"num":0}"#;
-        ws.send_text(&format!(r#"451-3["echo",{placeholder}]"#))
-            .await;
+        ws.send_text(&format!(r#"451-3["echo",{placeholder}]"#)).await;
         if b64 {
             ws.send_text("bAQID").await;
         } else {
@@ -129,9 +119,7 @@ async fn bytes_go_as_binary_frames_and_with_b64_as_texts() {
 async fn a_text_with_base64_is_binary_for_everybody() {
     let (server, _leaving) = watched().await;
     let mut client = server.client().await;
-    client
-        .send(r#"51-4["echo",{"_placeholder":true,"num":0}]"#)
-        .await;
+    client.send(r#"51-4["echo",{"_placeholder":true,"num":0}]"#).await;
     client.ws.send_text("bAQID").await;
     let answer = client.next().await;
     assert_eq!(answer.attachments, [Bytes::from_static(&[1, 2, 3])]);
@@ -151,10 +139,7 @@ async fn a_probe_is_answered_the_poll_is_released_and_the_websocket_takes_over()
     echoes(&mut ws).await;
     assert_eq!(server.stats().upgrades, 1);
     let refused = poller.get().await;
-    assert_eq!(
-        (refused.status, refused.text()),
-        (400, r#"{"code":3,"message":"Bad request"}"#)
-    );
+    assert_eq!((refused.status, refused.text()), (400, r#"{"code":3,"message":"Bad request"}"#));
     let refused = poller.post("42[\"x\"]").await;
     assert_eq!(refused.status, 400);
     echoes(&mut ws).await;
@@ -168,10 +153,7 @@ async fn the_upgrade_and_what_follows_may_come_in_one_piece() {
     let (_poller, mut ws) = probed(&server).await;
     let mut bytes = frame_bytes(Opcode::Text, b"5");
     for n in 0..100 {
-        bytes.extend(frame_bytes(
-            Opcode::Text,
-            format!("42[\"ping\",{n}]").as_bytes(),
-        ));
+        bytes.extend(frame_bytes(Opcode::Text, format!("42[\"ping\",{n}]").as_bytes()));
     }
     ws.conn.send(bytes).await;
     for n in 0..100 {
@@ -215,9 +197,7 @@ async fn a_poll_during_a_probed_upgrade_is_sent_away_soon() {
 
 #[tokio::test]
 async fn a_silent_probe_is_closed_at_the_upgrade_timeout_and_polling_goes_on() {
-    let io = Server::builder()
-        .upgrade_timeout(Duration::from_millis(100))
-        .build();
+    let io = Server::builder().upgrade_timeout(Duration::from_millis(100)).build();
     let (server, _leaving) = watch(io).await;
     let (poller, mut ws) = upgrading(&server).await;
     assert_eq!(ws.close_code().await, Some(1000));
@@ -233,9 +213,7 @@ async fn a_silent_probe_is_closed_at_the_upgrade_timeout_and_polling_goes_on() {
 
 #[tokio::test]
 async fn a_probe_without_its_upgrade_is_closed_at_the_upgrade_timeout() {
-    let io = Server::builder()
-        .upgrade_timeout(Duration::from_millis(100))
-        .build();
+    let io = Server::builder().upgrade_timeout(Duration::from_millis(100)).build();
     let (server, _leaving) = watch(io).await;
     let (poller, mut ws) = probed(&server).await;
     assert_eq!(ws.close_code().await, Some(1000));
@@ -249,10 +227,7 @@ async fn a_second_probe_is_closed_and_the_first_goes_on() {
     let (poller, mut first) = probed(&server).await;
     let mut second = Ws::upgrade(server.address, &poller.upgrade_target()).await;
     second.send_text("2probe").await;
-    assert!(!matches!(
-        within(second.next()).await,
-        Some(Message::Text(_))
-    ));
+    assert!(!matches!(within(second.next()).await, Some(Message::Text(_))));
     second.ended().await;
     first.send_text("5").await;
     echoes(&mut first).await;
@@ -278,9 +253,7 @@ async fn a_websocket_for_a_session_that_is_on_one_is_closed() {
 #[tokio::test]
 async fn a_wrong_first_packet_closes_the_probe_and_polling_goes_on() {
     let (server, _leaving) = watched().await;
-    for packet in [
-        "2", "2prob", "2probe2", "5", "4x", "6", "3probe", "", "9", "b?",
-    ] {
+    for packet in ["2", "2prob", "2probe2", "5", "4x", "6", "3probe", "", "9", "b?"] {
         let (poller, mut ws) = upgrading(&server).await;
         ws.send_text(packet).await;
         assert_eq!(ws.close_code().await, Some(1000), "{packet:?}");
@@ -371,9 +344,7 @@ async fn a_close_by_polling_during_an_upgrade_ends_both() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_at_any_step_of_the_way_leaves_nothing_behind() {
     // A polling session that is closed waits for a poll, which here never comes.
-    let io = Server::builder()
-        .close_timeout(Duration::from_millis(100))
-        .build();
+    let io = Server::builder().close_timeout(Duration::from_millis(100)).build();
     let (server, _leaving) = watch(io).await;
     let head = upgrade_head(WEBSOCKET);
     for round in 0..5 {
@@ -386,9 +357,7 @@ async fn a_reset_at_any_step_of_the_way_leaves_nothing_behind() {
         // After the answer, in a frame, and in the namespace.
         server.ws().await.conn.reset();
         let mut ws = server.opened().await;
-        ws.conn
-            .send(&frame_bytes(Opcode::Text, b"40")[..round + 1])
-            .await;
+        ws.conn.send(&frame_bytes(Opcode::Text, b"40")[..round + 1]).await;
         ws.conn.reset();
         let mut ws = server.opened().await;
         ws.send_text("40").await;
@@ -435,9 +404,7 @@ async fn a_reset_is_a_transport_error_and_an_end_a_transport_close() {
 #[tokio::test]
 async fn a_close_frame_is_answered_and_the_stream_ends_at_once() {
     // Were the close timeout waited for, the test would fail.
-    let io = Server::builder()
-        .close_timeout(Duration::from_secs(3_600))
-        .build();
+    let io = Server::builder().close_timeout(Duration::from_secs(3_600)).build();
     let (server, mut leaving) = watch(io).await;
     for payload in [
         &b""[..],
@@ -513,10 +480,7 @@ async fn clients_of_a_server_that_closes_see_1001_after_all_that_was_sent() {
     for client in &mut clients {
         assert_eq!(client.ws.text().await, "42[\"last\",1]");
         assert_eq!(client.ws.close_code().await, Some(1001));
-        client
-            .ws
-            .send_frame(Opcode::Close, &1001_u16.to_be_bytes())
-            .await;
+        client.ws.send_frame(Opcode::Close, &1001_u16.to_be_bytes()).await;
         client.ws.ended().await;
         assert_eq!(within(leaving.recv()).await, Some("server shutting down"));
     }
@@ -526,9 +490,7 @@ async fn clients_of_a_server_that_closes_see_1001_after_all_that_was_sent() {
 
 #[tokio::test]
 async fn a_client_that_does_not_answer_a_close_is_dropped_at_the_close_timeout() {
-    let io = Server::builder()
-        .close_timeout(Duration::from_millis(100))
-        .build();
+    let io = Server::builder().close_timeout(Duration::from_millis(100)).build();
     let (server, _leaving) = watch(io).await;
     let mut client = server.client().await;
     server.everyone().disconnect();
@@ -556,11 +518,7 @@ async fn each_breach_of_the_protocol_has_its_close_code() {
             1009,
         ),
         ("not UTF-8", frame_bytes(Opcode::Text, b"4\xff"), 1007),
-        (
-            "cut UTF-8",
-            [odd_frame(0x01, b"4\xf0\x9f"), odd_frame(0x80, b"x")].concat(),
-            1007,
-        ),
+        ("cut UTF-8", [odd_frame(0x01, b"4\xf0\x9f"), odd_frame(0x80, b"x")].concat(), 1007),
         ("unmasked", unmasked, 1002),
         ("reserved bit 1", odd_frame(0xc1, b"40"), 1002),
         ("reserved bit 2", odd_frame(0xa1, b"40"), 1002),
@@ -571,53 +529,29 @@ async fn each_breach_of_the_protocol_has_its_close_code() {
         ("fragmented ping", odd_frame(0x09, b""), 1002),
         ("long ping", frame_bytes(Opcode::Ping, &[0; 126]), 1002),
         ("close of one byte", frame_bytes(Opcode::Close, &[3]), 1002),
-        (
-            "close with 1005",
-            frame_bytes(Opcode::Close, &1005_u16.to_be_bytes()),
-            1002,
-        ),
-        (
-            "close with 65535",
-            frame_bytes(Opcode::Close, &[0xff, 0xff]),
-            1002,
-        ),
-        (
-            "close with broken text",
-            frame_bytes(Opcode::Close, b"\x03\xe8\xff"),
-            1007,
-        ),
+        ("close with 1005", frame_bytes(Opcode::Close, &1005_u16.to_be_bytes()), 1002),
+        ("close with 65535", frame_bytes(Opcode::Close, &[0xff, 0xff]), 1002),
+        ("close with broken text", frame_bytes(Opcode::Close, b"\x03\xe8\xff"), 1007),
         ("continuation of nothing", odd_frame(0x80, b"40"), 1002),
         (
             "text in a fragmented binary",
             [odd_frame(0x02, b"x"), odd_frame(0x81, b"40")].concat(),
             1002,
         ),
-        (
-            "length not in its shortest form",
-            vec![0x81, 0xfe, 0, 2, 0, 0, 0, 0, b'4', b'0'],
-            1002,
-        ),
+        ("length not in its shortest form", vec![0x81, 0xfe, 0, 2, 0, 0, 0, 0, b'4', b'0'], 1002),
         (
             "length with the highest bit",
             vec![0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],
             1002,
         ),
-        (
-            "length of 2^62",
-            vec![0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            1009,
-        ),
+        ("length of 2^62", vec![0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 1009),
     ];
     for (n, (what, bytes, code)) in cases.iter().enumerate() {
         let mut client = server.client().await;
         client.ws.conn.send(bytes).await;
         assert_eq!(client.ws.close_code().await, Some(*code), "{what}");
         client.ws.ended().await;
-        assert_eq!(
-            within(leaving.recv()).await,
-            Some("transport error"),
-            "{what}"
-        );
+        assert_eq!(within(leaving.recv()).await, Some("transport error"), "{what}");
         assert_eq!(server.stats().violations, n as u64 + 1, "{what}");
     }
     server.is_unharmed().await;
@@ -666,10 +600,7 @@ async fn a_ping_behind_events_is_answered_too() {
     // Three answers wait when the ping is read; then nothing more comes that could help it out.
     let mut bytes = Vec::new();
     for n in 0..3 {
-        bytes.extend(frame_bytes(
-            Opcode::Text,
-            format!("42{n}[\"echo\"]").as_bytes(),
-        ));
+        bytes.extend(frame_bytes(Opcode::Text, format!("42{n}[\"echo\"]").as_bytes()));
     }
     bytes.extend(frame_bytes(Opcode::Ping, b"x"));
     client.ws.conn.send(bytes).await;
@@ -724,9 +655,7 @@ async fn a_flood_of_pings_from_a_peer_that_does_not_read_holds_no_pongs() {
 
 #[tokio::test]
 async fn the_heartbeat_is_a_ping_after_each_pong() {
-    let io = Server::builder()
-        .ping_interval(Duration::from_millis(50))
-        .build();
+    let io = Server::builder().ping_interval(Duration::from_millis(50)).build();
     let (server, _leaving) = watch(io).await;
     let mut ws = server.opened().await;
     for _ in 0..4 {

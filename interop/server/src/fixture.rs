@@ -14,14 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-const ODD_NAMES: [&str; 6] = [
-    "with \"quotes\"",
-    "back\\slash",
-    "line\nbreak",
-    "schön 雪 😀",
-    "a,b/c-1[2]",
-    "",
-];
+const ODD_NAMES: [&str; 6] =
+    ["with \"quotes\"", "back\\slash", "line\nbreak", "schön 雪 😀", "a,b/c-1[2]", ""];
 
 type Me = Socket<(), Session>;
 
@@ -75,18 +69,13 @@ fn configured() -> Result<Server, Box<dyn Error>> {
 
 fn number(name: &str) -> Result<Option<u64>, Box<dyn Error>> {
     match env::var(name) {
-        Ok(text) => Ok(Some(
-            text.parse().map_err(|e| format!("{name}={text}: {e}"))?,
-        )),
+        Ok(text) => Ok(Some(text.parse().map_err(|e| format!("{name}={text}: {e}"))?)),
         Err(_) => Ok(None),
     }
 }
 
 async fn anybody(hello: Hello) -> Result<Session, Refusal> {
-    Ok(Session {
-        auth: hello.auth()?,
-        ..Session::default()
-    })
+    Ok(Session { auth: hello.auth()?, ..Session::default() })
 }
 
 async fn slowly(hello: Hello) -> Result<Session, Refusal> {
@@ -134,21 +123,11 @@ fn offer_questions(io: &Namespace<(), Session>) {
         ask(&me, "question", args, Duration::from_secs(5)).await;
     });
     io.on("ask-silent", async |me: Me, ms: u64| {
-        ask(
-            &me,
-            "question-silent",
-            Args::default(),
-            Duration::from_millis(ms),
-        )
-        .await;
+        ask(&me, "question-silent", Args::default(), Duration::from_millis(ms)).await;
     });
     io.on("ask-room", async |me: Me, room: String, ms: u64| {
         let timeout = Duration::from_millis(ms);
-        let mut answers = me
-            .everyone()
-            .to(room)
-            .timeout(timeout)
-            .call::<_, _, Value>("poll", ());
+        let mut answers = me.everyone().to(room).timeout(timeout).call::<_, _, Value>("poll", ());
         let mut all = Vec::new();
         while let Some((_, answer)) = answers.next().await {
             all.push(answer.unwrap_or_default());
@@ -171,45 +150,29 @@ fn offer_rooms(io: &Namespace<(), Session>) {
         me.leave(room);
         true
     });
-    io.on(
-        "say",
-        async |me: Me, room: String, event: String, args: Args| {
-            me.everyone().to(room).emit(event, args);
-            true
-        },
-    );
-    io.on(
-        "say-rooms",
-        async |me: Me, rooms: Vec<String>, event: String, args: Args| {
-            let to = rooms
-                .into_iter()
-                .fold(me.everyone(), |to, room| to.to(room));
-            to.emit(event, args);
-            true
-        },
-    );
-    io.on(
-        "say-others",
-        async |me: Me, room: String, event: String, args: Args| {
-            me.to(room).emit(event, args);
-            true
-        },
-    );
-    io.on(
-        "say-except",
-        async |me: Me, room: String, except: String, event: String, args: Args| {
-            me.everyone().to(room).except(except).emit(event, args);
-            true
-        },
-    );
+    io.on("say", async |me: Me, room: String, event: String, args: Args| {
+        me.everyone().to(room).emit(event, args);
+        true
+    });
+    io.on("say-rooms", async |me: Me, rooms: Vec<String>, event: String, args: Args| {
+        let to = rooms.into_iter().fold(me.everyone(), |to, room| to.to(room));
+        to.emit(event, args);
+        true
+    });
+    io.on("say-others", async |me: Me, room: String, event: String, args: Args| {
+        me.to(room).emit(event, args);
+        true
+    });
+    io.on("say-except", async |me: Me, room: String, except: String, event: String, args: Args| {
+        me.everyone().to(room).except(except).emit(event, args);
+        true
+    });
     io.on("say-all", async |me: Me, event: String, args: Args| {
         me.everyone().emit(event, args);
         true
     });
     io.on("rooms", async |me: Me| me.rooms());
-    io.on("members", async |me: Me, room: String| {
-        me.everyone().to(room).ids()
-    });
+    io.on("members", async |me: Me, room: String| me.everyone().to(room).ids());
 }
 
 fn offer_streams(io: &Namespace<(), Session>) {
@@ -225,10 +188,7 @@ fn offer_streams(io: &Namespace<(), Session>) {
         me.data().streaming.store(true, Ordering::SeqCst);
         while me.is_connected() {
             let stopped = me.data().stop.notified();
-            if tokio::time::timeout(Duration::from_millis(ms), stopped)
-                .await
-                .is_ok()
-            {
+            if tokio::time::timeout(Duration::from_millis(ms), stopped).await.is_ok() {
                 return;
             }
             if me.data().streaming.load(Ordering::SeqCst) {
@@ -254,20 +214,13 @@ fn offer_state(io: &Namespace<(), Session>) {
         *lock(&me.data().kept) = Some(value);
         true
     });
-    io.on("get-data", async |me: Me, ack: Ack| {
-        match lock(&me.data().kept).clone() {
-            Some(kept) => ack.send(kept),
-            None => ack.send(Value::Null),
-        }
+    io.on("get-data", async |me: Me, ack: Ack| match lock(&me.data().kept).clone() {
+        Some(kept) => ack.send(kept),
+        None => ack.send(Value::Null),
     });
-    io.on(
-        "kick",
-        async |me: Me, close: bool| if close { me.close() } else { me.disconnect() },
-    );
+    io.on("kick", async |me: Me, close: bool| if close { me.close() } else { me.disconnect() });
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

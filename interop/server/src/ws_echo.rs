@@ -17,9 +17,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = env::var("PORT")
-        .unwrap_or_else(|_| "0".to_owned())
-        .parse::<u16>()?;
+    let port = env::var("PORT").unwrap_or_else(|_| "0".to_owned()).parse::<u16>()?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on ws://{}", listener.local_addr()?);
     loop {
@@ -55,9 +53,7 @@ async fn handshake(stream: &mut TcpStream) -> io::Result<String> {
     let head = String::from_utf8_lossy(&head);
     let header = |name: &str| {
         let mut pairs = head.lines().filter_map(|line| line.split_once(':'));
-        pairs
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
+        pairs.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     };
     handshake::accept(&Request {
         method: head.split(' ').next().unwrap_or_default(),
@@ -116,10 +112,5 @@ fn answer(out: &mut Vec<u8>, message: Message) -> bool {
 
 fn close(out: &mut Vec<u8>, code: Option<CloseCode>) {
     let payload = code.map(|code| code.get().to_be_bytes());
-    frame::write(
-        out,
-        Opcode::Close,
-        payload.as_ref().map_or(&[], |bytes| &bytes[..]),
-        None,
-    );
+    frame::write(out, Opcode::Close, payload.as_ref().map_or(&[], |bytes| &bytes[..]), None);
 }

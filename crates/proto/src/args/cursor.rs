@@ -15,11 +15,7 @@ pub struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) const fn new(args: &'a Args) -> Self {
-        Self {
-            args,
-            offset: 0,
-            index: 0,
-        }
+        Self { args, offset: 0, index: 0 }
     }
 
     /// The next argument as a `T`. A missing argument reads as `null`, so it is `None` for an

@@ -21,25 +21,16 @@ pub(super) fn value<T: DeserializeOwned>(
     attachments: &[Bytes],
 ) -> Result<T, ArgError> {
     let Some(json) = json else {
-        let missing = |_| ArgError {
-            index,
-            cause: ArgCause::Missing,
-        };
+        let missing = |_| ArgError { index, cause: ArgCause::Missing };
         return serde_json::from_slice(b"null").map_err(missing);
     };
     let read = if attachments.is_empty() {
         serde_json::from_slice(json)
     } else {
         let mut inner = serde_json::Deserializer::from_slice(json);
-        T::deserialize(Attached {
-            inner: &mut inner,
-            attachments,
-        })
+        T::deserialize(Attached { inner: &mut inner, attachments })
     };
-    read.map_err(|e| ArgError {
-        index,
-        cause: ArgCause::Type(e.to_string()),
-    })
+    read.map_err(|e| ArgError { index, cause: ArgCause::Type(e.to_string()) })
 }
 
 /// Anything of `serde`'s reading half, with the attachments beside it.
@@ -84,10 +75,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Attached<'_, D> {
 
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let attachments = self.attachments;
-        self.inner.deserialize_any(Placeholder {
-            visitor,
-            attachments,
-        })
+        self.inner.deserialize_any(Placeholder { visitor, attachments })
     }
 }
 
@@ -121,13 +109,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Attached<'_, V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.inner
-            .visit_some(Attached::new(inner, self.attachments))
+        self.inner.visit_some(Attached::new(inner, self.attachments))
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.inner
-            .visit_newtype_struct(Attached::new(inner, self.attachments))
+        self.inner.visit_newtype_struct(Attached::new(inner, self.attachments))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
@@ -139,8 +125,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Attached<'_, V> {
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        self.inner
-            .visit_enum(Attached::new(inner, self.attachments))
+        self.inner.visit_enum(Attached::new(inner, self.attachments))
     }
 }
 
@@ -148,8 +133,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Attached<'_, S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<S::Value, D::Error> {
-        self.inner
-            .deserialize(Attached::new(inner, self.attachments))
+        self.inner.deserialize(Attached::new(inner, self.attachments))
     }
 }
 
@@ -160,8 +144,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Attached<'_, A> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        self.inner
-            .next_element_seed(Attached::new(seed, self.attachments))
+        self.inner.next_element_seed(Attached::new(seed, self.attachments))
     }
 }
 
@@ -176,8 +159,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Attached<'_, A> {
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner
-            .next_value_seed(Attached::new(seed, self.attachments))
+        self.inner.next_value_seed(Attached::new(seed, self.attachments))
     }
 }
 
@@ -202,13 +184,11 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Attached<'_, A> {
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner
-            .newtype_variant_seed(Attached::new(seed, self.attachments))
+        self.inner.newtype_variant_seed(Attached::new(seed, self.attachments))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
-        self.inner
-            .tuple_variant(len, Attached::new(visitor, self.attachments))
+        self.inner.tuple_variant(len, Attached::new(visitor, self.attachments))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -216,8 +196,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Attached<'_, A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.inner
-            .struct_variant(fields, Attached::new(visitor, self.attachments))
+        self.inner.struct_variant(fields, Attached::new(visitor, self.attachments))
     }
 }
 

@@ -55,9 +55,7 @@ impl<'a> ArgsWriter<'a> {
 impl<T: Serialize + ?Sized> ToArgs for T {
     fn write(&self, out: &mut ArgsWriter<'_>) -> Result<Shape, EncodeError> {
         let start = out.text.len();
-        let formatter = Detach {
-            attachments: out.attachments,
-        };
+        let formatter = Detach { attachments: out.attachments };
         let mut json = serde_json::Serializer::with_formatter(&mut *out.text, formatter);
         let mut shape = Shape::One;
         self.serialize(TopLevel {
@@ -181,8 +179,7 @@ impl<'a, 'b> Serializer for TopLevel<'a, 'b> {
             ("Result", "Err") => "error",
             _ => variant,
         };
-        self.json
-            .serialize_newtype_variant(name, index, variant, value)
+        self.json.serialize_newtype_variant(name, index, variant, value)
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, Self::Error> {
@@ -231,8 +228,7 @@ impl<'a, 'b> Serializer for TopLevel<'a, 'b> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, Self::Error> {
-        self.json
-            .serialize_struct_variant(name, index, variant, len)
+        self.json.serialize_struct_variant(name, index, variant, len)
     }
 }
 
@@ -275,11 +271,7 @@ mod tests {
             more: Option<Vec<Bytes>>,
         }
         let bytes = Bytes::from_static(&[1, 2]);
-        let file = File {
-            name: "a".into(),
-            data: bytes.clone(),
-            more: Some(vec![Bytes::new()]),
-        };
+        let file = File { name: "a".into(), data: bytes.clone(), more: Some(vec![Bytes::new()]) };
         let args = Args::new(&(7, file, &bytes)).unwrap();
         let json = std::str::from_utf8(args.as_json()).unwrap();
         assert!(
@@ -287,15 +279,9 @@ mod tests {
                 r#""more":[{"_placeholder":true,"num":1}]},{"_placeholder":true,"num":2}"#
             )
         );
-        assert_eq!(
-            args.attachments(),
-            [bytes.clone(), Bytes::new(), bytes.clone()]
-        );
+        assert_eq!(args.attachments(), [bytes.clone(), Bytes::new(), bytes.clone()]);
         let file: File = args.get(1).unwrap();
-        assert_eq!(
-            (file.data, file.more),
-            (bytes.clone(), Some(vec![Bytes::new()]))
-        );
+        assert_eq!((file.data, file.more), (bytes.clone(), Some(vec![Bytes::new()])));
         assert_eq!(args.get::<Bytes>(2).unwrap(), bytes);
     }
 
@@ -314,14 +300,8 @@ mod tests {
     fn an_argument_of_another_type_says_which() {
         let args = Args::new(&("text",)).unwrap();
         let error = args.get::<u8>(0).unwrap_err().to_string();
-        assert!(
-            error.starts_with("argument 1 does not fit: invalid type: string"),
-            "{error}"
-        );
-        assert_eq!(
-            args.get::<u8>(1).unwrap_err().to_string(),
-            "argument 2 is missing"
-        );
+        assert!(error.starts_with("argument 1 does not fit: invalid type: string"), "{error}");
+        assert_eq!(args.get::<u8>(1).unwrap_err().to_string(), "argument 2 is missing");
         assert_eq!(args.get::<Option<u8>>(1).unwrap(), None);
     }
 }

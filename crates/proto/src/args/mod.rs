@@ -43,21 +43,13 @@ impl Args {
             Shape::One => 0..end,
             Shape::Bracketed => 1..end.saturating_sub(1),
         };
-        Ok(Self {
-            text: Bytes::from(text),
-            span,
-            attachments,
-        })
+        Ok(Self { text: Bytes::from(text), span, attachments })
     }
 
     /// Arguments that lie in a packet. `span` must be checked JSON values with commas between.
     pub(crate) fn from_packet(text: Bytes, span: Range<usize>, attachments: Vec<Bytes>) -> Self {
         let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
-        Self {
-            text,
-            span: at(span.start)..at(span.end),
-            attachments,
-        }
+        Self { text, span: at(span.start)..at(span.end), attachments }
     }
 
     /// The JSON of all arguments, with commas between and no brackets around.
@@ -107,10 +99,7 @@ impl Args {
     fn skip(&self, offset: usize) -> Self {
         let offset = u32::try_from(offset).unwrap_or(u32::MAX);
         let start = self.span.start.saturating_add(offset).min(self.span.end);
-        Self {
-            span: start..self.span.end,
-            ..self.clone()
-        }
+        Self { span: start..self.span.end, ..self.clone() }
     }
 }
 

@@ -80,9 +80,7 @@ mod tests {
     #[test]
     fn a_list_splits_at_its_own_commas_only() {
         let list = br#" 1, "a,\"b", [1,2] ,{"x":[",",3]}"#;
-        let found: Vec<_> = elements(list)
-            .map(|e| std::str::from_utf8(e).unwrap())
-            .collect();
+        let found: Vec<_> = elements(list).map(|e| std::str::from_utf8(e).unwrap()).collect();
         assert_eq!(found, ["1", r#""a,\"b""#, "[1,2]", r#"{"x":[",",3]}"#]);
         assert_eq!(elements(b"  ").count(), 0);
     }

@@ -129,11 +129,7 @@ impl<'a> Query<'a> {
 
     /// Checks that revision 4 is asked for.
     pub fn check_revision(&self) -> Result<(), Refused> {
-        if self.revision == Some("4") {
-            Ok(())
-        } else {
-            Err(Refused::Version)
-        }
+        if self.revision == Some("4") { Ok(()) } else { Err(Refused::Version) }
     }
 }
 
@@ -151,11 +147,7 @@ pub struct Handshake<'a> {
 impl Handshake<'_> {
     /// The JSON, with the five keys of the specification in their order.
     pub fn to_json(&self) -> String {
-        let quoted: Vec<_> = self
-            .upgrades
-            .iter()
-            .map(|name| format!("\"{name}\""))
-            .collect();
+        let quoted: Vec<_> = self.upgrades.iter().map(|name| format!("\"{name}\"")).collect();
         format!(
             r#"{{"sid":"{}","upgrades":[{}],"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
             self.session,
@@ -186,26 +178,12 @@ mod tests {
 
     #[test]
     fn odd_queries_are_plain_unknowns() {
-        let unknown = [
-            "",
-            "transport",
-            "transport=",
-            "transport=__proto__",
-            "transport[]=polling",
-        ];
+        let unknown = ["", "transport", "transport=", "transport=__proto__", "transport[]=polling"];
         for query in unknown {
-            assert_eq!(
-                Query::parse(query).transport(),
-                Err(Refused::UnknownTransport),
-                "{query}"
-            );
+            assert_eq!(Query::parse(query).transport(), Err(Refused::UnknownTransport), "{query}");
         }
         for query in ["", "EIO=3", "EIO=abc", "EIO=", "EIO=04", "EIO[]=4"] {
-            assert_eq!(
-                Query::parse(query).check_revision(),
-                Err(Refused::Version),
-                "{query}"
-            );
+            assert_eq!(Query::parse(query).check_revision(), Err(Refused::Version), "{query}");
         }
         let repeated = Query::parse("EIO=4&EIO=3&transport=polling&transport=x&sid=a&sid=b&b64=1");
         assert_eq!(

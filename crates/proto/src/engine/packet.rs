@@ -78,10 +78,7 @@ pub(crate) fn base64_encode(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn base64_decode(text: &[u8]) -> Result<Bytes, Violation> {
-    STANDARD
-        .decode(text)
-        .map(Bytes::from)
-        .map_err(|_| Violation::Base64)
+    STANDARD.decode(text).map(Bytes::from).map_err(|_| Violation::Base64)
 }
 
 #[cfg(test)]
@@ -112,11 +109,7 @@ mod tests {
     #[test]
     fn what_is_no_packet_is_named() {
         let check = |text: &'static [u8], violation| {
-            assert_eq!(
-                Packet::decode(&Bytes::from_static(text)),
-                Err(violation),
-                "{text:?}"
-            );
+            assert_eq!(Packet::decode(&Bytes::from_static(text)), Err(violation), "{text:?}");
         };
         check(b"", Violation::EnginePacket);
         check(b"7", Violation::EnginePacket);

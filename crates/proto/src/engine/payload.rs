@@ -24,11 +24,7 @@ impl Payload {
     /// Checks that the body is UTF-8. It may hold up to `packets_max` packets.
     pub fn new(body: Bytes, packets_max: u32) -> Result<Self, Violation> {
         simdutf8::basic::from_utf8(&body).map_err(|_| Violation::Utf8)?;
-        Ok(Self {
-            len: body.len(),
-            rest: Some(body),
-            budget: packets_max,
-        })
+        Ok(Self { len: body.len(), rest: Some(body), budget: packets_max })
     }
 
     /// Whether all packets were given.
@@ -52,11 +48,8 @@ impl Payload {
             None => rest,
         };
         // A part of the body would keep all of it alive, for as long as an event waits somewhere.
-        let packet = if packet.len() < self.len / 2 {
-            Bytes::copy_from_slice(&packet)
-        } else {
-            packet
-        };
+        let packet =
+            if packet.len() < self.len / 2 { Bytes::copy_from_slice(&packet) } else { packet };
         Some(Packet::decode(&packet))
     }
 }
@@ -95,15 +88,9 @@ mod tests {
 
     #[test]
     fn a_body_splits_at_separators() {
-        let text = |t: &'static str| {
-            Ok(Packet::Message(Data::Text(Bytes::from_static(
-                t.as_bytes(),
-            ))))
-        };
-        assert_eq!(
-            packets("4a\u{1e}4€\u{1e}4".as_bytes(), 9),
-            [text("a"), text("€"), text("")]
-        );
+        let text =
+            |t: &'static str| Ok(Packet::Message(Data::Text(Bytes::from_static(t.as_bytes()))));
+        assert_eq!(packets("4a\u{1e}4€\u{1e}4".as_bytes(), 9), [text("a"), text("€"), text("")]);
     }
 
     #[test]
@@ -111,23 +98,13 @@ mod tests {
         for body in [&b""[..], b"\x1e", b"\x1e\x1e\x1e4a"] {
             assert_eq!(packets(body, 9), [Err(Violation::EnginePacket)], "{body:?}");
         }
-        assert_eq!(
-            packets(b"6\x1e", 9),
-            [Ok(Packet::Noop), Err(Violation::EnginePacket)]
-        );
+        assert_eq!(packets(b"6\x1e", 9), [Ok(Packet::Noop), Err(Violation::EnginePacket)]);
     }
 
     #[test]
     fn a_body_of_too_many_packets_is_refused_where_the_limit_is() {
         let found = packets(b"6\x1e6\x1e6", 2);
-        assert_eq!(
-            found,
-            [
-                Ok(Packet::Noop),
-                Ok(Packet::Noop),
-                Err(Violation::PayloadPackets)
-            ]
-        );
+        assert_eq!(found, [Ok(Packet::Noop), Ok(Packet::Noop), Err(Violation::PayloadPackets)]);
     }
 
     #[test]

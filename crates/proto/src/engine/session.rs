@@ -273,11 +273,8 @@ impl Session {
                 if matches!(self.state, State::Upgrading { .. }) {
                     self.out.push_back(Output::DropProbe);
                 }
-                self.state = State::Closing {
-                    until: now + self.limits.close_timeout,
-                    reason,
-                    said: false,
-                };
+                self.state =
+                    State::Closing { until: now + self.limits.close_timeout, reason, said: false };
             }
         }
     }
@@ -329,8 +326,7 @@ impl Session {
 
     fn closed_by_peer(&mut self) {
         // A close in a body is not a broken body: it is answered like any other.
-        self.out
-            .extend(self.bodies.drain(..).map(|_| Output::BodyDone));
+        self.out.extend(self.bodies.drain(..).map(|_| Output::BodyDone));
         if self.is_polled() {
             self.out.push_back(Output::Send(Packet::Noop));
         }
@@ -364,10 +360,7 @@ impl Session {
 
     fn poll_answered(&mut self) {
         self.poll = Poll::Absent;
-        if let State::Closing {
-            reason, said: true, ..
-        } = self.state
-        {
+        if let State::Closing { reason, said: true, .. } = self.state {
             // The answer carried the close packet.
             self.end(reason);
         }
@@ -401,10 +394,8 @@ impl Session {
 
     fn probe_opened(&mut self, now: Moment) {
         if self.can_upgrade() {
-            self.state = State::Upgrading {
-                until: now + self.limits.upgrade_timeout,
-                probed: false,
-            };
+            self.state =
+                State::Upgrading { until: now + self.limits.upgrade_timeout, probed: false };
         } else {
             self.out.push_back(Output::DropProbe);
         }
@@ -417,10 +408,7 @@ impl Session {
         match (decode(data), probed) {
             (Ok(Packet::Ping(text)), false) if text == "probe" => {
                 self.out.push_back(Output::Probe(Packet::Pong(text)));
-                self.state = State::Upgrading {
-                    until,
-                    probed: true,
-                };
+                self.state = State::Upgrading { until, probed: true };
                 if self.is_polled() {
                     self.out.push_back(Output::Send(Packet::Noop));
                 }

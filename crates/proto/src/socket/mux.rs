@@ -163,9 +163,7 @@ impl Mux {
 
     /// The namespace at `slot`.
     pub fn namespace(&self, slot: Slot) -> &str {
-        self.seats
-            .get(slot.index())
-            .map_or("/", |seat| &seat.namespace)
+        self.seats.get(slot.index()).map_or("/", |seat| &seat.namespace)
     }
 
     /// The namespace at `slot` lets the client in; events that were held come out of
@@ -204,9 +202,7 @@ impl Mux {
 
     /// The seat at `slot`, while it is that of the same attempt to join.
     fn seat(&mut self, slot: Slot) -> Option<&mut Seat> {
-        self.seats
-            .get_mut(slot.index())
-            .filter(|seat| seat.attempt == slot.attempt)
+        self.seats.get_mut(slot.index()).filter(|seat| seat.attempt == slot.attempt)
     }
 
     fn text(&mut self, now: Moment, text: Bytes) -> Result<(), Violation> {
@@ -238,11 +234,7 @@ impl Mux {
             self.assembling = Some(assembling);
             return Ok(());
         }
-        let Assembling {
-            header,
-            attachments,
-            ..
-        } = *assembling;
+        let Assembling { header, attachments, .. } = *assembling;
         self.packet(now, header, attachments)
     }
 
@@ -252,10 +244,7 @@ impl Mux {
         header: Header,
         attachments: Vec<Bytes>,
     ) -> Result<(), Violation> {
-        let found = self
-            .seats
-            .iter()
-            .position(|seat| *seat.namespace == *header.namespace());
+        let found = self.seats.iter().position(|seat| *seat.namespace == *header.namespace());
         let namespace: Box<str> = match found {
             Some(_) => "".into(),
             None => header.namespace().into(),
@@ -267,10 +256,7 @@ impl Mux {
         let index = found.ok_or(Violation::NotConnected)?;
         let held_bytes: usize = self.seats.iter().map(Seat::held_bytes).sum();
         let seat = &mut self.seats[index];
-        let slot = Slot {
-            index: index_of(index),
-            attempt: seat.attempt,
-        };
+        let slot = Slot { index: index_of(index), attempt: seat.attempt };
         let arrived = match packet {
             Packet::Event(event) => Arrived::Event { slot, event },
             Packet::Ack(id, args) => Arrived::Ack { slot, id, args },
@@ -327,18 +313,11 @@ impl Mux {
                 index
             }
             (None, _) => {
-                self.seats.push(Seat {
-                    namespace,
-                    attempt,
-                    state: State::Joining(Vec::new()),
-                });
+                self.seats.push(Seat { namespace, attempt, state: State::Joining(Vec::new()) });
                 self.seats.len() - 1
             }
         };
-        let slot = Slot {
-            index: index_of(index),
-            attempt,
-        };
+        let slot = Slot { index: index_of(index), attempt };
         self.arrived = Some(Arrived::Connect { slot, auth });
         Ok(())
     }

@@ -42,14 +42,8 @@ impl PacketKind {
 }
 
 /// Names of events that belong to the protocol or to its clients and may not be sent.
-pub const RESERVED_EVENTS: [&str; 6] = [
-    "connect",
-    "connect_error",
-    "disconnect",
-    "disconnecting",
-    "newListener",
-    "removeListener",
-];
+pub const RESERVED_EVENTS: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 /// Whether a name may not be sent as an event.
 pub fn is_reserved(event: &str) -> bool {

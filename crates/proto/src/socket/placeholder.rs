@@ -69,12 +69,7 @@ enum Key {
 
 impl Open {
     const fn new(is_object: bool) -> Self {
-        Self {
-            is_object,
-            key: Key::Absent,
-            is_placeholder: false,
-            number: None,
-        }
+        Self { is_object, key: Key::Absent, is_placeholder: false, number: None }
     }
 
     /// Takes a text, a number or a word: a key where one is due, a value elsewhere.

@@ -48,29 +48,15 @@ impl Header {
             // The comma is missing where nothing follows the name.
             at = (namespace.end + 1).min(text.len());
         }
-        let digits = text[at..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let digits = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let ack = ack_id(&text[at..at + digits])?;
-        Ok(Self {
-            kind,
-            attachments,
-            namespace,
-            ack,
-            json: at + digits,
-            text,
-        })
+        Ok(Self { kind, attachments, namespace, ack, json: at + digits, text })
     }
 
     /// The namespace; `/` where the packet names none.
     pub fn namespace(&self) -> &str {
         let name = self.text.get(self.namespace.clone()).unwrap_or_default();
-        if name.is_empty() {
-            "/"
-        } else {
-            std::str::from_utf8(name).unwrap_or("/")
-        }
+        if name.is_empty() { "/" } else { std::str::from_utf8(name).unwrap_or("/") }
     }
 
     /// Reads the JSON, now that all attachments are there.
@@ -116,11 +102,8 @@ impl Header {
         };
         let name = event_name(json, first, self.json)?;
         let span = self.json + rest.start..self.json + rest.end;
-        let event = Event {
-            name,
-            args: Args::from_packet(self.text, span, attachments),
-            ack: self.ack,
-        };
+        let event =
+            Event { name, args: Args::from_packet(self.text, span, attachments), ack: self.ack };
         if event.name().len() > limits.event_bytes_max {
             return Err(Violation::EventName);
         }
@@ -140,10 +123,7 @@ impl Header {
         let before = json.len() - json.trim_ascii_start().len();
         let start = self.json + before + 1;
         let span = start..self.json + before + list.len() - 1;
-        Ok(Packet::Ack(
-            id,
-            Args::from_packet(self.text, span, attachments),
-        ))
+        Ok(Packet::Ack(id, Args::from_packet(self.text, span, attachments)))
     }
 }
 
@@ -176,9 +156,9 @@ fn ack_id(digits: &[u8]) -> Result<Option<AckId>, Violation> {
     if digits.is_empty() {
         return Ok(None);
     }
-    let id = digits.iter().try_fold(0_u64, |id, digit| {
-        id.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    });
+    let id = digits
+        .iter()
+        .try_fold(0_u64, |id, digit| id.checked_mul(10)?.checked_add(u64::from(digit - b'0')));
     id.and_then(AckId::new).map(Some).ok_or(Violation::AckId)
 }
 
@@ -198,9 +178,7 @@ fn event_name(json: &[u8], at: Range<usize>, offset: usize) -> Result<Name, Viol
 }
 
 fn check_json(json: &[u8]) -> Result<(), Violation> {
-    serde_json::from_slice::<IgnoredAny>(json)
-        .map(drop)
-        .map_err(|_| Violation::Payload)
+    serde_json::from_slice::<IgnoredAny>(json).map(drop).map_err(|_| Violation::Payload)
 }
 
 /// Appends the namespace with its comma; nothing for `/`.
@@ -218,10 +196,7 @@ mod tests {
     fn decode(text: &str, attachments: &[&'static [u8]]) -> Result<Packet, Violation> {
         let limits = Limits::default();
         let header = Header::decode(Bytes::copy_from_slice(text.as_bytes()), &limits)?;
-        header.finish(
-            attachments.iter().map(|a| Bytes::from_static(a)).collect(),
-            &limits,
-        )
+        header.finish(attachments.iter().map(|a| Bytes::from_static(a)).collect(), &limits)
     }
 
     fn event(text: &str) -> (String, String, Option<u64>) {
@@ -237,19 +212,10 @@ mod tests {
     #[test]
     fn events_are_read() {
         let check = |text: &str, name: &str, args: &str, ack| {
-            assert_eq!(
-                event(text),
-                (name.to_owned(), args.to_owned(), ack),
-                "{text}"
-            );
+            assert_eq!(event(text), (name.to_owned(), args.to_owned(), ack), "{text}");
         };
         check(r#"2["hello",1]"#, "hello", "1", None);
-        check(
-            r#"2/admin,456["project:delete",123]"#,
-            "project:delete",
-            "123",
-            Some(456),
-        );
+        check(r#"2/admin,456["project:delete",123]"#, "project:delete", "123", Some(456));
         check(r#"20["é😀"]"#, "é😀", "", Some(0));
         check(r#"2["a\"bé"]"#, "a\"bé", "", None);
         check("2[1,2]", "1", "2", None);
@@ -265,13 +231,9 @@ mod tests {
     #[test]
     fn the_namespace_may_miss_its_comma() {
         let limits = Limits::default();
-        for (text, name) in [
-            ("0", "/"),
-            ("0/a,", "/a"),
-            ("0/a", "/a"),
-            ("0/a,{}", "/a"),
-            ("0{}", "/"),
-        ] {
+        for (text, name) in
+            [("0", "/"), ("0/a,", "/a"), ("0/a", "/a"), ("0/a,{}", "/a"), ("0{}", "/")]
+        {
             let header = Header::decode(Bytes::from(text), &limits).unwrap();
             assert_eq!(header.namespace(), name, "{text}");
         }
@@ -310,15 +272,9 @@ mod tests {
         check("01[]", Violation::Payload);
         check("1[]", Violation::Payload);
         check(r#"4{"message":"x"}"#, Violation::Unexpected);
-        check(
-            &format!("2[\"a\",{}1{}]", "[".repeat(10_000), "]".repeat(10_000)),
-            Violation::Depth,
-        );
+        check(&format!("2[\"a\",{}1{}]", "[".repeat(10_000), "]".repeat(10_000)), Violation::Depth);
         check(&format!("2{}", "[".repeat(1_000_000)), Violation::Depth);
-        check(
-            &format!("0/{}", "a".repeat(1_000_000)),
-            Violation::NamespaceName,
-        );
+        check(&format!("0/{}", "a".repeat(1_000_000)), Violation::NamespaceName);
         check(&format!("2[\"{}\"]", "a".repeat(600)), Violation::EventName);
     }
 
@@ -336,11 +292,7 @@ mod tests {
             "5 1-[\"a\"]",
             "51.5-[\"a\"]",
         ] {
-            assert_eq!(
-                decode(text, &[]).unwrap_err(),
-                Violation::AttachmentCount,
-                "{text}"
-            );
+            assert_eq!(decode(text, &[]).unwrap_err(), Violation::AttachmentCount, "{text}");
         }
     }
 
@@ -356,15 +308,7 @@ mod tests {
             }
         };
         check("0", true);
-        for num in [
-            "1",
-            "-1",
-            "0.5",
-            "\"0\"",
-            "null",
-            "18446744073709551616",
-            "{}",
-        ] {
+        for num in ["1", "-1", "0.5", "\"0\"", "null", "18446744073709551616", "{}"] {
             check(num, false);
         }
         let missing = decode(r#"51-["a",{"_placeholder":true}]"#, &[b"1"]);

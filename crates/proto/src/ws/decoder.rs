@@ -231,13 +231,7 @@ impl Decoder {
         let (extended, mask) = self.header[2..header_len].split_at(header_len - 2 - mask_len);
         let len = payload_len(second & 0x7f, extended)?;
         let mask = <[u8; 4]>::try_from(mask).ok();
-        let frame = Frame {
-            fin: first & 0x80 != 0,
-            opcode,
-            mask,
-            received: 0,
-            len,
-        };
+        let frame = Frame { fin: first & 0x80 != 0, opcode, mask, received: 0, len };
         if !opcode.is_control() {
             self.check_message(frame)?;
         }
@@ -258,11 +252,7 @@ impl Decoder {
             }
         } else {
             let text = frame.opcode == Opcode::Text;
-            self.partial = Some(Partial {
-                text,
-                frames: 1,
-                utf8: Utf8::default(),
-            });
+            self.partial = Some(Partial { text, frames: 1, utf8: Utf8::default() });
         }
         Ok(())
     }
@@ -326,11 +316,7 @@ impl Decoder {
         }
         self.partial = None;
         let payload = join(&mut self.data, piece);
-        Ok(Some(if text {
-            Message::Text(payload)
-        } else {
-            Message::Binary(payload)
-        }))
+        Ok(Some(if text { Message::Text(payload) } else { Message::Binary(payload) }))
     }
 }
 
@@ -350,9 +336,7 @@ fn header_len(have: &[u8]) -> usize {
 
 /// The payload length; it must be in its shortest form (section 5.2).
 fn payload_len(short: u8, extended: &[u8]) -> Result<usize, WsError> {
-    let long = extended
-        .iter()
-        .fold(0_u64, |len, &byte| len << 8 | u64::from(byte));
+    let long = extended.iter().fold(0_u64, |len, &byte| len << 8 | u64::from(byte));
     match short {
         126 if long > 125 => Ok(long as usize),
         127 if long > 0xffff && long >> 63 == 0 => {

@@ -62,10 +62,7 @@ impl Header {
     /// The header of a whole, unfragmented frame of `len` payload bytes; with `mask`, as a client
     /// must send it.
     pub fn new(opcode: Opcode, len: usize, mask: Option<[u8; 4]>) -> Self {
-        let mut header = Self {
-            bytes: [0; HEADER_BYTES_MAX],
-            len: 0,
-        };
+        let mut header = Self { bytes: [0; HEADER_BYTES_MAX], len: 0 };
         header.push(&[0x80 | opcode.bits()]);
         let masked = if mask.is_some() { 0x80 } else { 0 };
         match len {
@@ -136,11 +133,7 @@ mod tests {
     #[test]
     fn lengths_take_their_shortest_form() {
         for (len, header_len) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
-            assert_eq!(
-                Header::new(Opcode::Text, len, None).as_bytes().len(),
-                header_len,
-                "{len}"
-            );
+            assert_eq!(Header::new(Opcode::Text, len, None).as_bytes().len(), header_len, "{len}");
         }
     }
 
@@ -154,11 +147,7 @@ mod tests {
         let frames: Vec<_> = split(&wire).collect();
         assert_eq!(
             frames,
-            [
-                (Opcode::Text, &b"one"[..]),
-                (Opcode::Binary, &long[..]),
-                (Opcode::Binary, &b""[..]),
-            ]
+            [(Opcode::Text, &b"one"[..]), (Opcode::Binary, &long[..]), (Opcode::Binary, &b""[..]),]
         );
     }
 }

@@ -61,10 +61,7 @@ pub fn accept_key(key: &str) -> String {
 
 /// Whether a comma-separated header names `token`, in any case.
 fn names(header: Option<&str>, token: &str) -> bool {
-    header
-        .unwrap_or_default()
-        .split(',')
-        .any(|name| name.trim().eq_ignore_ascii_case(token))
+    header.unwrap_or_default().split(',').any(|name| name.trim().eq_ignore_ascii_case(token))
 }
 
 #[cfg(test)]
@@ -87,49 +84,13 @@ mod tests {
     #[test]
     fn each_missing_part_has_its_name() {
         let cases = [
-            (
-                Request {
-                    method: "POST",
-                    ..GOOD
-                },
-                Refusal::Method,
-            ),
-            (
-                Request {
-                    upgrade: None,
-                    ..GOOD
-                },
-                Refusal::NotAnUpgrade,
-            ),
-            (
-                Request {
-                    connection: Some("close"),
-                    ..GOOD
-                },
-                Refusal::NotAnUpgrade,
-            ),
-            (
-                Request {
-                    version: Some("8"),
-                    ..GOOD
-                },
-                Refusal::Version,
-            ),
+            (Request { method: "POST", ..GOOD }, Refusal::Method),
+            (Request { upgrade: None, ..GOOD }, Refusal::NotAnUpgrade),
+            (Request { connection: Some("close"), ..GOOD }, Refusal::NotAnUpgrade),
+            (Request { version: Some("8"), ..GOOD }, Refusal::Version),
             (Request { key: None, ..GOOD }, Refusal::Key),
-            (
-                Request {
-                    key: Some("c2hvcnQ="),
-                    ..GOOD
-                },
-                Refusal::Key,
-            ),
-            (
-                Request {
-                    key: Some("?"),
-                    ..GOOD
-                },
-                Refusal::Key,
-            ),
+            (Request { key: Some("c2hvcnQ="), ..GOOD }, Refusal::Key),
+            (Request { key: Some("?"), ..GOOD }, Refusal::Key),
         ];
         for (request, refusal) in cases {
             assert_eq!(accept(&request), Err(refusal), "{request:?}");

@@ -53,10 +53,7 @@ impl Utf8 {
             return Err(NotUtf8);
         }
         let tail = &piece[e.valid_up_to()..];
-        self.cut
-            .get_mut(..tail.len())
-            .ok_or(NotUtf8)?
-            .copy_from_slice(tail);
+        self.cut.get_mut(..tail.len()).ok_or(NotUtf8)?.copy_from_slice(tail);
         // At most three bytes: four would be a whole character or none.
         self.len = tail.len() as u8;
         Ok(())
@@ -85,12 +82,7 @@ mod tests {
 
     #[test]
     fn a_surrogate_or_an_overlong_form_fails_at_its_second_byte() {
-        for bad in [
-            &[0xed, 0xa0][..],
-            &[0xf4, 0x90],
-            &[0xe0, 0x80],
-            &[0xf0, 0x80],
-        ] {
+        for bad in [&[0xed, 0xa0][..], &[0xf4, 0x90], &[0xe0, 0x80], &[0xf0, 0x80]] {
             let mut utf8 = Utf8::default();
             assert_eq!(utf8.push(&bad[..1]), Ok(()));
             assert_eq!(utf8.push(&bad[1..]), Err(NotUtf8), "{bad:x?}");

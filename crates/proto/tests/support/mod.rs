@@ -85,10 +85,7 @@ impl Server {
 
     /// A connection whose messages are only collected, in [`Server::raw`].
     pub(crate) fn without_application(transport: Transport, limits: Limits) -> Self {
-        Self {
-            raw: Some(Vec::new()),
-            ..Self::new(transport, limits)
-        }
+        Self { raw: Some(Vec::new()), ..Self::new(transport, limits) }
     }
 
     pub(crate) fn receive(&mut self, input: Input) {
@@ -310,10 +307,8 @@ impl Server {
 
 /// The id of an answer before its arguments.
 fn args_with_id(id: AckId, args: &Args) -> Args {
-    let values: Vec<serde_json::Value> = args
-        .iter()
-        .map(|json| serde_json::from_slice(json).unwrap())
-        .collect();
+    let values: Vec<serde_json::Value> =
+        args.iter().map(|json| serde_json::from_slice(json).unwrap()).collect();
     Args::new(&(id.get(), values)).unwrap()
 }
 

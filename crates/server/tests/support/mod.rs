@@ -115,11 +115,7 @@ pub async fn start<A: Send + Sync + 'static>(io: Server<A>) -> Running<A> {
     let address = listener.local_addr().unwrap();
     let server = io.clone();
     let serving = tokio::spawn(async move { server.serve_on(listener).await });
-    Running {
-        io,
-        address,
-        serving,
-    }
+    Running { io, address, serving }
 }
 
 /// An HTTP connection.
@@ -159,10 +155,7 @@ impl Conn {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = within(TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self {
-            stream,
-            input: Vec::new(),
-        }
+        Self { stream, input: Vec::new() }
     }
 
     /// Sends bytes. That the peer has gone already is no failure of the test: it reads why.
@@ -194,11 +187,7 @@ impl Conn {
             .map(|line| line.split_once(':').unwrap())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let mut response = Response {
-            status,
-            headers,
-            body: Vec::new(),
-        };
+        let mut response = Response { status, headers, body: Vec::new() };
         let len = match (response.header("content-length"), status) {
             (_, 101 | 204 | 304) => 0,
             (Some(len), _) => len.parse().unwrap(),
@@ -347,8 +336,7 @@ impl Ws {
 
     /// Closes in order, and sees the server answer and end the stream.
     pub async fn close(&mut self) {
-        self.send_frame(Opcode::Close, &1000_u16.to_be_bytes())
-            .await;
+        self.send_frame(Opcode::Close, &1000_u16.to_be_bytes()).await;
         assert_eq!(self.close_code().await, Some(1000));
         self.ended().await;
     }
@@ -424,10 +412,7 @@ impl Client {
     pub async fn open_at(address: SocketAddr, target: &str) -> Self {
         let mut ws = Ws::upgrade(address, target).await;
         assert!(ws.text().await.starts_with("0{"));
-        Self {
-            ws,
-            id: String::new(),
-        }
+        Self { ws, id: String::new() }
     }
 
     /// Joins a namespace; gives the id there, or what the refusal says.
@@ -500,11 +485,7 @@ impl Client {
 
 /// `[event, arguments]`.
 pub fn array(event: &str, json: &str) -> String {
-    if json.is_empty() {
-        format!("[\"{event}\"]")
-    } else {
-        format!("[\"{event}\",{json}]")
-    }
+    if json.is_empty() { format!("[\"{event}\"]") } else { format!("[\"{event}\",{json}]") }
 }
 
 /// What stands before the rest of a packet for a namespace.
