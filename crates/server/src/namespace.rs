@@ -75,6 +75,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
 
     /// Decides who may join, and what is remembered of them: an async function of the [`Hello`] that
     /// gives `Ok(data)` or a [`Refusal`], which the client is told. Without one everybody may join.
+    /// When the client leaves before it has decided, the function is dropped where it waits.
     ///
     /// The namespace that this gives has sockets of that data; register their handlers on it.
     pub fn connect<V, C>(self, connect: C) -> Namespace<A, V>

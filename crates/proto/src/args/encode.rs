@@ -8,6 +8,7 @@ use serde_json::ser::Formatter;
 
 use super::Args;
 use crate::error::EncodeError;
+use crate::socket::placeholder;
 
 /// What can be sent as the arguments of an event or as the answer of an ack.
 ///
@@ -55,6 +56,7 @@ impl<'a> ArgsWriter<'a> {
 impl<T: Serialize + ?Sized> ToArgs for T {
     fn write(&self, out: &mut ArgsWriter<'_>) -> Result<Shape, EncodeError> {
         let start = out.text.len();
+        let detached = out.attachments.len();
         let formatter = Detach { attachments: out.attachments };
         let mut json = serde_json::Serializer::with_formatter(&mut *out.text, formatter);
         let mut shape = Shape::One;
@@ -64,6 +66,13 @@ impl<T: Serialize + ?Sized> ToArgs for T {
             is_unit: size_of_val(self) == 0,
         })
         .map_err(EncodeError)?;
+        if out.attachments.len() > detached {
+            // A value that looks like a placeholder, beside real ones, would end the connections of
+            // all who get it.
+            placeholder::check(&out.text[start..], out.attachments.len()).map_err(|_| {
+                EncodeError(serde::ser::Error::custom("a value looks like a placeholder"))
+            })?;
+        }
         if shape == Shape::None {
             out.text.truncate(start);
         } else if shape == Shape::Bracketed && out.text.len() == start + 2 {
@@ -283,6 +292,14 @@ mod tests {
         let file: File = args.get(1).unwrap();
         assert_eq!((file.data, file.more), (bytes.clone(), Some(vec![Bytes::new()])));
         assert_eq!(args.get::<Bytes>(2).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_value_that_looks_like_a_placeholder_is_not_sent_beside_bytes() {
+        let lie = serde_json::json!({ "_placeholder": true, "num": 7 });
+        check(&lie, r#"{"_placeholder":true,"num":7}"#, 0);
+        let error = Args::new(&(Bytes::from_static(b"x"), lie)).unwrap_err();
+        assert!(error.to_string().ends_with("a value looks like a placeholder"), "{error}");
     }
 
     #[test]

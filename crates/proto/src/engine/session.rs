@@ -73,8 +73,8 @@ pub enum Output {
     /// The poll that came last is answered 400: another one waits already, and then the session
     /// closes, or the session has left polling, and then it goes on.
     PollRefused,
-    /// The peer broke the protocol; the session closes.
-    Broken(Violation),
+    /// The peer broke the protocol; the session closes for that reason.
+    Broken(Violation, Reason),
     /// The session has ended, and why. Nothing follows.
     Closed(Reason),
 }
@@ -285,13 +285,13 @@ impl Session {
             return;
         }
         self.bodies.clear();
-        self.out.push_back(Output::Broken(violation));
         let reason = match violation {
             Violation::ConnectTimeout | Violation::ConnectTwice | Violation::NotConnected => {
                 Reason::ForcedServerClose
             }
             _ => Reason::ParseError,
         };
+        self.out.push_back(Output::Broken(violation, reason));
         self.close(now, reason);
     }
 
@@ -334,7 +334,7 @@ impl Session {
     }
 
     fn broken(&mut self, reason: Reason, violation: Violation) {
-        self.out.push_back(Output::Broken(violation));
+        self.out.push_back(Output::Broken(violation, reason));
         if self.is_polled() {
             self.out.push_back(Output::Send(Packet::Close));
         }

@@ -7,7 +7,7 @@
 
 mod mux;
 pub mod packet;
-mod placeholder;
+pub(crate) mod placeholder;
 pub mod text;
 
 pub use mux::{Arrived, Mux, Slot};

@@ -8,7 +8,7 @@ use crate::error::Violation;
 ///
 /// `serde_json` refuses some texts and numbers that are JSON all the same, such as half a surrogate
 /// pair, so this walks on its own.
-pub(super) fn check(json: &[u8], attachments: usize) -> Result<(), Violation> {
+pub(crate) fn check(json: &[u8], attachments: usize) -> Result<(), Violation> {
     let mut named = vec![false; attachments];
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;

@@ -195,7 +195,7 @@ impl Server {
                 Output::DropProbe => self.sent.push(Sent::ProbeClosed),
                 Output::Upgraded => self.sent.push(Sent::Upgraded),
                 Output::PollRefused => self.sent.push(Sent::GotRefused),
-                Output::Broken(violation) => self.sent.push(Sent::Broken(violation)),
+                Output::Broken(violation, _) => self.sent.push(Sent::Broken(violation)),
                 Output::Closed(reason) => {
                     self.flush();
                     self.sent.push(Sent::Closed(reason));

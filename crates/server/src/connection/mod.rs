@@ -7,7 +7,9 @@
 //! One turn: take up requests and orders, do what time asks for, run handlers, read what is there
 //! (up to a bound, so that a flood from one client starves nobody), write what waits, rest.
 
-use std::cell::Cell;
+mod read;
+mod write;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -15,9 +17,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use roomful_proto::engine::{Data, Handshake, Input, Output, Packet, Session, Transport};
-use roomful_proto::ws::{CloseCode, Message, WsError};
+use roomful_proto::ws::CloseCode;
 use roomful_proto::{Moment, Parcel, Reason, Violation};
 
+use self::read::Source;
 use crate::core::Core;
 use crate::link::{Link, Order, Request, Taken};
 use crate::outbox;
@@ -25,10 +28,6 @@ use crate::polling::{BodyReply, Polling};
 use crate::sockets::Sockets;
 use crate::websocket::WebSocket;
 
-/// Bytes that one read takes at most. The buffer is the thread's, not the connection's.
-const READ_BYTES: usize = 32 * 1024;
-/// Reads in one turn. The second mostly finds nothing, and asks to be woken.
-const READS_PER_TURN: usize = 2;
 /// Messages of a polling body that are worked off in one turn.
 const MESSAGES_PER_TURN: usize = 1_000;
 /// Turns before other tasks get theirs.
@@ -90,13 +89,6 @@ enum Goodbye {
     /// The peer broke the protocol: what it still sends is read, so that it can read our last word,
     /// but not understood.
     Deaf,
-}
-
-/// Which WebSocket something was read from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Carrier,
-    Probe,
 }
 
 impl Connection {
@@ -263,7 +255,7 @@ impl Connection {
                 }
                 Output::Upgraded => self.upgraded(),
                 Output::PollRefused => tracing::debug!("a poll that does not belong here"),
-                Output::Broken(violation) => self.broken(violation),
+                Output::Broken(violation, reason) => self.broken(cx, now, violation, reason),
                 Output::Closed(reason) => self.closed(cx, now, reason),
             }
         }
@@ -327,7 +319,10 @@ impl Connection {
         self.core.metrics.upgrades.add();
     }
 
-    fn broken(&mut self, violation: Violation) {
+    /// The peer broke the protocol. Its sockets leave at once, though the goodbye may still have to be
+    /// polled for.
+    fn broken(&mut self, cx: &mut Context<'_>, now: Moment, violation: Violation, reason: Reason) {
+        self.sockets.end(cx, now, reason);
         self.core.metrics.violations.add();
         tracing::debug!(%violation, "the client broke the protocol");
         if let Carrier::Polling(polling) = &mut self.carrier {
@@ -367,209 +362,6 @@ impl Connection {
     fn linger(&mut self, now: Moment, code: CloseCode, goodbye: Goodbye) {
         self.sending.push_back(Parcel::close(code));
         self.phase = Phase::Lingering(now + self.core.limits.close_timeout, goodbye);
-    }
-
-    /// Reads what is there and works it off; `true` when there may be more.
-    fn read(&mut self, cx: &mut Context<'_>, now: Moment, source: Source) -> bool {
-        for _ in 0..READS_PER_TURN {
-            if self.phase == Phase::Open && self.is_congested() {
-                self.held_back = true;
-                return false;
-            }
-            let Some(socket) = self.socket(source) else {
-                return false;
-            };
-            let mut scratch = Scratch::take();
-            let Poll::Ready(read) = socket.poll_read(cx, &mut scratch.buffer) else {
-                return false;
-            };
-            match read {
-                Ok(len @ 1..) => self.feed(cx, now, source, &mut scratch.buffer[..len]),
-                end => {
-                    self.stream_gone |= source == Source::Carrier;
-                    self.stream_ended(now, source, end.is_ok());
-                    self.drive(cx, now);
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    fn socket(&mut self, source: Source) -> Option<&mut WebSocket> {
-        match (source, &mut self.carrier) {
-            _ if self.phase == Phase::Over => None,
-            (Source::Probe, _) => self.probe.as_mut().filter(|p| !p.ending).map(|p| &mut p.socket),
-            (Source::Carrier, Carrier::WebSocket(socket)) => Some(socket),
-            (Source::Carrier, Carrier::Polling(_)) => None,
-        }
-    }
-
-    fn feed(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Moment,
-        mut source: Source,
-        mut input: &mut [u8],
-    ) {
-        if matches!(self.phase, Phase::Lingering(_, Goodbye::Deaf)) {
-            return;
-        }
-        loop {
-            if source == Source::Probe && self.probe.is_none() {
-                // It has taken over in the middle of what was read.
-                source = Source::Carrier;
-            }
-            let Some(socket) = self.socket(source) else {
-                return;
-            };
-            match socket.decode(&mut input) {
-                Ok(Some(message)) => self.ws_message(now, source, message),
-                Ok(None) => return,
-                Err(error) => {
-                    self.ws_error(cx, now, source, error);
-                    return;
-                }
-            }
-            self.drive(cx, now);
-        }
-    }
-
-    fn ws_message(&mut self, now: Moment, source: Source, message: Message) {
-        let data = match message {
-            Message::Text(text) => Data::Text(text),
-            Message::Binary(bytes) => Data::Binary(bytes),
-            Message::Ping(bytes) => {
-                if source == Source::Carrier {
-                    self.pong = Some(Parcel::pong(&bytes));
-                }
-                return;
-            }
-            Message::Pong(_) => return,
-            Message::Close(_) => return self.peer_closed(now, source),
-        };
-        let input = match source {
-            Source::Carrier => Input::Frame(data),
-            Source::Probe => Input::Probe(data),
-        };
-        self.session.receive(now, input);
-    }
-
-    fn peer_closed(&mut self, now: Moment, source: Source) {
-        if source == Source::Carrier && self.phase != Phase::Open {
-            // The answer to our own close.
-            self.phase = Phase::Over;
-        } else {
-            self.peer_closed = source == Source::Carrier;
-            self.stream_ended(now, source, true);
-        }
-    }
-
-    fn stream_ended(&mut self, now: Moment, source: Source, in_order: bool) {
-        match source {
-            Source::Probe => {
-                self.probe = None;
-                self.session.receive(now, Input::ProbeGone);
-            }
-            Source::Carrier if self.phase == Phase::Open => {
-                self.session.receive(now, Input::Gone { in_order });
-            }
-            Source::Carrier => self.phase = Phase::Over,
-        }
-    }
-
-    fn ws_error(&mut self, cx: &mut Context<'_>, now: Moment, source: Source, error: WsError) {
-        self.core.metrics.violations.add();
-        tracing::debug!(%error, "the client broke the WebSocket protocol");
-        match source {
-            Source::Probe => {
-                self.stream_ended(now, source, false);
-                self.drive(cx, now);
-            }
-            Source::Carrier if self.phase == Phase::Open => {
-                self.session.abort(Reason::TransportError);
-                self.drive(cx, now);
-                self.linger(now, error.code(), Goodbye::Deaf);
-            }
-            Source::Carrier => self.phase = Phase::Over,
-        }
-    }
-
-    /// Writes what waits; `true` when it cannot write now.
-    fn flush(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
-        self.collect();
-        match &self.carrier {
-            Carrier::Polling(_) => self.flush_polling(cx, now),
-            Carrier::WebSocket(_) if self.phase == Phase::Over => true,
-            Carrier::WebSocket(_) => self.flush_websocket(cx, now),
-        }
-    }
-
-    fn flush_polling(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
-        if self.sending.is_empty() {
-            self.session.flushed();
-            self.drive(cx, now);
-        }
-        let Carrier::Polling(polling) = &mut self.carrier else {
-            return true;
-        };
-        let limit = self.core.limits.payload_bytes_max;
-        if polling.answer_poll(&mut self.sending, &mut self.written, limit) {
-            self.session.receive(now, Input::PollAnswered);
-            self.drive(cx, now);
-        }
-        !matches!(&self.carrier, Carrier::Polling(polling) if polling.has_poll())
-    }
-
-    fn flush_websocket(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
-        // At most one pong waits behind others, however many pings there were.
-        if self.sending.len() < 2
-            && let Some(pong) = self.pong.take()
-        {
-            self.link.charge(outbox::cost(&pong));
-            self.send_first(pong);
-        }
-        let Carrier::WebSocket(socket) = &mut self.carrier else {
-            return true;
-        };
-        if self.sending.is_empty() {
-            return false;
-        }
-        match socket.poll_write(cx, &mut self.sending, &mut self.written) {
-            Poll::Ready(Ok(())) => {
-                outbox::shrink(&mut self.sending);
-                match self.phase {
-                    Phase::Lingering(_, Goodbye::Answered) => self.phase = Phase::Over,
-                    // A stream that cannot say so at once says it when it is dropped.
-                    Phase::Lingering(_, Goodbye::Deaf) => drop(socket.poll_shutdown(cx)),
-                    // A pong that was not to wait behind others has none before it now.
-                    Phase::Open if self.pong.is_some() => return self.flush_websocket(cx, now),
-                    Phase::Lingering(_, Goodbye::Awaited) | Phase::Open | Phase::Over => {}
-                }
-                false
-            }
-            Poll::Pending => true,
-            Poll::Ready(Err(_)) => {
-                self.stream_ended(now, Source::Carrier, false);
-                self.drive(cx, now);
-                true
-            }
-        }
-    }
-
-    fn flush_probe(&mut self, cx: &mut Context<'_>, now: Moment) {
-        let Some(probe) = &mut self.probe else {
-            return;
-        };
-        let mut cost = 0;
-        match probe.socket.poll_write(cx, &mut probe.sending, &mut cost) {
-            Poll::Ready(Ok(())) if probe.ending => self.probe = None,
-            Poll::Ready(Ok(())) | Poll::Pending => {}
-            Poll::Ready(Err(_)) => {
-                self.stream_ended(now, Source::Probe, false);
-                self.drive(cx, now);
-            }
-        }
     }
 
     fn is_congested(&self) -> bool {
@@ -670,30 +462,5 @@ const fn close_code(reason: Reason) -> CloseCode {
         Reason::ServerShuttingDown => CloseCode::GOING_AWAY,
         Reason::ParseError => CloseCode::PROTOCOL,
         _ => CloseCode::NORMAL,
-    }
-}
-
-/// The thread's read buffer, borrowed for one read. An idle connection has none.
-struct Scratch {
-    buffer: Vec<u8>,
-}
-
-thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-impl Scratch {
-    fn take() -> Self {
-        let mut buffer = BUFFER.take();
-        // Empty the first time, and where a handler itself drives another connection.
-        buffer.resize(READ_BYTES, 0);
-        Self { buffer }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Fails only while the thread ends, and then nobody needs it.
-        let _ = BUFFER.try_with(|buffer| buffer.set(std::mem::take(&mut self.buffer)));
     }
 }

@@ -1,0 +1,176 @@
+//! From the streams: what arrives on a WebSocket, to the session.
+
+use std::cell::Cell;
+use std::task::{Context, Poll};
+
+use roomful_proto::engine::{Data, Input};
+use roomful_proto::ws::{Message, WsError};
+use roomful_proto::{Moment, Parcel, Reason};
+
+use super::{Carrier, Connection, Goodbye, Phase};
+use crate::websocket::WebSocket;
+
+/// Bytes that one read takes at most. The buffer is the thread's, not the connection's.
+const READ_BYTES: usize = 32 * 1024;
+/// Reads in one turn. The second mostly finds nothing, and asks to be woken.
+const READS_PER_TURN: usize = 2;
+
+/// Which WebSocket something was read from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Carrier,
+    Probe,
+}
+
+impl Connection {
+    /// Reads what is there and works it off; `true` when there may be more.
+    pub(super) fn read(&mut self, cx: &mut Context<'_>, now: Moment, source: Source) -> bool {
+        for _ in 0..READS_PER_TURN {
+            if self.phase == Phase::Open && self.is_congested() {
+                self.held_back = true;
+                return false;
+            }
+            let Some(socket) = self.socket(source) else {
+                return false;
+            };
+            let mut scratch = Scratch::take();
+            let Poll::Ready(read) = socket.poll_read(cx, &mut scratch.buffer) else {
+                return false;
+            };
+            match read {
+                Ok(len @ 1..) => self.feed(cx, now, source, &mut scratch.buffer[..len]),
+                end => {
+                    self.stream_gone |= source == Source::Carrier;
+                    self.stream_ended(now, source, end.is_ok());
+                    self.drive(cx, now);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn socket(&mut self, source: Source) -> Option<&mut WebSocket> {
+        match (source, &mut self.carrier) {
+            _ if self.phase == Phase::Over => None,
+            (Source::Probe, _) => self.probe.as_mut().filter(|p| !p.ending).map(|p| &mut p.socket),
+            (Source::Carrier, Carrier::WebSocket(socket)) => Some(socket),
+            (Source::Carrier, Carrier::Polling(_)) => None,
+        }
+    }
+
+    fn feed(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        mut source: Source,
+        mut input: &mut [u8],
+    ) {
+        if matches!(self.phase, Phase::Lingering(_, Goodbye::Deaf)) {
+            return;
+        }
+        loop {
+            if source == Source::Probe && self.probe.is_none() {
+                // It has taken over in the middle of what was read.
+                source = Source::Carrier;
+            }
+            let Some(socket) = self.socket(source) else {
+                return;
+            };
+            match socket.decode(&mut input) {
+                Ok(Some(message)) => self.ws_message(now, source, message),
+                Ok(None) => return,
+                Err(error) => {
+                    self.ws_error(cx, now, source, error);
+                    return;
+                }
+            }
+            self.drive(cx, now);
+        }
+    }
+
+    fn ws_message(&mut self, now: Moment, source: Source, message: Message) {
+        let data = match message {
+            Message::Text(text) => Data::Text(text),
+            Message::Binary(bytes) => Data::Binary(bytes),
+            Message::Ping(bytes) => {
+                if source == Source::Carrier {
+                    self.pong = Some(Parcel::pong(&bytes));
+                }
+                return;
+            }
+            Message::Pong(_) => return,
+            Message::Close(_) => return self.peer_closed(now, source),
+        };
+        let input = match source {
+            Source::Carrier => Input::Frame(data),
+            Source::Probe => Input::Probe(data),
+        };
+        self.session.receive(now, input);
+    }
+
+    fn peer_closed(&mut self, now: Moment, source: Source) {
+        if source == Source::Carrier && self.phase != Phase::Open {
+            // The answer to our own close.
+            self.phase = Phase::Over;
+        } else {
+            self.peer_closed = source == Source::Carrier;
+            self.stream_ended(now, source, true);
+        }
+    }
+
+    pub(super) fn stream_ended(&mut self, now: Moment, source: Source, in_order: bool) {
+        match source {
+            Source::Probe => {
+                self.probe = None;
+                self.session.receive(now, Input::ProbeGone);
+            }
+            Source::Carrier if self.phase == Phase::Open => {
+                self.session.receive(now, Input::Gone { in_order });
+            }
+            Source::Carrier => self.phase = Phase::Over,
+        }
+    }
+
+    fn ws_error(&mut self, cx: &mut Context<'_>, now: Moment, source: Source, error: WsError) {
+        self.core.metrics.violations.add();
+        tracing::debug!(%error, "the client broke the WebSocket protocol");
+        match source {
+            Source::Probe => {
+                self.stream_ended(now, source, false);
+                self.drive(cx, now);
+            }
+            Source::Carrier if self.phase == Phase::Open => {
+                self.session.abort(Reason::TransportError);
+                self.drive(cx, now);
+                self.linger(now, error.code(), Goodbye::Deaf);
+            }
+            Source::Carrier => self.phase = Phase::Over,
+        }
+    }
+}
+
+/// The thread's read buffer, borrowed for one read. An idle connection has none.
+struct Scratch {
+    buffer: Vec<u8>,
+}
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl Scratch {
+    fn take() -> Self {
+        let mut buffer = BUFFER.take();
+        // Empty the first time, and where a handler itself drives another connection.
+        buffer.resize(READ_BYTES, 0);
+        Self { buffer }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Fails only while the thread ends, and then nobody needs it.
+        let _ = BUFFER.try_with(|buffer| buffer.set(std::mem::take(&mut self.buffer)));
+    }
+}
