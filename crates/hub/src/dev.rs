@@ -93,12 +93,10 @@ fn greet(address: SocketAddr, options: &DevOptions) {
   Paste this into a page:
 
     <script src="{url}/socket.io/socket.io.js"></script>
-    <script>
-      const socket = io("{url}");
-      socket.onAny((event, ...args) => console.log(event, ...args));
-      socket.emit("room:join", "lobby", (answer) => console.log(answer));
-      socket.emit("room:emit", "lobby", "hello", "from a page", (answer) => console.log(answer));
-    </script>
+    <script>const socket = io("{url}");
+    socket.onAny((event, ...args) => console.log(event, ...args));
+    socket.emit("room:join", "lobby", (answer) => console.log(answer));
+    socket.emit("room:emit", "lobby", "hello", "from a page");</script>
 "#
     );
     if options.origins.is_empty() {

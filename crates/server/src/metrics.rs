@@ -33,7 +33,8 @@ counters! {
     closed,
     /// Requests that were refused before a session began or was found, for whatever reason.
     requests_refused,
-    /// Requests refused because `connections_max` were open.
+    /// Requests refused because `connections_max` were open, and TCP connections dropped because
+    /// `http_connections_max` were.
     connections_refused,
     /// Upgrades from polling to WebSocket.
     upgrades,

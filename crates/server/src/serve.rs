@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tower_layer::Layer as _;
 
 use crate::body::Body;
@@ -78,6 +79,8 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let service = Layer::new(Arc::clone(&core)).layer(other);
+    let places =
+        Arc::new(Semaphore::new(core.config.http_connections_max.min(Semaphore::MAX_PERMITS)));
     loop {
         let closed = core.closed.notified();
         if core.is_closing() {
@@ -89,9 +92,16 @@ where
         };
         match accepted {
             Ok((stream, address)) => {
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    core.metrics.connections_refused.add();
+                    continue;
+                };
                 let service = service.clone();
                 let with_address = tower_service_fn(service, PeerAddress(address));
-                drop(tokio::spawn(connection(stream, with_address)));
+                drop(tokio::spawn(async move {
+                    connection(stream, with_address).await;
+                    drop(place);
+                }));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");

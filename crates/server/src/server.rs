@@ -272,8 +272,16 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Handlers of one connection that wait for something at the same time. Further events wait
-    /// their turn, and when more than 1 MiB of them wait, nothing more is read. Default 1,024.
+    /// TCP connections that speak HTTP at the same time, where the server serves by itself; one that
+    /// has become a WebSocket no longer counts. Further ones are dropped. Default 100,000.
+    pub fn http_connections_max(mut self, count: usize) -> Self {
+        self.config.http_connections_max = count;
+        self
+    }
+
+    /// Handlers of one connection that wait for something at the same time. Further events wait their
+    /// turn. When the events that are being handled or wait have more than 4 MiB, nothing more is read
+    /// from the client until handlers have ended. Default 1,024.
     pub fn handlers_max(mut self, count: usize) -> Self {
         self.config.handlers_max = count.max(1);
         self

@@ -26,9 +26,9 @@ use crate::link::{Link, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
 use crate::socket::SocketCore;
 
-/// Bytes of events that wait because `handlers_max` handlers run. Above it nothing is read from the
-/// client until handlers have ended.
-const WAITING_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of events whose handlers run, or wait for one of `handlers_max` places to run. Above it nothing
+/// is read from the client until handlers have ended.
+const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Handlers that go on in one turn. Tokio gives a task a budget of operations, and what comes after its
 /// end comes out of order; a turn stays within it.
@@ -42,7 +42,8 @@ pub(crate) struct Sockets {
     /// Handlers that wait for something; absent while there are none.
     parked: Option<Box<FuturesUnordered<Parked>>>,
     waiting: VecDeque<(Arc<SocketCore>, Event)>,
-    waiting_bytes: usize,
+    /// Of all that is parked or waits.
+    event_bytes: usize,
     /// An answer came, and the handler that waits for it may not have gone on yet.
     answered: bool,
 }
@@ -60,10 +61,17 @@ enum Seat {
     Joined(Arc<SocketCore>),
 }
 
-/// A piece of work, and whose it is.
+/// A piece of work, whose it is, and the bytes of its event.
 struct Parked {
     work: Work,
     socket: Option<Arc<SocketCore>>,
+    bytes: usize,
+}
+
+/// Work that has ended.
+struct Ended {
+    bytes: usize,
+    result: Result<Done, Panicked>,
 }
 
 /// The work panicked.
@@ -72,14 +80,16 @@ struct Panicked {
 }
 
 impl Future for Parked {
-    type Output = Result<Done, Panicked>;
+    type Output = Ended;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         let work = &mut self.work;
-        match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(_) => Poll::Ready(Err(Panicked { socket: self.socket.take() })),
-        }
+        let result = match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(done)) => Ok(done),
+            Err(_) => Err(Panicked { socket: self.socket.take() }),
+        };
+        Poll::Ready(Ended { bytes: self.bytes, result })
     }
 }
 
@@ -93,7 +103,7 @@ impl Sockets {
             seats: Vec::new(),
             parked: None,
             waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            event_bytes: 0,
             answered: false,
         }
     }
@@ -119,7 +129,10 @@ impl Sockets {
                 return false;
             };
             match Pin::new(&mut **parked).poll_next(cx) {
-                Poll::Ready(Some(done)) => self.done(cx, now, done),
+                Poll::Ready(Some(ended)) => {
+                    self.event_bytes -= ended.bytes;
+                    self.done(cx, now, ended.result);
+                }
                 Poll::Ready(None) => self.parked = None,
                 Poll::Pending if self.start_waiting(cx, now) => {}
                 Poll::Pending => return false,
@@ -135,7 +148,7 @@ impl Sockets {
         let parked = self.parked.as_ref().map_or(0, |parked| parked.len());
         let of_namespaces = self.core.limits.namespaces_max.saturating_mul(2);
         let parked_max = self.core.config.handlers_max.saturating_add(of_namespaces);
-        self.waiting_bytes > WAITING_BYTES_MAX || parked > parked_max
+        self.event_bytes > EVENT_BYTES_MAX || parked > parked_max
     }
 
     /// Whether no handler runs or waits to.
@@ -218,7 +231,7 @@ impl Sockets {
             };
             Decided { slot, verdict }
         };
-        self.start(cx, now, Work::Decision(Box::pin(verdict)), None);
+        self.start(cx, now, Work::Decision(Box::pin(verdict)), None, 0);
     }
 
     fn decided(&mut self, cx: &mut Context<'_>, now: Moment, decided: Decided) {
@@ -266,7 +279,7 @@ impl Sockets {
         self.core.metrics.joined.add();
         self.seat(slot, Seat::Joined(Arc::clone(&socket)));
         if let Some(greet) = &Arc::clone(&socket.table).on_connect {
-            self.call(cx, now, &socket, || greet(&socket));
+            self.call(cx, now, &socket, 0, || greet(&socket));
         }
         self.arrivals(cx, now);
     }
@@ -299,7 +312,7 @@ impl Sockets {
             return self.dispatch(cx, now, &socket, event);
         }
         self.answered |= resuming;
-        self.waiting_bytes += event.held_bytes();
+        self.event_bytes += event.held_bytes();
         self.waiting.push_back((socket, event));
     }
 
@@ -310,11 +323,12 @@ impl Sockets {
         socket: &Arc<SocketCore>,
         event: Event,
     ) {
+        let bytes = event.held_bytes();
         if let Some(handler) = socket.table.events.get(event.name()) {
-            self.call(cx, now, socket, || handler(socket, event));
+            self.call(cx, now, socket, bytes, || handler(socket, event));
         } else if let Some(other) = &socket.table.other {
             let name = event.name().to_owned();
-            self.call(cx, now, socket, || other(socket, name, event.args));
+            self.call(cx, now, socket, bytes, || other(socket, name, event.args));
         } else {
             self.core.metrics.events_unhandled.add();
             tracing::debug!(event = event.name(), "no handler for this event");
@@ -343,11 +357,12 @@ impl Sockets {
         cx: &mut Context<'_>,
         now: Moment,
         socket: &Arc<SocketCore>,
+        bytes: usize,
         function: impl FnOnce() -> Option<crate::handler::Started>,
     ) {
         match catch_unwind(AssertUnwindSafe(function)) {
             Ok(Some(started)) => {
-                self.start(cx, now, Work::Handler(started), Some(Arc::clone(socket)));
+                self.start(cx, now, Work::Handler(started), Some(Arc::clone(socket)), bytes);
             }
             Ok(None) => {}
             Err(_) => self.panicked(cx, now, Some(socket)),
@@ -361,11 +376,15 @@ impl Sockets {
         now: Moment,
         work: Work,
         socket: Option<Arc<SocketCore>>,
+        bytes: usize,
     ) {
-        let mut work = Parked { work, socket };
+        let mut work = Parked { work, socket, bytes };
         match Pin::new(&mut work).poll(cx) {
-            Poll::Ready(done) => self.done(cx, now, done),
-            Poll::Pending => self.parked.get_or_insert_default().push(work),
+            Poll::Ready(ended) => self.done(cx, now, ended.result),
+            Poll::Pending => {
+                self.event_bytes += bytes;
+                self.parked.get_or_insert_default().push(work);
+            }
         }
     }
 
@@ -398,7 +417,7 @@ impl Sockets {
             let Some((socket, event)) = self.waiting.pop_front() else {
                 break;
             };
-            self.waiting_bytes -= event.held_bytes();
+            self.event_bytes -= event.held_bytes();
             // A socket that has left meanwhile gets no event after its `on_disconnect`.
             if socket.is_connected() {
                 self.dispatch(cx, now, &socket, event);
@@ -460,11 +479,11 @@ impl Sockets {
         let table = Arc::clone(&socket.table);
         socket.mute();
         if let Some(farewell) = &table.on_disconnecting {
-            self.call(cx, now, socket, || farewell(socket, reason));
+            self.call(cx, now, socket, 0, || farewell(socket, reason));
         }
         socket.end();
         if let Some(farewell) = &table.on_disconnect {
-            self.call(cx, now, socket, || farewell(socket, reason));
+            self.call(cx, now, socket, 0, || farewell(socket, reason));
         }
     }
 }

@@ -81,6 +81,7 @@ impl Wheel {
     }
 
     async fn run(self: Arc<Self>, core: Weak<Core>) {
+        let _running = Running(&self);
         loop {
             let Some(wait) = self.turn(&core) else {
                 return;
@@ -122,6 +123,16 @@ impl Wheel {
             let tick = self.state.lock().insert(tick, link.key);
             link.scheduled().store(tick, Ordering::Relaxed);
         }
+    }
+}
+
+/// The task of the wheel runs. When its runtime ends it, the next deadline starts another, on the
+/// runtime of then.
+struct Running<'a>(&'a Wheel);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().running = false;
     }
 }
 

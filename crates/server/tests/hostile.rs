@@ -860,6 +860,42 @@ async fn when_too_much_waits_for_handlers_nothing_more_is_read() {
 }
 
 #[tokio::test]
+async fn large_events_whose_handlers_wait_are_limited_in_size() {
+    const EVENTS: usize = 40;
+    let gate = Gate::new();
+    let started = Arc::new(AtomicUsize::new(0));
+    let io = Server::new();
+    let (at, count) = (gate.clone(), Arc::clone(&started));
+    io.on("wait", move |_: Socket, blob: String| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let passed = at.passed();
+        async move {
+            passed.await;
+            blob.len()
+        }
+    });
+    let (server, _leaving) = watch(io).await;
+    let mut bystander = server.client().await;
+    let client = server.client().await;
+    let mut writer = client.ws.conn.writer();
+    let flood = tokio::spawn(async move {
+        // 36 MB, far more than the kernel holds; 1,024 handlers may wait, and 4 MiB of events.
+        let text = format!("42[\"wait\",\"{}\"]", "x".repeat(900_000));
+        let bytes = frame_bytes(Opcode::Text, text.as_bytes());
+        for _ in 0..EVENTS {
+            writer.write_all(&bytes).await.unwrap();
+        }
+    });
+    until("some wait", || started.load(Ordering::SeqCst) >= 5).await;
+    let_it_work(&mut bystander).await;
+    assert_eq!(started.load(Ordering::SeqCst), 5);
+    assert!(!flood.is_finished(), "36 MB were read into memory");
+    gate.open();
+    until("all are handled", || started.load(Ordering::SeqCst) == EVENTS).await;
+    within(flood).await.unwrap();
+}
+
+#[tokio::test]
 async fn acks_arrive_though_all_handlers_wait_for_them() {
     let io = Server::builder().handlers_max(2).build();
     let (server, _leaving) = watch(io).await;
@@ -939,11 +975,12 @@ async fn a_body_that_waits_for_handlers_and_is_given_up_ends_the_session() {
         let events: Vec<_> = (from..from + 800).map(event).collect();
         events.join("\u{1e}")
     };
-    assert_eq!(poller.post(&body(0)).await.text(), "ok");
-    assert_eq!(poller.post(&body(800)).await.text(), "ok");
+    for nth in 0..6 {
+        assert_eq!(poller.post(&body(nth * 800)).await.text(), "ok");
+    }
     // This one finds too much waiting. Could it be given up and sent again, bodies would pile up.
     let mut conn = Conn::open(server.address).await;
-    conn.send(post(&poller.target(), &body(1_600))).await;
+    conn.send(post(&poller.target(), &body(6 * 800))).await;
     drop(conn);
     assert_eq!(within(leaving.recv()).await, Some("transport error"));
     gate.open();

@@ -477,6 +477,21 @@ async fn one_connection_more_than_there_may_be_is_503_and_counted() {
     server.is_unharmed().await;
 }
 
+#[tokio::test]
+async fn one_tcp_connection_more_than_may_speak_http_is_dropped_and_counted() {
+    let server = start(Server::builder().http_connections_max(1).build()).await;
+    let mut silent = Conn::open(server.address).await;
+    silent.send(head("GET", "/nothing", "")).await;
+    assert_eq!(silent.response().await.status, 404);
+    Conn::open(server.address).await.ended().await;
+    assert_eq!(server.stats().connections_refused, 1);
+    // One that has become a WebSocket no longer speaks HTTP.
+    silent.send(upgrade_head(WEBSOCKET)).await;
+    assert_eq!(silent.response().await.status, 101);
+    until("there is room again", || server.stats().connections == 1).await;
+    assert_eq!(get(server.address, "/nothing", "").await.status, 404);
+}
+
 // Paths.
 
 #[tokio::test]
