@@ -46,14 +46,14 @@ pub(crate) async fn run(options: DevOptions) -> Result<(), StartError> {
     let io = Server::builder().origins(origins(&options.origins)).state(room::Open).build();
     room::offer(&io);
     greet(local, &options);
-    tokio::select! {
-        () = io.serve_with(listener, Pages) => {}
-        () = stop.wait() => {}
-    }
-    if !options.json {
-        println!("stopping: telling {} clients", io.len());
-    }
-    io.close().await;
+    let close = async {
+        stop.wait().await;
+        if !options.json {
+            println!("stopping: telling {} clients", io.len());
+        }
+        io.close().await;
+    };
+    tokio::join!(io.serve_with(listener, Pages), close);
     Ok(())
 }
 

@@ -2,15 +2,14 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 use roomful_proto::id::ID_BYTES;
 use roomful_proto::{Limits, Moment, Reason};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::closing::{Close, Closing, Phase};
 use crate::config::Config;
 use crate::link::{Link, Order};
 use crate::metrics::Metrics;
@@ -27,9 +26,7 @@ pub(crate) struct Core {
     pub(crate) state: Arc<dyn Any + Send + Sync>,
     namespaces: RwLock<HashMap<Box<str>, Arc<NamespaceCore>>>,
     origin: Instant,
-    closing: AtomicBool,
-    /// Rung when the server begins to close, and each time a connection of a closing server ends.
-    pub(crate) closed: Notify,
+    pub(crate) closing: Closing,
 }
 
 impl Core {
@@ -43,8 +40,7 @@ impl Core {
             state,
             namespaces: RwLock::default(),
             origin: Instant::now(),
-            closing: AtomicBool::new(false),
-            closed: Notify::new(),
+            closing: Closing::default(),
         })
     }
 
@@ -69,25 +65,23 @@ impl Core {
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+        self.closing.is_past(Phase::Serving)
     }
 
     /// Tells every connection to close, and those that come from now on.
-    pub(crate) fn begin_close(&self) {
-        self.closing.store(true, Ordering::Release);
+    pub(crate) fn begin_close(&self) -> Close<'_> {
+        let close = self.closing.begin();
         for link in self.sessions.all() {
             link.order(Order::Close(Reason::ServerShuttingDown));
         }
-        self.closed.notify_waiters();
+        close
     }
 
     /// A connection has ended.
     pub(crate) fn forget(&self, link: &Link) {
         self.sessions.remove(link);
         self.metrics.closed.add();
-        if self.is_closing() {
-            self.closed.notify_waiters();
-        }
+        self.closing.note_end();
     }
 }
 

@@ -254,9 +254,7 @@ impl Drop for Opening {
     fn drop(&mut self) {
         if let Some(link) = &self.link {
             self.core.sessions.remove(link);
-            if self.core.is_closing() {
-                self.core.closed.notify_waiters();
-            }
+            self.core.closing.note_end();
         }
     }
 }

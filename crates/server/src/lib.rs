@@ -76,6 +76,7 @@ mod asks;
 mod body;
 mod broadcast;
 mod bundle;
+mod closing;
 mod config;
 mod connection;
 mod core;

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tower_layer::Layer as _;
 
 use crate::body::Body;
+use crate::closing::Closing;
 use crate::core::Core;
 use crate::door::{PeerAddress, with_type};
 use crate::service::Layer;
@@ -81,14 +82,11 @@ where
     let service = Layer::new(Arc::clone(&core)).layer(other);
     let places =
         Arc::new(Semaphore::new(core.config.http_connections_max.min(Semaphore::MAX_PERMITS)));
+    let mut hung_up = std::pin::pin!(core.closing.hung_up());
     loop {
-        let closed = core.closed.notified();
-        if core.is_closing() {
-            return;
-        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = closed => continue,
+            () = &mut hung_up => break,
         };
         match accepted {
             Ok((stream, address)) => {
@@ -98,8 +96,9 @@ where
                 };
                 let service = service.clone();
                 let with_address = tower_service_fn(service, PeerAddress(address));
+                let core = Arc::clone(&core);
                 drop(tokio::spawn(async move {
-                    connection(stream, with_address).await;
+                    connection(&core.closing, stream, with_address).await;
                     drop(place);
                 }));
             }
@@ -109,6 +108,8 @@ where
             }
         }
     }
+    drop(listener);
+    core.closing.closed().await;
 }
 
 /// Adds the address of the peer to each request.
@@ -143,7 +144,7 @@ where
     }
 }
 
-async fn connection<S, B>(stream: TcpStream, service: S)
+async fn connection<S, B>(closing: &Closing, stream: TcpStream, service: S)
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -154,13 +155,21 @@ where
     // A small packet must not wait for the answer to the one before it. Where this fails, the
     // connection is only slower.
     let _ = stream.set_nodelay(true);
-    let served = http1::Builder::new()
+    let _counted = closing.http_connection();
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-        .with_upgrades()
-        .await;
+        .with_upgrades();
+    let mut serving = std::pin::pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = closing.hung_up() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
     if let Err(error) = served {
         tracing::debug!(%error, "an HTTP connection ended");
     }

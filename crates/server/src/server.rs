@@ -109,22 +109,21 @@ impl<A> Server<A> {
 
     /// Closes the server: it takes no more clients, every socket sees `server shutting down`, and
     /// its connection is closed, so that its client comes back as soon as there is a server again.
-    /// Waits until all connections have ended, at most twice the `close_timeout` (2 × 5 s).
+    /// Where the server serves by itself, serving ends when all of that is done.
+    ///
+    /// Waits at most four times the `close_timeout` (4 × 5 s): for the sessions to end, and for HTTP
+    /// connections to write what they owe.
     pub async fn close(&self) {
-        self.core.begin_close();
-        let all_ended = async {
-            loop {
-                let ended = self.core.closed.notified();
-                if self.core.sessions.len() == 0 {
-                    return;
-                }
-                ended.await;
-            }
-        };
-        let patience = self.core.limits.close_timeout * 2;
-        if tokio::time::timeout(patience, all_ended).await.is_err() {
-            let left = self.core.sessions.len();
-            tracing::warn!(left, "connections were still open when the time to close was over");
+        let patience = self.core.limits.close_timeout;
+        let sessions = || self.core.sessions.len();
+        let close = self.core.begin_close();
+        let told = close.sessions_ended(patience * 2, sessions).await;
+        let hung_up = close.hang_up(patience).await;
+        // A request that was under way when the server began to close may have opened one more.
+        let ended = told && close.sessions_ended(patience, sessions).await;
+        if !(hung_up && ended) {
+            let left = sessions();
+            tracing::warn!(left, "not all connections had ended when the time to close was over");
         }
     }
 }

@@ -368,7 +368,6 @@ async fn a_session_without_a_poll_fetches_its_close_packet_from_a_closing_server
     let server = server().await;
     let poller = server.poller().await;
     poller.join().await;
-    // It is accepted before the server closes; then nobody is any more.
     let mut conn = Conn::open(server.address).await;
     conn.send(head("GET", "/", "")).await;
     assert_eq!(conn.response().await.status, 404);
@@ -379,8 +378,7 @@ async fn a_session_without_a_poll_fetches_its_close_packet_from_a_closing_server
     let polled = conn.response().await;
     assert_eq!((polled.status, polled.text()), (200, "1"));
     within(closing).await.unwrap();
-    conn.send(head("GET", &poller.target(), "")).await;
-    check_empty(&conn.response().await, 503);
+    conn.ended().await;
 }
 
 #[tokio::test]
@@ -433,18 +431,42 @@ async fn what_was_sent_before_a_close_arrives_before_it_however_large() {
 }
 
 #[tokio::test]
-async fn a_closed_server_answers_503() {
-    let server = start(Server::new()).await;
-    // It stays open across the close.
-    let mut conn = Conn::open(server.address).await;
-    conn.send(head("GET", "/", "")).await;
-    assert_eq!(conn.response().await.status, 404);
-    server.close().await;
-    conn.send(head("GET", POLLING, "")).await;
-    check_empty(&conn.response().await, 503);
-    conn.send(upgrade_head(WEBSOCKET)).await;
-    check_empty(&conn.response().await, 503);
+async fn a_closing_server_answers_503_to_whoever_comes() {
+    let server = server().await;
+    let poller = server.poller().await;
+    poller.join().await;
+    let io = server.io.clone();
+    let closing = tokio::spawn(async move { io.close().await });
+    // One session still has to fetch its close packet.
+    until("closing", || server.is_empty()).await;
+    check_empty(&get(server.address, POLLING, "").await, 503);
+    check_empty(&request(server.address, upgrade_head(WEBSOCKET)).await, 503);
+    assert_eq!(poller.get().await.text(), "1");
+    within(closing).await.unwrap();
     within(server.serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_closed_server_has_written_what_it_owes_and_hung_up() {
+    let server = server().await;
+    let mut idle = Conn::open(server.address).await;
+    idle.send(head("GET", "/", "")).await;
+    assert_eq!(idle.response().await.status, 404);
+    let poller = server.poller().await;
+    poller.join().await;
+    let mut pending = poller.pending().await;
+    let mut more = 0;
+    while more < 20 {
+        // A request that is answered behind the poll shows that the poll has come.
+        assert_eq!(get(server.address, "/", "").await.status, 404);
+        more += 1;
+    }
+    server.io.close().await;
+    within(server.serving).await.unwrap();
+    // All of this was sent before the server was closed.
+    assert_eq!(pending.response().await.text(), "1");
+    pending.ended().await;
+    idle.ended().await;
 }
 
 // What a server is set to.

@@ -43,10 +43,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", u16::try_from(port)?)).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     println!("listening on http://{}", listener.local_addr()?);
-    tokio::select! {
-        () = io.serve_on(listener) => {}
-        _ = terminate.recv() => io.close().await,
-    }
+    let close = async {
+        terminate.recv().await;
+        io.close().await;
+    };
+    tokio::join!(io.serve_on(listener), close);
     Ok(())
 }
 
