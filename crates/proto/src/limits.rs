@@ -13,18 +13,18 @@ pub struct Limits {
     /// body (413), and all attachments of one packet together. Told to clients as `maxPayload`.
     /// Default 1,000,000, as the official server.
     pub payload_bytes_max: usize,
-    /// Frames of one fragmented WebSocket message. Fragments are joined as they come, so a fragment
-    /// costs time but no memory. Default 100,000.
+    /// Frames of one fragmented WebSocket message. Fragments are joined as they come, so a
+    /// fragment costs time but no memory. Default 100,000.
     pub fragments_max: u32,
-    /// Packets in one polling body. An unchanged client fills a body up to `maxPayload`, so this is
-    /// only a ceiling for bodies made of separators. Default 200,000.
+    /// Packets in one polling body. An unchanged client fills a body up to `maxPayload`, so this
+    /// is only a ceiling for bodies made of separators. Default 200,000.
     pub payload_packets_max: u32,
     /// Attachments that one packet may announce. Default 10, as the official parser.
     pub attachments_max: u32,
     /// Time for all attachments of a packet to arrive. Default 30 s.
     pub attachments_timeout: Duration,
-    /// Levels of arrays and objects in the JSON of a packet. Default 512. (What a handler reads into a
-    /// type may have 127, which is the bound of `serde_json`.)
+    /// Levels of arrays and objects in the JSON of a packet. Default 512. (What a handler reads
+    /// into a type may have 127, which is the bound of `serde_json`.)
     pub json_depth_max: u32,
     /// Namespaces that one connection has joined or is joining. Default 32.
     pub namespaces_max: usize,

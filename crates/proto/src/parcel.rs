@@ -82,8 +82,8 @@ impl Parcel {
         draft.finish(b'0', b'0')
     }
 
-    /// Tells a client that `namespace` does not let it in. `json` is an object with a `message`, and
-    /// `data` if there is more to say.
+    /// Tells a client that `namespace` does not let it in. `json` is an object with a `message`,
+    /// and `data` if there is more to say.
     pub fn refused(namespace: &str, json: &str) -> Self {
         let mut draft = Draft::new(namespace, None, json.len());
         draft.buffer.extend_from_slice(json.as_bytes());
@@ -179,8 +179,8 @@ impl Parcel {
     }
 }
 
-/// A packet that is being written: the JSON grows at the end, and once its attachments and its length
-/// are known, the type and the headers go in front of it, into the headroom.
+/// A packet that is being written: the JSON grows at the end, and once its attachments and its
+/// length are known, the type and the headers go in front of it, into the headroom.
 struct Draft {
     buffer: Vec<u8>,
     attachments: Vec<Bytes>,
@@ -206,8 +206,8 @@ impl Draft {
         match shape {
             Shape::One => self.buffer.push(b']'),
             Shape::Bracketed => {
-                // Of the two brackets only the closing one is wanted: what stands before the opening
-                // one, a few bytes, moves over it.
+                // Of the two brackets only the closing one is wanted: what stands before the
+                // opening one, a few bytes, moves over it.
                 self.buffer.copy_within(self.start..before, self.start + 1);
                 self.start += 1;
             }

@@ -447,7 +447,8 @@ fn a_poll_that_is_not_answered_yet_is_let_go_only_once() {
     assert_eq!(noops, 1);
 }
 
-/// As [`deadlines_never_lie`], far behind time: a machine that slept for a day finds each deadline once.
+/// As [`deadlines_never_lie`], far behind time: a machine that slept for a day finds each deadline
+/// once.
 #[test]
 fn a_late_expire_catches_up_at_once() {
     for transport in [Transport::Polling, Transport::WebSocket] {

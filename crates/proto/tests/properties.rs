@@ -304,13 +304,11 @@ proptest! {
 
 // Arguments
 
-/// Numbers that come back to the bit: `serde_json` reads some others with an error in the last place
-/// (see `numbers_come_back_all_but_exactly`).
 fn number() -> impl Strategy<Value = Value> {
     prop_oneof![
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
-        any::<i32>().prop_map(|n| Value::from(f64::from(n) / 8.0)),
+        any::<f64>().prop_filter("JSON has no others", |n| n.is_finite()).prop_map(Value::from),
     ]
 }
 
@@ -375,13 +373,6 @@ proptest! {
         prop_assert_eq!(cursor.value::<Vec<Bytes>>().unwrap(), more);
         prop_assert_eq!(cursor.value::<Value>().unwrap(), between);
         prop_assert_eq!(cursor.value::<Bytes>().unwrap(), one);
-    }
-
-    #[test]
-    fn numbers_come_back_all_but_exactly(number in any::<f64>()) {
-        prop_assume!(number.is_normal());
-        let back: f64 = Args::new(&number).unwrap().get(0).unwrap();
-        prop_assert!((back / number - 1.0).abs() < 1e-15, "{number:?} came back as {back:?}");
     }
 
     #[test]

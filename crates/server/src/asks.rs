@@ -84,7 +84,8 @@ pub enum CallError {
     Timeout,
     /// The client is gone, or had left the namespace.
     Gone,
-    /// Too many questions to this client are open: the limit is [`Builder::asks_max`](crate::Builder::asks_max).
+    /// Too many questions to this client are open: the limit is
+    /// [`Builder::asks_max`](crate::Builder::asks_max).
     TooMany,
     /// The question could not be written as JSON.
     Encode(EncodeError),
@@ -112,8 +113,8 @@ impl std::error::Error for CallError {}
 /// A question that was sent to a client; `.await` it for the answer.
 ///
 /// It was sent when it was made; what is lazy is only the waiting. Without
-/// [`timeout`](Self::timeout) it waits for the server's `ack_timeout` (10 s). `R` is the type of the
-/// first argument of the answer; [`Args`] for all of them.
+/// [`timeout`](Self::timeout) it waits for the server's `ack_timeout` (10 s). `R` is the type of
+/// the first argument of the answer; [`Args`] for all of them.
 #[must_use = "a question that is not awaited has no answer; use `emit` to ask nothing"]
 pub struct Call<R> {
     pub(crate) asked: Result<Asked, CallError>,

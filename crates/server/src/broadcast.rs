@@ -19,8 +19,8 @@ use crate::socket::{EmitError, SocketCore};
 
 /// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
 ///
-/// Without [`to`](Self::to) it is everyone in the namespace; with several rooms it is all who are in
-/// at least one of them. Nobody gets an event twice. The id of a socket is a room of its own.
+/// Without [`to`](Self::to) it is everyone in the namespace; with several rooms it is all who are
+/// in at least one of them. Nobody gets an event twice. The id of a socket is a room of its own.
 #[derive(Clone)]
 #[must_use = "a selection sends nothing by itself"]
 pub struct Broadcast {

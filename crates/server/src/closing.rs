@@ -4,9 +4,10 @@
 //! Serving ──▶ SayingGoodbye ──▶ HangingUp ──▶ Closed
 //! ```
 //!
-//! While it says goodbye, no session is opened, and those that are open get their close packet; polls
-//! for it are still answered. Then HTTP connections write what they owe and end. Only when they have is
-//! the server closed, and only then does serving end, so that a program that ends with it loses nothing.
+//! While it says goodbye, no session is opened, and those that are open get their close packet;
+//! polls for it are still answered. Then HTTP connections write what they owe and end. Only when
+//! they have is the server closed, and only then does serving end, so that a program that ends with
+//! it loses nothing.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;

@@ -91,7 +91,8 @@ impl Drop for Core {
     }
 }
 
-/// Bytes for an id; `None` when the system has no randomness to give, which means no id must be made.
+/// Bytes for an id; `None` when the system has no randomness to give, which means no id must be
+/// made.
 pub(crate) fn random() -> Option<[u8; ID_BYTES]> {
     let mut bytes = [0; ID_BYTES];
     getrandom::fill(&mut bytes).ok().map(|()| bytes)

@@ -1,4 +1,5 @@
-//! Names of events: a text, or an [`Event`] that also fixes the types of its arguments and its answer.
+//! Names of events: a text, or an [`Event`] that also fixes the types of its arguments and its
+//! answer.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -25,8 +25,8 @@ pub struct Incoming<'a> {
 }
 
 /// Where the answer to an event goes. As an argument of a handler it lets the handler answer later;
-/// what the handler returns is then not sent. Where the client asked for no answer, sending one does
-/// nothing.
+/// what the handler returns is then not sent. Where the client asked for no answer, sending one
+/// does nothing.
 #[must_use = "the client waits for an answer"]
 pub struct Ack {
     wanted: Option<(Arc<SocketCore>, AckId)>,

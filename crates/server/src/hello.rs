@@ -63,8 +63,8 @@ impl<A> Hello<A> {
         self.handshake().query_value(name)
     }
 
-    /// The address of the peer: a proxy's, where there is one. `None` when the server is embedded in
-    /// another that did not say (see [`PeerAddress`](crate::PeerAddress)).
+    /// The address of the peer: a proxy's, where there is one. `None` when the server is embedded
+    /// in another that did not say (see [`PeerAddress`](crate::PeerAddress)).
     pub fn address(&self) -> Option<SocketAddr> {
         self.handshake().address()
     }

@@ -17,14 +17,14 @@
 //!
 //! # The nouns
 //!
-//! A [`Server`] has [`Namespace`]s; a client that has joined one is a [`Socket`] there. Sockets are in
-//! rooms, which are just names. An event goes to one socket ([`Socket::emit`]) or to a
+//! A [`Server`] has [`Namespace`]s; a client that has joined one is a [`Socket`] there. Sockets are
+//! in rooms, which are just names. An event goes to one socket ([`Socket::emit`]) or to a
 //! [`Broadcast`]; it can be a question that is answered ([`Socket::call`], [`Broadcast::call`]).
 //!
 //! # Handlers
 //!
-//! A handler is an async function: the [`Socket`] first, then the arguments of the event by position,
-//! as any types that `serde` can read. What it returns is the ack.
+//! A handler is an async function: the [`Socket`] first, then the arguments of the event by
+//! position, as any types that `serde` can read. What it returns is the ack.
 //!
 //! ```
 //! # use roomful::{Server, Socket};
@@ -36,9 +36,9 @@
 //! ```
 //!
 //! Handlers of one socket start in the order of its events and run to their first wait before the
-//! next one starts; waiting, they overlap. Arguments that do not fit never reach a handler: the client
-//! gets `{error: {code, message}}` if it asked for an ack. A handler that panics costs its own socket
-//! and nothing else.
+//! next one starts; waiting, they overlap. Arguments that do not fit never reach a handler: the
+//! client gets `{error: {code, message}}` if it asked for an ack. A handler that panics costs its
+//! own socket and nothing else.
 //!
 //! An [`Event`] fixes the name, the arguments and the answer of an event in one place, and goes
 //! wherever a name goes.

@@ -1,8 +1,8 @@
 //! [`Namespace`]: handlers, rooms and sockets under one name.
 //!
-//! The handlers are one table for all sockets. A socket keeps the table that was there when it came,
-//! so looking up a handler takes no lock, and a handler that is registered later counts for those
-//! who come later.
+//! The handlers are one table for all sockets. A socket keeps the table that was there when it
+//! came, so looking up a handler takes no lock, and a handler that is registered later counts for
+//! those who come later.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -73,9 +73,10 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         Self { core, types: PhantomData }
     }
 
-    /// Decides who may join, and what is remembered of them: an async function of the [`Hello`] that
-    /// gives `Ok(data)` or a [`Refusal`], which the client is told. Without one everybody may join.
-    /// When the client leaves before it has decided, the function is dropped where it waits.
+    /// Decides who may join, and what is remembered of them: an async function of the [`Hello`]
+    /// that gives `Ok(data)` or a [`Refusal`], which the client is told. Without one everybody
+    /// may join. When the client leaves before it has decided, the function is dropped where it
+    /// waits.
     ///
     /// The namespace that this gives has sockets of that data; register their handlers on it.
     pub fn connect<V, C>(self, connect: C) -> Namespace<A, V>

@@ -136,7 +136,8 @@ impl BodyGuard {
         let (reply, answer) = oneshot::channel();
         self.link.request(Request::Body(body, reply)).ok()?;
         let answer = answer.await.ok();
-        // A peer that gives up before that could bring body after body, and none would be held back.
+        // A peer that gives up before that could bring body after body, and none would be held
+        // back.
         self.done = true;
         answer
     }

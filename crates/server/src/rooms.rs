@@ -1,7 +1,7 @@
 //! [`Rooms`]: who is where in one namespace.
 //!
-//! Pure data behind one lock. A fan-out does not hold it: each room keeps a snapshot of its members,
-//! a shared slice that is made when somebody first sends to the room after it has changed.
+//! Pure data behind one lock. A fan-out does not hold it: each room keeps a snapshot of its
+//! members, a shared slice that is made when somebody first sends to the room after it has changed.
 //!
 //! Every member is in a room of its own id; that room is the table of ids itself and costs nothing.
 

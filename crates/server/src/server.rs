@@ -111,8 +111,8 @@ impl<A> Server<A> {
     /// its connection is closed, so that its client comes back as soon as there is a server again.
     /// Where the server serves by itself, serving ends when all of that is done.
     ///
-    /// Waits at most four times the `close_timeout` (4 × 5 s): for the sessions to end, and for HTTP
-    /// connections to write what they owe.
+    /// Waits at most four times the `close_timeout` (4 × 5 s): for the sessions to end, and for
+    /// HTTP connections to write what they owe.
     pub async fn close(&self) {
         let patience = self.core.limits.close_timeout;
         let sessions = || self.core.sessions.len();
@@ -271,16 +271,16 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// TCP connections that speak HTTP at the same time, where the server serves by itself; one that
-    /// has become a WebSocket no longer counts. Further ones are dropped. Default 100,000.
+    /// TCP connections that speak HTTP at the same time, where the server serves by itself; one
+    /// that has become a WebSocket no longer counts. Further ones are dropped. Default 100,000.
     pub fn http_connections_max(mut self, count: usize) -> Self {
         self.config.http_connections_max = count;
         self
     }
 
-    /// Handlers of one connection that wait for something at the same time. Further events wait their
-    /// turn. When the events that are being handled or wait have more than 4 MiB, nothing more is read
-    /// from the client until handlers have ended. Default 1,024.
+    /// Handlers of one connection that wait for something at the same time. Further events wait
+    /// their turn. When the events that are being handled or wait have more than 4 MiB, nothing
+    /// more is read from the client until handlers have ended. Default 1,024.
     pub fn handlers_max(mut self, count: usize) -> Self {
         self.config.handlers_max = count.max(1);
         self

@@ -14,8 +14,8 @@ use crate::body::Body;
 use crate::core::Core;
 use crate::door;
 
-/// A tower service that answers each request as one to the server, whatever its path: mount it where
-/// the server shall be. Made by [`Server::service`](crate::Server::service).
+/// A tower service that answers each request as one to the server, whatever its path: mount it
+/// where the server shall be. Made by [`Server::service`](crate::Server::service).
 ///
 /// ```
 /// # fn app() -> axum::Router {

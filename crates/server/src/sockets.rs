@@ -26,12 +26,12 @@ use crate::link::{Link, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
 use crate::socket::SocketCore;
 
-/// Bytes of events whose handlers run, or wait for one of `handlers_max` places to run. Above it nothing
-/// is read from the client until handlers have ended.
+/// Bytes of events whose handlers run, or wait for one of `handlers_max` places to run. Above it
+/// nothing is read from the client until handlers have ended.
 const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Handlers that go on in one turn. Tokio gives a task a budget of operations, and what comes after its
-/// end comes out of order; a turn stays within it.
+/// Handlers that go on in one turn. Tokio gives a task a budget of operations, and what comes after
+/// its end comes out of order; a turn stays within it.
 const RESUMED_PER_TURN: usize = 32;
 
 pub(crate) struct Sockets {
@@ -120,8 +120,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// Runs the handlers that can go on, in the order in which what they waited for came; `true` when
-    /// there may be more of them than fit into one turn.
+    /// Runs the handlers that can go on, in the order in which what they waited for came; `true`
+    /// when there may be more of them than fit into one turn.
     pub(crate) fn run(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
         for _ in 0..RESUMED_PER_TURN {
             let Some(parked) = &mut self.parked else {
@@ -141,9 +141,9 @@ impl Sockets {
         true
     }
 
-    /// Whether so much waits for handlers that nothing more should be read. What namespaces run when
-    /// a socket comes or leaves waits for no room; a client that comes and leaves without end is
-    /// slowed down here.
+    /// Whether so much waits for handlers that nothing more should be read. What namespaces run
+    /// when a socket comes or leaves waits for no room; a client that comes and leaves without
+    /// end is slowed down here.
     pub(crate) fn is_congested(&self) -> bool {
         let parked = self.parked.as_ref().map_or(0, |parked| parked.len());
         let of_namespaces = self.core.limits.namespaces_max.saturating_mul(2);

@@ -18,7 +18,8 @@ use crate::sessions::Key;
 
 /// How fine time is. A deadline is met up to this much late.
 const TICK_MS: u64 = 20;
-/// Slots of the wheel: with 20 ms a tick, 30 s. What is further away is looked at when they are over.
+/// Slots of the wheel: with 20 ms a tick, 30 s. What is further away is looked at when they are
+/// over.
 const SLOTS: usize = 1500;
 const UNSCHEDULED: u64 = u64::MAX;
 
@@ -55,8 +56,8 @@ impl Wheel {
         let deadline = link.deadline_ms();
         // A tick late, never early: an early call would only have to be repeated.
         let tick = deadline.saturating_add(TICK_MS - 1) / TICK_MS;
-        // In one order with what the wheel does: either it sees the new deadline, or its having taken
-        // the connection out of its slot is seen here.
+        // In one order with what the wheel does: either it sees the new deadline, or its having
+        // taken the connection out of its slot is seen here.
         if deadline == u64::MAX || link.scheduled().load(Ordering::SeqCst) <= tick {
             return;
         }

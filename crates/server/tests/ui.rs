@@ -1,5 +1,5 @@
-//! Mistakes that do not compile, and what the compiler says about them: a person must be able to act
-//! on it. `TRYBUILD=overwrite cargo test --test ui` writes the messages anew; read them then.
+//! Mistakes that do not compile, and what the compiler says about them: a person must be able to
+//! act on it. `TRYBUILD=overwrite cargo test --test ui` writes the messages anew; read them then.
 #![allow(missing_docs)]
 
 #[test]

@@ -1,5 +1,5 @@
-//! WebSocket to the byte: opening and upgrading, closing from either side, pings, and resets at every
-//! step on the way.
+//! WebSocket to the byte: opening and upgrading, closing from either side, pings, and resets at
+//! every step on the way.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod support;

@@ -1,8 +1,8 @@
 //! Raw JSON and its attachments to a value.
 //!
-//! `serde_json` does the reading. Where a packet has attachments, its deserializer is wrapped in one
-//! that answers a request for bytes with the attachment that a placeholder names, however deep in a
-//! type the request comes.
+//! `serde_json` does the reading. Where a packet has attachments, its deserializer is wrapped in
+//! one that answers a request for bytes with the attachment that a placeholder names, however deep
+//! in a type the request comes.
 
 use std::fmt;
 

@@ -13,10 +13,10 @@ use crate::socket::placeholder;
 /// What can be sent as the arguments of an event or as the answer of an ack.
 ///
 /// A tuple is several arguments, `()` is none, and everything else that `serde` can write is one.
-/// (An array of fixed size is a tuple to `serde`: wrap it as `(array,)`, or send a `Vec`, to make it
-/// one argument.) A `Result` is one argument: `{"ok": …}` or `{"error": …}`. Wherever a value writes
-/// itself as bytes ([`Bytes`], `serde_bytes`), they travel as a binary attachment. [`Args`] are
-/// passed on as they came.
+/// (An array of fixed size is a tuple to `serde`: wrap it as `(array,)`, or send a `Vec`, to make
+/// it one argument.) A `Result` is one argument: `{"ok": …}` or `{"error": …}`. Wherever a value
+/// writes itself as bytes ([`Bytes`], `serde_bytes`), they travel as a binary attachment. [`Args`]
+/// are passed on as they came.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as arguments",
     label = "this cannot be written for a client",

@@ -101,8 +101,8 @@ enum State {
         until: Moment,
         probed: bool,
     },
-    /// What was sent before, and then the close packet, wait for polls to carry them. The close packet
-    /// has an answer of its own: a client that finds it beside others acts on it first.
+    /// What was sent before, and then the close packet, wait for polls to carry them. The close
+    /// packet has an answer of its own: a client that finds it beside others acts on it first.
     Closing {
         until: Moment,
         reason: Reason,

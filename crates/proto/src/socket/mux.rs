@@ -37,7 +37,8 @@ impl Slot {
 /// What arrived.
 #[derive(Debug)]
 pub enum Arrived {
-    /// The client asks to join the namespace at `slot`; `auth` is the JSON of its payload, an object.
+    /// The client asks to join the namespace at `slot`; `auth` is the JSON of its payload, an
+    /// object.
     Connect {
         /// Where the namespace will be.
         slot: Slot,

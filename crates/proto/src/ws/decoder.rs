@@ -1,9 +1,9 @@
 //! [`Decoder`]: arriving bytes to messages.
 //!
 //! Bytes are unmasked where they lie, in the caller's read buffer. Only what is not yet a whole
-//! message is kept: up to 14 bytes of a cut header, and the joined payload of a message whose end is
-//! still to come. A peer that sends nothing costs no buffer; one that announces a large frame costs
-//! only what it really sent.
+//! message is kept: up to 14 bytes of a cut header, and the joined payload of a message whose end
+//! is still to come. A peer that sends nothing costs no buffer; one that announces a large frame
+//! costs only what it really sent.
 
 use std::fmt;
 

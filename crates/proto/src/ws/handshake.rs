@@ -1,5 +1,5 @@
-//! The HTTP half of opening a WebSocket, RFC 6455 section 4. Headers are given as texts, so that any
-//! HTTP library fits.
+//! The HTTP half of opening a WebSocket, RFC 6455 section 4. Headers are given as texts, so that
+//! any HTTP library fits.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,8 +1,8 @@
 //! The WebSocket protocol, [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455).
 //!
 //! [`Decoder`] turns arriving bytes into messages and holds nothing while nothing is half there;
-//! [`frame`] writes frames; [`handshake`] is the HTTP half. A server's frames are not masked, so one
-//! encoded frame is right for every recipient: that is why this codec is our own.
+//! [`frame`] writes frames; [`handshake`] is the HTTP half. A server's frames are not masked, so
+//! one encoded frame is right for every recipient: that is why this codec is our own.
 //!
 //! Not here: compression (RFC 7692) and everything that reads or writes a stream.
 

@@ -36,8 +36,8 @@ pub(crate) enum Sent {
 
 /// One connection of a server whose application accepts `/` and `/a…`, takes its time over
 /// `/slow…`, and refuses all else. It knows these events: `echo` comes back, `bye` makes the server
-/// leave the namespace, `ask` makes it ask `question` and tell the answer as `answered`. Every event
-/// with an ack id is acked with its arguments.
+/// leave the namespace, `ask` makes it ask `question` and tell the answer as `answered`. Every
+/// event with an ack id is acked with its arguments.
 pub(crate) struct Server {
     pub(crate) now: Moment,
     pub(crate) session: Session,

@@ -1,8 +1,8 @@
 //! [`Connection`]: one task per client.
 //!
 //! It moves what happens on the transports into the session, what the session makes of it into the
-//! [`Sockets`], and what waits in the outbox out again. It is the only place where all of these meet;
-//! it decides nothing about the protocol.
+//! [`Sockets`], and what waits in the outbox out again. It is the only place where all of these
+//! meet; it decides nothing about the protocol.
 //!
 //! One turn: take up requests and orders, do what time asks for, run handlers, read what is there
 //! (up to a bound, so that a flood from one client starves nobody), write what waits, rest.
@@ -32,8 +32,8 @@ use crate::websocket::WebSocket;
 const MESSAGES_PER_TURN: usize = 1_000;
 /// Turns before other tasks get theirs.
 const TURNS_MAX: usize = 8;
-/// A client whose outbox holds more than this part of its bound is not read from: it must first take
-/// what its own events have caused.
+/// A client whose outbox holds more than this part of its bound is not read from: it must first
+/// take what its own events have caused.
 const OUTBOX_PART: usize = 4;
 
 pub(crate) struct Connection {
@@ -319,8 +319,8 @@ impl Connection {
         self.core.metrics.upgrades.add();
     }
 
-    /// The peer broke the protocol. Its sockets leave at once, though the goodbye may still have to be
-    /// polled for.
+    /// The peer broke the protocol. Its sockets leave at once, though the goodbye may still have to
+    /// be polled for.
     fn broken(&mut self, cx: &mut Context<'_>, now: Moment, violation: Violation, reason: Reason) {
         self.sockets.end(cx, now, reason);
         self.core.metrics.violations.add();

@@ -1,5 +1,5 @@
-//! A raw client: exact bytes out, and what comes back taken apart, at three levels. [`Conn`] is HTTP,
-//! [`Ws`] is a WebSocket, [`Client`] and [`Poller`] speak Socket.IO.
+//! A raw client: exact bytes out, and what comes back taken apart, at three levels. [`Conn`] is
+//! HTTP, [`Ws`] is a WebSocket, [`Client`] and [`Poller`] speak Socket.IO.
 //!
 //! Nothing here waits for time to pass: each wait is for something to happen, and gives up after
 //! [`PATIENCE`].
