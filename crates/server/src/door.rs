@@ -27,7 +27,7 @@ use crate::core::{self, Core};
 use crate::handshake::Handshake;
 use crate::link::{Link, Order, Request as LinkRequest};
 use crate::polling::{self, BodyGuard, BodyReply, PollReply};
-use crate::websocket::WebSocket;
+use crate::websocket::{WebSocket, Wire};
 
 /// Time for the stream to be handed over after the 101 answer was made.
 const UPGRADE_HANDOVER: Duration = Duration::from_secs(10);
@@ -292,7 +292,7 @@ where
     let core = Arc::clone(core);
     drop(tokio::spawn(async move {
         if let Ok(Ok(stream)) = tokio::time::timeout(UPGRADE_HANDOVER, on_upgrade).await {
-            let socket = WebSocket::new(Box::new(TokioIo::new(stream)), &core, text_only);
+            let socket = WebSocket::new(Wire::Other(Box::new(TokioIo::new(stream))), &core, text_only);
             then(socket).await;
         }
     }));

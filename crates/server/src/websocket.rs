@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use roomful_proto::Parcel;
 use roomful_proto::ws::{Decoder, Message, Role, WsError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use crate::core::Core;
 use crate::outbox;
@@ -19,8 +20,14 @@ const PARCELS_PER_WRITE: usize = 64;
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// What a WebSocket runs over. Most run over TCP, and those are called directly.
+pub(crate) enum Wire {
+    Tcp(TcpStream),
+    Other(Box<dyn Stream>),
+}
+
 pub(crate) struct WebSocket {
-    stream: Box<dyn Stream>,
+    wire: Wire,
     decoder: Decoder,
     /// Bytes of the first parcel to send that are written already.
     written: usize,
@@ -29,10 +36,10 @@ pub(crate) struct WebSocket {
 }
 
 impl WebSocket {
-    pub(crate) fn new(stream: Box<dyn Stream>, core: &Core, text_only: bool) -> Self {
+    pub(crate) fn new(wire: Wire, core: &Core, text_only: bool) -> Self {
         let limits = &core.limits;
         let decoder = Decoder::new(Role::Server, limits.payload_bytes_max, limits.fragments_max);
-        Self { stream, decoder, written: 0, text_only }
+        Self { wire, decoder, written: 0, text_only }
     }
 
     /// Reads what is there into `scratch`; 0 bytes are the end of the stream.
@@ -42,7 +49,7 @@ impl WebSocket {
         scratch: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(scratch);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        ready!(self.wire.poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
@@ -80,7 +87,7 @@ impl WebSocket {
                 sending.pop_front();
             }
         }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.wire.poll_flush(cx)
     }
 
     fn poll_write_some(
@@ -95,12 +102,53 @@ impl WebSocket {
             *slice = IoSlice::new(&form(parcel, self.text_only)[skip..]);
             count += 1;
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count])
+        self.wire.poll_write(cx, &slices[..count])
     }
 
     /// Ends the stream in order.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.wire.poll_shutdown(cx)
+    }
+}
+
+impl From<TcpStream> for Wire {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
+impl Wire {
+    fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, to),
+            Self::Other(stream) => Pin::new(stream).poll_read(cx, to),
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, from),
+            Self::Other(stream) => Pin::new(stream).poll_write_vectored(cx, from),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            // The system sends by itself.
+            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Other(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Other(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }
 
