@@ -1,0 +1,323 @@
+//! [`Swarm`]: many clients in one thread, over WebSocket.
+//!
+//! It opens them, answers pings, and hands every packet to the case that plays. What the case sends
+//! while a packet is handed over leaves in one write per client when all that was read is handled.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use super::frames::{self, Kind};
+use crate::{Result, fail};
+
+/// How long anything may take before a run has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Clients that connect at once, unless a case says otherwise.
+const CONNECTING_MAX: usize = 256;
+
+/// A case while it runs.
+pub trait Play {
+    /// A packet came for a client that has joined.
+    fn packet(&mut self, who: usize, packet: Packet<'_>, clients: &mut Clients) -> Result<()>;
+}
+
+/// A Socket.IO packet, or an attachment.
+#[derive(Clone, Copy, Debug)]
+pub enum Packet<'a> {
+    Text(&'a [u8]),
+    Binary(&'a [u8]),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Upgrading,
+    Opening,
+    Joining,
+    Joined,
+    Gone,
+}
+
+struct Client {
+    stream: Option<TcpStream>,
+    state: State,
+    /// Received and not whole yet.
+    held: Vec<u8>,
+    /// To be written.
+    out: Vec<u8>,
+    dirty: bool,
+}
+
+/// The clients, as a case sees them.
+#[derive(Default)]
+pub struct Clients {
+    all: Vec<Client>,
+    dirty: Vec<usize>,
+    joined: usize,
+    /// What a client sends to join; `40` unless a case wants another namespace.
+    join: Vec<u8>,
+    payload: Vec<u8>,
+}
+
+pub struct Swarm {
+    poll: Poll,
+    events: Events,
+    buffer: Vec<u8>,
+    address: SocketAddr,
+    request: String,
+    pub clients: Clients,
+}
+
+impl Clients {
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Clients that have joined their namespace.
+    pub const fn joined(&self) -> usize {
+        self.joined
+    }
+
+    /// Whether this one has joined its namespace.
+    pub fn has_joined(&self, who: usize) -> bool {
+        self.all[who].state == State::Joined
+    }
+
+    /// Sends a Socket.IO packet.
+    pub fn send(&mut self, who: usize, packet: &[u8]) {
+        self.payload.clear();
+        self.payload.push(b'4');
+        self.payload.extend_from_slice(packet);
+        frames::push(&mut self.all[who].out, Kind::Text, &self.payload);
+        self.mark(who);
+    }
+
+    /// Sends an attachment.
+    pub fn send_binary(&mut self, who: usize, bytes: &[u8]) {
+        frames::push(&mut self.all[who].out, Kind::Binary, bytes);
+        self.mark(who);
+    }
+
+    /// Closes the connection of a client without a word.
+    pub fn hang_up(&mut self, who: usize) {
+        let client = &mut self.all[who];
+        if client.state == State::Joined {
+            self.joined -= 1;
+        }
+        *client = Client::new(None);
+    }
+
+    fn mark(&mut self, who: usize) {
+        let client = &mut self.all[who];
+        if !client.dirty {
+            client.dirty = true;
+            self.dirty.push(who);
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        while let Some(who) = self.dirty.pop() {
+            let client = &mut self.all[who];
+            client.dirty = false;
+            client.flush()?;
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    fn new(stream: Option<TcpStream>) -> Self {
+        let state = if stream.is_some() { State::Upgrading } else { State::Gone };
+        Self { stream, state, held: Vec::new(), out: Vec::new(), dirty: false }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(());
+        };
+        let mut written = 0;
+        while written < self.out.len() {
+            match stream.write(&self.out[written..]) {
+                Ok(len) => written += len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return fail(format!("cannot write: {error}")),
+            }
+        }
+        self.out.drain(..written);
+        Ok(())
+    }
+}
+
+impl Swarm {
+    pub fn new(address: SocketAddr) -> Result<Self> {
+        let request = format!(
+            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\n\
+             Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(1024),
+            buffer: vec![0; 256 * 1024],
+            address,
+            request,
+            clients: Clients { join: b"40".to_vec(), ..Clients::default() },
+        })
+    }
+
+    /// Joins this namespace from now on, not `/`.
+    pub fn namespace(&mut self, name: &str) {
+        self.clients.join = format!("40{name},").into_bytes();
+    }
+
+    /// Opens clients until there are `count`, and waits until all have joined.
+    pub fn grow(&mut self, count: usize) -> Result<()> {
+        let started = Instant::now();
+        while self.clients.joined < count {
+            while self.clients.len() < count
+                && self.clients.len() - self.clients.joined < CONNECTING_MAX
+            {
+                self.clients.all.push(Client::new(None));
+                self.dial(self.clients.len() - 1)?;
+            }
+            self.turn(&mut Nothing, Some(Duration::from_millis(100)))?;
+            if started.elapsed() > PATIENCE {
+                return fail(format!("only {} of {count} clients joined", self.clients.joined));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the connection of a client that has none.
+    pub fn dial(&mut self, who: usize) -> Result<()> {
+        let mut stream = TcpStream::connect(self.address)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, Token(who), interest)?;
+        self.clients.all[who] = Client::new(Some(stream));
+        self.clients.all[who].out.extend_from_slice(self.request.as_bytes());
+        Ok(())
+    }
+
+    /// Writes what was sent outside of a turn.
+    pub fn flush(&mut self) -> Result<()> {
+        self.clients.flush()
+    }
+
+    /// Waits for something to happen, and has `play` do what it asks for.
+    pub fn turn(&mut self, play: &mut impl Play, wait: Option<Duration>) -> Result<()> {
+        self.clients.flush()?;
+        if let Err(error) = self.poll.poll(&mut self.events, wait)
+            && error.kind() != ErrorKind::Interrupted
+        {
+            return Err(error.into());
+        }
+        for event in &self.events {
+            let who = event.token().0;
+            if event.is_writable() && !self.clients.all[who].out.is_empty() {
+                if let Some(stream) = &self.clients.all[who].stream {
+                    stream.set_nodelay(true)?;
+                    if let Some(error) = stream.take_error()? {
+                        return fail(format!("cannot connect: {error}"));
+                    }
+                }
+                self.clients.all[who].flush()?;
+            }
+            if event.is_readable() {
+                read(&mut self.clients, who, &mut self.buffer, play)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Plays where nothing is expected.
+pub struct Nothing;
+
+impl Play for Nothing {
+    fn packet(&mut self, _: usize, packet: Packet<'_>, _: &mut Clients) -> Result<()> {
+        let text = match packet {
+            Packet::Text(bytes) | Packet::Binary(bytes) => String::from_utf8_lossy(bytes),
+        };
+        fail(format!("a packet that nobody asked for: {text}"))
+    }
+}
+
+/// Reads all there is for one client.
+fn read(clients: &mut Clients, who: usize, buffer: &mut [u8], play: &mut impl Play) -> Result<()> {
+    loop {
+        let client = &mut clients.all[who];
+        let Some(stream) = &mut client.stream else {
+            return Ok(());
+        };
+        let held = client.held.len();
+        buffer[..held].copy_from_slice(&client.held);
+        client.held.clear();
+        let len = match stream.read(&mut buffer[held..]) {
+            Ok(0) => return fail(format!("the server closed the connection of client {who}")),
+            Ok(len) => len,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                client.held.extend_from_slice(&buffer[..held]);
+                return Ok(());
+            }
+            Err(error) => return fail(format!("cannot read: {error}")),
+        };
+        let whole = held + len == buffer.len();
+        let used = take(clients, who, &buffer[..held + len], play)?;
+        clients.all[who].held.extend_from_slice(&buffer[used..held + len]);
+        clients.flush()?;
+        // Less than there was room for: that was all.
+        if !whole {
+            return Ok(());
+        }
+    }
+}
+
+/// Hands over all whole packets, and tells how many bytes they took.
+fn take(clients: &mut Clients, who: usize, bytes: &[u8], play: &mut impl Play) -> Result<usize> {
+    let mut at = 0;
+    if clients.all[who].state == State::Upgrading {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let Some(end) = end else {
+            return Ok(0);
+        };
+        if !bytes.starts_with(b"HTTP/1.1 101") {
+            return fail(format!("no upgrade: {}", String::from_utf8_lossy(bytes)));
+        }
+        clients.all[who].state = State::Opening;
+        at = end + 4;
+    }
+    while let Some((kind, payload, len)) = frames::first(&bytes[at..])? {
+        at += len;
+        match (kind, payload) {
+            (Kind::Binary, bytes) => play.packet(who, Packet::Binary(bytes), clients)?,
+            (Kind::Text, [b'4', packet @ ..]) => message(clients, who, packet, play)?,
+            (Kind::Text, b"2") => {
+                frames::push(&mut clients.all[who].out, Kind::Text, b"3");
+                clients.mark(who);
+            }
+            (Kind::Text, [b'0', ..]) if clients.all[who].state == State::Opening => {
+                clients.all[who].state = State::Joining;
+                let join = std::mem::take(&mut clients.join);
+                frames::push(&mut clients.all[who].out, Kind::Text, &join);
+                clients.join = join;
+                clients.mark(who);
+            }
+            (kind, payload) => {
+                let payload = String::from_utf8_lossy(payload);
+                return fail(format!("client {who} got {kind:?} {payload}"));
+            }
+        }
+    }
+    Ok(at)
+}
+
+fn message(clients: &mut Clients, who: usize, packet: &[u8], play: &mut impl Play) -> Result<()> {
+    if clients.all[who].state == State::Joining && packet.starts_with(b"0") {
+        clients.all[who].state = State::Joined;
+        clients.joined += 1;
+        return Ok(());
+    }
+    play.packet(who, Packet::Text(packet), clients)
+}
