@@ -1,0 +1,33 @@
+// The official server on Bun with its engine for Bun and default options.
+// Usage: bun server.mjs PORT
+import { Server as Engine } from "@socket.io/bun-engine";
+import { Server } from "socket.io";
+
+const io = new Server();
+const engine = new Engine({ path: "/socket.io/" });
+io.bind(engine);
+
+io.on("connection", (socket) => {
+  socket.on("echo", (text, ack) => ack(text));
+  socket.on("blob", (buffer, ack) => ack(buffer));
+  socket.on("join", (room, ack) => {
+    socket.join(room);
+    ack(true);
+  });
+  socket.on("leave", (room, ack) => {
+    socket.leave(room);
+    ack(true);
+  });
+  socket.on("say", (room, text) => {
+    io.to(room).emit("said", text);
+  });
+});
+
+// The documentation exports this object instead, but then Bun prints a line of its own.
+Bun.serve({
+  hostname: "127.0.0.1",
+  port: Number(process.argv[2]),
+  development: false,
+  ...engine.handler(),
+});
+console.log("ready");
