@@ -25,7 +25,7 @@ chat: ## start the chat example, with the client for its page
 	cargo run -p roomful-examples --bin chat
 
 .PHONY: test lint test-rust doc
-test: ## run all the checks and tests below, up to fuzz-build
+test: ## run all the checks and tests below, up to bench-instructions
 	@tools/test
 
 lint: ## formatting and clippy, warnings are errors
@@ -39,7 +39,7 @@ doc: ## build the documentation, warnings are errors
 test-rust: ## unit, integration and documentation tests
 	cargo test --workspace --locked
 
-.PHONY: test-interop test-hub test-browser autobahn-core fuzz-build
+.PHONY: test-interop test-hub test-browser autobahn-core fuzz-build bench-instructions
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
 	cargo build --locked -p roomful-interop --bin fixture
@@ -66,6 +66,9 @@ fuzz-build: ## build the fuzz targets
 	@n=$$(cargo build --manifest-path fuzz/Cargo.toml --locked \
 	    --message-format json-render-diagnostics | grep -c '"executable":"') \
 	    && echo "$$n fuzz targets built"
+
+bench-instructions: ## instructions of the hot paths, beside the previous figures
+	@tools/bench-instructions
 
 .PHONY: interop-reference autobahn deny bench-idle clean
 interop-reference: ## the tests of test-interop against the official server

@@ -3,11 +3,11 @@
 //!
 //! The files are those of the npm package, unchanged, put into the program by `build.rs`.
 
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Response, StatusCode, Uri};
+use http::StatusCode;
+use http::header::{self, HeaderValue};
 
-use crate::body::Body;
-use crate::door::{plain, with_type};
+use crate::answer::Answer;
+use crate::head::Head;
 
 /// One file, as it is and compressed.
 pub(crate) struct File {
@@ -55,11 +55,11 @@ pub(crate) const fn version() -> Option<&'static str> {
 }
 
 /// The file that a request asks for, by the last part of its path; `None` for other requests.
-pub(crate) fn wanted(uri: &Uri, method: &Method, serve: bool) -> Option<Wanted> {
-    if !serve || !matches!(*method, Method::GET | Method::HEAD) {
+pub(crate) fn wanted(head: &Head<'_>, serve: bool) -> Option<Wanted> {
+    if !serve || !matches!(head.method, "GET" | "HEAD") {
         return None;
     }
-    let name = uri.path().rsplit('/').next()?;
+    let name = head.path.rsplit('/').next()?;
     let script = name.strip_suffix(".map").unwrap_or(name);
     let known =
         ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js"];
@@ -71,7 +71,7 @@ pub(crate) fn wanted(uri: &Uri, method: &Method, serve: bool) -> Option<Wanted> 
 }
 
 /// Answers with a file.
-pub(crate) fn answer(wanted: Wanted, headers: &HeaderMap) -> Response<Body> {
+pub(crate) fn answer(wanted: Wanted, head: &Head<'_>) -> Answer {
     let (file, Some(version)) = (match wanted {
         Wanted::Found(file) => (file, version()),
         Wanted::Missing => return missing(),
@@ -79,42 +79,33 @@ pub(crate) fn answer(wanted: Wanted, headers: &HeaderMap) -> Response<Body> {
         return missing();
     };
     let etag = format!("\"{version}\"");
-    if is_known(headers, &etag) {
-        return with_etag(plain(StatusCode::NOT_MODIFIED), &etag);
+    let tagged = |answer: Answer| {
+        answer.cache("public, max-age=0").with_bytes(header::ETAG, etag.as_bytes())
+    };
+    if is_known(head, &etag) {
+        return tagged(Answer::empty(StatusCode::NOT_MODIFIED));
     }
-    let (encoding, bytes) = choose(file, headers);
+    let (encoding, bytes) = choose(file, head);
     let content_type = if file.name.ends_with(".map") {
         "application/json; charset=utf-8"
     } else {
         "application/javascript; charset=utf-8"
     };
-    let body = bytes::Bytes::from_static(bytes).into();
-    let mut response = with_etag(with_type(StatusCode::OK, content_type, body), &etag);
-    let headers = response.headers_mut();
-    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    if let Some(encoding) = encoding {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    let answer = tagged(Answer::new(StatusCode::OK, content_type, bytes))
+        .with(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    match encoding {
+        Some(encoding) => answer.with(header::CONTENT_ENCODING, HeaderValue::from_static(encoding)),
+        None => answer,
     }
-    response
 }
 
-fn missing() -> Response<Body> {
-    with_type(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", MISSING.into())
-}
-
-fn with_etag(mut response: Response<Body>, etag: &str) -> Response<Body> {
-    let headers = response.headers_mut();
-    let revalidate = HeaderValue::from_static("public, max-age=0");
-    headers.insert(header::CACHE_CONTROL, revalidate);
-    if let Ok(etag) = HeaderValue::from_str(etag) {
-        headers.insert(header::ETAG, etag);
-    }
-    response
+fn missing() -> Answer {
+    Answer::new(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", MISSING)
 }
 
 /// Whether the browser has this version, by a strong or a weak tag.
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+fn is_known(head: &Head<'_>, etag: &str) -> bool {
+    let known = head.text("if-none-match");
     known.unwrap_or_default().split(',').any(|tag| {
         let tag = tag.trim();
         tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
@@ -122,8 +113,8 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
 }
 
 /// The best form that the browser takes: br, then gzip, then as it is.
-fn choose(file: &'static File, headers: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
-    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+fn choose(file: &'static File, head: &Head<'_>) -> (Option<&'static str>, &'static [u8]) {
+    let accepted = head.text("accept-encoding");
     let takes = |name: &str| {
         accepted.unwrap_or_default().split(',').any(|part| {
             let (encoding, quality) = part.split_once(';').unwrap_or((part, ""));

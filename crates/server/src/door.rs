@@ -2,83 +2,80 @@
 //!
 //! It checks a request in the official order (transport, origin, session or method, revision),
 //! answers what is wrong with the official codes, and hands what is right to its connection. It
-//! waits for the connection's reply and writes it as HTTP; it knows nothing of what is in a packet.
+//! neither reads nor writes HTTP: those who do ask it, the [front](crate::front) where the server
+//! serves by itself, and the [service](crate::service) inside another server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use http::StatusCode;
+use http::header::{self, HeaderValue};
 use roomful_proto::engine::{Query, Refused, Transport};
 use roomful_proto::ws::handshake;
 use roomful_proto::{Reason, SessionId};
 
-use crate::body::Body;
+use crate::answer::Answer;
+use crate::body::NotReceived;
 use crate::bundle;
-use crate::config::{Origins, Transports};
+use crate::config::Transports;
 use crate::connection::Connection;
 use crate::core::{self, Core};
+use crate::cors;
 use crate::handshake::Handshake;
+use crate::head::Head;
 use crate::link::{Link, Order, Request as LinkRequest};
 use crate::polling::{self, BodyGuard, BodyReply, PollReply};
 use crate::websocket::{WebSocket, Wire};
-
-/// Time for the stream to be handed over after the 101 answer was made.
-const UPGRADE_HANDOVER: Duration = Duration::from_secs(10);
 
 /// The address of the peer, as an extension of a request. [`Server::serve`](crate::Server::serve)
 /// adds it; a server that embeds this one can add it too.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub SocketAddr);
 
-/// Answers a request below the path of the server.
-pub(crate) async fn answer<B>(core: Arc<Core>, request: Request<B>) -> Response<Body>
-where
-    B: http_body::Body + Send,
-    B::Data: Send,
-{
-    let (parts, body) = request.into_parts();
-    let cors = Cors::new(&core.config.origins, &parts.headers);
-    let mut response = route(&core, parts, body).await;
-    cors.apply(response.headers_mut());
-    response
+/// What is to be done with a request.
+pub(crate) enum Decision {
+    /// Answer it.
+    Answer(Answer),
+    /// Wait for what there is to send: [`poll`].
+    Poll(Arc<Link>),
+    /// Receive its body and hand that over: [`post`].
+    Post(BodyGuard),
+    /// Answer that it becomes a WebSocket, and make it one.
+    Upgrade(Upgrade),
 }
 
-async fn route<B>(core: &Arc<Core>, mut parts: Parts, body: B) -> Response<Body>
-where
-    B: http_body::Body + Send,
-    B::Data: Send,
-{
-    if let Some(file) = bundle::wanted(&parts.uri, &parts.method, core.config.serve_client) {
-        return bundle::answer(file, &parts.headers);
+/// Decides about a request below the path of the server.
+pub(crate) fn decide(core: &Arc<Core>, head: &Head<'_>) -> Decision {
+    if let Some(file) = bundle::wanted(head, core.config.serve_client) {
+        return Decision::Answer(bundle::answer(file, head));
     }
-    let upgrade = is_upgrade(&parts.headers);
-    let checked = match check(core, &parts, upgrade) {
+    let upgrade = is_upgrade(head);
+    let checked = match check(core, head, upgrade) {
         // A session that is open may still fetch its close packet.
         Ok(Checked::Session(link)) => Checked::Session(link),
-        _ if core.is_closing() => return plain(StatusCode::SERVICE_UNAVAILABLE),
+        _ if core.is_closing() => return empty(StatusCode::SERVICE_UNAVAILABLE),
         Ok(checked) => checked,
         Err(refusal) => {
             core.metrics.requests_refused.add();
-            return refusal.response(upgrade);
+            return Decision::Answer(refusal.answer(upgrade));
         }
     };
     match checked {
-        Checked::Preflight => preflight(&parts.headers),
-        Checked::Open(transport) => open(core, &mut parts, transport).await,
-        Checked::Session(link) if upgrade => probe(core, &mut parts, link),
-        Checked::Session(link) => match parts.method {
-            Method::GET => reply_to_poll(polling::poll(&link).await),
-            Method::POST => post(core, &parts.headers, &link, body).await,
-            _ => plain(StatusCode::INTERNAL_SERVER_ERROR),
+        Checked::Preflight => Decision::Answer(cors::preflight(head)),
+        Checked::Open(Transport::Polling) => open_polling(core, head),
+        Checked::Open(Transport::WebSocket) => open_websocket(core, head),
+        Checked::Session(link) if upgrade => Upgrade::decide(core, head, || Some(To::Probe(link))),
+        Checked::Session(link) => match head.method {
+            "GET" => Decision::Poll(link),
+            "POST" => begin_post(head, &link),
+            _ => empty(StatusCode::INTERNAL_SERVER_ERROR),
         },
     }
+}
+
+const fn empty(status: StatusCode) -> Decision {
+    Decision::Answer(Answer::empty(status))
 }
 
 /// What a request may do.
@@ -107,7 +104,7 @@ impl From<Refused> for Refusal {
 }
 
 impl Refusal {
-    fn response(&self, upgrade: bool) -> Response<Body> {
+    fn answer(&self, upgrade: bool) -> Answer {
         let (status, code, message) = match self {
             Self::Protocol(refused) => (StatusCode::BAD_REQUEST, refused.code(), refused.message()),
             Self::Origin => {
@@ -118,26 +115,25 @@ impl Refusal {
             }
         };
         if upgrade {
-            let mut response = with_type(status, "text/html", message.into());
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            return response;
+            return Answer::new(status, "text/html", message)
+                .with(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let json = format!(r#"{{"code":{code},"message":"{message}"}}"#);
-        with_type(status, "application/json", json.into())
+        Answer::new(status, "application/json", json)
     }
 }
 
-fn check(core: &Core, parts: &Parts, upgrade: bool) -> Result<Checked, Refusal> {
-    let query = Query::parse(parts.uri.query().unwrap_or_default());
-    if is_preflight(parts) {
-        check_origin(core, &parts.headers)?;
+fn check(core: &Core, head: &Head<'_>, upgrade: bool) -> Result<Checked, Refusal> {
+    let query = Query::parse(head.query);
+    if cors::is_preflight(head) {
+        check_origin(core, head)?;
         return Ok(Checked::Preflight);
     }
     let transport = query.transport()?;
     if !is_enabled(core.config.transports, transport) {
         return Err(Refused::UnknownTransport.into());
     }
-    check_origin(core, &parts.headers)?;
+    check_origin(core, head)?;
     if let Some(sid) = query.session {
         let link = SessionId::parse(sid).and_then(|id| core.sessions.by_id(id));
         let link = link.ok_or(Refused::UnknownSession)?;
@@ -149,7 +145,7 @@ fn check(core: &Core, parts: &Parts, upgrade: bool) -> Result<Checked, Refusal> 
         };
         return if fits { Ok(Checked::Session(link)) } else { Err(Refused::BadRequest.into()) };
     }
-    if parts.method != Method::GET {
+    if head.method != "GET" {
         return Err(Refused::HandshakeMethod.into());
     }
     if (transport == Transport::WebSocket) != upgrade {
@@ -163,14 +159,12 @@ fn check(core: &Core, parts: &Parts, upgrade: bool) -> Result<Checked, Refusal> 
     Ok(Checked::Open(transport))
 }
 
-fn check_origin(core: &Core, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(origin) = headers.get(header::ORIGIN) else {
+fn check_origin(core: &Core, head: &Head<'_>) -> Result<(), Refusal> {
+    if head.header("origin").is_none() {
         return Ok(());
-    };
-    if origin.to_str().is_err() {
-        return Err(Refused::BadRequest.into());
     }
-    if core.config.origins.allow(origin, headers.get(header::HOST)) {
+    let origin = head.text("origin").ok_or(Refused::BadRequest)?;
+    if core.config.origins.allow(origin, head.text("host")) {
         Ok(())
     } else {
         tracing::warn!(?origin, "refused: allow this origin with Builder::origins");
@@ -186,142 +180,14 @@ const fn is_enabled(transports: Transports, transport: Transport) -> bool {
     }
 }
 
-fn is_upgrade(headers: &HeaderMap) -> bool {
-    let upgrade = text(headers, header::UPGRADE).unwrap_or_default();
+fn is_upgrade(head: &Head<'_>) -> bool {
+    let upgrade = head.text("upgrade").unwrap_or_default();
     upgrade.split(',').any(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
-/// A question of a browser on behalf of a page of another origin.
-fn is_preflight(parts: &Parts) -> bool {
-    parts.method == Method::OPTIONS
-        && parts.headers.contains_key(header::ORIGIN)
-        && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-}
-
-fn preflight(headers: &HeaderMap) -> Response<Body> {
-    let mut response = plain(StatusCode::NO_CONTENT);
-    let methods = HeaderValue::from_static("GET,POST");
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
-    }
-    response
-}
-
-/// Opens a session.
-async fn open(core: &Arc<Core>, parts: &mut Parts, transport: Transport) -> Response<Body> {
-    match transport {
-        Transport::Polling => {
-            let Some(link) = new_link(core, parts, transport) else {
-                return Refusal::Crowded.response(false);
-            };
-            let upgrades: &[_] = match core.config.transports {
-                Transports::Both => &[Transport::WebSocket],
-                _ => &[],
-            };
-            let connection = Connection::polling(Arc::clone(core), Arc::clone(&link), upgrades);
-            drop(tokio::spawn(connection));
-            reply_to_poll(polling::poll(&link).await)
-        }
-        Transport::WebSocket => {
-            let Some(link) = new_link(core, parts, transport) else {
-                return Refusal::Crowded.response(true);
-            };
-            let opening = Opening { core: Arc::clone(core), link: Some(link) };
-            upgrade(core, parts, move |socket| async move {
-                let Some((core, link)) = opening.opened() else {
-                    return;
-                };
-                Connection::websocket(core, link, Box::new(socket)).await;
-            })
-        }
-    }
-}
-
-/// A session whose WebSocket is not there yet; it is forgotten if that never comes.
-struct Opening {
-    core: Arc<Core>,
-    link: Option<Arc<Link>>,
-}
-
-impl Opening {
-    fn opened(mut self) -> Option<(Arc<Core>, Arc<Link>)> {
-        Some((Arc::clone(&self.core), self.link.take()?))
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        if let Some(link) = &self.link {
-            self.core.sessions.remove(link);
-            self.core.closing.note_end();
-        }
-    }
-}
-
-/// Opens a WebSocket that may take over a session from polling.
-fn probe(core: &Arc<Core>, parts: &mut Parts, link: Arc<Link>) -> Response<Body> {
-    upgrade(core, parts, move |socket| async move {
-        // Fails when the session has ended meanwhile; the WebSocket is dropped with it.
-        drop(link.request(LinkRequest::Probe(Box::new(socket))));
-    })
-}
-
-/// Answers 101 and gives the WebSocket to `then`, in a task of its own.
-fn upgrade<F, Fut>(core: &Arc<Core>, parts: &mut Parts, then: F) -> Response<Body>
-where
-    F: FnOnce(WebSocket) -> Fut + Send + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    let accept = handshake::accept(&handshake::Request {
-        method: parts.method.as_str(),
-        connection: text(&parts.headers, header::CONNECTION),
-        upgrade: text(&parts.headers, header::UPGRADE),
-        version: text(&parts.headers, header::SEC_WEBSOCKET_VERSION),
-        key: text(&parts.headers, header::SEC_WEBSOCKET_KEY),
-    });
-    let accept = match accept {
-        Ok(accept) => accept,
-        Err(refusal) => return refuse_upgrade(core, refusal),
-    };
-    let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
-        tracing::error!("the HTTP server above does not allow upgrades");
-        return plain(StatusCode::NOT_IMPLEMENTED);
-    };
-    let text_only = Query::parse(parts.uri.query().unwrap_or_default()).base64;
-    let core = Arc::clone(core);
-    drop(tokio::spawn(async move {
-        if let Ok(Ok(stream)) = tokio::time::timeout(UPGRADE_HANDOVER, on_upgrade).await {
-            let socket = WebSocket::new(Wire::Other(Box::new(TokioIo::new(stream))), &core, text_only);
-            then(socket).await;
-        }
-    }));
-    let mut response = plain(StatusCode::SWITCHING_PROTOCOLS);
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    if let Ok(accept) = HeaderValue::from_str(&accept) {
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    }
-    response
-}
-
-fn refuse_upgrade(core: &Core, refusal: handshake::Refusal) -> Response<Body> {
-    core.metrics.requests_refused.add();
-    if refusal != handshake::Refusal::Version {
-        return Refusal::Protocol(Refused::BadRequest).response(true);
-    }
-    let mut response = Refusal::Protocol(Refused::BadRequest).response(true);
-    *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
-    response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    response
-}
-
-fn new_link(core: &Core, parts: &Parts, transport: Transport) -> Option<Arc<Link>> {
+fn new_link(core: &Core, head: &Head<'_>, transport: Transport) -> Option<Arc<Link>> {
     let id = SessionId::from_random(core::random()?);
-    let address = parts.extensions.get::<PeerAddress>().map(|address| address.0);
-    let query = parts.uri.query().unwrap_or_default();
-    let handshake = Handshake::new(query, &parts.headers, address);
+    let handshake = Handshake::new(head);
     let outbox_bytes_max = core.config.outbox_bytes_max;
     let link = core.sessions.insert(core.config.connections_max, |key| {
         Link::new(id, key, transport, handshake, outbox_bytes_max)
@@ -333,138 +199,158 @@ fn new_link(core: &Core, parts: &Parts, transport: Transport) -> Option<Arc<Link
     Some(link)
 }
 
-fn reply_to_poll(reply: Option<PollReply>) -> Response<Body> {
-    match reply {
+// Polling.
+
+/// The open packet is what the first poll of the session is answered.
+fn open_polling(core: &Arc<Core>, head: &Head<'_>) -> Decision {
+    let Some(link) = new_link(core, head, Transport::Polling) else {
+        return Decision::Answer(Refusal::Crowded.answer(false));
+    };
+    let upgrades: &[_] = match core.config.transports {
+        Transports::Both => &[Transport::WebSocket],
+        _ => &[],
+    };
+    let connection = Connection::polling(Arc::clone(core), Arc::clone(&link), upgrades);
+    drop(tokio::spawn(connection));
+    Decision::Poll(link)
+}
+
+/// Waits for something to send.
+pub(crate) async fn poll(link: &Link) -> Answer {
+    match polling::poll(link).await {
         Some(PollReply::Body(body)) => {
-            no_store(with_type(StatusCode::OK, "text/plain; charset=UTF-8", body.into()))
+            Answer::new(StatusCode::OK, "text/plain; charset=UTF-8", body).cache("no-store")
         }
-        Some(PollReply::Overlap) | None => plain(StatusCode::BAD_REQUEST),
+        Some(PollReply::Overlap) | None => Answer::empty(StatusCode::BAD_REQUEST),
     }
 }
 
-async fn post<B>(core: &Core, headers: &HeaderMap, link: &Arc<Link>, body: B) -> Response<Body>
-where
-    B: http_body::Body + Send,
-    B::Data: Send,
-{
+fn begin_post(head: &Head<'_>, link: &Arc<Link>) -> Decision {
     let Some(guard) = BodyGuard::new(link) else {
         // Two at once: there is no order between them any more.
         let _ = link.request(LinkRequest::BodyBroken);
-        return plain(StatusCode::BAD_REQUEST);
+        return empty(StatusCode::BAD_REQUEST);
     };
-    if text(headers, header::CONTENT_TYPE) == Some("application/octet-stream") {
+    if head.text("content-type") == Some("application/octet-stream") {
         // Dropping the guard ends the session.
-        return plain(StatusCode::BAD_REQUEST);
+        return empty(StatusCode::BAD_REQUEST);
     }
-    let limit = core.limits.payload_bytes_max;
-    match tokio::time::timeout(core.config.request_timeout, receive(body, limit)).await {
-        Ok(Ok(body)) => match guard.hand_over(body).await {
-            Some(BodyReply::Taken) => no_store(with_type(StatusCode::OK, "text/html", "ok".into())),
-            Some(BodyReply::Bad) | None => plain(StatusCode::BAD_REQUEST),
+    Decision::Post(guard)
+}
+
+/// Hands over a body, if it was received, and waits until it is worked off.
+pub(crate) async fn post(guard: BodyGuard, body: Result<Bytes, NotReceived>) -> Answer {
+    let status = match body {
+        Ok(body) => match guard.hand_over(body).await {
+            Some(BodyReply::Taken) => {
+                return Answer::new(StatusCode::OK, "text/html", "ok").cache("no-store");
+            }
+            Some(BodyReply::Bad) | None => StatusCode::BAD_REQUEST,
         },
-        Ok(Err(NotReceived::TooLarge)) => {
+        Err(NotReceived::TooLarge) => {
             guard.forgive();
-            plain(StatusCode::PAYLOAD_TOO_LARGE)
+            StatusCode::PAYLOAD_TOO_LARGE
         }
-        Ok(Err(NotReceived::Broken)) => plain(StatusCode::BAD_REQUEST),
-        Err(_) => plain(StatusCode::REQUEST_TIMEOUT),
-    }
+        Err(NotReceived::Broken) => StatusCode::BAD_REQUEST,
+        Err(NotReceived::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+    };
+    Answer::empty(status)
 }
 
-enum NotReceived {
-    TooLarge,
-    Broken,
+// WebSocket.
+
+/// A request that becomes a WebSocket.
+pub(crate) struct Upgrade {
+    core: Arc<Core>,
+    accept: String,
+    text_only: bool,
+    to: To,
 }
 
-/// Receives a body of at most `bytes_max`, and never holds more.
-async fn receive<B>(body: B, bytes_max: usize) -> Result<Bytes, NotReceived>
-where
-    B: http_body::Body + Send,
-    B::Data: Send,
-{
-    use bytes::Buf as _;
-    if body.size_hint().lower() > bytes_max as u64 {
-        return Err(NotReceived::TooLarge);
-    }
-    let mut body = std::pin::pin!(body);
-    let mut received = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(mut data) = frame.map_err(|_| NotReceived::Broken)?.into_data() else {
-            continue;
+/// What the WebSocket is for.
+enum To {
+    Open(Opening),
+    /// To take over a session from polling.
+    Probe(Arc<Link>),
+}
+
+fn open_websocket(core: &Arc<Core>, head: &Head<'_>) -> Decision {
+    Upgrade::decide(core, head, || {
+        let link = new_link(core, head, Transport::WebSocket)?;
+        Some(To::Open(Opening { core: Arc::clone(core), link: Some(link) }))
+    })
+}
+
+impl Upgrade {
+    fn decide(core: &Arc<Core>, head: &Head<'_>, to: impl FnOnce() -> Option<To>) -> Decision {
+        let accept = handshake::accept(&handshake::Request {
+            method: head.method,
+            connection: head.text("connection"),
+            upgrade: head.text("upgrade"),
+            version: head.text("sec-websocket-version"),
+            key: head.text("sec-websocket-key"),
+        });
+        let accept = match accept {
+            Ok(accept) => accept,
+            Err(refusal) => return Decision::Answer(refuse_upgrade(core, refusal)),
         };
-        if received.len() + data.remaining() > bytes_max {
-            return Err(NotReceived::TooLarge);
-        }
-        while data.has_remaining() {
-            let chunk = data.chunk();
-            received.extend_from_slice(chunk);
-            let len = chunk.len();
-            data.advance(len);
-        }
-    }
-    Ok(Bytes::from(received))
-}
-
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-pub(crate) fn plain(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::default());
-    *response.status_mut() = status;
-    response
-}
-
-pub(crate) fn with_type(
-    status: StatusCode,
-    content_type: &'static str,
-    body: Body,
-) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let content_type = HeaderValue::from_static(content_type);
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
-}
-
-fn no_store(mut response: Response<Body>) -> Response<Body> {
-    let no_store = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
-    response
-}
-
-/// What a browser is told about pages of other origins.
-enum Cors {
-    Nothing,
-    Any,
-    Origin(HeaderValue),
-}
-
-impl Cors {
-    fn new(origins: &Origins, headers: &HeaderMap) -> Self {
-        match (origins, headers.get(header::ORIGIN)) {
-            (_, None) => Self::Nothing,
-            (Origins::Any, Some(_)) => Self::Any,
-            (_, Some(origin)) if origins.allow(origin, headers.get(header::HOST)) => {
-                Self::Origin(origin.clone())
-            }
-            _ => Self::Nothing,
-        }
+        let Some(to) = to() else {
+            return Decision::Answer(Refusal::Crowded.answer(true));
+        };
+        let text_only = Query::parse(head.query).base64;
+        Decision::Upgrade(Self { core: Arc::clone(core), accept, text_only, to })
     }
 
-    fn apply(self, headers: &mut HeaderMap) {
-        match self {
-            Self::Nothing => {}
-            Self::Any => {
-                let any = HeaderValue::from_static("*");
-                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    /// What to answer before the stream is a WebSocket.
+    pub(crate) fn answer(&self) -> Answer {
+        Answer::empty(StatusCode::SWITCHING_PROTOCOLS)
+            .with(header::UPGRADE, HeaderValue::from_static("websocket"))
+            .with(header::CONNECTION, HeaderValue::from_static("Upgrade"))
+            .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accept.as_bytes())
+    }
+
+    /// Makes the stream a WebSocket. It may be a connection to be run; if not, its session has it.
+    pub(crate) fn complete(self, wire: Wire) -> Option<Connection> {
+        let socket = Box::new(WebSocket::new(wire, &self.core, self.text_only));
+        match self.to {
+            To::Open(opening) => Some(Connection::websocket(self.core, opening.done()?, socket)),
+            To::Probe(link) => {
+                // Fails when the session has ended meanwhile; the WebSocket is dropped with it.
+                drop(link.request(LinkRequest::Probe(socket)));
+                None
             }
-            Self::Origin(origin) => {
-                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-                headers.append(header::VARY, HeaderValue::from_static("Origin"));
-                let yes = HeaderValue::from_static("true");
-                headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
-            }
+        }
+    }
+}
+
+fn refuse_upgrade(core: &Core, refusal: handshake::Refusal) -> Answer {
+    core.metrics.requests_refused.add();
+    let answer = Refusal::Protocol(Refused::BadRequest).answer(true);
+    if refusal != handshake::Refusal::Version {
+        return answer;
+    }
+    answer
+        .status(StatusCode::UPGRADE_REQUIRED)
+        .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+}
+
+/// A session whose WebSocket is not there yet; it is forgotten if that never comes.
+struct Opening {
+    core: Arc<Core>,
+    link: Option<Arc<Link>>,
+}
+
+impl Opening {
+    fn done(mut self) -> Option<Arc<Link>> {
+        self.link.take()
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let Some(link) = &self.link {
+            self.core.sessions.remove(link);
+            self.core.closing.note_end();
         }
     }
 }

@@ -1,30 +1,30 @@
 //! [`Handshake`]: the request that opened a connection, as one compact slice.
 //!
-//! The HTTP library's header map would keep its whole read buffer alive for as long as the
+//! A header map would keep the whole read buffer of its HTTP library alive for as long as the
 //! connection lives. What is asked for later, the query and the headers, is copied out of it.
 
 use std::net::SocketAddr;
 
-use http::header::{self, HeaderMap, HeaderName};
+use crate::head::Head;
 
 /// What is kept of a request at most; further headers are left out. A browser with cookies sends
 /// one or two kilobytes.
 const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
 
 /// Headers about the HTTP connection itself, which say nothing about the client.
-const LEFT_OUT: [HeaderName; 12] = [
-    header::CONNECTION,
-    header::UPGRADE,
-    header::SEC_WEBSOCKET_KEY,
-    header::SEC_WEBSOCKET_VERSION,
-    header::SEC_WEBSOCKET_EXTENSIONS,
-    header::ACCEPT,
-    header::ACCEPT_ENCODING,
-    header::CACHE_CONTROL,
-    header::PRAGMA,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::TRANSFER_ENCODING,
+const LEFT_OUT: [&str; 12] = [
+    "connection",
+    "upgrade",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
+    "accept",
+    "accept-encoding",
+    "cache-control",
+    "pragma",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
 ];
 
 /// The request that opened a connection.
@@ -35,18 +35,19 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    pub(crate) fn new(query: &str, headers: &HeaderMap, address: Option<SocketAddr>) -> Self {
+    pub(crate) fn new(head: &Head<'_>) -> Self {
         let mut bytes = Vec::with_capacity(512);
-        push(&mut bytes, query.as_bytes());
-        for (name, value) in headers {
-            let len = name.as_str().len() + value.len() + 2;
-            if LEFT_OUT.contains(name) || bytes.len() + len > HANDSHAKE_BYTES_MAX {
+        push(&mut bytes, head.query.as_bytes());
+        for (name, value) in head.headers.iter() {
+            let len = name.len() + value.len() + 2;
+            let left_out = LEFT_OUT.iter().any(|other| other.eq_ignore_ascii_case(name));
+            if left_out || bytes.len() + len > HANDSHAKE_BYTES_MAX {
                 continue;
             }
-            push(&mut bytes, name.as_str().as_bytes());
-            push(&mut bytes, value.as_bytes());
+            push(&mut bytes, name.as_bytes());
+            push(&mut bytes, value);
         }
-        Self { bytes: bytes.into_boxed_slice(), address }
+        Self { bytes: bytes.into_boxed_slice(), address: head.peer }
     }
 
     /// The address of the peer, where the server knows it.
@@ -83,7 +84,7 @@ impl Handshake {
     }
 }
 
-/// Neither a query nor a header can hold a zero byte: the HTTP library refuses such requests.
+/// Neither a query nor a header can hold a zero byte: such requests are refused.
 fn push(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend_from_slice(part);
     bytes.push(0);
@@ -112,14 +113,21 @@ fn percent_decode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::Headers;
+
+    fn handshake(query: &str, headers: &[(&str, &str)]) -> Handshake {
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|&(name, value)| httparse::Header { name, value: value.as_bytes() })
+            .collect();
+        let headers = Headers::Slice(&headers);
+        Handshake::new(&Head { method: "GET", path: "/", query, headers, peer: None })
+    }
 
     #[test]
     fn query_and_headers_are_found_again() {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-one", "1".parse().unwrap());
-        headers.insert("cookie", "a=b".parse().unwrap());
-        headers.insert("upgrade", "websocket".parse().unwrap());
-        let handshake = Handshake::new("EIO=4&name=J%C3%B6+x&bad=%4", &headers, None);
+        let headers = [("X-one", "1"), ("cookie", "a=b"), ("Upgrade", "websocket")];
+        let handshake = handshake("EIO=4&name=J%C3%B6+x&bad=%4", &headers);
         assert_eq!(handshake.header("X-One"), Some("1"));
         assert_eq!(handshake.header("cookie"), Some("a=b"));
         assert_eq!(handshake.header("upgrade"), None);
@@ -130,10 +138,7 @@ mod tests {
 
     #[test]
     fn a_handshake_is_bounded() {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-big", "x".repeat(100_000).parse().unwrap());
-        headers.insert("x-small", "1".parse().unwrap());
-        let handshake = Handshake::new("", &headers, None);
+        let handshake = handshake("", &[("x-big", &"x".repeat(100_000)), ("x-small", "1")]);
         assert_eq!((handshake.header("x-big"), handshake.header("x-small")), (None, Some("1")));
     }
 }

@@ -72,6 +72,7 @@
 //!
 //! `bundle` (default): the JavaScript client, if `npm ci` was run in `bundle/` before the build.
 
+mod answer;
 mod asks;
 mod body;
 mod broadcast;
@@ -80,10 +81,14 @@ mod closing;
 mod config;
 mod connection;
 mod core;
+mod cork;
+mod cors;
 mod door;
 mod event;
+mod front;
 mod handler;
 mod handshake;
+mod head;
 mod hello;
 mod link;
 mod metrics;
@@ -91,6 +96,7 @@ mod namespace;
 mod outbox;
 mod polling;
 mod rooms;
+mod scratch;
 mod serve;
 mod server;
 mod service;
@@ -99,6 +105,7 @@ mod socket;
 mod sockets;
 mod websocket;
 mod wheel;
+mod wire;
 
 pub use asks::{Call, CallError};
 pub use body::Body;

@@ -1,45 +1,62 @@
 //! [`Link`]: the half of a connection that other tasks hold.
 //!
 //! They put parcels into its outbox, hand it HTTP requests and give it orders; the connection's own
-//! task takes all of that up. One small lock guards it. It is never held while user code runs or
-//! anything waits, and no other lock is ever taken under it.
+//! task takes up the requests and orders. One small lock guards it. It is never held while user
+//! code runs, anything waits or a system call is made, and no other lock is ever taken under it.
+//!
+//! What waits in the outbox is written by whoever is first: the connection's own task at the end of
+//! its turn, or, where a stream can be written to from outside, the task that sent to many and now
+//! comes round to write (see [`cork`](crate::cork)). Whoever writes takes out all that waits, so
+//! order is kept, and only one writes at a time.
 //!
 //! The connection's task says when it rests. Only then does a push wake it: a task that is running
 //! looks again by itself before it rests.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Waker;
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use roomful_proto::engine::Transport;
 use roomful_proto::{Parcel, Reason, SessionId, SocketId};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 
+use crate::cork;
 use crate::handshake::Handshake;
-use crate::outbox::Outbox;
+use crate::outbox::{Batch, Outbox};
 use crate::polling::{BodyReply, PollReply};
 use crate::sessions::Key;
 use crate::websocket::WebSocket;
+
+/// System calls that write for one client before others get their turn.
+const WRITES_PER_FLUSH: usize = 16;
 
 /// The half of a connection that other tasks hold.
 pub(crate) struct Link {
     pub(crate) id: SessionId,
     pub(crate) key: Key,
-    pub(crate) handshake: Handshake,
     state: Mutex<State>,
+    /// The writing half of the stream, where it can be written to from any task. Locked for one
+    /// system call at a time, and only by whoever the state names as writing.
+    writer: Mutex<Option<OwnedWriteHalf>>,
+    /// What waits in the outbox, in bytes.
+    waiting: AtomicUsize,
     /// When the connection wants to run next, in milliseconds; read by the wheel.
     deadline_ms: AtomicU64,
-    /// The session is on a WebSocket.
-    on_websocket: AtomicBool,
     /// The tick of the wheel that holds the connection; see there.
     scheduled: AtomicU64,
+    /// The session is on a WebSocket.
+    on_websocket: AtomicBool,
+    pub(crate) handshake: Handshake,
 }
 
 struct State {
     outbox: Outbox,
-    requests: VecDeque<Request>,
-    orders: VecDeque<Order>,
+    /// What others want of the task; absent while they want nothing.
+    errands: Option<Box<Errands>>,
     waker: Option<Waker>,
     /// The task is running, or has been woken, and will look at everything here.
     attentive: bool,
@@ -47,6 +64,18 @@ struct State {
     due: bool,
     /// Nothing can be written now: the socket is full, or no poll waits.
     blocked: bool,
+    /// There is a [`Link::writer`].
+    direct: bool,
+    /// The client takes no binary frames.
+    text_only: bool,
+    /// Somebody is writing, and will see what is pushed meanwhile.
+    writing: bool,
+    /// A task that sent to many will come round to write.
+    corked: bool,
+    /// Writing has failed, and the task does not know yet.
+    broken: bool,
+    /// The task wants to know when all is written.
+    awaited: bool,
     /// A body is being received.
     posting: bool,
     closed: bool,
@@ -89,11 +118,33 @@ pub(crate) enum Worth {
     Volatile,
 }
 
+/// What others want of a connection.
+#[derive(Default)]
+pub(crate) struct Errands {
+    pub(crate) requests: VecDeque<Request>,
+    pub(crate) orders: VecDeque<Order>,
+}
+
 /// What the connection's task takes up when it runs.
 #[derive(Default)]
 pub(crate) struct Taken {
-    pub(crate) requests: VecDeque<Request>,
-    pub(crate) orders: VecDeque<Order>,
+    pub(crate) errands: Option<Box<Errands>>,
+    /// Its time has come.
+    pub(crate) due: bool,
+}
+
+/// How far writing came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// All is written.
+    All,
+    /// There is more, and it could be written now.
+    More,
+    /// The stream takes no more for now.
+    Blocked,
+    /// Another task is writing, and goes on until all is written.
+    Elsewhere,
+    Broken,
 }
 
 impl Link {
@@ -106,28 +157,35 @@ impl Link {
     ) -> Self {
         let state = State {
             outbox: Outbox::new(outbox_bytes_max),
-            requests: VecDeque::new(),
-            orders: VecDeque::new(),
+            errands: None,
             waker: None,
             attentive: true,
             due: false,
             blocked: false,
+            direct: false,
+            text_only: false,
+            writing: false,
+            corked: false,
+            broken: false,
+            awaited: false,
             posting: false,
             closed: false,
         };
         Self {
             id,
             key,
-            handshake,
             state: Mutex::new(state),
-            on_websocket: AtomicBool::new(transport == Transport::WebSocket),
+            writer: Mutex::new(None),
+            waiting: AtomicUsize::new(0),
             deadline_ms: AtomicU64::new(u64::MAX),
             scheduled: AtomicU64::new(u64::MAX),
+            on_websocket: AtomicBool::new(transport == Transport::WebSocket),
+            handshake,
         }
     }
 
     /// Puts a parcel into the outbox.
-    pub(crate) fn push(&self, parcel: Parcel, worth: Worth) -> Pushed {
+    pub(crate) fn push(self: &Arc<Self>, parcel: Parcel, worth: Worth) -> Pushed {
         let mut state = self.state.lock();
         if state.closed {
             return Pushed::Gone;
@@ -138,14 +196,201 @@ impl Link {
         if state.outbox.push(parcel).is_err() {
             state.outbox.clear();
             state.closed = true;
-            state.orders.push_back(Order::Cut);
+            state.errands().orders.push_back(Order::Cut);
             state.wake();
             return Pushed::Overflow;
         }
-        if !state.blocked {
+        self.note_waiting(&state);
+        if state.is_unattended() && !(state.direct && self.cork(&mut state)) {
             state.wake();
         }
         Pushed::Queued
+    }
+
+    /// Leaves the writing to a cork; `false` when this thread has none open. Then it does not wait
+    /// for that of another thread either, whose turn may be a long one.
+    fn cork(self: &Arc<Self>, state: &mut State) -> bool {
+        if state.corked {
+            return cork::is_open();
+        }
+        state.corked = cork::add(self);
+        state.corked
+    }
+
+    /// Sends a parcel of the connection itself, after what waits.
+    pub(crate) fn append(&self, parcel: Parcel) {
+        let mut state = self.state.lock();
+        state.outbox.append(parcel);
+        self.note_waiting(&state);
+    }
+
+    /// Sends a parcel of the connection itself, before what waits.
+    pub(crate) fn put_first(&self, parcel: Parcel) {
+        let mut state = self.state.lock();
+        state.outbox.put_first(parcel);
+        self.note_waiting(&state);
+    }
+
+    /// From now on what waits can be written by any task.
+    pub(crate) fn set_writer(&self, writer: OwnedWriteHalf, text_only: bool) {
+        *self.writer.lock() = Some(writer);
+        let mut state = self.state.lock();
+        state.direct = true;
+        state.text_only = text_only;
+    }
+
+    /// Closes this direction of the stream.
+    pub(crate) fn drop_writer(&self) {
+        self.state.lock().direct = false;
+        let writer = self.writer.lock().take();
+        drop(writer);
+    }
+
+    /// Takes out all that waits, for the connection's task to write in its own way.
+    pub(crate) fn take_batch(&self) -> Batch {
+        self.state.lock().outbox.take()
+    }
+
+    /// Takes back what was not written.
+    pub(crate) fn give_back(&self, batch: Batch) {
+        let mut state = self.state.lock();
+        state.outbox.give_back(batch);
+        self.note_waiting(&state);
+    }
+
+    /// What a probe still has to write goes before all else, now that it carries the session.
+    pub(crate) fn adopt(&self, batch: Batch) {
+        let mut state = self.state.lock();
+        state.outbox.adopt(batch);
+        self.note_waiting(&state);
+    }
+
+    /// Writes what waits, for the connection's task.
+    pub(crate) fn flush(&self) -> Flushed {
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.broken) {
+            return Flushed::Broken;
+        }
+        if state.writing {
+            return Flushed::Elsewhere;
+        }
+        state.blocked = false;
+        if !state.begin() {
+            return Flushed::All;
+        }
+        let form = form(state.text_only);
+        let batch = state.outbox.take();
+        drop(state);
+        let (_, flushed) = self.write(batch, form);
+        flushed
+    }
+
+    /// Writes what waits, for a task that sent to many.
+    pub(crate) fn uncork(&self) {
+        let mut state = self.state.lock();
+        state.corked = false;
+        if state.attentive || state.blocked || !state.begin() {
+            // The connection's own task writes it, or another does already.
+            return;
+        }
+        let form = form(state.text_only);
+        let batch = state.outbox.take();
+        drop(state);
+        let (mut state, flushed) = self.write(batch, form);
+        match flushed {
+            Flushed::All | Flushed::Elsewhere => {}
+            Flushed::Blocked => {
+                state.blocked = true;
+                state.wake();
+            }
+            Flushed::More => state.wake(),
+            Flushed::Broken => {
+                state.broken = true;
+                state.wake();
+            }
+        }
+    }
+
+    /// A task that was to write will not: the connection's own does.
+    pub(crate) fn leave_corked(&self) {
+        let mut state = self.state.lock();
+        state.corked = false;
+        state.wake();
+    }
+
+    /// Writes until nothing waits, and gives the lock back with which that was seen.
+    fn write(
+        &self,
+        mut batch: Batch,
+        form: fn(&Parcel) -> &[u8],
+    ) -> (parking_lot::MutexGuard<'_, State>, Flushed) {
+        let mut flushed = Flushed::More;
+        for _ in 0..WRITES_PER_FLUSH {
+            let written = batch.write(form, |slices| self.try_write(slices));
+            match &written {
+                Ok(len @ 1..) => batch.written(*len, form),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => flushed = Flushed::Blocked,
+                Ok(_) | Err(_) => flushed = Flushed::Broken,
+            }
+            if written.is_ok() && !batch.is_empty() && flushed == Flushed::More {
+                continue;
+            }
+            let mut state = self.state.lock();
+            state.outbox.give_back(batch);
+            self.note_waiting(&state);
+            if flushed == Flushed::More && state.outbox.is_empty() {
+                flushed = Flushed::All;
+            }
+            if flushed != Flushed::More {
+                state.end(flushed);
+                return (state, flushed);
+            }
+            batch = state.outbox.take();
+        }
+        let mut state = self.state.lock();
+        state.outbox.give_back(batch);
+        self.note_waiting(&state);
+        state.end(flushed);
+        (state, flushed)
+    }
+
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (&*self.writer.lock(), slices) {
+            (Some(writer), [slice]) => writer.try_write(slice),
+            (Some(writer), slices) => writer.try_write_vectored(slices),
+            (None, _) => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Waits until the stream can be written to again.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &*self.writer.lock() {
+            Some(writer) => writer.as_ref().poll_write_ready(cx),
+            None => Poll::Ready(Err(ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn note_waiting(&self, state: &State) {
+        self.waiting.store(state.outbox.bytes(), Ordering::Relaxed);
+    }
+
+    /// Bytes that wait or are being written.
+    pub(crate) fn outbox_bytes(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Parcels that wait.
+    pub(crate) fn outbox_len(&self) -> usize {
+        self.state.lock().outbox.len()
+    }
+
+    /// The task wants to know when all is written, though another writes it.
+    pub(crate) fn await_flush(&self) {
+        let mut state = self.state.lock();
+        state.awaited = state.writing;
+        if !state.writing {
+            state.due = true;
+        }
     }
 
     /// Hands over an HTTP request; gives it back when the connection has ended.
@@ -154,7 +399,7 @@ impl Link {
         if state.closed {
             return Err(request);
         }
-        state.requests.push_back(request);
+        state.errands().requests.push_back(request);
         state.wake();
         Ok(())
     }
@@ -172,7 +417,7 @@ impl Link {
     pub(crate) fn order(&self, order: Order) {
         let mut state = self.state.lock();
         if !state.closed {
-            state.orders.push_back(order);
+            state.errands().orders.push_back(order);
             state.wake();
         }
     }
@@ -199,33 +444,13 @@ impl Link {
         self.state.lock().take()
     }
 
-    /// Counts a parcel that goes past the outbox.
-    pub(crate) fn charge(&self, cost: usize) {
-        self.state.lock().outbox.charge(cost);
-    }
-
-    /// Moves what waits into `sending`, and reports what was written since the last time.
-    pub(crate) fn take_outbox(&self, sending: &mut VecDeque<Parcel>, written: &mut usize) {
-        let mut state = self.state.lock();
-        state.outbox.sent(std::mem::take(written));
-        state.outbox.take(sending);
-    }
-
-    /// Bytes that wait or are being sent.
-    pub(crate) fn outbox_bytes(&self) -> usize {
-        self.state.lock().outbox.bytes()
-    }
-
     /// The task wants to rest; `false` when something came meanwhile. `blocked` says that it could
     /// not write if something came.
-    pub(crate) fn rest(&self, blocked: bool, written: &mut usize) -> bool {
+    pub(crate) fn rest(&self, blocked: bool) -> bool {
         let mut state = self.state.lock();
-        state.outbox.sent(std::mem::take(written));
         state.blocked = blocked;
-        let idle = !state.due
-            && state.requests.is_empty()
-            && state.orders.is_empty()
-            && (blocked || state.outbox.is_empty());
+        let waits = !(blocked || state.outbox.is_empty() || state.writing || state.corked);
+        let idle = !(waits || state.due || state.broken || state.errands.is_some());
         if idle {
             state.attentive = false;
             state.outbox.shrink();
@@ -234,19 +459,19 @@ impl Link {
     }
 
     /// The connection has ended: nothing is taken any more.
-    pub(crate) fn close(&self) -> Taken {
+    pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
-        state.take()
+        state.errands = None;
     }
 
     /// Drops everything that holds memory; the task is about to end.
     pub(crate) fn clear(&self) {
+        self.drop_writer();
         let mut state = self.state.lock();
         state.closed = true;
         state.outbox.clear();
-        state.requests.clear();
-        state.orders.clear();
+        state.errands = None;
         state.waker = None;
     }
 
@@ -274,6 +499,26 @@ impl Link {
 }
 
 impl State {
+    /// Whether somebody must be told that something waits: nobody writes it, and it could be
+    /// written.
+    const fn is_unattended(&self) -> bool {
+        !(self.attentive || self.blocked || self.writing)
+    }
+
+    /// Begins to write; `false` when another does already, or when there is nothing to write.
+    fn begin(&mut self) -> bool {
+        let begins = self.direct && !self.writing && !self.outbox.is_empty();
+        self.writing |= begins;
+        begins
+    }
+
+    fn end(&mut self, flushed: Flushed) {
+        self.writing = false;
+        if flushed == Flushed::All && std::mem::take(&mut self.awaited) {
+            self.wake();
+        }
+    }
+
     fn wake(&mut self) {
         if !self.attentive {
             self.attentive = true;
@@ -283,11 +528,16 @@ impl State {
         }
     }
 
-    fn take(&mut self) -> Taken {
-        self.due = false;
-        Taken {
-            requests: std::mem::take(&mut self.requests),
-            orders: std::mem::take(&mut self.orders),
-        }
+    fn errands(&mut self) -> &mut Errands {
+        self.errands.get_or_insert_default()
     }
+
+    fn take(&mut self) -> Taken {
+        Taken { errands: self.errands.take(), due: std::mem::take(&mut self.due) }
+    }
+}
+
+/// The form of a parcel that a client takes.
+pub(crate) fn form(text_only: bool) -> fn(&Parcel) -> &[u8] {
+    if text_only { Parcel::text_only } else { Parcel::wire }
 }

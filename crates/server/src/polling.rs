@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use roomful_proto::Parcel;
 use roomful_proto::engine::payload::SEPARATOR;
 use tokio::sync::oneshot;
 
 use crate::link::{Link, Request};
-use crate::outbox;
+use crate::outbox::Batch;
 
 /// The answer to a poll (GET).
 pub(crate) enum PollReply {
@@ -80,20 +79,15 @@ impl Polling {
 
     /// Answers the poll that waits with as many parcels as one body should hold, at least one.
     /// `false` when no poll waits or there is nothing to send.
-    pub(crate) fn answer_poll(
-        &mut self,
-        sending: &mut VecDeque<Parcel>,
-        cost: &mut usize,
-        body_bytes_max: usize,
-    ) -> bool {
-        if sending.is_empty() {
+    pub(crate) fn answer_poll(&mut self, batch: &mut Batch, body_bytes_max: usize) -> bool {
+        if batch.is_empty() {
             return false;
         }
         let Some(reply) = self.poll.take() else {
             return false;
         };
         let mut body = Vec::new();
-        while let Some(parcel) = sending.front() {
+        while let Some(parcel) = batch.first() {
             let packets = parcel.polling();
             if !body.is_empty() {
                 if body.len() + 1 + packets.len() > body_bytes_max {
@@ -102,8 +96,7 @@ impl Polling {
                 body.push(SEPARATOR);
             }
             body.extend_from_slice(packets);
-            *cost += outbox::cost(parcel);
-            sending.pop_front();
+            batch.written_first();
         }
         // Where the peer is gone, so is the session: a poll that is given up ends it.
         let _ = reply.send(PollReply::Body(Bytes::from(body)));

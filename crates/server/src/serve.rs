@@ -1,7 +1,9 @@
-//! Serving by itself: accepts connections and gives their requests to a service.
+//! Serving by itself: accepts connections, and gives each to the front, or to an HTTP library with
+//! a service behind it.
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,20 +13,21 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_layer::Layer as _;
 
+use crate::answer::Answer;
 use crate::body::Body;
 use crate::closing::Closing;
+use crate::connection::Connection;
 use crate::core::Core;
-use crate::door::{PeerAddress, with_type};
+use crate::door::PeerAddress;
+use crate::front::{Front, HEAD_BYTES_MAX, HEAD_TIMEOUT, Next};
 use crate::service::Layer;
+use crate::websocket::Wire;
+use crate::wire::Rewind;
 
-/// Time for the head of a request to arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Pause after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -79,7 +82,6 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let service = Layer::new(Arc::clone(&core)).layer(other);
     let places =
         Arc::new(Semaphore::new(core.config.http_connections_max.min(Semaphore::MAX_PERMITS)));
     let mut hung_up = std::pin::pin!(core.closing.hung_up());
@@ -94,12 +96,16 @@ where
                     core.metrics.connections_refused.add();
                     continue;
                 };
-                let service = service.clone();
-                let with_address = tower_service_fn(service, PeerAddress(address));
-                let core = Arc::clone(&core);
+                // A small packet must not wait for the answer to the one before it. Where this
+                // fails, the connection is only slower.
+                let _ = stream.set_nodelay(true);
+                let (core, other) = (Arc::clone(&core), other.clone());
                 drop(tokio::spawn(async move {
-                    connection(&core.closing, stream, with_address).await;
-                    drop(place);
+                    let http = http(core, stream.into(), Some(address), other);
+                    if let Some(connection) = http.await {
+                        drop(place);
+                        connection.await;
+                    }
                 }));
             }
             Err(error) => {
@@ -112,15 +118,39 @@ where
     core.closing.closed().await;
 }
 
-/// Adds the address of the peer to each request.
-fn tower_service_fn<S>(service: S, address: PeerAddress) -> Addressed<S> {
-    Addressed { service, address }
+/// Serves HTTP on one stream. When that has become a connection, it is to be run.
+pub(crate) async fn http<S, B>(
+    core: Arc<Core>,
+    wire: Wire,
+    peer: Option<SocketAddr>,
+    other: S,
+) -> Option<Connection>
+where
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let _counted = core.closing.http_connection();
+    match Front::new(Arc::clone(&core), wire, peer).run().await {
+        Next::Ended => None,
+        Next::Upgraded(upgrade, wire) => upgrade.complete(wire),
+        Next::Foreign(stream) => {
+            let service = Layer::new(Arc::clone(&core)).layer(other);
+            let service = Addressed { service, address: peer.map(PeerAddress) };
+            // Large, and most connections never need it.
+            Box::pin(foreign(&core.closing, stream, service)).await;
+            None
+        }
+    }
 }
 
+/// Adds the address of the peer to each request.
 #[derive(Clone)]
 struct Addressed<S> {
     service: S,
-    address: PeerAddress,
+    address: Option<PeerAddress>,
 }
 
 impl<S, B> tower_service::Service<Request<B>> for Addressed<S>
@@ -139,12 +169,15 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        request.extensions_mut().insert(self.address);
+        if let Some(address) = self.address {
+            request.extensions_mut().insert(address);
+        }
         self.service.call(request)
     }
 }
 
-async fn connection<S, B>(closing: &Closing, stream: TcpStream, service: S)
+/// Gives the HTTP library what is not for the front.
+async fn foreign<S, B>(closing: &Closing, stream: Rewind, service: S)
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -152,10 +185,6 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    // A small packet must not wait for the answer to the one before it. Where this fails, the
-    // connection is only slower.
-    let _ = stream.set_nodelay(true);
-    let _counted = closing.http_connection();
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -193,7 +222,7 @@ impl tower_service::Service<Request<Incoming>> for NotFound {
 
     fn call(&mut self, _: Request<Incoming>) -> Self::Future {
         let text = "Nothing here. The Socket.IO server answers below its own path.\n";
-        let not_found = with_type(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text.into());
-        std::future::ready(Ok(not_found))
+        let not_found = Answer::new(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text);
+        std::future::ready(Ok(not_found.into_response()))
     }
 }

@@ -1,6 +1,7 @@
 //! [`Server`] and its [`Builder`].
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use crate::config::{Config, Origins, Transports};
@@ -16,6 +18,7 @@ use crate::metrics::Stats;
 use crate::namespace::Namespace;
 use crate::serve::{self, NotFound, ServeError};
 use crate::service::{Layer, Service};
+use crate::websocket::Wire;
 
 /// A Socket.IO server. A cheap handle: clone it, keep it, send with it from anywhere.
 ///
@@ -88,6 +91,33 @@ impl<A: Send + Sync + 'static> Server<A> {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         serve::run(Arc::clone(&self.core), listener, other).await;
+    }
+
+    /// Serves one stream that is open already: one in memory, a Unix socket, or TLS on top of
+    /// something. `peer` is what [`Hello::address`](crate::Hello::address) will tell. All paths
+    /// but the server's own answer 404.
+    ///
+    /// Returns when the stream has ended, or has become a WebSocket; that lives on in a task of its
+    /// own. A future that is dropped before takes the stream with it.
+    ///
+    /// ```
+    /// # async fn accept(listener: tokio::net::UnixListener) -> std::io::Result<()> {
+    /// let io = roomful::Server::new();
+    /// loop {
+    ///     let (stream, _) = listener.accept().await?;
+    ///     let io = io.clone();
+    ///     tokio::spawn(async move { io.serve_stream(stream, None).await });
+    /// }
+    /// # }
+    /// ```
+    pub async fn serve_stream<T>(&self, stream: T, peer: Option<SocketAddr>)
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let wire = Wire::Other(Box::new(stream));
+        if let Some(connection) = serve::http(Arc::clone(&self.core), wire, peer, NotFound).await {
+            drop(tokio::spawn(connection));
+        }
     }
 }
 

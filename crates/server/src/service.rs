@@ -1,4 +1,4 @@
-//! The server as a tower service and as a layer.
+//! The server as a tower service and as a layer: requests that another HTTP library has read.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -6,13 +6,26 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use http::{Request, Response};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
 use http_body_util::Either;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 
-use crate::body::Body;
+use crate::answer::Answer;
+use crate::body::{self, Body};
 use crate::core::Core;
-use crate::door;
+use crate::cors::Cors;
+use crate::door::{self, Decision, PeerAddress, Upgrade};
+use crate::head::{Head, Headers};
+use crate::websocket::Wire;
+use crate::wire::Rewind;
+
+/// Time for the stream to be handed over after the 101 answer was made.
+const UPGRADE_HANDOVER: Duration = Duration::from_secs(10);
 
 /// A tower service that answers each request as one to the server, whatever its path: mount it
 /// where the server shall be. Made by [`Server::service`](crate::Server::service).
@@ -55,12 +68,6 @@ impl Service {
     pub(crate) const fn new(core: Arc<Core>) -> Self {
         Self { core }
     }
-
-    /// Whether a path is that of the server or below it.
-    fn is_ours(&self, path: &str) -> bool {
-        let rest = path.strip_prefix(self.core.config.path.as_str());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
 }
 
 impl<B> tower_service::Service<Request<B>> for Service
@@ -78,7 +85,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let core = Arc::clone(&self.core);
-        Box::pin(async move { Ok(door::answer(core, request).await) })
+        Box::pin(async move { Ok(answer(core, request).await) })
     }
 }
 
@@ -114,15 +121,77 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.ours.is_ours(request.uri().path()) {
+        if self.ours.core.config.is_ours(request.uri().path()) {
             let core = Arc::clone(&self.ours.core);
             return Box::pin(async move {
-                let response = door::answer(core, request).await;
+                let response = answer(core, request).await;
                 Ok(response.map(Either::Left))
             });
         }
         let answering = self.theirs.call(request);
         Box::pin(async move { Ok(answering.await?.map(Either::Right)) })
+    }
+}
+
+/// Answers a request below the path of the server.
+async fn answer<B>(core: Arc<Core>, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body + Send,
+    B::Data: Send,
+{
+    let (mut parts, body) = request.into_parts();
+    let (cors, decision) = decide(&core, &parts);
+    let answer = match decision {
+        Decision::Answer(answer) => answer,
+        Decision::Poll(link) => door::poll(&link).await,
+        Decision::Post(guard) => {
+            let bytes_max = core.limits.payload_bytes_max;
+            let body = body::receive(body, bytes_max, core.config.request_timeout).await;
+            door::post(guard, body).await
+        }
+        Decision::Upgrade(upgrade) => begin_upgrade(&mut parts, upgrade),
+    };
+    cors.apply(answer).into_response()
+}
+
+fn decide(core: &Arc<Core>, parts: &Parts) -> (Cors, Decision) {
+    let head = Head {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: Headers::Map(&parts.headers),
+        peer: parts.extensions.get::<PeerAddress>().map(|address| address.0),
+    };
+    (Cors::new(&core.config.origins, &head), door::decide(core, &head))
+}
+
+/// Waits for the stream in a task of its own, which then is the task of the connection.
+fn begin_upgrade(parts: &mut Parts, upgrade: Upgrade) -> Answer {
+    let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
+        tracing::error!("the HTTP server above does not allow upgrades");
+        return Answer::empty(StatusCode::NOT_IMPLEMENTED);
+    };
+    let answer = upgrade.answer();
+    drop(tokio::spawn(async move {
+        let handed_over = tokio::time::timeout(UPGRADE_HANDOVER, on_upgrade).await;
+        if let Ok(Ok(upgraded)) = handed_over
+            && let Some(connection) = upgrade.complete(wire(upgraded))
+        {
+            connection.await;
+        }
+    }));
+    answer
+}
+
+/// The stream itself, where it is one that we know.
+fn wire(upgraded: Upgraded) -> Wire {
+    let upgraded = match upgraded.downcast::<TokioIo<Rewind>>() {
+        Ok(parts) => return parts.io.into_inner().put_back(parts.read_buf).into_wire(),
+        Err(other) => other,
+    };
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => Rewind::new(parts.read_buf, parts.io.into_inner().into()).into_wire(),
+        Err(other) => Wire::Other(Box::new(TokioIo::new(other))),
     }
 }
 

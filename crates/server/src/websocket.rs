@@ -1,6 +1,5 @@
 //! [`WebSocket`]: moves bytes between a stream and the codec. It decides nothing.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,12 +8,11 @@ use roomful_proto::Parcel;
 use roomful_proto::ws::{Decoder, Message, Role, WsError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::core::Core;
-use crate::outbox;
-
-/// Parcels that one system call writes at most.
-const PARCELS_PER_WRITE: usize = 64;
+use crate::link;
+use crate::outbox::Batch;
 
 /// Anything that a WebSocket can run over.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -27,19 +25,40 @@ pub(crate) enum Wire {
 }
 
 pub(crate) struct WebSocket {
-    wire: Wire,
+    side: Side,
     decoder: Decoder,
-    /// Bytes of the first parcel to send that are written already.
-    written: usize,
     /// The client takes no binary frames.
     text_only: bool,
+}
+
+/// What the WebSocket has of its stream.
+enum Side {
+    Both(Wire),
+    /// The other half was [given away](WebSocket::split).
+    Reading(OwnedReadHalf),
 }
 
 impl WebSocket {
     pub(crate) fn new(wire: Wire, core: &Core, text_only: bool) -> Self {
         let limits = &core.limits;
         let decoder = Decoder::new(Role::Server, limits.payload_bytes_max, limits.fragments_max);
-        Self { wire, decoder, written: 0, text_only }
+        Self { side: Side::Both(wire), decoder, text_only }
+    }
+
+    /// Whether the client takes no binary frames.
+    pub(crate) const fn is_text_only(&self) -> bool {
+        self.text_only
+    }
+
+    /// Gives the writing half away, where the stream has halves.
+    pub(crate) fn split(self) -> (Self, Option<OwnedWriteHalf>) {
+        match self.side {
+            Side::Both(Wire::Tcp(stream)) => {
+                let (reading, writing) = stream.into_split();
+                (Self { side: Side::Reading(reading), ..self }, Some(writing))
+            }
+            side => (Self { side, ..self }, None),
+        }
     }
 
     /// Reads what is there into `scratch`; 0 bytes are the end of the stream.
@@ -49,65 +68,42 @@ impl WebSocket {
         scratch: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(scratch);
-        ready!(self.wire.poll_read(cx, &mut buffer))?;
+        ready!(match &mut self.side {
+            Side::Both(wire) => wire.poll_read(cx, &mut buffer),
+            Side::Reading(half) => Pin::new(half).poll_read(cx, &mut buffer),
+        })?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
     /// The next message in what was read.
+    #[inline]
     pub(crate) fn decode(&mut self, input: &mut &mut [u8]) -> Result<Option<Message>, WsError> {
         self.decoder.receive(input)
     }
 
-    /// Whether the first parcel is written in part, so that nothing can go before it.
-    pub(crate) const fn is_inside_parcel(&self) -> bool {
-        self.written > 0
+    /// Whether it writes by itself, and not somebody else with the other half.
+    pub(crate) const fn has_both_halves(&self) -> bool {
+        matches!(self.side, Side::Both(_))
     }
 
-    /// Writes parcels until there are none or the stream is full. What was written whole leaves the
-    /// queue, and its cost is added to `cost`.
+    /// Writes a batch until it is empty or the stream is full.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        sending: &mut VecDeque<Parcel>,
-        cost: &mut usize,
+        batch: &mut Batch,
     ) -> Poll<io::Result<()>> {
-        while !sending.is_empty() {
-            let written = ready!(self.poll_write_some(cx, sending))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.written += written;
-            while let Some(first) = sending.front() {
-                let len = form(first, self.text_only).len();
-                if self.written < len {
-                    break;
-                }
-                self.written -= len;
-                *cost += outbox::cost(first);
-                sending.pop_front();
-            }
+        match &mut self.side {
+            Side::Both(wire) => wire.poll_write_batch(cx, batch, link::form(self.text_only)),
+            Side::Reading(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
-        self.wire.poll_flush(cx)
-    }
-
-    fn poll_write_some(
-        &mut self,
-        cx: &mut Context<'_>,
-        sending: &VecDeque<Parcel>,
-    ) -> Poll<io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); PARCELS_PER_WRITE];
-        let mut count = 0;
-        for (slice, parcel) in slices.iter_mut().zip(sending) {
-            let skip = if count == 0 { self.written } else { 0 };
-            *slice = IoSlice::new(&form(parcel, self.text_only)[skip..]);
-            count += 1;
-        }
-        self.wire.poll_write(cx, &slices[..count])
     }
 
     /// Ends the stream in order.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.poll_shutdown(cx)
+        match &mut self.side {
+            Side::Both(wire) => wire.poll_shutdown(cx),
+            Side::Reading(_) => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -123,6 +119,21 @@ impl Wire {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, to),
             Self::Other(stream) => Pin::new(stream).poll_read(cx, to),
         }
+    }
+
+    fn poll_write_batch(
+        &mut self,
+        cx: &mut Context<'_>,
+        batch: &mut Batch,
+        form: fn(&Parcel) -> &[u8],
+    ) -> Poll<io::Result<()>> {
+        while !batch.is_empty() {
+            match ready!(batch.write(form, |slices| self.poll_write(cx, slices)))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                len => batch.written(len, form),
+            }
+        }
+        self.poll_flush(cx)
     }
 
     fn poll_write(
@@ -150,9 +161,4 @@ impl Wire {
             Self::Other(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
-}
-
-/// The form of a parcel that this client takes.
-fn form(parcel: &Parcel, text_only: bool) -> &[u8] {
-    if text_only { parcel.text_only() } else { parcel.wire() }
 }

@@ -10,7 +10,6 @@
 mod read;
 mod write;
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,8 +21,9 @@ use roomful_proto::{Moment, Parcel, Reason, Violation};
 
 use self::read::Source;
 use crate::core::Core;
-use crate::link::{Link, Order, Request, Taken};
-use crate::outbox;
+use crate::cork::Cork;
+use crate::link::{Errands, Link, Order, Request, Taken};
+use crate::outbox::Batch;
 use crate::polling::{BodyReply, Polling};
 use crate::sockets::Sockets;
 use crate::websocket::WebSocket;
@@ -44,9 +44,6 @@ pub(crate) struct Connection {
     carrier: Carrier,
     /// A WebSocket that may take over from polling.
     probe: Option<Box<Probe>>,
-    sending: VecDeque<Parcel>,
-    /// What was written since the outbox was last told.
-    written: usize,
     /// The answer to the last WebSocket ping; earlier ones need none (RFC 6455 section 5.5.3).
     pong: Option<Parcel>,
     /// The peer has closed its WebSocket in order.
@@ -65,7 +62,7 @@ enum Carrier {
 
 struct Probe {
     socket: WebSocket,
-    sending: VecDeque<Parcel>,
+    sending: Batch,
     /// Write what waits, then drop it.
     ending: bool,
 }
@@ -113,7 +110,11 @@ impl Connection {
         let limits = Arc::clone(&core.limits);
         let handshake = Handshake { session: link.id, upgrades, limits: &limits };
         let open = Parcel::engine(&Packet::Open(handshake.to_json().into()));
-        link.charge(outbox::cost(&open));
+        let carrier = match carrier {
+            Carrier::WebSocket(socket) => carry(&link, *socket),
+            polling @ Carrier::Polling(_) => polling,
+        };
+        link.append(open);
         core.metrics.opened.add();
         if core.is_closing() {
             // It came too late to be told with the others.
@@ -126,8 +127,6 @@ impl Connection {
             link,
             carrier,
             probe: None,
-            sending: VecDeque::from([open]),
-            written: 0,
             pong: None,
             peer_closed: false,
             stream_gone: false,
@@ -138,8 +137,12 @@ impl Connection {
 
     fn turn(&mut self, cx: &mut Context<'_>, taken: Taken) -> Turn {
         let now = self.core.now();
-        self.take_up(cx, now, taken);
-        self.expire(cx, now);
+        if let Some(errands) = taken.errands {
+            self.take_up(cx, now, *errands);
+        }
+        if taken.due {
+            self.expire(cx, now);
+        }
         let mut more = self.sockets.run(cx, now);
         self.check_poll(cx, now);
         self.held_back = self.is_congested();
@@ -158,12 +161,12 @@ impl Connection {
         if more { Turn::More } else { Turn::Rest { blocked } }
     }
 
-    fn take_up(&mut self, cx: &mut Context<'_>, now: Moment, taken: Taken) {
-        for request in taken.requests {
+    fn take_up(&mut self, cx: &mut Context<'_>, now: Moment, errands: Errands) {
+        for request in errands.requests {
             self.request(now, request);
             self.drive(cx, now);
         }
-        for order in taken.orders {
+        for order in errands.orders {
             match order {
                 Order::Leave(id) => self.sockets.leave(cx, now, id),
                 Order::Close(reason) => {
@@ -171,7 +174,6 @@ impl Connection {
                         self.sockets.leave_all(cx, now);
                     }
                     self.sockets.end(cx, now, reason);
-                    self.collect();
                     self.session.close(now, reason);
                 }
                 Order::Cut => {
@@ -203,7 +205,7 @@ impl Connection {
     }
 
     fn probe_opened(&mut self, now: Moment, socket: WebSocket) {
-        let mut probe = Probe { socket, sending: VecDeque::new(), ending: false };
+        let mut probe = Probe { socket, sending: Batch::default(), ending: false };
         if self.session.can_upgrade() && self.probe.is_none() {
             self.session.receive(now, Input::ProbeOpened);
         } else {
@@ -245,7 +247,7 @@ impl Connection {
                 Output::BodyDone => self.answer_body(BodyReply::Taken),
                 Output::Probe(packet) => {
                     if let Some(probe) = &mut self.probe {
-                        probe.sending.push_back(Parcel::engine(&packet));
+                        probe.sending.push(Parcel::engine(&packet));
                     }
                 }
                 Output::DropProbe => {
@@ -272,27 +274,11 @@ impl Connection {
     /// dead server.
     fn send(&mut self, packet: &Packet) {
         let parcel = Parcel::engine(packet);
-        self.link.charge(outbox::cost(&parcel));
         if matches!(packet, Packet::Ping(_)) {
-            self.send_first(parcel);
+            self.link.put_first(parcel);
         } else {
-            self.collect();
-            self.sending.push_back(parcel);
+            self.link.append(parcel);
         }
-    }
-
-    fn send_first(&mut self, parcel: Parcel) {
-        let inside = match &self.carrier {
-            Carrier::WebSocket(socket) => socket.is_inside_parcel(),
-            Carrier::Polling(_) => false,
-        };
-        let at = usize::from(inside).min(self.sending.len());
-        self.sending.insert(at, parcel);
-    }
-
-    /// Takes what waits out of the outbox.
-    fn collect(&mut self) {
-        self.link.take_outbox(&mut self.sending, &mut self.written);
     }
 
     fn answer_body(&mut self, reply: BodyReply) {
@@ -306,11 +292,8 @@ impl Connection {
             return;
         };
         let Probe { socket, sending, .. } = *probe;
-        for parcel in sending.into_iter().rev() {
-            self.link.charge(outbox::cost(&parcel));
-            self.sending.push_front(parcel);
-        }
-        let carrier = std::mem::replace(&mut self.carrier, Carrier::WebSocket(Box::new(socket)));
+        self.link.adopt(sending);
+        let carrier = std::mem::replace(&mut self.carrier, carry(&self.link, socket));
         if let Carrier::Polling(mut polling) = carrier {
             polling.release_poll();
             polling.answer_bodies(|| BodyReply::Taken);
@@ -338,12 +321,11 @@ impl Connection {
         self.core.sessions.hide(&self.link);
         self.sockets.end(cx, now, reason);
         // What is sent from now on goes nowhere; what was sent before still leaves.
-        self.collect();
-        drop(self.link.close());
+        self.link.close();
         match &mut self.carrier {
             Carrier::Polling(polling) => {
-                let limit = self.core.limits.payload_bytes_max;
-                polling.answer_poll(&mut self.sending, &mut self.written, limit);
+                let mut batch = self.link.take_batch();
+                polling.answer_poll(&mut batch, self.core.limits.payload_bytes_max);
                 polling.release_poll();
                 polling.answer_bodies(|| BodyReply::Bad);
                 self.phase = Phase::Over;
@@ -360,14 +342,13 @@ impl Connection {
 
     /// Begins the closing handshake of the WebSocket.
     fn linger(&mut self, now: Moment, code: CloseCode, goodbye: Goodbye) {
-        self.sending.push_back(Parcel::close(code));
+        self.link.append(Parcel::close(code));
         self.phase = Phase::Lingering(now + self.core.limits.close_timeout, goodbye);
     }
 
     fn is_congested(&self) -> bool {
         let part = self.core.config.outbox_bytes_max / OUTBOX_PART;
-        let waiting = self.link.outbox_bytes().saturating_sub(self.written);
-        self.sockets.is_congested() || waiting > part
+        self.sockets.is_congested() || self.link.outbox_bytes() > part
     }
 
     fn is_over(&mut self, now: Moment) -> bool {
@@ -389,8 +370,9 @@ impl Connection {
             // Says that this end is done, where the stream can say so at once.
             let mut cx = Context::from_waker(std::task::Waker::noop());
             let _ = socket.poll_shutdown(&mut cx);
+            self.link.drop_writer();
             self.carrier = Carrier::Polling(Polling::default());
-            self.sending = VecDeque::new();
+            drop(self.link.take_batch());
         }
     }
 
@@ -408,6 +390,16 @@ impl Connection {
     }
 }
 
+/// A WebSocket that carries the session: where its stream has halves, the link has the one that
+/// writes, so that others can write too.
+fn carry(link: &Link, socket: WebSocket) -> Carrier {
+    let (socket, writer) = socket.split();
+    if let Some(writer) = writer {
+        link.set_writer(writer, socket.is_text_only());
+    }
+    Carrier::WebSocket(Box::new(socket))
+}
+
 /// How a turn ended.
 enum Turn {
     /// There is more to do.
@@ -423,11 +415,13 @@ impl Future for Connection {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        // What handlers send to other clients is written when this ends, each client once.
+        let _cork = Cork::open();
         let mut taken = this.link.attend(cx.waker());
         for _ in 0..TURNS_MAX {
             match this.turn(cx, taken) {
                 Turn::Over => return Poll::Ready(()),
-                Turn::Rest { blocked } if this.link.rest(blocked, &mut this.written) => {
+                Turn::Rest { blocked } if this.link.rest(blocked) => {
                     return Poll::Pending;
                 }
                 Turn::Rest { .. } => taken = this.link.take(),
@@ -451,7 +445,7 @@ impl Probe {
     fn end(&mut self) {
         if !self.ending {
             self.ending = true;
-            self.sending.push_back(Parcel::close(CloseCode::NORMAL));
+            self.sending.push(Parcel::close(CloseCode::NORMAL));
         }
     }
 }

@@ -7,12 +7,11 @@ use roomful_proto::engine::Input;
 
 use super::read::Source;
 use super::{Carrier, Connection, Goodbye, Phase};
-use crate::outbox;
+use crate::link::Flushed;
 
 impl Connection {
     /// Writes what waits; `true` when it cannot write now.
     pub(super) fn flush(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
-        self.collect();
         match &self.carrier {
             Carrier::Polling(_) => self.flush_polling(cx, now),
             Carrier::WebSocket(_) if self.phase == Phase::Over => true,
@@ -21,15 +20,20 @@ impl Connection {
     }
 
     fn flush_polling(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
-        if self.sending.is_empty() {
+        let mut batch = self.link.take_batch();
+        if batch.is_empty() {
             self.session.flushed();
             self.drive(cx, now);
+            self.link.give_back(batch);
+            batch = self.link.take_batch();
         }
-        let Carrier::Polling(polling) = &mut self.carrier else {
-            return true;
-        };
         let limit = self.core.limits.payload_bytes_max;
-        if polling.answer_poll(&mut self.sending, &mut self.written, limit) {
+        let answered = match &mut self.carrier {
+            Carrier::Polling(polling) => polling.answer_poll(&mut batch, limit),
+            Carrier::WebSocket(_) => false,
+        };
+        self.link.give_back(batch);
+        if answered {
             self.session.receive(now, Input::PollAnswered);
             self.drive(cx, now);
         }
@@ -38,37 +42,62 @@ impl Connection {
 
     fn flush_websocket(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
         // At most one pong waits behind others, however many pings there were.
-        if self.sending.len() < 2
-            && let Some(pong) = self.pong.take()
-        {
-            self.link.charge(outbox::cost(&pong));
-            self.send_first(pong);
+        if self.pong.is_some() && self.link.outbox_len() < 2 {
+            self.pong.take().into_iter().for_each(|pong| self.link.put_first(pong));
         }
-        let Carrier::WebSocket(socket) = &mut self.carrier else {
-            return true;
-        };
-        if self.sending.is_empty() {
-            return false;
-        }
-        match socket.poll_write(cx, &mut self.sending, &mut self.written) {
-            Poll::Ready(Ok(())) => {
-                outbox::shrink(&mut self.sending);
-                match self.phase {
-                    Phase::Lingering(_, Goodbye::Answered) => self.phase = Phase::Over,
-                    // A stream that cannot say so at once says it when it is dropped.
-                    Phase::Lingering(_, Goodbye::Deaf) => drop(socket.poll_shutdown(cx)),
-                    // A pong that was not to wait behind others has none before it now.
-                    Phase::Open if self.pong.is_some() => return self.flush_websocket(cx, now),
-                    Phase::Lingering(_, Goodbye::Awaited) | Phase::Open | Phase::Over => {}
-                }
-                false
-            }
-            Poll::Pending => true,
-            Poll::Ready(Err(_)) => {
+        match self.write(cx) {
+            Flushed::All => match self.phase {
+                Phase::Lingering(_, Goodbye::Answered) => self.phase = Phase::Over,
+                Phase::Lingering(_, Goodbye::Deaf) => self.say_no_more(cx),
+                // A pong that was not to wait behind others has none before it now.
+                Phase::Open if self.pong.is_some() => return self.flush_websocket(cx, now),
+                Phase::Lingering(_, Goodbye::Awaited) | Phase::Open | Phase::Over => {}
+            },
+            Flushed::More => cx.waker().wake_by_ref(),
+            Flushed::Elsewhere if self.phase == Phase::Open && self.pong.is_none() => {}
+            Flushed::Elsewhere => self.link.await_flush(),
+            Flushed::Blocked => return true,
+            Flushed::Broken => {
                 self.stream_ended(now, Source::Carrier, false);
                 self.drive(cx, now);
-                true
+                return true;
             }
+        }
+        false
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Flushed {
+        let Carrier::WebSocket(socket) = &mut self.carrier else {
+            return Flushed::All;
+        };
+        if socket.has_both_halves() {
+            let mut batch = self.link.take_batch();
+            let written = socket.poll_write(cx, &mut batch);
+            self.link.give_back(batch);
+            return match written {
+                Poll::Ready(Ok(())) => Flushed::All,
+                Poll::Ready(Err(_)) => Flushed::Broken,
+                Poll::Pending => Flushed::Blocked,
+            };
+        }
+        loop {
+            let flushed = self.link.flush();
+            if flushed != Flushed::Blocked {
+                return flushed;
+            }
+            match self.link.poll_writable(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Flushed::Broken,
+                Poll::Pending => return Flushed::Blocked,
+            }
+        }
+    }
+
+    /// Says that this end is done. A stream that cannot say so at once says it when it is dropped.
+    fn say_no_more(&mut self, cx: &mut Context<'_>) {
+        if let Carrier::WebSocket(socket) = &mut self.carrier {
+            self.link.drop_writer();
+            drop(socket.poll_shutdown(cx));
         }
     }
 
@@ -76,8 +105,7 @@ impl Connection {
         let Some(probe) = &mut self.probe else {
             return;
         };
-        let mut cost = 0;
-        match probe.socket.poll_write(cx, &mut probe.sending, &mut cost) {
+        match probe.socket.poll_write(cx, &mut probe.sending) {
             Poll::Ready(Ok(())) if probe.ending => self.probe = None,
             Poll::Ready(Ok(())) | Poll::Pending => {}
             Poll::Ready(Err(_)) => {

@@ -17,7 +17,7 @@ use roomful::Server;
 use roomful_proto::ws::frame::{self, Opcode};
 use roomful_proto::ws::{Decoder, Message, Role};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -119,8 +119,8 @@ pub async fn start<A: Send + Sync + 'static>(io: Server<A>) -> Running<A> {
 }
 
 /// An HTTP connection.
-pub struct Conn {
-    pub stream: TcpStream,
+pub struct Conn<S = TcpStream> {
+    pub stream: S,
     /// What was read and not yet used.
     pub input: Vec<u8>,
 }
@@ -155,6 +155,23 @@ impl Conn {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = within(TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// A second handle of the stream, to write with while this one reads.
+    pub fn writer(&self) -> TcpStream {
+        let own = self.stream.as_fd().try_clone_to_owned().unwrap();
+        TcpStream::from_std(std::net::TcpStream::from(own)).unwrap()
+    }
+
+    /// Ends the connection by a reset.
+    pub fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    pub fn over(stream: S) -> Self {
         Self { stream, input: Vec::new() }
     }
 
@@ -210,17 +227,6 @@ impl Conn {
     pub async fn ended(&mut self) {
         while self.fill().await {}
     }
-
-    /// A second handle of the stream, to write with while this one reads.
-    pub fn writer(&self) -> TcpStream {
-        let own = self.stream.as_fd().try_clone_to_owned().unwrap();
-        TcpStream::from_std(std::net::TcpStream::from(own)).unwrap()
-    }
-
-    /// Ends the connection by a reset.
-    pub fn reset(self) {
-        self.stream.set_zero_linger().unwrap();
-    }
 }
 
 /// One request on a connection of its own.
@@ -257,8 +263,8 @@ pub fn upgrade_head_with(target: &str, headers: &str) -> String {
 }
 
 /// A WebSocket.
-pub struct Ws {
-    pub conn: Conn,
+pub struct Ws<S = TcpStream> {
+    pub conn: Conn<S>,
     decoder: Decoder,
     messages: VecDeque<Message>,
 }
@@ -271,8 +277,10 @@ impl Ws {
         assert_eq!(response.status, 101, "{response:?}");
         Self::over(conn)
     }
+}
 
-    pub fn over(conn: Conn) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Ws<S> {
+    pub fn over(conn: Conn<S>) -> Self {
         Self {
             conn,
             decoder: Decoder::new(Role::Client, 1 << 30, u32::MAX),

@@ -1,0 +1,331 @@
+//! [`Front`]: HTTP/1.1 for requests to the server, where it serves by itself.
+//!
+//! It reads a request, asks the [door](crate::door), and writes the answer, one request after the
+//! other. It knows only what clients send every day. Whatever is not for the server, or is written
+//! in an unusual way, goes to the HTTP library with all bytes from its first one on, and so does
+//! everything behind it: the front refuses nothing by itself, and no byte is understood twice.
+//!
+//! An idle connection has no buffer here. What is read lies in the thread's, and what must stay is
+//! copied out of it.
+
+mod output;
+mod request;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use self::output::Output;
+use self::request::{HEADERS_MAX, Parsed, Request};
+use crate::answer::Answer;
+use crate::body::NotReceived;
+use crate::closing::Phase;
+use crate::core::Core;
+use crate::cors::Cors;
+use crate::door::{self, Decision, Upgrade};
+use crate::scratch::Scratch;
+use crate::websocket::Wire;
+use crate::wire::Rewind;
+
+/// Time for the head of a request to arrive, counted from the answer before it.
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a request's head.
+pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// What is kept of later requests while one is being answered. Then nothing more is read.
+const AHEAD_BYTES_MAX: usize = HEAD_BYTES_MAX;
+/// Time in which a peer must take a part of its answer, however small.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A stream on which somebody speaks HTTP.
+pub(crate) struct Front {
+    core: Arc<Core>,
+    wire: Wire,
+    peer: Option<SocketAddr>,
+    /// What was read and is not understood yet.
+    input: Vec<u8>,
+}
+
+/// What becomes of the stream.
+pub(crate) enum Next {
+    /// It has ended, or shall.
+    Ended,
+    /// It is for the HTTP library.
+    Foreign(Rewind),
+    /// It is a WebSocket now.
+    Upgraded(Upgrade, Wire),
+}
+
+/// What the bytes that have come are.
+enum Step {
+    /// The beginning of a request.
+    Partial,
+    Ended,
+    Foreign,
+    Request(Taken),
+}
+
+/// A request, without the bytes that it was read from.
+struct Taken {
+    cors: Cors,
+    decision: Decision,
+    /// The body as far as it has come, and how much has not.
+    body: Vec<u8>,
+    missing: usize,
+    /// The client wants the connection to end behind the answer.
+    last: bool,
+}
+
+/// How it goes on behind an answer.
+enum Flow {
+    On,
+    End,
+    Upgrade(Upgrade),
+}
+
+impl Front {
+    pub(crate) const fn new(core: Arc<Core>, wire: Wire, peer: Option<SocketAddr>) -> Self {
+        Self { core, wire, peer, input: Vec::new() }
+    }
+
+    /// Answers requests until it is not for the front any more what happens on the stream.
+    pub(crate) async fn run(mut self) -> Next {
+        let core = Arc::clone(&self.core);
+        let mut hung_up = pin!(core.closing.hung_up());
+        // One timer, which is not set anew for each request but looks how late it is when it rings.
+        let mut alarm = pin!(tokio::time::sleep(HEAD_TIMEOUT));
+        loop {
+            let since = Instant::now();
+            let step = poll_fn(|cx| {
+                if let Poll::Ready(step) = self.poll_step(cx) {
+                    return Poll::Ready(step);
+                }
+                if hung_up.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Step::Ended);
+                }
+                while alarm.as_mut().poll(cx).is_ready() {
+                    if since.elapsed() >= HEAD_TIMEOUT {
+                        return Poll::Ready(Step::Ended);
+                    }
+                    alarm.as_mut().reset(since + HEAD_TIMEOUT);
+                }
+                Poll::Pending
+            });
+            let flow = match step.await {
+                Step::Request(request) => self.serve(request).await.unwrap_or(Flow::End),
+                Step::Foreign => return Next::Foreign(self.rewind()),
+                Step::Ended | Step::Partial => Flow::End,
+            };
+            match flow {
+                Flow::On => {}
+                Flow::Upgrade(upgrade) => {
+                    return Next::Upgraded(upgrade, self.rewind().into_wire());
+                }
+                Flow::End => {
+                    self.hang_up().await;
+                    return Next::Ended;
+                }
+            }
+        }
+    }
+
+    /// Finds the next request in what was read before, or reads.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if !self.input.is_empty() {
+            let input = std::mem::take(&mut self.input);
+            match self.digest(&input) {
+                Step::Partial => self.input = input,
+                step => return Poll::Ready(step),
+            }
+        }
+        loop {
+            let mut scratch = Scratch::take();
+            let read = match ready!(self.poll_read(cx, &mut scratch)) {
+                Ok(len @ 1..) => &scratch[..len],
+                _ => return Poll::Ready(Step::Ended),
+            };
+            let step = if self.input.is_empty() { self.begin(read) } else { self.go_on(read) };
+            if !matches!(step, Step::Partial) {
+                return Poll::Ready(step);
+            }
+        }
+    }
+
+    /// The first bytes of a request, which mostly are all of it.
+    fn begin(&mut self, read: &[u8]) -> Step {
+        let step = self.digest(read);
+        if matches!(step, Step::Partial) {
+            self.input.extend_from_slice(read);
+        }
+        step
+    }
+
+    /// Further bytes of a request.
+    fn go_on(&mut self, read: &[u8]) -> Step {
+        self.input.extend_from_slice(read);
+        // Only the end of a line can be the end of a head: a head that comes byte by byte is not
+        // read from its beginning for each.
+        if !read.contains(&b'\n') && self.input.len() <= HEAD_BYTES_MAX {
+            return Step::Partial;
+        }
+        let input = std::mem::take(&mut self.input);
+        let step = self.digest(&input);
+        if matches!(step, Step::Partial) {
+            self.input = input;
+        }
+        step
+    }
+
+    /// Understands bytes, the first of which begins a request. What is not used of them is kept,
+    /// except of a part of a request.
+    fn digest(&mut self, bytes: &[u8]) -> Step {
+        let mut room = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        match request::parse(bytes, &mut room, &self.core, self.peer) {
+            Parsed::Partial if bytes.len() <= HEAD_BYTES_MAX => Step::Partial,
+            Parsed::Partial | Parsed::Foreign => {
+                self.input.extend_from_slice(bytes);
+                Step::Foreign
+            }
+            Parsed::Ours(request) => Step::Request(self.take(bytes, &request)),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], request: &Request<'_>) -> Taken {
+        let rest = &bytes[request.head_len..];
+        let (body, next) = rest.split_at(rest.len().min(request.body_len));
+        self.input.extend_from_slice(next);
+        Taken {
+            cors: Cors::new(&self.core.config.origins, &request.head),
+            decision: door::decide(&self.core, &request.head),
+            body: body.to_vec(),
+            missing: request.body_len - body.len(),
+            last: request.last,
+        }
+    }
+
+    /// Answers a request; `None` when the peer is gone or does not take its answer.
+    async fn serve(&mut self, request: Taken) -> Option<Flow> {
+        let Taken { cors, decision, body, mut missing, mut last } = request;
+        let answer = match decision {
+            Decision::Answer(answer) => answer,
+            Decision::Poll(link) => self.attended(door::poll(&link)).await?,
+            Decision::Post(guard) => {
+                let body = self.receive(body, missing).await;
+                if matches!(body, Err(NotReceived::Broken)) {
+                    return None;
+                }
+                last |= body.is_err();
+                missing = 0;
+                self.attended(door::post(guard, body)).await?
+            }
+            Decision::Upgrade(upgrade) => {
+                self.write(&cors.apply(upgrade.answer()), false).await?;
+                return Some(Flow::Upgrade(upgrade));
+            }
+        };
+        last |= answer.is_last() || self.core.closing.is_past(Phase::SayingGoodbye);
+        self.write(&cors.apply(answer), last).await?;
+        if last {
+            return Some(Flow::End);
+        }
+        // A body that nobody wanted.
+        self.receive(Vec::new(), missing).await.ok()?;
+        Some(Flow::On)
+    }
+
+    /// Waits for an answer as long as its peer is there; `None` when it has gone.
+    async fn attended<F: Future>(&mut self, answering: F) -> Option<F::Output> {
+        let mut answering = pin!(answering);
+        let attended = poll_fn(|cx| match answering.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => self.poll_gone(cx).map(|()| None),
+        });
+        attended.await
+    }
+
+    /// Reads ahead, only to notice that the peer has gone.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.input.len() < AHEAD_BYTES_MAX {
+            let mut scratch = Scratch::take();
+            match ready!(self.poll_read(cx, &mut scratch)) {
+                Ok(len @ 1..) => self.input.extend_from_slice(&scratch[..len]),
+                _ => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Receives what is missing of a body.
+    async fn receive(&mut self, mut body: Vec<u8>, missing: usize) -> Result<Bytes, NotReceived> {
+        if missing > 0 {
+            let len = body.len() + missing;
+            let patience = self.core.config.request_timeout;
+            let receiving = poll_fn(|cx| self.poll_body(cx, &mut body, len));
+            let received = tokio::time::timeout(patience, receiving).await;
+            received.unwrap_or(Err(NotReceived::TooSlow))?;
+        }
+        Ok(Bytes::from(body))
+    }
+
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Vec<u8>,
+        len: usize,
+    ) -> Poll<Result<(), NotReceived>> {
+        while body.len() < len {
+            let mut scratch = Scratch::take();
+            let read = match ready!(self.poll_read(cx, &mut scratch)) {
+                Ok(len @ 1..) => &scratch[..len],
+                _ => return Poll::Ready(Err(NotReceived::Broken)),
+            };
+            let (ours, next) = read.split_at(read.len().min(len - body.len()));
+            body.extend_from_slice(ours);
+            self.input.extend_from_slice(next);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes an answer; `None` when the peer does not take it.
+    async fn write(&mut self, answer: &Answer, last: bool) -> Option<()> {
+        let mut output = Output::new(answer, last);
+        loop {
+            // The system mostly takes an answer at once, and then there is no timer to be set.
+            let at_once = poll_fn(|cx| Poll::Ready(output.poll_write(cx, &mut self.wire)));
+            let written = match at_once.await {
+                Poll::Ready(written) => written,
+                Poll::Pending => {
+                    let writing = poll_fn(|cx| output.poll_write(cx, &mut self.wire));
+                    tokio::time::timeout(STALL_TIMEOUT, writing).await.ok()?
+                }
+            };
+            if written.ok()? {
+                return Some(());
+            }
+        }
+    }
+
+    /// Says that nothing more comes, where the stream can say so.
+    async fn hang_up(&mut self) {
+        let shutdown = poll_fn(|cx| AsyncWrite::poll_shutdown(Pin::new(&mut self.wire), cx));
+        let _ = tokio::time::timeout(STALL_TIMEOUT, shutdown).await;
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut to = ReadBuf::new(to);
+        ready!(AsyncRead::poll_read(Pin::new(&mut self.wire), cx, &mut to))?;
+        Poll::Ready(Ok(to.filled().len()))
+    }
+
+    fn rewind(self) -> Rewind {
+        Rewind::new(self.input.into(), self.wire)
+    }
+}

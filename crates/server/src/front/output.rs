@@ -1,0 +1,130 @@
+//! An answer as HTTP/1.1, on its way out.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice, Write as _};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::io::AsyncWrite;
+
+use crate::answer::Answer;
+use crate::websocket::Wire;
+
+/// A body up to this size is copied behind its head, so that both are one piece.
+const COPIED_BYTES_MAX: usize = 4 * 1024;
+/// What a head needs, mostly.
+const HEAD_BYTES: usize = 256;
+
+pub(super) struct Output {
+    /// The head, and a small body.
+    head: Vec<u8>,
+    body: Bytes,
+    written: usize,
+}
+
+impl Output {
+    /// `last` says that the connection ends behind it.
+    pub(super) fn new(answer: &Answer, last: bool) -> Self {
+        let copied = answer.body.len() <= COPIED_BYTES_MAX;
+        let copied_len = if copied { answer.body.len() } else { 0 };
+        let mut head = Vec::with_capacity(HEAD_BYTES + copied_len);
+        push_head(&mut head, answer, last);
+        let body = if copied {
+            head.extend_from_slice(&answer.body);
+            Bytes::new()
+        } else {
+            answer.body.clone()
+        };
+        Self { head, body, written: 0 }
+    }
+
+    /// Writes as much as is taken; `true` when that was all.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire,
+    ) -> Poll<io::Result<bool>> {
+        let mut wire = Pin::new(wire);
+        let len = self.head.len() + self.body.len();
+        if self.written < len {
+            let written = match self.head.get(self.written..).filter(|head| !head.is_empty()) {
+                Some(head) if self.body.is_empty() => {
+                    AsyncWrite::poll_write(wire.as_mut(), cx, head)
+                }
+                Some(head) => {
+                    let slices = [IoSlice::new(head), IoSlice::new(&self.body)];
+                    AsyncWrite::poll_write_vectored(wire.as_mut(), cx, &slices)
+                }
+                None => {
+                    let body = &self.body[self.written - self.head.len()..];
+                    AsyncWrite::poll_write(wire.as_mut(), cx, body)
+                }
+            };
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        if self.written < len {
+            return Poll::Ready(Ok(false));
+        }
+        ready!(AsyncWrite::poll_flush(wire, cx))?;
+        Poll::Ready(Ok(true))
+    }
+}
+
+fn push_head(head: &mut Vec<u8>, answer: &Answer, last: bool) {
+    let status = answer.status;
+    head.extend_from_slice(b"HTTP/1.1 ");
+    head.extend_from_slice(status.as_str().as_bytes());
+    head.push(b' ');
+    head.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    for (name, value) in answer.headers() {
+        push_header(head, name, value);
+    }
+    if last && !answer.is_last() {
+        push_header(head, "connection", b"close");
+    }
+    let bodiless = status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !bodiless {
+        push_header(
+            head,
+            "content-length",
+            itoa::Buffer::new().format(answer.body.len()).as_bytes(),
+        );
+    }
+    push_header(head, "date", &date());
+    head.extend_from_slice(b"\r\n\r\n");
+}
+
+fn push_header(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+    head.extend_from_slice(b"\r\n");
+    head.extend_from_slice(name.as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+}
+
+/// Bytes of a date, as in `Sun, 06 Nov 1994 08:49:37 GMT`.
+const DATE_BYTES: usize = 29;
+
+thread_local! {
+    /// The last second that was written, and how.
+    static DATE: Cell<(u64, [u8; DATE_BYTES])> = const { Cell::new((0, [b' '; DATE_BYTES])) };
+}
+
+/// The time, written once a second.
+fn date() -> [u8; DATE_BYTES] {
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (known, mut text) = DATE.get();
+    if known != second {
+        // It has room for exactly this.
+        let _ = write!(&mut text[..], "{}", httpdate::HttpDate::from(now));
+        DATE.set((second, text));
+    }
+    text
+}

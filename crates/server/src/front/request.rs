@@ -1,0 +1,158 @@
+//! One request in the bytes that were read: which are for the front, and how long they are.
+
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+
+use super::HEAD_BYTES_MAX;
+use crate::core::Core;
+use crate::head::{Head, Headers};
+
+/// Headers that a request may have; the HTTP library takes as many.
+pub(super) const HEADERS_MAX: usize = 100;
+
+/// What bytes at the beginning of a request are.
+pub(super) enum Parsed<'a> {
+    /// The head has not come whole.
+    Partial,
+    /// Not for the server, or not written as clients do it every day, or wrong.
+    Foreign,
+    Ours(Request<'a>),
+}
+
+pub(super) struct Request<'a> {
+    pub(super) head: Head<'a>,
+    pub(super) head_len: usize,
+    pub(super) body_len: usize,
+    /// The client wants the connection to end behind the answer.
+    pub(super) last: bool,
+}
+
+/// Where a request ends, and whether the connection ends with it.
+#[derive(Default)]
+struct Framing {
+    body_len: Option<usize>,
+    last: bool,
+}
+
+/// Reads a request. `room` is where its headers are noted.
+pub(super) fn parse<'a>(
+    bytes: &'a [u8],
+    room: &'a mut [MaybeUninit<httparse::Header<'a>>],
+    core: &Core,
+    peer: Option<SocketAddr>,
+) -> Parsed<'a> {
+    let mut request = httparse::Request::new(&mut []);
+    let head_len = match request.parse_with_uninit_headers(bytes, room) {
+        Ok(httparse::Status::Complete(len)) => len,
+        Ok(httparse::Status::Partial) => return Parsed::Partial,
+        Err(_) => return Parsed::Foreign,
+    };
+    let httparse::Request { method: Some(method), path: Some(target), version: Some(1), headers } =
+        request
+    else {
+        return Parsed::Foreign;
+    };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let usual = head_len <= HEAD_BYTES_MAX
+        && core.config.is_ours(path)
+        && path.bytes().all(is_plain)
+        && query.bytes().all(|byte| is_plain(byte) || byte == b'?');
+    let framing = Framing::new(headers).filter(|framing| framing.is_usual(method));
+    match framing {
+        Some(Framing { body_len, last })
+            if usual && body_len.unwrap_or(0) <= core.limits.payload_bytes_max =>
+        {
+            let headers = Headers::Slice(headers);
+            let head = Head { method, path, query, headers, peer };
+            Parsed::Ours(Request { head, head_len, body_len: body_len.unwrap_or(0), last })
+        }
+        _ => Parsed::Foreign,
+    }
+}
+
+/// Characters of a path or a query about which nobody argues.
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'!' | b'$'..=b';' | b'=' | b'@'..=b'_' | b'a'..=b'z' | b'~')
+}
+
+impl Framing {
+    /// `None` where a header is there about which two readers might not agree where the request
+    /// ends, or which wants something that is not an answer.
+    fn new(headers: &[httparse::Header<'_>]) -> Option<Self> {
+        let mut framing = Self::default();
+        for header in headers {
+            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+            if is("content-length") {
+                if framing.body_len.is_some() {
+                    return None;
+                }
+                framing.body_len = Some(length(header.value)?);
+            } else if is("transfer-encoding") || is("expect") {
+                return None;
+            } else if is("connection") {
+                framing.last |= names_close(header.value);
+            }
+        }
+        Some(framing)
+    }
+
+    /// Whether there is a body where there should be one, and nowhere else.
+    fn is_usual(&self, method: &str) -> bool {
+        match method {
+            "GET" | "OPTIONS" => self.body_len.is_none(),
+            "POST" => self.body_len.is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// A number of digits alone, and not too many of them.
+fn length(digits: &[u8]) -> Option<usize> {
+    let usual = !digits.is_empty() && digits.len() <= 9 && digits.iter().all(u8::is_ascii_digit);
+    let digits = std::str::from_utf8(digits).ok().filter(|_| usual)?;
+    digits.parse().ok()
+}
+
+fn names_close(value: &[u8]) -> bool {
+    value.split(|&byte| byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framing(headers: &[(&str, &str)]) -> Option<(Option<usize>, bool)> {
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|&(name, value)| httparse::Header { name, value: value.as_bytes() })
+            .collect();
+        Framing::new(&headers).map(|framing| (framing.body_len, framing.last))
+    }
+
+    #[test]
+    fn a_length_is_digits_and_comes_once() {
+        assert_eq!(framing(&[("Content-Length", "12")]), Some((Some(12), false)));
+        assert_eq!(framing(&[("content-LENGTH", "0")]), Some((Some(0), false)));
+        for odd in ["", "+1", "-1", " 1", "1 ", "1,1", "1, 1", "0x1", "1e1", "٣", "9999999999"] {
+            assert_eq!(framing(&[("Content-Length", odd)]), None, "{odd:?}");
+        }
+        assert_eq!(framing(&[("Content-Length", "2"), ("content-length", "2")]), None);
+    }
+
+    #[test]
+    fn another_encoding_or_expectation_is_not_for_the_front() {
+        for header in [("Transfer-Encoding", "chunked"), ("transfer-encoding", ""), ("Expect", "x")]
+        {
+            assert_eq!(framing(&[("Content-Length", "2"), header]), None);
+            assert_eq!(framing(&[header]), None);
+        }
+    }
+
+    #[test]
+    fn one_close_among_many_is_enough() {
+        assert_eq!(framing(&[("Connection", "keep-alive")]), Some((None, false)));
+        assert_eq!(framing(&[("Connection", "keep-alive, Close ")]), Some((None, true)));
+        let two = [("Connection", "close"), ("Connection", "keep-alive")];
+        assert_eq!(framing(&two), Some((None, true)));
+    }
+}

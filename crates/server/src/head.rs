@@ -1,0 +1,54 @@
+//! [`Head`]: what the door asks of a request, whichever HTTP code has read it.
+
+use std::net::SocketAddr;
+
+use http::HeaderMap;
+
+/// The head of a request. Borrowed: what is kept of it is copied out.
+pub(crate) struct Head<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    /// Behind the question mark; empty where there is none.
+    pub(crate) query: &'a str,
+    pub(crate) headers: Headers<'a>,
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+/// The headers of a request, as one of two parsers gives them.
+#[derive(Clone, Copy)]
+pub(crate) enum Headers<'a> {
+    Map(&'a HeaderMap),
+    Slice(&'a [httparse::Header<'a>]),
+}
+
+impl<'a> Head<'a> {
+    /// The value of the first header of that name, which must be given in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&'a [u8]> {
+        match self.headers {
+            Headers::Map(map) => map.get(name).map(http::HeaderValue::as_bytes),
+            Headers::Slice(headers) => {
+                let mut headers = headers.iter();
+                headers.find(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
+            }
+        }
+    }
+
+    /// The same, where it is text: ASCII that can be seen, blanks and tabs.
+    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
+        let value = self.header(name)?;
+        let is_text = value.iter().all(|&byte| matches!(byte, b'\t' | b' '..=b'~'));
+        std::str::from_utf8(value).ok().filter(|_| is_text)
+    }
+}
+
+impl<'a> Headers<'a> {
+    /// Names, in the case in which they came, and values.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let (map, slice): (_, &[_]) = match self {
+            Self::Map(map) => (Some(map), &[]),
+            Self::Slice(slice) => (None, slice),
+        };
+        let map = map.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        map.chain(slice.iter().map(|header| (header.name, header.value)))
+    }
+}
