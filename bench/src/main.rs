@@ -74,12 +74,15 @@ fn run(arguments: &Arguments) -> Result<()> {
     take_own_cpu()?;
     for case in &cases {
         println!("{} ({})", case.title(), case.unit());
-        for server in &contestants {
-            let mut all = Vec::new();
-            for _ in 0..arguments.repetitions {
-                all.push(once(case.as_ref(), server, &scale)?);
+        let mut all = vec![Vec::new(); contestants.len()];
+        for _ in 0..arguments.repetitions {
+            // In turns, so that a slow minute of the machine is a slow minute for all.
+            for (server, figures) in contestants.iter().zip(&mut all) {
+                figures.push(once(case.as_ref(), server, &scale)?);
             }
-            print(&server.name, &all);
+        }
+        for (server, figures) in contestants.iter().zip(&all) {
+            print(&server.name, figures);
         }
     }
     Ok(())

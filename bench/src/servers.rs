@@ -15,9 +15,9 @@ use crate::{Result, fail};
 const PEERS: &str = "bench/peers/peers.json";
 
 #[derive(Clone, Debug, Deserialize)]
-pub struct Contestant {
-    pub name: String,
-    pub title: String,
+pub(crate) struct Contestant {
+    pub(crate) name: String,
+    pub(crate) title: String,
     command: Vec<String>,
     #[serde(default)]
     env: BTreeMap<String, String>,
@@ -26,14 +26,14 @@ pub struct Contestant {
 }
 
 /// A server that runs.
-pub struct Server {
-    pub name: String,
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
     process: Child,
 }
 
 /// All that can be started: ours, the floors, and the peers.
-pub fn all() -> Result<Vec<Contestant>> {
+pub(crate) fn all() -> Result<Vec<Contestant>> {
     let own = std::env::current_exe()?;
     let beside = |name: &str| own.with_file_name(name).to_string_lossy().into_owned();
     let ours = |name: &str, title: &str, command: Vec<String>| Contestant {
@@ -57,7 +57,7 @@ pub fn all() -> Result<Vec<Contestant>> {
 
 impl Contestant {
     /// Starts it on these CPUs, and waits until it accepts.
-    pub fn start(&self, cpus: &str) -> Result<Server> {
+    pub(crate) fn start(&self, cpus: &str) -> Result<Server> {
         // Free now; the server takes it within a moment.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let mut process = Command::new("taskset")
@@ -81,7 +81,7 @@ impl Contestant {
     }
 
     /// What exactly it is.
-    pub fn version(&self) -> Result<String> {
+    pub(crate) fn version(&self) -> Result<String> {
         let [program, arguments @ ..] = self.version.as_slice() else {
             return Ok(format!("this repository, {}", env!("CARGO_PKG_VERSION")));
         };
@@ -92,7 +92,7 @@ impl Contestant {
 
 impl Server {
     /// Time on a CPU so far, user and system, of all its threads.
-    pub fn cpu(&self) -> Result<Duration> {
+    pub(crate) fn cpu(&self) -> Result<Duration> {
         let mut ns = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
             // A thread that ends meanwhile is one that does no work.
@@ -104,7 +104,7 @@ impl Server {
     }
 
     /// Resident memory, in KiB.
-    pub fn resident_kib(&self) -> Result<f64> {
+    pub(crate) fn resident_kib(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
         Ok(line.split_whitespace().nth(1).ok_or("no VmRSS")?.parse()?)

@@ -8,8 +8,8 @@ use crate::load::swarm::{Nothing, Swarm};
 use crate::load::times::Times;
 use crate::servers::Server;
 
-pub struct Connect {
-    pub at_once: usize,
+pub(crate) struct Connect {
+    pub(crate) at_once: usize,
 }
 
 impl Case for Connect {

@@ -11,10 +11,10 @@ use crate::{Result, fail};
 
 const CLIENTS: usize = 100;
 
-pub struct Echo {
-    pub in_flight: u64,
+pub(crate) struct Echo {
+    pub(crate) in_flight: u64,
     /// Length of a binary argument; without one the argument is a text.
-    pub bytes: Option<usize>,
+    pub(crate) bytes: Option<usize>,
 }
 
 impl Case for Echo {

@@ -10,7 +10,7 @@ use crate::{Result, fail};
 /// A server has this long to notice that a wave has gone.
 const SETTLE: Duration = Duration::from_millis(1500);
 
-pub struct Idle;
+pub(crate) struct Idle;
 
 impl Case for Idle {
     fn name(&self) -> String {

@@ -16,7 +16,7 @@ use crate::load::swarm::{PATIENCE, Play, Swarm};
 use crate::servers::Server;
 
 /// Something that can be measured.
-pub trait Case {
+pub(crate) trait Case {
     /// As it is called on the command line and in the data.
     fn name(&self) -> String;
 
@@ -31,19 +31,19 @@ pub trait Case {
 }
 
 /// A name and a value.
-pub type Figure = (&'static str, f64);
+pub(crate) type Figure = (&'static str, f64);
 
 /// How long things are measured.
-pub struct Scale {
-    pub warm: Duration,
-    pub window: Duration,
+pub(crate) struct Scale {
+    pub(crate) warm: Duration,
+    pub(crate) window: Duration,
     /// Clients of the cases about memory.
-    pub idle_clients: usize,
-    pub waves: usize,
+    pub(crate) idle_clients: usize,
+    pub(crate) waves: usize,
 }
 
 /// All cases, in the order of the tables.
-pub fn all() -> Vec<Box<dyn Case>> {
+pub(crate) fn all() -> Vec<Box<dyn Case>> {
     vec![
         Box::new(echo::Echo { in_flight: 16, bytes: None }),
         Box::new(echo::Echo { in_flight: 1, bytes: None }),
@@ -59,7 +59,7 @@ pub fn all() -> Vec<Box<dyn Case>> {
 }
 
 /// A case that counts what is done.
-pub trait Counted: Play {
+pub(crate) trait Counted: Play {
     /// Things done so far.
     fn done(&self) -> u64;
 
@@ -73,26 +73,26 @@ pub trait Counted: Play {
 }
 
 /// What a window of time brought.
-pub struct Measured {
-    pub done: u64,
-    pub wall: Duration,
-    pub cpu: Duration,
+pub(crate) struct Measured {
+    pub(crate) done: u64,
+    pub(crate) wall: Duration,
+    pub(crate) cpu: Duration,
 }
 
 impl Measured {
     /// Microseconds of the server's CPU for each thing done.
-    pub fn cpu_us(&self) -> f64 {
+    pub(crate) fn cpu_us(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.done as f64
     }
 
     /// Things done in a second.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.done as f64 / self.wall.as_secs_f64()
     }
 }
 
 /// Plays through the warm-up and the window.
-pub fn measure<P: Counted>(
+pub(crate) fn measure<P: Counted>(
     swarm: &mut Swarm,
     play: &mut P,
     server: &Server,
@@ -123,6 +123,6 @@ fn play_for<P: Counted>(swarm: &mut Swarm, play: &mut P, time: Duration) -> Resu
 /// The number of a message as two digits, so that all messages have one length and a bare server
 /// can have its answers ready. With less than ninety in flight, a message that is lost, doubled or
 /// out of order shows.
-pub const fn two_digits(count: u64) -> u64 {
+pub(crate) const fn two_digits(count: u64) -> u64 {
     10 + count % 90
 }

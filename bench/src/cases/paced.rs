@@ -13,8 +13,8 @@ const CLIENTS: usize = 100;
 /// Answers that one client may wait for; above it two messages would have one number.
 const UNDER_WAY_MAX: u64 = 90;
 
-pub struct Paced {
-    pub per_second: u32,
+pub(crate) struct Paced {
+    pub(crate) per_second: u32,
 }
 
 impl Case for Paced {

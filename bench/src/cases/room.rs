@@ -9,9 +9,9 @@ use crate::load::times::Times;
 use crate::servers::Server;
 use crate::{Result, fail};
 
-pub struct Room {
-    pub members: usize,
-    pub in_flight: u64,
+pub(crate) struct Room {
+    pub(crate) members: usize,
+    pub(crate) in_flight: u64,
 }
 
 impl Case for Room {
@@ -53,7 +53,7 @@ impl Case for Room {
 }
 
 /// Has all join the room, and waits until they are in it.
-pub fn join_all(swarm: &mut Swarm, members: usize) -> Result<()> {
+pub(crate) fn join_all(swarm: &mut Swarm, members: usize) -> Result<()> {
     let mut joining = Joining(0);
     for who in 0..members {
         swarm.clients.send(who, br#"210["join","room"]"#);

@@ -8,7 +8,7 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Text,
     Binary,
     Close,
@@ -16,7 +16,7 @@ pub enum Kind {
 }
 
 /// Appends one masked frame.
-pub fn push(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
+pub(crate) fn push(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
     out.push(if kind == Kind::Binary { 0x82 } else { 0x81 });
     match payload.len() {
         len @ 0..=125 => out.push(0x80 | len as u8),
@@ -34,7 +34,7 @@ pub fn push(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
 }
 
 /// The first whole frame of `bytes`: its kind, its payload, and how long it is with its header.
-pub fn first(bytes: &[u8]) -> Result<Option<(Kind, &[u8], usize)>> {
+pub(crate) fn first(bytes: &[u8]) -> Result<Option<(Kind, &[u8], usize)>> {
     let [start, short, ..] = *bytes else {
         return Ok(None);
     };

@@ -1,5 +1,5 @@
 //! The load generator: clients that do what they are told and check every answer.
 
-pub mod frames;
-pub mod swarm;
-pub mod times;
+pub(crate) mod frames;
+pub(crate) mod swarm;
+pub(crate) mod times;

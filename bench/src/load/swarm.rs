@@ -14,19 +14,19 @@ use super::frames::{self, Kind};
 use crate::{Result, fail};
 
 /// How long anything may take before a run has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Clients that connect at once, unless a case says otherwise.
 const CONNECTING_MAX: usize = 256;
 
 /// A case while it runs.
-pub trait Play {
+pub(crate) trait Play {
     /// A packet came for a client that has joined.
     fn packet(&mut self, who: usize, packet: Packet<'_>, clients: &mut Clients) -> Result<()>;
 }
 
 /// A Socket.IO packet, or an attachment.
 #[derive(Clone, Copy, Debug)]
-pub enum Packet<'a> {
+pub(crate) enum Packet<'a> {
     Text(&'a [u8]),
     Binary(&'a [u8]),
 }
@@ -52,7 +52,7 @@ struct Client {
 
 /// The clients, as a case sees them.
 #[derive(Default)]
-pub struct Clients {
+pub(crate) struct Clients {
     all: Vec<Client>,
     dirty: Vec<usize>,
     joined: usize,
@@ -61,32 +61,32 @@ pub struct Clients {
     payload: Vec<u8>,
 }
 
-pub struct Swarm {
+pub(crate) struct Swarm {
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
     address: SocketAddr,
     request: String,
-    pub clients: Clients,
+    pub(crate) clients: Clients,
 }
 
 impl Clients {
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.all.len()
     }
 
     /// Clients that have joined their namespace.
-    pub const fn joined(&self) -> usize {
+    pub(crate) const fn joined(&self) -> usize {
         self.joined
     }
 
     /// Whether this one has joined its namespace.
-    pub fn has_joined(&self, who: usize) -> bool {
+    pub(crate) fn has_joined(&self, who: usize) -> bool {
         self.all[who].state == State::Joined
     }
 
     /// Sends a Socket.IO packet.
-    pub fn send(&mut self, who: usize, packet: &[u8]) {
+    pub(crate) fn send(&mut self, who: usize, packet: &[u8]) {
         self.payload.clear();
         self.payload.push(b'4');
         self.payload.extend_from_slice(packet);
@@ -95,13 +95,13 @@ impl Clients {
     }
 
     /// Sends an attachment.
-    pub fn send_binary(&mut self, who: usize, bytes: &[u8]) {
+    pub(crate) fn send_binary(&mut self, who: usize, bytes: &[u8]) {
         frames::push(&mut self.all[who].out, Kind::Binary, bytes);
         self.mark(who);
     }
 
     /// Closes the connection of a client without a word.
-    pub fn hang_up(&mut self, who: usize) {
+    pub(crate) fn hang_up(&mut self, who: usize) {
         let client = &mut self.all[who];
         if client.state == State::Joined {
             self.joined -= 1;
@@ -151,7 +151,7 @@ impl Client {
 }
 
 impl Swarm {
-    pub fn new(address: SocketAddr) -> Result<Self> {
+    pub(crate) fn new(address: SocketAddr) -> Result<Self> {
         let request = format!(
             "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\n\
              Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -168,12 +168,12 @@ impl Swarm {
     }
 
     /// Joins this namespace from now on, not `/`.
-    pub fn namespace(&mut self, name: &str) {
+    pub(crate) fn namespace(&mut self, name: &str) {
         self.clients.join = format!("40{name},").into_bytes();
     }
 
     /// Opens clients until there are `count`, and waits until all have joined.
-    pub fn grow(&mut self, count: usize) -> Result<()> {
+    pub(crate) fn grow(&mut self, count: usize) -> Result<()> {
         let started = Instant::now();
         while self.clients.joined < count {
             while self.clients.len() < count
@@ -191,7 +191,7 @@ impl Swarm {
     }
 
     /// Opens the connection of a client that has none.
-    pub fn dial(&mut self, who: usize) -> Result<()> {
+    pub(crate) fn dial(&mut self, who: usize) -> Result<()> {
         let mut stream = TcpStream::connect(self.address)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(who), interest)?;
@@ -201,12 +201,12 @@ impl Swarm {
     }
 
     /// Writes what was sent outside of a turn.
-    pub fn flush(&mut self) -> Result<()> {
+    pub(crate) fn flush(&mut self) -> Result<()> {
         self.clients.flush()
     }
 
     /// Waits for something to happen, and has `play` do what it asks for.
-    pub fn turn(&mut self, play: &mut impl Play, wait: Option<Duration>) -> Result<()> {
+    pub(crate) fn turn(&mut self, play: &mut impl Play, wait: Option<Duration>) -> Result<()> {
         self.clients.flush()?;
         if let Err(error) = self.poll.poll(&mut self.events, wait)
             && error.kind() != ErrorKind::Interrupted
@@ -233,7 +233,7 @@ impl Swarm {
 }
 
 /// Plays where nothing is expected.
-pub struct Nothing;
+pub(crate) struct Nothing;
 
 impl Play for Nothing {
     fn packet(&mut self, _: usize, packet: Packet<'_>, _: &mut Clients) -> Result<()> {

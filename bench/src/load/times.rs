@@ -4,19 +4,19 @@ use std::time::Duration;
 
 /// Every time that was measured, in nanoseconds.
 #[derive(Default)]
-pub struct Times(Vec<u32>);
+pub(crate) struct Times(Vec<u32>);
 
 impl Times {
-    pub fn add(&mut self, time: Duration) {
+    pub(crate) fn add(&mut self, time: Duration) {
         self.0.push(u32::try_from(time.as_nanos()).unwrap_or(u32::MAX));
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
     /// The time in microseconds that a part of them, such as 0.99, was not longer than.
-    pub fn quantile(&mut self, part: f64) -> f64 {
+    pub(crate) fn quantile(&mut self, part: f64) -> f64 {
         if self.0.is_empty() {
             return f64::NAN;
         }

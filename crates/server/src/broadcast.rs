@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::event::{CallName, EmitName};
 use crate::link::{Pushed, Worth};
 use crate::namespace::NamespaceCore;
-use crate::socket::{EmitError, SocketCore};
+use crate::socket::{EmitError, Member};
 
 /// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
 ///
@@ -91,9 +91,8 @@ impl Broadcast {
     ) -> Result<usize, EmitError> {
         let parcel = self.parcel(event.event_name(), None, &args)?;
         let selection = self.namespace.rooms.select(&self.rooms, &self.except);
-        let deliver = |socket: &&Arc<SocketCore>| {
-            socket.deliver(parcel.clone(), self.worth) == Pushed::Queued
-        };
+        let deliver =
+            |member: &&Member| member.deliver(parcel.clone(), self.worth) == Pushed::Queued;
         Ok(selection.iter().filter(deliver).count())
     }
 
@@ -121,16 +120,16 @@ impl Broadcast {
             return answers;
         };
         let selection = self.namespace.rooms.select(&self.rooms, &self.except);
-        let waiting: HashSet<_> = selection.iter().map(|socket| socket.id).collect();
+        let waiting: HashSet<_> = selection.iter().map(|member| member.socket.id).collect();
         answers.id = Some(id);
         answers.asked = waiting.len();
         let poll =
             Arc::new(Poll { state: Mutex::new(PollState { waiting, sender: Some(sender) }) });
         self.namespace.open_poll(id, Arc::clone(&poll));
-        for socket in selection.iter() {
-            let pushed = socket.deliver(parcel.clone(), self.worth);
-            if pushed != Pushed::Queued || !socket.is_connected() {
-                poll.gone(socket.id);
+        for member in selection.iter() {
+            let pushed = member.deliver(parcel.clone(), self.worth);
+            if pushed != Pushed::Queued || !member.socket.is_connected() {
+                poll.gone(member.socket.id);
             }
         }
         poll.close_if_done();
@@ -139,7 +138,7 @@ impl Broadcast {
 
     /// Takes the selected out of the namespace.
     pub fn disconnect(&self) {
-        for socket in self.namespace.rooms.select(&self.rooms, &self.except).iter() {
+        for Member { socket, .. } in self.namespace.rooms.select(&self.rooms, &self.except).iter() {
             socket.link.order(crate::link::Order::Leave(socket.id));
         }
     }
@@ -147,7 +146,7 @@ impl Broadcast {
     /// The ids of the selected.
     pub fn ids(&self) -> Vec<SocketId> {
         let selection = self.namespace.rooms.select(&self.rooms, &self.except);
-        selection.iter().map(|socket| socket.id).collect()
+        selection.iter().map(|member| member.socket.id).collect()
     }
 
     fn parcel<T: ToArgs>(

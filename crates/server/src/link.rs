@@ -453,7 +453,6 @@ impl Link {
         let idle = !(waits || state.due || state.broken || state.errands.is_some());
         if idle {
             state.attentive = false;
-            state.outbox.shrink();
         }
         idle
     }

@@ -25,7 +25,7 @@ use crate::hello::{Connect, Hello, Refusal, Types};
 use crate::link::Link;
 use crate::metrics::{Counter, Metrics};
 use crate::rooms::{NotJoined, Rooms};
-use crate::socket::{Socket, SocketCore};
+use crate::socket::{Member, Socket, SocketCore};
 
 /// Handlers, rooms and sockets under one name. A cheap handle.
 ///
@@ -37,7 +37,7 @@ pub struct Namespace<A = (), U = ()> {
 
 pub(crate) struct NamespaceCore {
     pub(crate) name: Box<str>,
-    pub(crate) rooms: Rooms<Arc<SocketCore>>,
+    pub(crate) rooms: Rooms<Member>,
     pub(crate) state: Arc<dyn Any + Send + Sync>,
     pub(crate) ack_timeout: Duration,
     pub(crate) asks_max: usize,
@@ -160,7 +160,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
 
     /// The socket of that id, if it is here and has this namespace's data.
     pub fn socket(&self, id: SocketId) -> Option<Socket<A, U>> {
-        Socket::new(&self.core.rooms.get(id)?)
+        Socket::new(&self.core.rooms.get(id)?.socket)
     }
 }
 

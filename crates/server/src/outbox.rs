@@ -4,23 +4,27 @@
 //! Pure data: the [`Link`](crate::link::Link) around it has the lock and says who writes.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use roomful_proto::Parcel;
+use smallvec::SmallVec;
 
 /// What a waiting parcel counts for beside its bytes: its place in the queue and its share of the
 /// allocations, so that a queue of tiny parcels is bounded too.
 const PARCEL_OVERHEAD_BYTES: usize = 64;
 /// Parcels that one system call writes at most.
 const PARCELS_PER_WRITE: usize = 64;
-/// Places of an empty queue that are kept for the next burst.
-const SPARE_PLACES: usize = 16;
+/// Bytes that are rather copied into one piece than written from where they are.
+const COPIED_BYTES_MAX: usize = 16 * 1024;
+/// Parcels that wait without a queue on the heap: what one turn of others sends is rarely more.
+const PLACES: usize = 4;
+
+type Parcels = SmallVec<[Parcel; PLACES]>;
 
 /// The queue of one client.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    parcels: VecDeque<Parcel>,
+    parcels: Parcels,
     /// Bytes of the first parcel that are written already.
     begun: usize,
     /// What all parcels that were pushed and are not written yet count for.
@@ -35,7 +39,9 @@ pub(crate) struct Full;
 /// Parcels that were taken out to be written.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    parcels: VecDeque<Parcel>,
+    parcels: Parcels,
+    /// How many of them are written whole.
+    done: usize,
     /// Bytes of the first parcel that are written already.
     begun: usize,
     /// What the parcels that are written whole count for.
@@ -44,7 +50,7 @@ pub(crate) struct Batch {
 
 impl Outbox {
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self { parcels: VecDeque::new(), begun: 0, bytes: 0, bytes_max }
+        Self { parcels: Parcels::new_const(), begun: 0, bytes: 0, bytes_max }
     }
 
     /// Puts a parcel at the end.
@@ -59,7 +65,7 @@ impl Outbox {
     /// Puts a parcel at the end, whatever waits.
     pub(crate) fn append(&mut self, parcel: Parcel) {
         self.bytes += cost(&parcel);
-        self.parcels.push_back(parcel);
+        self.parcels.push(parcel);
     }
 
     /// Puts a parcel before all that is not begun.
@@ -71,19 +77,16 @@ impl Outbox {
 
     /// Takes out all that waits. It counts until the batch is [given back](Self::give_back).
     pub(crate) fn take(&mut self) -> Batch {
-        let mut batch = Batch { parcels: SPARE.take(), begun: self.begun, cost: 0 };
-        std::mem::swap(&mut batch.parcels, &mut self.parcels);
-        self.begun = 0;
-        batch
+        let begun = std::mem::take(&mut self.begun);
+        Batch { parcels: std::mem::take(&mut self.parcels), done: 0, begun, cost: 0 }
     }
 
     /// Takes back what was not written; it goes before what came since.
     pub(crate) fn give_back(&mut self, mut batch: Batch) {
         self.bytes = self.bytes.saturating_sub(batch.cost);
-        if batch.parcels.is_empty() {
-            SPARE.set(batch.parcels);
-        } else {
+        if !batch.is_empty() {
             self.begun = batch.begun;
+            batch.parcels.drain(..batch.done);
             batch.parcels.append(&mut self.parcels);
             self.parcels = batch.parcels;
         }
@@ -92,7 +95,7 @@ impl Outbox {
     /// Takes in a batch that did not come from here, as the first that is to be written.
     pub(crate) fn adopt(&mut self, mut batch: Batch) {
         batch.cost = 0;
-        self.bytes += batch.parcels.iter().map(cost).sum::<usize>();
+        self.bytes += batch.left().iter().map(cost).sum::<usize>();
         self.give_back(batch);
     }
 
@@ -114,56 +117,63 @@ impl Outbox {
     pub(crate) fn clear(&mut self) {
         *self = Self::new(self.bytes_max);
     }
-
-    /// Gives back the memory of a burst.
-    pub(crate) fn shrink(&mut self) {
-        if self.parcels.is_empty() && self.parcels.capacity() > SPARE_PLACES {
-            self.parcels = VecDeque::new();
-        }
-    }
 }
 
 thread_local! {
-    /// An empty queue to change places with one that is being written.
-    static SPARE: Cell<VecDeque<Parcel>> = const { Cell::new(VecDeque::new()) };
+    /// Where small parcels are joined; at most [`COPIED_BYTES_MAX`] long.
+    static JOINED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl Batch {
+    /// What is not written whole.
+    fn left(&self) -> &[Parcel] {
+        &self.parcels[self.done..]
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.parcels.is_empty()
+        self.left().is_empty()
     }
 
     /// Puts a parcel at the end.
     pub(crate) fn push(&mut self, parcel: Parcel) {
-        self.parcels.push_back(parcel);
+        self.parcels.push(parcel);
     }
 
     /// The next parcel.
     pub(crate) fn first(&self) -> Option<&Parcel> {
-        self.parcels.front()
+        self.left().first()
     }
 
     /// The next parcel was written whole.
     pub(crate) fn written_first(&mut self) {
-        if let Some(parcel) = self.parcels.pop_front() {
-            self.cost += cost(&parcel);
-        }
+        self.cost += self.first().map_or(0, cost);
+        self.done = self.parcels.len().min(self.done + 1);
     }
 
-    /// Has `write` write what comes next, as far as one call does.
+    /// Has `write` write what comes next, as far as one call does. Small parcels are copied into
+    /// one piece: that costs the system less than a list of pieces.
     pub(crate) fn write<R>(
         &self,
-        form: impl Fn(&Parcel) -> &[u8],
+        form: fn(&Parcel) -> &[u8],
         write: impl FnOnce(&[IoSlice<'_>]) -> R,
     ) -> R {
-        if let (1, Some(parcel)) = (self.parcels.len(), self.parcels.front()) {
+        if let [parcel] = self.left() {
             return write(&[IoSlice::new(&form(parcel)[self.begun..])]);
+        }
+        let parts = self.left().iter().map(form);
+        if parts.clone().map(<[u8]>::len).sum::<usize>() <= COPIED_BYTES_MAX {
+            let mut joined = JOINED.take();
+            joined.clear();
+            parts.for_each(|part| joined.extend_from_slice(part));
+            let result = write(&[IoSlice::new(&joined[self.begun..])]);
+            JOINED.set(joined);
+            return result;
         }
         let mut slices = [IoSlice::new(&[]); PARCELS_PER_WRITE];
         let mut count = 0;
-        for (slice, parcel) in slices.iter_mut().zip(&self.parcels) {
+        for (slice, part) in slices.iter_mut().zip(parts) {
             let skip = if count == 0 { self.begun } else { 0 };
-            *slice = IoSlice::new(&form(parcel)[skip..]);
+            *slice = IoSlice::new(&part[skip..]);
             count += 1;
         }
         write(&slices[..count])
@@ -172,7 +182,7 @@ impl Batch {
     /// This many bytes were written: parcels that are written whole leave.
     pub(crate) fn written(&mut self, bytes: usize, form: impl Fn(&Parcel) -> &[u8]) {
         self.begun += bytes;
-        while let Some(first) = self.parcels.front() {
+        while let Some(first) = self.first() {
             let len = form(first).len();
             if self.begun < len {
                 break;
@@ -199,7 +209,7 @@ mod tests {
     fn texts(outbox: &mut Outbox) -> Vec<String> {
         let batch = outbox.take();
         let text = |parcel: &Parcel| String::from_utf8(parcel.polling().to_vec()).unwrap();
-        batch.parcels.iter().map(text).collect()
+        batch.left().iter().map(text).collect()
     }
 
     #[test]
@@ -239,9 +249,12 @@ mod tests {
         outbox.append(parcel("b"));
         let mut batch = outbox.take();
         batch.written(2, Parcel::wire);
-        let lens = batch.write(Parcel::wire, |slices| slices.iter().map(|s| s.len()).collect());
+        let write = |slices: &[IoSlice<'_>]| slices.iter().map(|s| s.len()).collect::<Vec<_>>();
         let len = parcel("a").len();
-        let lens: Vec<usize> = lens;
-        assert_eq!(lens, [len - 2, len]);
+        assert_eq!(batch.write(Parcel::wire, write), [2 * len - 2], "joined");
+        let big = parcel(&"x".repeat(COPIED_BYTES_MAX));
+        let big_len = big.len();
+        batch.push(big);
+        assert_eq!(batch.write(Parcel::wire, write), [len - 2, len, big_len], "too much to copy");
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Pure data behind one lock. A fan-out does not hold it: each room keeps a snapshot of its
 //! members, a shared slice that is made when somebody first sends to the room after it has changed.
+//! One that is not true any more is dropped when the lock is not held: it may be the last to hold
+//! thousands of handles.
 //!
 //! Every member is in a room of its own id; that room is the table of ids itself and costs nothing.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use parking_lot::Mutex;
 use roomful_proto::SocketId;
 use slab::Slab;
@@ -70,25 +72,25 @@ impl<T> Default for Rooms<T> {
 impl<T: Clone> Rooms<T> {
     /// Adds a member, in no room but that of its own id.
     pub(crate) fn enter(&self, id: SocketId, handle: T) {
+        let _stale;
         let mut inner = self.inner.lock();
         let key = inner.members.insert(Member { handle, rooms: Vec::new() });
         // There are never 2^32 members: each has a connection.
         inner.ids.insert(id, MemberKey(key as u32));
-        inner.everyone = None;
+        _stale = inner.everyone.take();
     }
 
     /// Removes a member from everywhere.
     pub(crate) fn exit(&self, id: SocketId) {
+        let mut stale = Vec::new();
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
         let Some(key) = inner.ids.remove(&id) else {
             return;
         };
         let member = inner.members.remove(key.0 as usize);
-        for room in &member.rooms {
-            leave(&mut inner.rooms, room, key);
-        }
-        inner.everyone = None;
+        stale.extend(member.rooms.iter().filter_map(|room| leave(&mut inner.rooms, room, key)));
+        stale.extend(inner.everyone.take());
         if inner.members.is_empty() {
             // Memory returns after churn: the tables are as large as they ever were.
             *inner = Inner {
@@ -107,6 +109,7 @@ impl<T: Clone> Rooms<T> {
         room: &str,
         rooms_max: usize,
     ) -> Result<bool, NotJoined> {
+        let _stale;
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
         let key = *inner.ids.get(&id).ok_or(NotJoined::Gone)?;
@@ -128,12 +131,13 @@ impl<T: Clone> Rooms<T> {
         let empty = || Room { members: HashSet::new(), snapshot: None };
         let entry = inner.rooms.entry(name).or_insert_with(empty);
         entry.members.insert(key);
-        entry.snapshot = None;
+        _stale = entry.snapshot.take();
         Ok(true)
     }
 
     /// Takes a member out of a room; `false` when it was not there.
     pub(crate) fn leave(&self, id: SocketId, room: &str) -> bool {
+        let _stale;
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
         let Some(&key) = inner.ids.get(&id) else {
@@ -146,7 +150,7 @@ impl<T: Clone> Rooms<T> {
             return false;
         };
         member.rooms.swap_remove(at);
-        leave(&mut inner.rooms, room, key);
+        _stale = leave(&mut inner.rooms, room, key);
         true
     }
 
@@ -238,15 +242,20 @@ impl<T> Selection<T> {
     }
 }
 
-/// Takes a member out of a room; a room without members is gone.
-fn leave<T>(rooms: &mut HashMap<Arc<str>, Room<T>>, name: &str, key: MemberKey) {
-    if let Some(room) = rooms.get_mut(name) {
-        room.members.remove(&key);
-        room.snapshot = None;
-        if room.members.is_empty() {
-            rooms.remove(name);
-        }
+/// Takes a member out of a room, and gives the snapshot that is not true any more; a room without
+/// members is gone.
+fn leave<T>(
+    rooms: &mut HashMap<Arc<str>, Room<T>>,
+    name: &str,
+    key: MemberKey,
+) -> Option<Members<T>> {
+    let room = rooms.get_mut(name)?;
+    room.members.remove(&key);
+    let stale = room.snapshot.take();
+    if room.members.is_empty() {
+        rooms.remove(name);
     }
+    stale
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tower_layer::Layer as _;
 
 use crate::answer::Answer;
@@ -82,13 +83,30 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    // In a task: the future that was called may run on a thread from which every accepted
+    // connection would have to be carried to another. Dropped with that future.
+    let mut accepting = JoinSet::new();
+    accepting.spawn(accept(Arc::clone(&core), listener, other));
+    accepting.join_next().await;
+    core.closing.closed().await;
+}
+
+/// Accepts until the server hangs up.
+async fn accept<S, B>(core: Arc<Core>, listener: TcpListener, other: S)
+where
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let places =
         Arc::new(Semaphore::new(core.config.http_connections_max.min(Semaphore::MAX_PERMITS)));
     let mut hung_up = std::pin::pin!(core.closing.hung_up());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = &mut hung_up => break,
+            () = &mut hung_up => return,
         };
         match accepted {
             Ok((stream, address)) => {
@@ -114,8 +132,6 @@ where
             }
         }
     }
-    drop(listener);
-    core.closing.closed().await;
 }
 
 /// Serves HTTP on one stream. When that has become a connection, it is to be run.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use roomful_proto::SessionId;
 use slab::Slab;
@@ -24,8 +25,8 @@ pub(crate) struct Sessions {
 #[derive(Default)]
 struct Inner {
     links: Slab<Arc<Link>>,
-    /// Where in the table above.
-    ids: HashMap<SessionId, u32>,
+    /// Where in the table above. The ids are ours and random, so nobody can fill one place of it.
+    ids: HashMap<SessionId, u32, RandomState>,
     generation: u32,
 }
 
@@ -64,7 +65,7 @@ impl Sessions {
         inner.ids.remove(&link.id);
         if inner.links.is_empty() {
             inner.links = Slab::new();
-            inner.ids = HashMap::new();
+            inner.ids = HashMap::default();
         }
     }
 

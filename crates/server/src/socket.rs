@@ -45,6 +45,14 @@ pub(crate) struct SocketCore {
     connected: AtomicBool,
 }
 
+/// A socket as its namespace lists it. The link is at hand, so that sending to all of a long list
+/// touches nothing else of each.
+#[derive(Clone)]
+pub(crate) struct Member {
+    link: Arc<Link>,
+    pub(crate) socket: Arc<SocketCore>,
+}
+
 /// What became of an event.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -302,6 +310,11 @@ impl SocketCore {
     /// Sends a parcel to this client, and counts when it does not go.
     pub(crate) fn deliver(&self, parcel: Parcel, worth: Worth) -> Pushed {
         let pushed = self.link.push(parcel, worth);
+        self.note(pushed);
+        pushed
+    }
+
+    fn note(&self, pushed: Pushed) {
         match pushed {
             Pushed::Queued | Pushed::Gone => {}
             Pushed::Overflow => {
@@ -310,7 +323,6 @@ impl SocketCore {
             }
             Pushed::Dropped => self.namespace.count(|metrics| &metrics.volatile_dropped),
         }
-        pushed
     }
 
     pub(crate) fn note_encode_failure(&self, event: &str, error: &EncodeError) {
@@ -321,6 +333,22 @@ impl SocketCore {
     pub(crate) fn note_misfit(&self, event: &str, error: &ArgError) {
         self.namespace.count(|metrics| &metrics.events_misfit);
         tracing::debug!(event, %error, "event does not fit its handler");
+    }
+}
+
+impl Member {
+    pub(crate) fn new(socket: &Arc<SocketCore>) -> Self {
+        Self { link: Arc::clone(&socket.link), socket: Arc::clone(socket) }
+    }
+
+    /// Sends a parcel to this client, and counts when it does not go.
+    #[inline]
+    pub(crate) fn deliver(&self, parcel: Parcel, worth: Worth) -> Pushed {
+        let pushed = self.link.push(parcel, worth);
+        if pushed != Pushed::Queued {
+            self.socket.note(pushed);
+        }
+        pushed
     }
 }
 

@@ -24,7 +24,7 @@ use crate::handler::{Data, Decided, Done, Work};
 use crate::hello::Refusal;
 use crate::link::{Link, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
-use crate::socket::SocketCore;
+use crate::socket::{Member, SocketCore};
 
 /// Bytes of events whose handlers run, or wait for one of `handlers_max` places to run. Above it
 /// nothing is read from the client until handlers have ended.
@@ -275,7 +275,7 @@ impl Sockets {
         self.push(Parcel::connected(&namespace.name, id));
         let link = Arc::clone(&self.link);
         let socket = Arc::new(SocketCore::new(id, link, namespace, table, slot, data));
-        socket.namespace.rooms.enter(id, Arc::clone(&socket));
+        socket.namespace.rooms.enter(id, Member::new(&socket));
         self.core.metrics.joined.add();
         self.seat(slot, Seat::Joined(Arc::clone(&socket)));
         if let Some(greet) = &Arc::clone(&socket.table).on_connect {

@@ -56,13 +56,13 @@ fn push(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
 
 /// How many events the room was told.
 #[derive(Default)]
-pub struct Room {
+pub(crate) struct Room {
     said: usize,
 }
 
 /// What the server knows of one client.
 #[derive(Default)]
-pub struct Peer {
+pub(crate) struct Peer {
     upgraded: bool,
     /// Events answered.
     answered: usize,
@@ -73,7 +73,7 @@ pub struct Peer {
 impl Peer {
     /// Answers what came: to the client in `out`, to everybody in the room in `all`. `true` when
     /// the client has joined the room.
-    pub fn receive(
+    pub(crate) fn receive(
         &mut self,
         mut bytes: &[u8],
         room: &mut Room,

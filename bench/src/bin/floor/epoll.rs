@@ -15,7 +15,7 @@ struct Client {
     peer: Peer,
 }
 
-pub fn serve(port: u16) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn serve(port: u16) -> Result<(), Box<dyn std::error::Error>> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))?;

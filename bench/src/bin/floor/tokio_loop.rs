@@ -19,7 +19,7 @@ struct Shared {
     members: Vec<Rc<TcpStream>>,
 }
 
-pub fn serve(port: u16) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn serve(port: u16) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;

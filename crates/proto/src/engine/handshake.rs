@@ -101,8 +101,11 @@ impl<'a> Query<'a> {
     /// a value that needs it is simply no known value.
     pub fn parse(query: &'a str) -> Self {
         let mut found = Self::default();
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let mut rest = query;
+        while !rest.is_empty() {
+            let pair;
+            (pair, rest) = cut(rest, b'&');
+            let (name, value) = cut(pair, b'=');
             let slot = match name {
                 "EIO" => &mut found.revision,
                 "transport" => &mut found.transport,
@@ -133,6 +136,13 @@ impl<'a> Query<'a> {
     }
 }
 
+/// What is before the first `at` and what is behind it. For texts as short as these a plain loop is
+/// faster than a search.
+fn cut(text: &str, at: u8) -> (&str, &str) {
+    let found = text.bytes().position(|byte| byte == at).unwrap_or(text.len());
+    (&text[..found], text.get(found + 1..).unwrap_or_default())
+}
+
 /// The open packet, without its type digit.
 #[derive(Clone, Debug)]
 pub struct Handshake<'a> {
@@ -147,15 +157,24 @@ pub struct Handshake<'a> {
 impl Handshake<'_> {
     /// The JSON, with the five keys of the specification in their order.
     pub fn to_json(&self) -> String {
-        let quoted: Vec<_> = self.upgrades.iter().map(|name| format!("\"{name}\"")).collect();
-        format!(
-            r#"{{"sid":"{}","upgrades":[{}],"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
-            self.session,
-            quoted.join(","),
-            self.limits.ping_interval.as_millis(),
-            self.limits.ping_timeout.as_millis(),
-            self.limits.payload_bytes_max,
-        )
+        let mut json = String::with_capacity(128);
+        json.push_str("{\"sid\":\"");
+        json.push_str(self.session.as_str());
+        json.push_str("\",\"upgrades\":[");
+        for (n, upgrade) in self.upgrades.iter().enumerate() {
+            json.push_str(if n == 0 { "\"" } else { ",\"" });
+            json.push_str(upgrade.as_str());
+            json.push('"');
+        }
+        let mut number = |name: &str, number: u128| {
+            json.push_str(name);
+            json.push_str(itoa::Buffer::new().format(number));
+        };
+        number("],\"pingInterval\":", self.limits.ping_interval.as_millis());
+        number(",\"pingTimeout\":", self.limits.ping_timeout.as_millis());
+        number(",\"maxPayload\":", self.limits.payload_bytes_max as u128);
+        json.push('}');
+        json
     }
 }
 

@@ -52,11 +52,9 @@ pub(super) fn parse<'a>(
     else {
         return Parsed::Foreign;
     };
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let usual = head_len <= HEAD_BYTES_MAX
-        && core.config.is_ours(path)
-        && path.bytes().all(is_plain)
-        && query.bytes().all(|byte| is_plain(byte) || byte == b'?');
+    let mark = target.bytes().position(|byte| byte == b'?').unwrap_or(target.len());
+    let (path, query) = (&target[..mark], target.get(mark + 1..).unwrap_or_default());
+    let usual = head_len <= HEAD_BYTES_MAX && core.config.is_ours(path) && are_plain(path, query);
     let framing = Framing::new(headers).filter(|framing| framing.is_usual(method));
     match framing {
         Some(Framing { body_len, last })
@@ -70,9 +68,13 @@ pub(super) fn parse<'a>(
     }
 }
 
-/// Characters of a path or a query about which nobody argues.
-const fn is_plain(byte: u8) -> bool {
-    matches!(byte, b'!' | b'$'..=b';' | b'=' | b'@'..=b'_' | b'a'..=b'z' | b'~')
+/// Whether all characters of a path and of a query are such about which nobody argues.
+fn are_plain(path: &str, query: &str) -> bool {
+    let is_plain =
+        |byte| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'@'..=b'_' | b'a'..=b'z' | b'~');
+    // Without a way out in the middle, so that many are looked at in one step.
+    path.bytes().fold(true, |all, byte| all & is_plain(byte))
+        & query.bytes().fold(true, |all, byte| all & (is_plain(byte) | (byte == b'?')))
 }
 
 impl Framing {
