@@ -69,6 +69,7 @@ async function check(transport) {
       const blob = Buffer.from(Uint8Array.from({ length: size }, (_, i) => i));
       const back = await ask(speaker, "blob", blob);
       assert.ok(Buffer.isBuffer(back) && blob.equals(back), `blob of ${size} bytes comes back as binary`);
+      assert.equal(await ask(speaker, "size", blob), size, "size");
     }
 
     const heard = new Map(sockets.map((socket) => [socket, []]));

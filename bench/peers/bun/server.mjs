@@ -10,6 +10,7 @@ io.bind(engine);
 io.on("connection", (socket) => {
   socket.on("echo", (text, ack) => ack(text));
   socket.on("blob", (buffer, ack) => ack(buffer));
+  socket.on("size", (buffer, ack) => ack(buffer.length));
   socket.on("join", (room, ack) => {
     socket.join(room);
     ack(true);

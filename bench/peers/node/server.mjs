@@ -28,6 +28,7 @@ io.engine.on("connection", (raw) => {
 io.on("connection", (socket) => {
   socket.on("echo", (text, ack) => ack(text));
   socket.on("blob", (buffer, ack) => ack(buffer));
+  socket.on("size", (buffer, ack) => ack(buffer.length));
   socket.on("join", (room, ack) => {
     socket.join(room);
     ack(true);

@@ -22,6 +22,11 @@ async def blob(sid, buffer):
 
 
 @sio.event
+async def size(sid, buffer):
+    return len(buffer)
+
+
+@sio.event
 async def join(sid, room):
     await sio.enter_room(sid, room)
     return True

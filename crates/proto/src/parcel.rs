@@ -5,11 +5,13 @@
 //! very bytes are written to each socket. Polling needs another form, and clients that take no
 //! binary frames a third; each is made once, when somebody first needs it.
 
+use std::cell::Cell;
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::args::{ArgsWriter, Shape, ToArgs};
+use crate::args::{ArgsWriter, Attachments, Shape, ToArgs, push_text};
 use crate::engine::packet::{Packet, base64_encode};
 use crate::engine::payload::SEPARATOR;
 use crate::error::EncodeError;
@@ -26,11 +28,18 @@ pub struct Parcel {
 
 #[derive(Debug)]
 struct Shared {
-    /// The wire form is what lies behind `start`.
-    buffer: Vec<u8>,
-    start: usize,
+    wire: Wire,
     rare: OnceLock<Box<Rare>>,
 }
+
+/// The bytes of a parcel. Those of most lie beside its reference count, in one allocation.
+enum Wire {
+    Short { len: u8, bytes: [u8; SHORT_BYTES_MAX] },
+    Long(Box<[u8]>),
+}
+
+/// With it, `Shared` and its count fill 160 bytes, which is a size that allocators have.
+const SHORT_BYTES_MAX: usize = 118;
 
 /// Forms that most parcels never need.
 #[derive(Debug, Default)]
@@ -53,10 +62,10 @@ impl Parcel {
         name: &str,
         args: &T,
     ) -> Result<Self, EncodeError> {
-        let mut draft = Draft::new(namespace, ack, 64);
-        draft.buffer.push(b'[');
-        serde_json::to_writer(&mut draft.buffer, name).map_err(EncodeError)?;
-        draft.buffer.push(b',');
+        let mut draft = Draft::new(namespace, ack);
+        draft.text().push(b'[');
+        push_text(draft.text(), name).map_err(EncodeError)?;
+        draft.text().push(b',');
         draft.args(args)?;
         Ok(draft.finish(b'2', b'5'))
     }
@@ -67,65 +76,59 @@ impl Parcel {
         ack: AckId,
         args: &T,
     ) -> Result<Self, EncodeError> {
-        let mut draft = Draft::new(namespace, Some(ack), 32);
-        draft.buffer.push(b'[');
+        let mut draft = Draft::new(namespace, Some(ack));
+        draft.text().push(b'[');
         draft.args(args)?;
         Ok(draft.finish(b'3', b'6'))
     }
 
     /// Tells a client that it has joined `namespace` as `socket`.
     pub fn connected(namespace: &str, socket: SocketId) -> Self {
-        let mut draft = Draft::new(namespace, None, 64);
-        draft.buffer.extend_from_slice(br#"{"sid":""#);
-        draft.buffer.extend_from_slice(socket.as_bytes());
-        draft.buffer.extend_from_slice(br#""}"#);
+        let mut draft = Draft::new(namespace, None);
+        draft.text().extend_from_slice(br#"{"sid":""#);
+        draft.text().extend_from_slice(socket.as_bytes());
+        draft.text().extend_from_slice(br#""}"#);
         draft.finish(b'0', b'0')
     }
 
     /// Tells a client that `namespace` does not let it in. `json` is an object with a `message`,
     /// and `data` if there is more to say.
     pub fn refused(namespace: &str, json: &str) -> Self {
-        let mut draft = Draft::new(namespace, None, json.len());
-        draft.buffer.extend_from_slice(json.as_bytes());
+        let mut draft = Draft::new(namespace, None);
+        draft.text().extend_from_slice(json.as_bytes());
         draft.finish(b'4', b'4')
     }
 
     /// Tells a client that it is no longer in `namespace`.
     pub fn disconnected(namespace: &str) -> Self {
-        Draft::new(namespace, None, 0).finish(b'1', b'1')
+        Draft::new(namespace, None).finish(b'1', b'1')
     }
 
     /// A packet of the session itself.
     pub fn engine(packet: &Packet) -> Self {
         let mut text = Vec::new();
         packet.encode(&mut text);
-        let mut buffer = Vec::with_capacity(HEADER_BYTES_MAX + text.len());
-        frame::write(&mut buffer, Opcode::Text, &text, None);
-        Self::from_wire(buffer, 0)
+        Self::frame(Opcode::Text, &text)
     }
 
     /// A WebSocket pong with the bytes of its ping, at most 125. It has no meaning on polling.
     pub fn pong(ping: &[u8]) -> Self {
-        let mut buffer = Vec::with_capacity(HEADER_BYTES_MAX + ping.len());
-        frame::write(&mut buffer, Opcode::Pong, ping, None);
-        Self::from_wire(buffer, 0)
+        Self::frame(Opcode::Pong, ping)
     }
 
     /// A WebSocket close frame. It has no meaning on polling.
     pub fn close(code: CloseCode) -> Self {
-        let mut buffer = Vec::with_capacity(HEADER_BYTES_MAX + 2);
-        frame::write(&mut buffer, Opcode::Close, &code.get().to_be_bytes(), None);
-        Self::from_wire(buffer, 0)
+        Self::frame(Opcode::Close, &code.get().to_be_bytes())
     }
 
     /// What goes into a WebSocket: one or more whole frames.
     pub fn wire(&self) -> &[u8] {
-        &self.shared.buffer[self.shared.start..]
+        self.shared.wire.as_bytes()
     }
 
     /// Bytes of the wire form; what the parcel counts for in a queue.
     pub fn len(&self) -> usize {
-        self.shared.buffer.len() - self.shared.start
+        self.wire().len()
     }
 
     /// Whether there is nothing to send. No parcel is empty.
@@ -174,72 +177,128 @@ impl Parcel {
         Bytes::from(wire)
     }
 
-    fn from_wire(buffer: Vec<u8>, start: usize) -> Self {
-        Self { shared: Arc::new(Shared { buffer, start, rare: OnceLock::new() }) }
+    fn frame(opcode: Opcode, payload: &[u8]) -> Self {
+        let header = Header::new(opcode, payload.len(), None);
+        Self::from_wire(Wire::new(header.as_bytes(), payload))
+    }
+
+    fn from_wire(wire: Wire) -> Self {
+        Self { shared: Arc::new(Shared { wire, rare: OnceLock::new() }) }
+    }
+}
+
+impl Wire {
+    /// The bytes of `head` and `tail` one behind the other.
+    fn new(head: &[u8], tail: &[u8]) -> Self {
+        let len = head.len() + tail.len();
+        if let Ok(short) = u8::try_from(len)
+            && len <= SHORT_BYTES_MAX
+        {
+            let mut bytes = [0; SHORT_BYTES_MAX];
+            bytes[..head.len()].copy_from_slice(head);
+            bytes[head.len()..len].copy_from_slice(tail);
+            return Self::Short { len: short, bytes };
+        }
+        let mut bytes = Vec::with_capacity(len);
+        bytes.extend_from_slice(head);
+        bytes.extend_from_slice(tail);
+        Self::Long(bytes.into_boxed_slice())
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.as_bytes().escape_ascii())
     }
 }
 
 /// A packet that is being written: the JSON grows at the end, and once its attachments and its
-/// length are known, the type and the headers go in front of it, into the headroom.
+/// length are known, the type and the headers go in front of it, into the headroom. What is written
+/// is copied into its parcel when it is whole: there its size is known.
 struct Draft {
-    buffer: Vec<u8>,
-    attachments: Vec<Bytes>,
+    paper: Paper,
     /// Where what is written begins.
     start: usize,
 }
 
+/// Where a packet is written: memory of the thread's, used again for the next one.
+#[derive(Default)]
+struct Paper {
+    text: Vec<u8>,
+    attachments: Attachments,
+}
+
+/// More than this is not kept for the next packet.
+const PAPER_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    static PAPER: Cell<Option<Paper>> = const { Cell::new(None) };
+}
+
 impl Draft {
-    fn new(namespace: &str, ack: Option<AckId>, capacity: usize) -> Self {
-        let mut buffer = Vec::with_capacity(HEADROOM + namespace.len() + capacity);
-        buffer.resize(HEADROOM, 0);
-        push_namespace(&mut buffer, namespace);
+    fn new(namespace: &str, ack: Option<AckId>) -> Self {
+        // There is none the first time, and while a value that writes itself writes a packet.
+        let mut paper = PAPER.try_with(Cell::take).ok().flatten().unwrap_or_default();
+        paper.text.resize(HEADROOM, 0);
+        push_namespace(&mut paper.text, namespace);
         if let Some(ack) = ack {
-            buffer.extend_from_slice(itoa::Buffer::new().format(ack.get()).as_bytes());
+            paper.text.extend_from_slice(itoa::Buffer::new().format(ack.get()).as_bytes());
         }
-        Self { buffer, attachments: Vec::new(), start: HEADROOM }
+        Self { paper, start: HEADROOM }
+    }
+
+    const fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.paper.text
     }
 
     /// Appends arguments behind a `[` or a comma, and the closing bracket.
     fn args<T: ToArgs + ?Sized>(&mut self, args: &T) -> Result<(), EncodeError> {
-        let before = self.buffer.len();
-        let shape = args.write(&mut ArgsWriter::new(&mut self.buffer, &mut self.attachments))?;
-        match shape {
-            Shape::One => self.buffer.push(b']'),
-            Shape::Bracketed => {
-                // Of the two brackets only the closing one is wanted: what stands before the
-                // opening one, a few bytes, moves over it.
-                self.buffer.copy_within(self.start..before, self.start + 1);
-                self.start += 1;
-            }
-            Shape::None => {
-                if self.buffer.last() == Some(&b',') {
-                    self.buffer.pop();
-                }
-                self.buffer.push(b']');
-            }
+        let Paper { text, attachments } = &mut self.paper;
+        let shape = args.write(&mut ArgsWriter::new(text, attachments))?;
+        if shape == Shape::None && text.last() == Some(&b',') {
+            text.pop();
         }
+        text.push(b']');
         Ok(())
     }
 
     fn finish(mut self, plain: u8, binary: u8) -> Parcel {
-        if self.attachments.is_empty() {
+        let attachments = self.paper.attachments.count;
+        if attachments == 0 {
             self.prepend(&[b'4', plain]);
         } else {
             self.prepend(b"-");
-            self.prepend(itoa::Buffer::new().format(self.attachments.len()).as_bytes());
+            self.prepend(itoa::Buffer::new().format(attachments).as_bytes());
             self.prepend(&[b'4', binary]);
         }
-        let header = Header::new(Opcode::Text, self.buffer.len() - self.start, None);
+        let header = Header::new(Opcode::Text, self.paper.text.len() - self.start, None);
         self.prepend(header.as_bytes());
-        for attachment in &self.attachments {
-            frame::write(&mut self.buffer, Opcode::Binary, attachment, None);
-        }
-        Parcel::from_wire(self.buffer, self.start)
+        let packet = &self.paper.text[self.start..];
+        Parcel::from_wire(Wire::new(packet, &self.paper.attachments.frames))
     }
 
     fn prepend(&mut self, bytes: &[u8]) {
         self.start -= bytes.len();
-        self.buffer[self.start..self.start + bytes.len()].copy_from_slice(bytes);
+        self.paper.text[self.start..self.start + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let mut paper = std::mem::take(&mut self.paper);
+        paper.text.clear();
+        paper.attachments.clear();
+        if paper.text.capacity() + paper.attachments.frames.capacity() <= PAPER_BYTES_MAX {
+            // Fails only while the thread ends, and then nobody needs it.
+            let _ = PAPER.try_with(|kept| kept.set(Some(paper)));
+        }
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) struct Table {
     pub(crate) on_connect: Option<Greet>,
     pub(crate) on_disconnecting: Option<Farewell>,
     pub(crate) on_disconnect: Option<Farewell>,
-    pub(crate) events: HashMap<Box<str>, Erased>,
+    pub(crate) events: HashMap<Box<str>, Erased, foldhash::fast::RandomState>,
     pub(crate) other: Option<Other>,
 }
 

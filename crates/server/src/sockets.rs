@@ -20,7 +20,7 @@ use roomful_proto::{AckId, Args, Moment, Parcel, Reason, SocketId, Violation};
 
 use crate::asks;
 use crate::core::{self, Core};
-use crate::handler::{Data, Decided, Done, Work};
+use crate::handler::{Data, Decided, Done, Started, Work};
 use crate::hello::Refusal;
 use crate::link::{Link, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
@@ -41,7 +41,7 @@ pub(crate) struct Sockets {
     seats: Vec<Seat>,
     /// Handlers that wait for something; absent while there are none.
     parked: Option<Box<FuturesUnordered<Parked>>>,
-    waiting: VecDeque<(Arc<SocketCore>, Event)>,
+    waiting: VecDeque<(Slot, Event)>,
     /// Of all that is parked or waits.
     event_bytes: usize,
     /// An answer came, and the handler that waits for it may not have gone on yet.
@@ -77,6 +77,26 @@ struct Ended {
 /// The work panicked.
 struct Panicked {
     socket: Option<Arc<SocketCore>>,
+}
+
+/// How far a function of the user's came at once.
+enum Begun {
+    Ended,
+    Waits(Started),
+    Panicked,
+}
+
+/// Calls a function of the user's and runs what it gives to its first wait.
+fn begin(cx: &mut Context<'_>, function: impl FnOnce() -> Option<Started>) -> Begun {
+    let begun = catch_unwind(AssertUnwindSafe(|| {
+        let mut started = function()?;
+        started.as_mut().poll(cx).is_pending().then_some(started)
+    }));
+    match begun {
+        Ok(None) => Begun::Ended,
+        Ok(Some(started)) => Begun::Waits(started),
+        Err(_) => Begun::Panicked,
+    }
 }
 
 impl Future for Parked {
@@ -115,8 +135,9 @@ impl Sockets {
         now: Moment,
         message: Message,
     ) -> Result<(), Violation> {
-        self.mux.receive(now, message)?;
-        self.arrivals(cx, now);
+        if let Some(arrived) = self.mux.take(now, message)? {
+            self.arrived(cx, now, arrived);
+        }
         Ok(())
     }
 
@@ -186,16 +207,14 @@ impl Sockets {
         }
     }
 
-    fn arrivals(&mut self, cx: &mut Context<'_>, now: Moment) {
-        while let Some(arrived) = self.mux.poll() {
-            match arrived {
-                Arrived::Connect { slot, auth } => self.connect(cx, now, slot, auth),
-                Arrived::Crowded { namespace } => self.crowded(&namespace),
-                Arrived::Event { slot, event } => self.event(cx, now, slot, event),
-                Arrived::Ack { slot, id, args } => self.ack(slot, id, args),
-                Arrived::Disconnect { slot } => {
-                    self.vacate(cx, now, slot.index(), Reason::ClientNamespaceDisconnect);
-                }
+    fn arrived(&mut self, cx: &mut Context<'_>, now: Moment, arrived: Arrived) {
+        match arrived {
+            Arrived::Connect { slot, auth } => self.connect(cx, now, slot, auth),
+            Arrived::Crowded { namespace } => self.crowded(&namespace),
+            Arrived::Event { slot, event } => self.event(cx, now, slot, event),
+            Arrived::Ack { slot, id, args } => self.ack(slot, id, args),
+            Arrived::Disconnect { slot } => {
+                self.vacate(cx, now, slot.index(), Reason::ClientNamespaceDisconnect);
             }
         }
     }
@@ -231,7 +250,7 @@ impl Sockets {
             };
             Decided { slot, verdict }
         };
-        self.start(cx, now, Work::Decision(Box::pin(verdict)), None, 0);
+        self.decide(cx, now, Work::Decision(Box::pin(verdict)));
     }
 
     fn decided(&mut self, cx: &mut Context<'_>, now: Moment, decided: Decided) {
@@ -279,9 +298,12 @@ impl Sockets {
         self.core.metrics.joined.add();
         self.seat(slot, Seat::Joined(Arc::clone(&socket)));
         if let Some(greet) = &Arc::clone(&socket.table).on_connect {
-            self.call(cx, now, &socket, 0, || greet(&socket));
+            self.call(cx, now, &socket, || greet(&socket));
         }
-        self.arrivals(cx, now);
+        // What was held for it until now.
+        while let Some(arrived) = self.mux.poll() {
+            self.arrived(cx, now, arrived);
+        }
     }
 
     fn refuse(&mut self, slot: Slot, refusal: &Refusal) {
@@ -298,40 +320,38 @@ impl Sockets {
     }
 
     fn event(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {
-        let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) else {
-            return;
-        };
-        let socket = Arc::clone(socket);
         // A handler that got its answer goes on before the client's next event starts, as it came.
         let resuming = std::mem::take(&mut self.answered) && self.run(cx, now);
-        if !socket.is_connected() {
-            // The handler has panicked, and its socket has left.
-            return;
-        }
         if !resuming && self.waiting.is_empty() && self.has_room() {
-            return self.dispatch(cx, now, &socket, event);
+            return self.dispatch(cx, now, slot, event);
         }
         self.answered |= resuming;
         self.event_bytes += event.held_bytes();
-        self.waiting.push_back((socket, event));
+        self.waiting.push_back((slot, event));
     }
 
-    fn dispatch(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Moment,
-        socket: &Arc<SocketCore>,
-        event: Event,
-    ) {
+    /// Calls the handler of an event, unless its socket has left.
+    fn dispatch(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {
+        let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) else {
+            return;
+        };
+        if socket.slot != slot || !socket.is_connected() {
+            return;
+        }
         let bytes = event.held_bytes();
-        if let Some(handler) = socket.table.events.get(event.name()) {
-            self.call(cx, now, socket, bytes, || handler(socket, event));
+        let begun = if let Some(handler) = socket.table.events.get(event.name()) {
+            begin(cx, || handler(socket, event))
         } else if let Some(other) = &socket.table.other {
             let name = event.name().to_owned();
-            self.call(cx, now, socket, bytes, || other(socket, name, event.args));
+            begin(cx, || other(socket, name, event.args))
         } else {
             self.core.metrics.events_unhandled.add();
             tracing::debug!(event = event.name(), "no handler for this event");
+            return;
+        };
+        if !matches!(begun, Begun::Ended) {
+            let socket = Arc::clone(socket);
+            self.go_on(cx, now, &socket, bytes, begun);
         }
     }
 
@@ -351,40 +371,47 @@ impl Sockets {
         }
     }
 
-    /// Calls a function of the user's and starts what it gives.
+    /// Calls a function of the user's, runs what it gives to its first wait, and parks it there.
     fn call(
         &mut self,
         cx: &mut Context<'_>,
         now: Moment,
         socket: &Arc<SocketCore>,
-        bytes: usize,
-        function: impl FnOnce() -> Option<crate::handler::Started>,
+        function: impl FnOnce() -> Option<Started>,
     ) {
-        match catch_unwind(AssertUnwindSafe(function)) {
-            Ok(Some(started)) => {
-                self.start(cx, now, Work::Handler(started), Some(Arc::clone(socket)), bytes);
-            }
-            Ok(None) => {}
-            Err(_) => self.panicked(cx, now, Some(socket)),
-        }
+        let begun = begin(cx, function);
+        self.go_on(cx, now, socket, 0, begun);
     }
 
-    /// Runs a piece of work to its first wait, and parks it there.
-    fn start(
+    fn go_on(
         &mut self,
         cx: &mut Context<'_>,
         now: Moment,
-        work: Work,
-        socket: Option<Arc<SocketCore>>,
+        socket: &Arc<SocketCore>,
         bytes: usize,
+        begun: Begun,
     ) {
-        let mut work = Parked { work, socket, bytes };
+        match begun {
+            Begun::Ended => {}
+            Begun::Waits(started) => {
+                let socket = Some(Arc::clone(socket));
+                self.park(Parked { work: Work::Handler(started), socket, bytes });
+            }
+            Begun::Panicked => self.panicked(cx, now, Some(socket)),
+        }
+    }
+
+    fn park(&mut self, parked: Parked) {
+        self.event_bytes += parked.bytes;
+        self.parked.get_or_insert_default().push(parked);
+    }
+
+    /// Runs a decision to its first wait, and parks it there.
+    fn decide(&mut self, cx: &mut Context<'_>, now: Moment, work: Work) {
+        let mut work = Parked { work, socket: None, bytes: 0 };
         match Pin::new(&mut work).poll(cx) {
             Poll::Ready(ended) => self.done(cx, now, ended.result),
-            Poll::Pending => {
-                self.event_bytes += bytes;
-                self.parked.get_or_insert_default().push(work);
-            }
+            Poll::Pending => self.park(work),
         }
     }
 
@@ -414,14 +441,12 @@ impl Sockets {
     fn start_waiting(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
         let mut started = false;
         while self.has_room() {
-            let Some((socket, event)) = self.waiting.pop_front() else {
+            let Some((slot, event)) = self.waiting.pop_front() else {
                 break;
             };
             self.event_bytes -= event.held_bytes();
             // A socket that has left meanwhile gets no event after its `on_disconnect`.
-            if socket.is_connected() {
-                self.dispatch(cx, now, &socket, event);
-            }
+            self.dispatch(cx, now, slot, event);
             started = true;
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 0 {
@@ -479,11 +504,11 @@ impl Sockets {
         let table = Arc::clone(&socket.table);
         socket.mute();
         if let Some(farewell) = &table.on_disconnecting {
-            self.call(cx, now, socket, 0, || farewell(socket, reason));
+            self.call(cx, now, socket, || farewell(socket, reason));
         }
         socket.end();
         if let Some(farewell) = &table.on_disconnect {
-            self.call(cx, now, socket, 0, || farewell(socket, reason));
+            self.call(cx, now, socket, || farewell(socket, reason));
         }
     }
 }

@@ -37,6 +37,9 @@ async fn on_connect(socket: SocketRef) {
     socket.on("blob", async |Data::<Bytes>(buffer), ack: AckSender| {
         ack.send(&buffer).ok();
     });
+    socket.on("size", async |Data::<Bytes>(buffer), ack: AckSender| {
+        ack.send(&buffer.len()).ok();
+    });
     socket.on("join", async |socket: SocketRef, Data::<String>(room), ack: AckSender| {
         socket.join(room);
         ack.send(&true).ok();

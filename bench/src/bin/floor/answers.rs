@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use crate::polling::Request;
+
 /// `HTTP/1.1 101`, and the open packet behind it.
 static UPGRADED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut bytes =
@@ -12,7 +14,9 @@ static UPGRADED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     bytes
 });
 static JOINED: LazyLock<Vec<u8>> = LazyLock::new(|| frame(br#"40{"sid":"BBBBBBBBBBBBBBBBBBBB"}"#));
-static IN_ROOM: LazyLock<Vec<u8>> = LazyLock::new(|| frame(b"4310[true]"));
+/// Let in, and let go.
+static TRUES: LazyLock<Vec<Vec<u8>>> =
+    LazyLock::new(|| numbered(|number| frame(format!("43{number}[true]").as_bytes())));
 static ECHOES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     numbered(|number| frame(format!(r#"43{number}["{}"]"#, text(number)).as_bytes()))
 });
@@ -28,12 +32,15 @@ static BLOBS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         bytes
     })
 });
+static SIZES: LazyLock<Vec<Vec<u8>>> =
+    LazyLock::new(|| numbered(|number| frame(format!("43{number}[1024]").as_bytes())));
 
-fn text(number: usize) -> String {
+pub(crate) fn text(number: usize) -> String {
     format!("a message of forty-four characters, number {number}")
 }
 
-fn numbered(make: impl Fn(usize) -> Vec<u8>) -> Vec<Vec<u8>> {
+/// One for each number that a client counts its messages with.
+pub(crate) fn numbered(make: impl Fn(usize) -> Vec<u8>) -> Vec<Vec<u8>> {
     (0..90).map(|count| make(count + 10)).collect()
 }
 
@@ -54,16 +61,48 @@ fn push(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// How many events the room was told.
+/// What one read brings about.
 #[derive(Default)]
-pub(crate) struct Room {
-    said: usize,
+pub(crate) struct Turn {
+    /// To the client itself.
+    pub(crate) out: Vec<u8>,
+    /// To everybody in the room; what one read brings is for one room.
+    pub(crate) all: Vec<u8>,
+    pub(crate) room: usize,
+    /// Rooms that the client has entered (`true`) and left.
+    pub(crate) moves: Vec<(usize, bool)>,
+    pub(crate) requests: Vec<Request>,
+}
+
+impl Turn {
+    pub(crate) fn clear(&mut self) {
+        self.out.clear();
+        self.all.clear();
+        self.moves.clear();
+        self.requests.clear();
+    }
+}
+
+/// How many events each room was told.
+#[derive(Default)]
+pub(crate) struct Told(Vec<usize>);
+
+impl Told {
+    fn next(&mut self, room: usize) -> &'static [u8] {
+        if self.0.len() <= room {
+            self.0.resize(room + 1, 0);
+        }
+        self.0[room] += 1;
+        &SAID[(self.0[room] - 1) % 90]
+    }
 }
 
 /// What the server knows of one client.
 #[derive(Default)]
 pub(crate) struct Peer {
     upgraded: bool,
+    /// The binary event whose attachment comes next asks for its size only.
+    sizing: bool,
     /// Events answered.
     answered: usize,
     /// Received and not whole yet.
@@ -71,76 +110,108 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Answers what came: to the client in `out`, to everybody in the room in `all`. `true` when
-    /// the client has joined the room.
-    pub(crate) fn receive(
-        &mut self,
-        mut bytes: &[u8],
-        room: &mut Room,
-        out: &mut Vec<u8>,
-        all: &mut Vec<u8>,
-    ) -> bool {
-        let joined;
-        if !self.held.is_empty() {
+    /// Answers what came.
+    pub(crate) fn receive(&mut self, bytes: &[u8], told: &mut Told, turn: &mut Turn) {
+        if self.held.is_empty() {
+            let used = self.take(bytes, told, turn);
+            self.held.extend_from_slice(&bytes[used..]);
+        } else {
             let mut held = std::mem::take(&mut self.held);
             held.extend_from_slice(bytes);
-            joined = self.receive(&held, room, out, all);
-            return joined;
+            let used = self.take(&held, told, turn);
+            held.drain(..used);
+            self.held = held;
         }
+    }
+
+    /// Answers all that is whole, and tells how many bytes that was.
+    fn take(&mut self, bytes: &[u8], told: &mut Told, turn: &mut Turn) -> usize {
+        let mut at = 0;
         if !self.upgraded {
-            if !bytes.ends_with(b"\r\n\r\n") {
-                self.held.extend_from_slice(bytes);
-                return false;
-            }
-            self.upgraded = true;
-            out.extend_from_slice(&UPGRADED);
-            return false;
-        }
-        let mut joined = false;
-        while let Some((kind, start, mask, len)) = whole(bytes) {
-            let unmasked = |at: usize| bytes[len.0 + at] ^ mask[at % 4];
-            match kind {
-                0x82 => {
-                    out.extend_from_slice(&BLOBS[self.answered % 90]);
-                    self.answered += 1;
+            while let Some((request, len)) = Request::first(&bytes[at..]) {
+                at += len;
+                if matches!(request, Request::Upgrade) {
+                    self.upgraded = true;
+                    turn.out.extend_from_slice(&UPGRADED);
+                    break;
                 }
-                _ => match (start, (unmasked(0), unmasked(1))) {
-                    (_, (b'4', b'0')) => out.extend_from_slice(&JOINED),
-                    (_, (b'4', b'2')) if unmasked(2) == b'[' => {
-                        all.extend_from_slice(&SAID[room.said % 90]);
-                        room.said += 1;
-                    }
-                    (_, (b'4', b'2')) if unmasked(6) == b'j' => {
-                        out.extend_from_slice(&IN_ROOM);
-                        joined = true;
-                    }
-                    (_, (b'4', b'2')) => {
-                        out.extend_from_slice(&ECHOES[self.answered % 90]);
-                        self.answered += 1;
-                    }
-                    _ => {}
-                },
+                turn.requests.push(request);
             }
-            bytes = &bytes[len.0 + len.1..];
         }
-        self.held.extend_from_slice(bytes);
-        joined
+        while self.upgraded
+            && let Some(frame) = Frame::first(&bytes[at..])
+        {
+            at += frame.len;
+            self.answer(&frame, told, turn);
+        }
+        at
+    }
+
+    fn answer(&mut self, frame: &Frame<'_>, told: &mut Told, turn: &mut Turn) {
+        let Turn { out, all, room, moves, .. } = turn;
+        let answers = match (frame.binary, frame.at(0), frame.at(1)) {
+            (true, ..) => {
+                if self.sizing {
+                    &SIZES
+                } else {
+                    &BLOBS
+                }
+            }
+            (_, b'4', b'0') => return out.extend_from_slice(&JOINED),
+            // 451-10["size",
+            (_, b'4', b'5') => {
+                self.sizing = frame.at(8) == b's';
+                return;
+            }
+            // 42["say","r012",
+            (_, b'4', b'2') if frame.at(2) == b'[' => {
+                *room = frame.room(11);
+                return all.extend_from_slice(told.next(*room));
+            }
+            // 4210["join","r012"] and 4210["leave","r012"]
+            (_, b'4', b'2') if frame.at(6) != b'e' => {
+                let enters = frame.at(6) == b'j';
+                moves.push((frame.room(if enters { 14 } else { 15 }), enters));
+                &TRUES
+            }
+            (_, b'4', b'2') => &ECHOES,
+            _ => return,
+        };
+        out.extend_from_slice(&answers[self.answered % 90]);
+        self.answered += 1;
     }
 }
 
-/// The first whole frame: its first byte, where it starts, its mask, and the lengths of header and
-/// payload.
-fn whole(bytes: &[u8]) -> Option<(u8, usize, [u8; 4], (usize, usize))> {
-    let &[first, short, ..] = bytes else {
-        return None;
-    };
-    let (head, len) = match short & 0x7f {
-        126 => (8, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
-        short => (6, usize::from(short)),
-    };
-    if bytes.len() < head + len {
-        return None;
+/// A whole frame, still masked.
+struct Frame<'a> {
+    binary: bool,
+    mask: [u8; 4],
+    payload: &'a [u8],
+    /// With its header.
+    len: usize,
+}
+
+impl<'a> Frame<'a> {
+    fn first(bytes: &'a [u8]) -> Option<Self> {
+        let &[first, short, ..] = bytes else {
+            return None;
+        };
+        let (head, len) = match short & 0x7f {
+            126 => (8, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
+            short => (6, usize::from(short)),
+        };
+        let payload = bytes.get(head..head + len)?;
+        let mask = [bytes[head - 4], bytes[head - 3], bytes[head - 2], bytes[head - 1]];
+        Some(Self { binary: first == 0x82, mask, payload, len: head + len })
     }
-    let mask = [bytes[head - 4], bytes[head - 3], bytes[head - 2], bytes[head - 1]];
-    Some((first, 0, mask, (head, len)))
+
+    /// One byte, unmasked.
+    fn at(&self, at: usize) -> u8 {
+        self.payload.get(at).map_or(0, |byte| byte ^ self.mask[at % 4])
+    }
+
+    /// The index of a room, from the last three characters of its name, which has four.
+    fn room(&self, at: usize) -> usize {
+        (0..3).fold(0, |room, digit| room * 10 + usize::from(self.at(at + digit) & 0x1f))
+    }
 }

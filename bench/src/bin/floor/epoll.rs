@@ -1,72 +1,116 @@
 //! One loop over epoll, without any runtime.
 
+use std::error::Error;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-use crate::answers::{Peer, Room};
+use crate::answers::{Peer, Told, Turn};
+use crate::polling::Sessions;
+use crate::rooms::Rooms;
 
 const LISTENER: Token = Token(usize::MAX);
 
 struct Client {
     stream: TcpStream,
     peer: Peer,
+    /// Where it is.
+    rooms: Vec<usize>,
 }
 
-pub(crate) fn serve(port: u16) -> Result<(), Box<dyn std::error::Error>> {
+#[derive(Default)]
+struct Floor {
+    clients: Vec<Option<Client>>,
+    /// Places of clients that have gone.
+    free: Vec<usize>,
+    told: Told,
+    rooms: Rooms<()>,
+    sessions: Sessions<usize>,
+    turn: Turn,
+}
+
+pub(crate) fn serve(port: u16) -> Result<(), Box<dyn Error>> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     println!("ready");
-    let (mut buffer, mut out, mut all) = (vec![0; 64 * 1024], Vec::new(), Vec::new());
-    let (mut room, mut members) = (Room::default(), Vec::new());
-    let mut clients: Vec<Option<Client>> = Vec::new();
-    let mut free = Vec::new();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut floor = Floor::default();
     loop {
         poll.poll(&mut events, None)?;
         for event in &events {
             if event.token() == LISTENER {
-                while let Ok((mut stream, _)) = listener.accept() {
-                    stream.set_nodelay(true)?;
-                    let at = free.pop().unwrap_or_else(|| {
-                        clients.push(None);
-                        clients.len() - 1
-                    });
-                    poll.registry().register(&mut stream, Token(at), Interest::READABLE)?;
-                    clients[at] = Some(Client { stream, peer: Peer::default() });
+                while let Ok((stream, _)) = listener.accept() {
+                    floor.accept(&poll, stream)?;
                 }
-                continue;
+            } else {
+                floor.read(event.token().0, &mut buffer);
             }
-            let at = event.token().0;
-            let Some(client) = clients[at].as_mut() else {
-                continue;
-            };
-            match client.stream.read(&mut buffer) {
-                Ok(0) => {
-                    clients[at] = None;
-                    free.push(at);
-                    members.retain(|&member| member != at);
+        }
+    }
+}
+
+impl Floor {
+    fn accept(&mut self, poll: &Poll, mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
+        stream.set_nodelay(true)?;
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.clients.push(None);
+            self.clients.len() - 1
+        });
+        poll.registry().register(&mut stream, Token(at), Interest::READABLE)?;
+        self.clients[at] = Some(Client { stream, peer: Peer::default(), rooms: Vec::new() });
+        Ok(())
+    }
+
+    fn read(&mut self, at: usize, buffer: &mut [u8]) {
+        let Some(client) = self.clients[at].as_mut() else {
+            return;
+        };
+        match client.stream.read(buffer) {
+            Ok(0) => {
+                for room in std::mem::take(&mut client.rooms) {
+                    self.rooms.leave(room, at);
                 }
-                Ok(len) => {
-                    out.clear();
-                    all.clear();
-                    if client.peer.receive(&buffer[..len], &mut room, &mut out, &mut all) {
-                        members.push(at);
-                    }
-                    write(&mut client.stream, &out);
-                    if !all.is_empty() {
-                        for &member in &members {
-                            if let Some(client) = clients[member].as_mut() {
-                                write(&mut client.stream, &all);
-                            }
-                        }
-                    }
-                }
-                Err(_) => {}
+                self.clients[at] = None;
+                self.free.push(at);
             }
+            Ok(len) => {
+                self.turn.clear();
+                client.peer.receive(&buffer[..len], &mut self.told, &mut self.turn);
+                self.act(at);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn act(&mut self, at: usize) {
+        let Self { clients, rooms, sessions, turn, .. } = self;
+        let Some(client) = clients[at].as_mut() else {
+            return;
+        };
+        for &(room, enters) in &turn.moves {
+            if enters {
+                rooms.enter(room, at, ());
+                client.rooms.push(room);
+            } else {
+                rooms.leave(room, at);
+                client.rooms.retain(|&other| other != room);
+            }
+        }
+        let mut write = |at: usize, bytes: &[u8]| {
+            if let Some(client) = clients[at].as_mut() {
+                write(&mut client.stream, bytes);
+            }
+        };
+        write(at, &turn.out);
+        if !turn.all.is_empty() {
+            rooms.members(turn.room).iter().for_each(|&(member, ())| write(member, &turn.all));
+        }
+        for request in &turn.requests {
+            sessions.answer(request, at, |&at, bytes| write(at, bytes));
         }
     }
 }

@@ -4,6 +4,8 @@
 
 mod answers;
 mod epoll;
+mod polling;
+mod rooms;
 mod tokio_loop;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

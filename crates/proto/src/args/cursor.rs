@@ -22,7 +22,16 @@ impl<'a> Cursor<'a> {
     /// `Option` and an error for most other types.
     pub fn value<T: DeserializeOwned>(&mut self) -> Result<T, ArgError> {
         let index = self.index;
-        let json = self.next_json();
+        self.index += 1;
+        let list = self.args.as_json().get(self.offset..).unwrap_or_default();
+        if self.args.attachments.is_empty()
+            && let Some((value, len)) = decode::first(list)
+            && let Some(next) = scan::next_value(list, len)
+        {
+            self.offset += next;
+            return Ok(value);
+        }
+        let json = self.next_json(list);
         decode::value(index, json, &self.args.attachments)
     }
 
@@ -33,9 +42,7 @@ impl<'a> Cursor<'a> {
         rest
     }
 
-    fn next_json(&mut self) -> Option<&'a [u8]> {
-        self.index += 1;
-        let list = self.args.as_json().get(self.offset..)?;
+    fn next_json(&mut self, list: &'a [u8]) -> Option<&'a [u8]> {
         if list.trim_ascii().is_empty() {
             return None;
         }

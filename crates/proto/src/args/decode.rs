@@ -33,6 +33,14 @@ pub(super) fn value<T: DeserializeOwned>(
     read.map_err(|e| ArgError { index, cause: ArgCause::Type(e.to_string()) })
 }
 
+/// Reads the first value of a list without brackets, and says where reading ended; `None` when there
+/// is none that fits.
+pub(super) fn first<T: DeserializeOwned>(list: &[u8]) -> Option<(T, usize)> {
+    let mut values = serde_json::Deserializer::from_slice(list).into_iter();
+    let value = values.next()?.ok()?;
+    Some((value, values.byte_offset()))
+}
+
 /// Anything of `serde`'s reading half, with the attachments beside it.
 struct Attached<'a, T> {
     inner: T,

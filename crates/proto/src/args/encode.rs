@@ -3,12 +3,13 @@
 use std::io;
 
 use bytes::Bytes;
-use serde::ser::{Serialize, Serializer};
+use serde::ser::{Serialize, SerializeTuple, Serializer};
 use serde_json::ser::Formatter;
 
 use super::Args;
 use crate::error::EncodeError;
 use crate::socket::placeholder;
+use crate::ws::frame::{self, Opcode};
 
 /// What can be sent as the arguments of an event or as the answer of an ack.
 ///
@@ -36,56 +37,81 @@ pub enum Shape {
     None,
     /// One value, or several with commas between.
     One,
-    /// Several values, with brackets around.
-    Bracketed,
 }
 
 /// Where arguments are written.
 #[derive(Debug)]
 pub struct ArgsWriter<'a> {
     text: &'a mut Vec<u8>,
-    attachments: &'a mut Vec<Bytes>,
+    attachments: &'a mut Attachments,
 }
 
 impl<'a> ArgsWriter<'a> {
-    pub(crate) const fn new(text: &'a mut Vec<u8>, attachments: &'a mut Vec<Bytes>) -> Self {
+    pub(crate) const fn new(text: &'a mut Vec<u8>, attachments: &'a mut Attachments) -> Self {
         Self { text, attachments }
+    }
+
+    /// Sets bytes aside and writes their placeholder.
+    fn attach(&mut self, bytes: &[u8]) {
+        self.text.extend_from_slice(br#"{"_placeholder":true,"num":"#);
+        let mut number = itoa::Buffer::new();
+        self.text.extend_from_slice(number.format(self.attachments.count).as_bytes());
+        self.text.push(b'}');
+        self.attachments.push(bytes);
+    }
+
+    const fn reborrow(&mut self) -> ArgsWriter<'_> {
+        ArgsWriter { text: self.text, attachments: self.attachments }
+    }
+}
+
+/// Attachments that were set aside: whole frames one behind the other, as a parcel carries them.
+#[derive(Debug, Default)]
+pub(crate) struct Attachments {
+    pub(crate) count: usize,
+    pub(crate) frames: Vec<u8>,
+}
+
+impl Attachments {
+    fn push(&mut self, bytes: &[u8]) {
+        self.count += 1;
+        frame::write(&mut self.frames, Opcode::Binary, bytes, None);
+    }
+
+    /// Forgets them, but keeps their memory.
+    pub(crate) fn clear(&mut self) {
+        self.count = 0;
+        self.frames.clear();
+    }
+
+    /// Each on its own; they share one piece of memory.
+    pub(super) fn into_list(self) -> Vec<Bytes> {
+        let frames = Bytes::from(self.frames);
+        frame::split(&frames).map(|(_, bytes)| frames.slice_ref(bytes)).collect()
     }
 }
 
 impl<T: Serialize + ?Sized> ToArgs for T {
     fn write(&self, out: &mut ArgsWriter<'_>) -> Result<Shape, EncodeError> {
         let start = out.text.len();
-        let detached = out.attachments.len();
-        let formatter = Detach { attachments: out.attachments };
-        let mut json = serde_json::Serializer::with_formatter(&mut *out.text, formatter);
-        let mut shape = Shape::One;
-        self.serialize(TopLevel {
-            json: &mut json,
-            shape: &mut shape,
-            is_unit: size_of_val(self) == 0,
-        })
-        .map_err(EncodeError)?;
-        if out.attachments.len() > detached {
+        let detached = out.attachments.count;
+        let place = if size_of_val(self) == 0 { Place::TopUnit } else { Place::Top };
+        self.serialize(Value { out: out.reborrow(), place, json: &mut None })
+            .map_err(EncodeError)?;
+        if out.attachments.count > detached {
             // A value that looks like a placeholder, beside real ones, would end the connections of
             // all who get it.
-            placeholder::check(&out.text[start..], out.attachments.len()).map_err(|_| {
+            placeholder::check(&out.text[start..], out.attachments.count).map_err(|_| {
                 EncodeError(serde::ser::Error::custom("a value looks like a placeholder"))
             })?;
         }
-        if shape == Shape::None {
-            out.text.truncate(start);
-        } else if shape == Shape::Bracketed && out.text.len() == start + 2 {
-            out.text.truncate(start);
-            shape = Shape::None;
-        }
-        Ok(shape)
+        Ok(if out.text.len() == start { Shape::None } else { Shape::One })
     }
 }
 
 impl ToArgs for Args {
     fn write(&self, out: &mut ArgsWriter<'_>) -> Result<Shape, EncodeError> {
-        out.attachments.extend(self.attachments().iter().cloned());
+        self.attachments().iter().for_each(|bytes| out.attachments.push(bytes));
         if self.is_empty() {
             return Ok(Shape::None);
         }
@@ -100,9 +126,23 @@ impl ToArgs for &Args {
     }
 }
 
-/// Writes bytes as a placeholder and keeps them as an attachment.
+/// Appends a text as JSON. Most have nothing to escape: looking for that first, without a branch
+/// for each byte, is several times faster than `serde_json`'s walk, which does both at once.
+pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) -> Result<(), serde_json::Error> {
+    let special = |byte| byte < b' ' || byte == b'"' || byte == b'\\';
+    if text.bytes().fold(false, |found, byte| found | special(byte)) {
+        return serde_json::to_writer(out, text);
+    }
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+    Ok(())
+}
+
+/// Sets bytes aside where they are deep in a value.
 struct Detach<'a> {
-    attachments: &'a mut Vec<Bytes>,
+    attachments: &'a mut Attachments,
 }
 
 impl Formatter for Detach<'_> {
@@ -111,69 +151,104 @@ impl Formatter for Detach<'_> {
         writer: &mut W,
         bytes: &[u8],
     ) -> io::Result<()> {
-        let number = self.attachments.len();
-        self.attachments.push(Bytes::copy_from_slice(bytes));
+        let number = self.attachments.count;
+        self.attachments.push(bytes);
         write!(writer, r#"{{"_placeholder":true,"num":{number}}}"#)
     }
 }
 
-type Json<'a, 'b> = &'a mut serde_json::Serializer<&'b mut Vec<u8>, Detach<'b>>;
+type Json<'a> = serde_json::Serializer<&'a mut Vec<u8>, Detach<'a>>;
+type Inner<'a> = &'a mut Json<'a>;
 
-/// The outermost serializer: `serde_json`'s, but it notes whether the value was a tuple or nothing,
-/// and names the variants of a `Result` as the field's clients expect them.
-struct TopLevel<'a, 'b> {
-    json: Json<'a, 'b>,
-    shape: &'a mut Shape,
-    /// Whether the value is `()`. A JSON `null` writes itself the same way, but is an argument.
-    is_unit: bool,
+/// The serializer of an argument. What has parts is `serde_json`'s to write; what has none and comes
+/// often is written here. At the top it leaves out the brackets of a tuple, and names the variants
+/// of a `Result` as the field's clients expect them.
+struct Value<'a> {
+    out: ArgsWriter<'a>,
+    place: Place,
+    /// Where `serde_json`'s serializer lies if it is asked.
+    json: &'a mut Option<Json<'a>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Top,
+    /// At the top, and of no size: `()`, if it writes itself as nothing. A JSON `null` does so too,
+    /// but has a size and is an argument.
+    TopUnit,
+    Element,
+}
+
+impl<'a> Value<'a> {
+    fn json(self) -> Inner<'a> {
+        let ArgsWriter { text, attachments } = self.out;
+        self.json.insert(Json::with_formatter(text, Detach { attachments }))
+    }
 }
 
 macro_rules! forward {
-    ($($method:ident($($arg:ident: $type:ty),*))*) => {$(
-        fn $method(self, $($arg: $type),*) -> Result<(), serde_json::Error> {
-            self.json.$method($($arg),*)
+    ($($method:ident($($arg:ident: $type:ty),*) $(-> $compound:ident)?)*) => {$(
+        fn $method(self, $($arg: $type),*) -> Result<forward!(@ $($compound)?), serde_json::Error> {
+            self.json().$method($($arg),*)
         }
     )*};
+    (@) => { () };
+    (@ $compound:ident) => { Self::$compound };
 }
 
-impl<'a, 'b> Serializer for TopLevel<'a, 'b> {
+impl<'a> Serializer for Value<'a> {
     type Ok = ();
     type Error = serde_json::Error;
-    type SerializeSeq = <Json<'a, 'b> as Serializer>::SerializeSeq;
-    type SerializeTuple = <Json<'a, 'b> as Serializer>::SerializeTuple;
-    type SerializeTupleStruct = <Json<'a, 'b> as Serializer>::SerializeTupleStruct;
-    type SerializeTupleVariant = <Json<'a, 'b> as Serializer>::SerializeTupleVariant;
-    type SerializeMap = <Json<'a, 'b> as Serializer>::SerializeMap;
-    type SerializeStruct = <Json<'a, 'b> as Serializer>::SerializeStruct;
-    type SerializeStructVariant = <Json<'a, 'b> as Serializer>::SerializeStructVariant;
+    type SerializeSeq = <Inner<'a> as Serializer>::SerializeSeq;
+    type SerializeTuple = Tuple<'a>;
+    type SerializeTupleStruct = <Inner<'a> as Serializer>::SerializeTupleStruct;
+    type SerializeTupleVariant = <Inner<'a> as Serializer>::SerializeTupleVariant;
+    type SerializeMap = <Inner<'a> as Serializer>::SerializeMap;
+    type SerializeStruct = <Inner<'a> as Serializer>::SerializeStruct;
+    type SerializeStructVariant = <Inner<'a> as Serializer>::SerializeStructVariant;
 
     forward! {
         serialize_bool(v: bool) serialize_i8(v: i8) serialize_i16(v: i16) serialize_i32(v: i32)
         serialize_i64(v: i64) serialize_i128(v: i128) serialize_u8(v: u8) serialize_u16(v: u16)
         serialize_u32(v: u32) serialize_u64(v: u64) serialize_u128(v: u128) serialize_f32(v: f32)
-        serialize_f64(v: f64) serialize_char(v: char) serialize_str(v: &str) serialize_bytes(v: &[u8])
-        serialize_none() serialize_unit_struct(name: &'static str)
+        serialize_f64(v: f64) serialize_char(v: char) serialize_none()
+        serialize_unit_struct(name: &'static str)
         serialize_unit_variant(name: &'static str, index: u32, variant: &'static str)
+        serialize_seq(len: Option<usize>) -> SerializeSeq
+        serialize_tuple_struct(name: &'static str, len: usize) -> SerializeTupleStruct
+        serialize_tuple_variant(
+            name: &'static str, index: u32, variant: &'static str, len: usize
+        ) -> SerializeTupleVariant
+        serialize_map(len: Option<usize>) -> SerializeMap
+        serialize_struct(name: &'static str, len: usize) -> SerializeStruct
+        serialize_struct_variant(
+            name: &'static str, index: u32, variant: &'static str, len: usize
+        ) -> SerializeStructVariant
+    }
+
+    fn serialize_str(self, text: &str) -> Result<(), Self::Error> {
+        push_text(self.out.text, text)
+    }
+
+    fn serialize_bytes(mut self, bytes: &[u8]) -> Result<(), Self::Error> {
+        self.out.attach(bytes);
+        Ok(())
     }
 
     fn serialize_unit(self) -> Result<(), Self::Error> {
-        if self.is_unit {
-            *self.shape = Shape::None;
-            return Ok(());
-        }
-        self.json.serialize_unit()
+        if self.place == Place::TopUnit { Ok(()) } else { self.json().serialize_unit() }
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Self::Error> {
-        value.serialize(self.json)
+        value.serialize(Self { place: Place::Element, ..self })
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        name: &'static str,
+        _: &'static str,
         value: &T,
     ) -> Result<(), Self::Error> {
-        self.json.serialize_newtype_struct(name, value)
+        value.serialize(Self { place: Place::Element, ..self })
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -183,61 +258,47 @@ impl<'a, 'b> Serializer for TopLevel<'a, 'b> {
         variant: &'static str,
         value: &T,
     ) -> Result<(), Self::Error> {
-        let variant = match (name, variant) {
-            ("Result", "Ok") => "ok",
-            ("Result", "Err") => "error",
+        let variant = match (self.place, name, variant) {
+            (Place::Element, ..) => variant,
+            (_, "Result", "Ok") => "ok",
+            (_, "Result", "Err") => "error",
             _ => variant,
         };
-        self.json.serialize_newtype_variant(name, index, variant, value)
+        self.json().serialize_newtype_variant(name, index, variant, value)
     }
 
-    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, Self::Error> {
-        self.json.serialize_seq(len)
+    fn serialize_tuple(self, _: usize) -> Result<Tuple<'a>, Self::Error> {
+        let brackets = self.place == Place::Element;
+        if brackets {
+            self.out.text.push(b'[');
+        }
+        Ok(Tuple { out: self.out, brackets, is_empty: true })
+    }
+}
+
+/// A tuple that is being written: at the top several arguments, elsewhere an array.
+struct Tuple<'a> {
+    out: ArgsWriter<'a>,
+    brackets: bool,
+    is_empty: bool,
+}
+
+impl SerializeTuple for Tuple<'_> {
+    type Ok = ();
+    type Error = serde_json::Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Self::Error> {
+        if !std::mem::take(&mut self.is_empty) {
+            self.out.text.push(b',');
+        }
+        value.serialize(Value { out: self.out.reborrow(), place: Place::Element, json: &mut None })
     }
 
-    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, Self::Error> {
-        *self.shape = Shape::Bracketed;
-        self.json.serialize_tuple(len)
-    }
-
-    fn serialize_tuple_struct(
-        self,
-        name: &'static str,
-        len: usize,
-    ) -> Result<Self::SerializeTupleStruct, Self::Error> {
-        self.json.serialize_tuple_struct(name, len)
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        name: &'static str,
-        index: u32,
-        variant: &'static str,
-        len: usize,
-    ) -> Result<Self::SerializeTupleVariant, Self::Error> {
-        self.json.serialize_tuple_variant(name, index, variant, len)
-    }
-
-    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, Self::Error> {
-        self.json.serialize_map(len)
-    }
-
-    fn serialize_struct(
-        self,
-        name: &'static str,
-        len: usize,
-    ) -> Result<Self::SerializeStruct, Self::Error> {
-        self.json.serialize_struct(name, len)
-    }
-
-    fn serialize_struct_variant(
-        self,
-        name: &'static str,
-        index: u32,
-        variant: &'static str,
-        len: usize,
-    ) -> Result<Self::SerializeStructVariant, Self::Error> {
-        self.json.serialize_struct_variant(name, index, variant, len)
+    fn end(self) -> Result<(), Self::Error> {
+        if self.brackets {
+            self.out.text.push(b']');
+        }
+        Ok(())
     }
 }
 

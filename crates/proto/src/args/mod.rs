@@ -16,7 +16,8 @@ use bytes::Bytes;
 
 pub use cursor::{Cursor, FromArg};
 pub use encode::{ArgsWriter, Shape, ToArgs};
-pub(crate) use scan::{check_depth, first_element};
+pub(crate) use encode::{Attachments, push_text};
+pub(crate) use scan::{check_depth, first_element, first_text};
 
 /// Positional arguments as raw JSON, with the attachments that their placeholders name.
 ///
@@ -35,15 +36,10 @@ impl Args {
     /// Arguments made of values: a tuple is several, everything else is one.
     pub fn new<T: ToArgs + ?Sized>(values: &T) -> Result<Self, crate::EncodeError> {
         let mut text = Vec::new();
-        let mut attachments = Vec::new();
-        let shape = values.write(&mut ArgsWriter::new(&mut text, &mut attachments))?;
-        let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        let span = match shape {
-            Shape::None => 0..0,
-            Shape::One => 0..end,
-            Shape::Bracketed => 1..end.saturating_sub(1),
-        };
-        Ok(Self { text: Bytes::from(text), span, attachments })
+        let mut attachments = Attachments::default();
+        values.write(&mut ArgsWriter::new(&mut text, &mut attachments))?;
+        let span = 0..text.len();
+        Ok(Self::from_packet(Bytes::from(text), span, attachments.into_list()))
     }
 
     /// Arguments that lie in a packet. `span` must be checked JSON values with commas between.

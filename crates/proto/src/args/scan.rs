@@ -3,6 +3,8 @@
 //! Whether it is JSON at all is `serde_json`'s to say; on what is not, these functions give some
 //! answer and never fail.
 
+use std::ops::Range;
+
 /// The values of a list without its brackets.
 pub(super) fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = (!list.trim_ascii().is_empty()).then_some(list);
@@ -21,9 +23,7 @@ pub(super) fn value_end(list: &[u8]) -> usize {
 
 /// In an array, the ranges of its first value and of what follows that value's comma; `None` for an
 /// array without values, or for something else.
-pub(crate) fn first_element(
-    array: &[u8],
-) -> Option<(std::ops::Range<usize>, std::ops::Range<usize>)> {
+pub(crate) fn first_element(array: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
     let start = array.iter().position(|byte| !byte.is_ascii_whitespace())?;
     let end = array.iter().rposition(|byte| !byte.is_ascii_whitespace())?;
     if array.get(start) != Some(&b'[') || array.get(end) != Some(&b']') || start == end {
@@ -40,9 +40,40 @@ pub(crate) fn first_element(
     Some((value, rest..end))
 }
 
-/// Whether no value in `json` is nested deeper than `depth_max`.
+/// Whether no value in `json` is nested deeper than `depth_max`. Most packets have fewer brackets
+/// than that, or even fewer bytes, and are not walked.
 pub(crate) fn check_depth(json: &[u8], depth_max: u32) -> bool {
-    walk(json, |_, depth| depth > depth_max).is_none()
+    let depth_at_most = |len: usize| len <= depth_max as usize;
+    let opens = |byte: &&u8| matches!(byte, b'[' | b'{');
+    depth_at_most(json.len())
+        || depth_at_most(json.iter().filter(opens).count())
+        || walk(json, |_, depth| depth > depth_max).is_none()
+}
+
+/// In a list whose first value ends at `len`, where the next one begins, or the list ends; `None`
+/// when that value does not end there.
+pub(super) fn next_value(list: &[u8], len: usize) -> Option<usize> {
+    let rest = list.get(len..)?;
+    let spaces = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    match rest.get(spaces) {
+        None => Some(list.len()),
+        Some(b',') => Some(len + spaces + 1),
+        Some(_) => None,
+    }
+}
+
+/// In an array that begins with a text without escapes, as events do, the ranges of that text and of
+/// what follows its comma; `None` for any other, which [`first_element`] may understand. The array
+/// must be JSON.
+pub(crate) fn first_text(array: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
+    let text = array.strip_prefix(b"[\"")?;
+    let end = 2 + text.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    let last = array.len() - 1;
+    match (array.get(end)?, array.get(end + 1)?, array.get(last)?) {
+        (b'"', b',', b']') => Some((2..end, end + 2..last)),
+        (b'"', b']', b']') if end + 1 == last => Some((2..end, last..last)),
+        _ => None,
+    }
 }
 
 /// The position of the first byte outside texts for which `found(byte, depth)` says so, where the
@@ -102,9 +133,27 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_text_at_the_front_is_found_without_a_walk() {
+        let check = |array: &str, expected: Option<(&str, &str)>| {
+            let found = first_text(array.as_bytes()).map(|(a, b)| (&array[a], &array[b]));
+            assert_eq!(found, expected, "{array}");
+        };
+        check(r#"["a",1,2]"#, Some(("a", "1,2")));
+        check(r#"["a", 1 ]"#, Some(("a", " 1 ")));
+        check(r#"["a"]"#, Some(("a", "")));
+        check(r#"[""]"#, Some(("", "")));
+        for other in ["", "[", "[]", "[\"", r#"["a"#, r#"["a\"",1]"#, r#"[ "a"]"#, r#"["a" ]"#] {
+            check(other, None);
+        }
+        check(r#"["a"] "#, None);
+        check("[1]", None);
+    }
+
+    #[test]
     fn depth_counts_open_brackets() {
         assert!(check_depth(br#"[["[[["]]"#, 2));
         assert!(!check_depth(b"[[[]]]", 2));
+        assert!(check_depth(b"[[],[],[],[]]", 2));
         assert!(!check_depth(&b"[".repeat(1_000_000), 128));
     }
 }

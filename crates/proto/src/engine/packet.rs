@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::error::Violation;
 
@@ -37,16 +37,22 @@ pub enum Packet {
 impl Packet {
     /// Reads a packet from a text, which must be UTF-8. `b` begins bytes in base64.
     pub fn decode(text: &Bytes) -> Result<Self, Violation> {
-        let data = || text.slice(1..);
-        Ok(match text.first() {
-            Some(b'0') => Self::Open(data()),
-            Some(b'1') => Self::Close,
-            Some(b'2') => Self::Ping(data()),
-            Some(b'3') => Self::Pong(data()),
-            Some(b'4') => Self::Message(Data::Text(data())),
-            Some(b'5') => Self::Upgrade,
-            Some(b'6') => Self::Noop,
-            Some(b'b') => Self::Message(Data::Binary(base64_decode(&text[1..])?)),
+        Self::take(text.clone())
+    }
+
+    /// Reads a packet from a text that it may keep: without a second reference to it.
+    pub(crate) fn take(mut data: Bytes) -> Result<Self, Violation> {
+        let digit = data.first().copied().ok_or(Violation::EnginePacket)?;
+        data.advance(1);
+        Ok(match digit {
+            b'0' => Self::Open(data),
+            b'1' => Self::Close,
+            b'2' => Self::Ping(data),
+            b'3' => Self::Pong(data),
+            b'4' => Self::Message(Data::Text(data)),
+            b'5' => Self::Upgrade,
+            b'6' => Self::Noop,
+            b'b' => Self::Message(Data::Binary(base64_decode(&data)?)),
             _ => return Err(Violation::EnginePacket),
         })
     }

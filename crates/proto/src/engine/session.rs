@@ -170,7 +170,10 @@ impl Session {
             return;
         }
         match input {
-            Input::Frame(data) => self.frame(now, data),
+            Input::Frame(data) => {
+                let message = self.frame(now, data);
+                self.out.extend(message.map(Output::Message));
+            }
             Input::Gone { in_order: true } => self.lost(Reason::TransportClose),
             Input::Gone { in_order: false } => self.lost(Reason::TransportError),
             Input::Poll => self.polled(now),
@@ -181,6 +184,21 @@ impl Session {
             Input::Probe(data) => self.probe(data),
             Input::ProbeGone => self.probe_gone(),
         }
+    }
+
+    /// As [`receive`](Self::receive) with an [`Input::Frame`], but if the frame is a message, and
+    /// nothing is to be done before it, gives it straight back: most frames are, and need not go
+    /// through a queue.
+    pub fn frame(&mut self, now: Moment, data: Data) -> Option<Data> {
+        if self.is_closed() || self.transport != Transport::WebSocket {
+            return None;
+        }
+        match decode(data) {
+            Ok(Packet::Message(message)) if self.out.is_empty() => return Some(message),
+            Ok(packet) => self.packet(now, packet),
+            Err(violation) => self.fail(now, violation),
+        }
+        None
     }
 
     /// What is to be done next; `None` when nothing is, or when all that is left is in a body and
@@ -293,16 +311,6 @@ impl Session {
         };
         self.out.push_back(Output::Broken(violation, reason));
         self.close(now, reason);
-    }
-
-    fn frame(&mut self, now: Moment, data: Data) {
-        if self.transport != Transport::WebSocket {
-            return;
-        }
-        match decode(data) {
-            Ok(packet) => self.packet(now, packet),
-            Err(violation) => self.fail(now, violation),
-        }
     }
 
     /// A packet of the session itself, from whichever transport carries it.
@@ -468,7 +476,7 @@ impl Session {
 
 fn decode(data: Data) -> Result<Packet, Violation> {
     match data {
-        Data::Text(text) => Packet::decode(&text),
+        Data::Text(text) => Packet::take(text),
         Data::Binary(_) => Ok(Packet::Message(data)),
     }
 }

@@ -130,6 +130,13 @@ impl Mux {
     /// Takes a message of the session. Afterwards [`poll`](Self::poll) until it gives `None`. After
     /// an error the connection must be closed.
     pub fn receive(&mut self, now: Moment, data: Data) -> Result<(), Violation> {
+        self.arrived = self.take(now, data)?;
+        Ok(())
+    }
+
+    /// As [`receive`](Self::receive), but gives what arrived straight back. Only for a caller that
+    /// has polled until there was nothing.
+    pub fn take(&mut self, now: Moment, data: Data) -> Result<Option<Arrived>, Violation> {
         match (data, self.assembling.take()) {
             (Data::Text(text), None) => self.text(now, text),
             (Data::Binary(bytes), Some(assembling)) => self.attachment(now, assembling, bytes),
@@ -206,7 +213,7 @@ impl Mux {
         self.seats.get_mut(slot.index()).filter(|seat| seat.attempt == slot.attempt)
     }
 
-    fn text(&mut self, now: Moment, text: Bytes) -> Result<(), Violation> {
+    fn text(&mut self, now: Moment, text: Bytes) -> Result<Option<Arrived>, Violation> {
         let header = Header::decode(text, &self.limits)?;
         if header.attachments == 0 {
             return self.packet(now, header, Vec::new());
@@ -217,7 +224,7 @@ impl Mux {
             bytes: 0,
             until: now + self.limits.attachments_timeout,
         }));
-        Ok(())
+        Ok(None)
     }
 
     fn attachment(
@@ -225,7 +232,7 @@ impl Mux {
         now: Moment,
         mut assembling: Box<Assembling>,
         bytes: Bytes,
-    ) -> Result<(), Violation> {
+    ) -> Result<Option<Arrived>, Violation> {
         assembling.bytes += bytes.len();
         if assembling.bytes > self.limits.payload_bytes_max {
             return Err(Violation::AttachmentBytes);
@@ -233,7 +240,7 @@ impl Mux {
         assembling.attachments.push(bytes);
         if assembling.attachments.len() < assembling.header.attachments as usize {
             self.assembling = Some(assembling);
-            return Ok(());
+            return Ok(None);
         }
         let Assembling { header, attachments, .. } = *assembling;
         self.packet(now, header, attachments)
@@ -244,83 +251,79 @@ impl Mux {
         now: Moment,
         header: Header,
         attachments: Vec<Bytes>,
-    ) -> Result<(), Violation> {
-        let found = self.seats.iter().position(|seat| *seat.namespace == *header.namespace());
-        let namespace: Box<str> = match found {
-            Some(_) => "".into(),
-            None => header.namespace().into(),
+    ) -> Result<Option<Arrived>, Violation> {
+        let name = header.namespace();
+        let Some(index) = self.seats.iter().position(|seat| *seat.namespace == *name) else {
+            let name = Box::from(name);
+            return match header.finish(attachments, &self.limits)? {
+                Packet::Connect(auth) => Ok(Some(self.join(name, auth))),
+                _ => Err(Violation::NotConnected),
+            };
         };
         let packet = header.finish(attachments, &self.limits)?;
-        if let Packet::Connect(auth) = packet {
-            return self.connect(found, namespace, auth);
-        }
-        let index = found.ok_or(Violation::NotConnected)?;
-        let held_bytes: usize = self.seats.iter().map(Seat::held_bytes).sum();
         let seat = &mut self.seats[index];
         let slot = Slot { index: index_of(index), attempt: seat.attempt };
         let arrived = match packet {
             Packet::Event(event) => Arrived::Event { slot, event },
             Packet::Ack(id, args) => Arrived::Ack { slot, id, args },
-            Packet::Disconnect | Packet::Connect(_) => Arrived::Disconnect { slot },
+            Packet::Disconnect => Arrived::Disconnect { slot },
+            Packet::Connect(auth) => return self.join_again(index, auth).map(Some),
         };
-        match &mut seat.state {
-            State::Left => {}
-            State::Joined | State::Joining(_) if matches!(arrived, Arrived::Disconnect { .. }) => {
+        match seat.state {
+            State::Joined if !matches!(arrived, Arrived::Disconnect { .. }) => Ok(Some(arrived)),
+            State::Left => Ok(None),
+            _ if matches!(arrived, Arrived::Disconnect { .. }) => {
                 seat.state = State::Left;
-                self.arrived = Some(arrived);
                 self.rearm(now);
+                Ok(Some(arrived))
             }
-            State::Joined => self.arrived = Some(arrived),
-            State::Joining(held) => {
-                let bytes = held_bytes + arrived.held_bytes();
-                if held.len() >= self.limits.held_events_max || bytes > self.limits.held_bytes_max {
-                    return Err(Violation::HeldEvents);
-                }
-                held.push(arrived);
-            }
+            _ => self.hold(index, arrived).map(|()| None),
         }
+    }
+
+    /// Keeps what came for a namespace that has not decided yet.
+    fn hold(&mut self, index: usize, arrived: Arrived) -> Result<(), Violation> {
+        let held_bytes: usize = self.seats.iter().map(Seat::held_bytes).sum();
+        let bytes = held_bytes + arrived.held_bytes();
+        let State::Joining(held) = &mut self.seats[index].state else {
+            return Ok(());
+        };
+        if held.len() >= self.limits.held_events_max || bytes > self.limits.held_bytes_max {
+            return Err(Violation::HeldEvents);
+        }
+        held.push(arrived);
         Ok(())
     }
 
-    fn connect(
-        &mut self,
-        found: Option<usize>,
-        namespace: Box<str>,
-        auth: Option<Bytes>,
-    ) -> Result<(), Violation> {
-        let left = |seat: &Seat| matches!(seat.state, State::Left);
-        let index = match found {
-            Some(index) if left(&self.seats[index]) => Some(index),
-            Some(_) => return Err(Violation::ConnectTwice),
-            None if self.seats.len() < self.limits.namespaces_max => None,
-            None => match self.seats.iter().position(left) {
-                Some(index) => Some(index),
-                None => {
-                    self.arrived = Some(Arrived::Crowded { namespace });
-                    return Ok(());
-                }
-            },
+    /// The client asks to join a namespace in which it has been.
+    fn join_again(&mut self, index: usize, auth: Option<Bytes>) -> Result<Arrived, Violation> {
+        if !self.seats[index].is_left() {
+            return Err(Violation::ConnectTwice);
+        }
+        Ok(self.take_seat(index, auth))
+    }
+
+    /// The client asks to join a namespace for the first time, or for the first time since its seat
+    /// was another's.
+    fn join(&mut self, namespace: Box<str>, auth: Option<Bytes>) -> Arrived {
+        if self.seats.len() < self.limits.namespaces_max {
+            self.seats.push(Seat { namespace, attempt: 0, state: State::Left });
+            return self.take_seat(self.seats.len() - 1, auth);
+        }
+        let Some(index) = self.seats.iter().position(Seat::is_left) else {
+            return Arrived::Crowded { namespace };
         };
+        self.seats[index].namespace = namespace;
+        self.take_seat(index, auth)
+    }
+
+    /// Begins an attempt to join at a seat that is free.
+    fn take_seat(&mut self, index: usize, auth: Option<Bytes>) -> Arrived {
         self.attempts = self.attempts.wrapping_add(1);
-        let attempt = self.attempts;
-        let index = match (index, found) {
-            (Some(index), found) => {
-                let seat = &mut self.seats[index];
-                seat.attempt = attempt;
-                seat.state = State::Joining(Vec::new());
-                if found.is_none() {
-                    seat.namespace = namespace;
-                }
-                index
-            }
-            (None, _) => {
-                self.seats.push(Seat { namespace, attempt, state: State::Joining(Vec::new()) });
-                self.seats.len() - 1
-            }
-        };
-        let slot = Slot { index: index_of(index), attempt };
-        self.arrived = Some(Arrived::Connect { slot, auth });
-        Ok(())
+        let seat = &mut self.seats[index];
+        seat.attempt = self.attempts;
+        seat.state = State::Joining(Vec::new());
+        Arrived::Connect { slot: Slot { index: index_of(index), attempt: seat.attempt }, auth }
     }
 
     /// When nothing is joined any more, the time to join something begins again.
@@ -354,6 +357,10 @@ impl Arrived {
 }
 
 impl Seat {
+    const fn is_left(&self) -> bool {
+        matches!(self.state, State::Left)
+    }
+
     fn held_bytes(&self) -> usize {
         match &self.state {
             State::Joining(held) => held.iter().map(Arrived::held_bytes).sum(),

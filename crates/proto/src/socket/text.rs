@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 
 use super::packet::{Event, Name, Packet, PacketKind, is_reserved};
 use super::placeholder;
-use crate::args::{Args, check_depth, first_element};
+use crate::args::{Args, check_depth, first_element, first_text};
 use crate::error::Violation;
 use crate::id::AckId;
 use crate::limits::Limits;
@@ -94,23 +94,31 @@ impl Header {
     }
 
     fn event(self, attachments: Vec<Bytes>, limits: &Limits) -> Result<Packet, Violation> {
-        let json = &self.text[self.json..];
-        let (first, rest) = match first_element(json) {
-            Some(found) => found,
-            None if json.trim_ascii().starts_with(b"[") => return Err(Violation::EventName),
-            None => return Err(Violation::Payload),
-        };
-        let name = event_name(json, first, self.json)?;
+        let (name, rest) = self.name()?;
         let span = self.json + rest.start..self.json + rest.end;
         let event =
             Event { name, args: Args::from_packet(self.text, span, attachments), ack: self.ack };
-        if event.name().len() > limits.event_bytes_max {
+        let name = event.name();
+        if name.len() > limits.event_bytes_max {
             return Err(Violation::EventName);
         }
-        if is_reserved(event.name()) {
+        if is_reserved(name) {
             return Err(Violation::ReservedEvent);
         }
         Ok(Packet::Event(event))
+    }
+
+    /// The name of an event, and where in the JSON its arguments are.
+    fn name(&self) -> Result<(Name, Range<usize>), Violation> {
+        let json = &self.text[self.json..];
+        if let Some((name, rest)) = first_text(json) {
+            return Ok((Name::Within(name.start + self.json..name.end + self.json), rest));
+        }
+        match first_element(json) {
+            Some((first, rest)) => Ok((event_name(json, first, self.json)?, rest)),
+            None if json.trim_ascii().starts_with(b"[") => Err(Violation::EventName),
+            None => Err(Violation::Payload),
+        }
     }
 
     fn ack(self, attachments: Vec<Bytes>) -> Result<Packet, Violation> {

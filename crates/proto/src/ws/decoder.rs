@@ -12,7 +12,11 @@ use bytes::Bytes;
 use super::close::CloseCode;
 use super::frame::{CONTROL_BYTES_MAX, HEADER_BYTES_MAX, Opcode};
 use super::mask;
-use super::utf8::Utf8;
+use super::utf8::{self, Utf8};
+
+/// The first byte of a frame that is a whole text, and of one that is whole and binary.
+const WHOLE_TEXT: u8 = 0x81;
+const WHOLE_BINARY: u8 = 0x82;
 
 /// Which end of the connection the decoder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +159,55 @@ impl Decoder {
 
     /// Takes bytes from the front of `input` until a message is whole, and gives it; `None` when
     /// `input` is used up. The bytes are unmasked in place, so they must not be given again.
+    #[inline]
     pub fn receive(&mut self, input: &mut &mut [u8]) -> Result<Option<Message>, WsError> {
+        match self.whole(input) {
+            Some(message) => message.map(Some),
+            None => self.pieces(input),
+        }
+    }
+
+    /// The way of most messages: if the next frame is a whole data message and all of it is there,
+    /// takes it without noting anything down. Gives `None`, and takes nothing, for all else.
+    fn whole(&mut self, input: &mut &mut [u8]) -> Option<Result<Message, WsError>> {
+        if self.header_len > 0 || self.frame.is_some() || self.partial.is_some() {
+            return None;
+        }
+        let (&[first, second], rest) = input.split_first_chunk::<2>()?;
+        let text = match first {
+            WHOLE_TEXT => true,
+            WHOLE_BINARY => false,
+            _ => return None,
+        };
+        let masked = second & 0x80 != 0;
+        let (len, extended) = match second & 0x7f {
+            126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
+            127 => return None,
+            len => (usize::from(len), 0),
+        };
+        let shortest = extended == 0 || len > 125;
+        if masked != (self.role == Role::Server) || !shortest || len > self.message_bytes_max {
+            return None;
+        }
+        let header_len = 2 + extended + if masked { 4 } else { 0 };
+        if input.len() < header_len + len {
+            return None;
+        }
+        let header = take(input, header_len);
+        let key = header.last_chunk::<4>().copied().filter(|_| masked);
+        let payload = take(input, len);
+        if let Some(key) = key {
+            mask::apply(key, 0, payload);
+        }
+        Some(match text {
+            true if !utf8::is_text(payload) => Err(WsError::Utf8),
+            true => Ok(Message::Text(Bytes::copy_from_slice(payload))),
+            false => Ok(Message::Binary(Bytes::copy_from_slice(payload))),
+        })
+    }
+
+    /// The way of all messages.
+    fn pieces(&mut self, input: &mut &mut [u8]) -> Result<Option<Message>, WsError> {
         loop {
             let frame = match self.frame {
                 Some(frame) => frame,

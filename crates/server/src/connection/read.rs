@@ -78,7 +78,7 @@ impl Connection {
                 return;
             };
             match socket.decode(&mut input) {
-                Ok(Some(message)) => self.ws_message(now, source, message),
+                Ok(Some(message)) => self.ws_message(cx, now, source, message),
                 Ok(None) => return,
                 Err(error) => {
                     self.ws_error(cx, now, source, error);
@@ -89,7 +89,7 @@ impl Connection {
         }
     }
 
-    fn ws_message(&mut self, now: Moment, source: Source, message: Message) {
+    fn ws_message(&mut self, cx: &mut Context<'_>, now: Moment, source: Source, message: Message) {
         let data = match message {
             Message::Text(text) => Data::Text(text),
             Message::Binary(bytes) => Data::Binary(bytes),
@@ -102,11 +102,14 @@ impl Connection {
             Message::Pong(_) => return,
             Message::Close(_) => return self.peer_closed(now, source),
         };
-        let input = match source {
-            Source::Carrier => Input::Frame(data),
-            Source::Probe => Input::Probe(data),
-        };
-        self.session.receive(now, input);
+        match source {
+            Source::Carrier => {
+                if let Some(message) = self.session.frame(now, data) {
+                    self.message(cx, now, message);
+                }
+            }
+            Source::Probe => self.session.receive(now, Input::Probe(data)),
+        }
     }
 
     fn peer_closed(&mut self, now: Moment, source: Source) {

@@ -68,13 +68,21 @@ pub(super) fn parse<'a>(
     }
 }
 
-/// Whether all characters of a path and of a query are such about which nobody argues.
+/// Characters of a path about which nobody argues. In a query a question mark is one too.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        plain[byte] =
+            matches!(byte as u8, b'!' | b'$'..=b';' | b'=' | b'@'..=b'_' | b'a'..=b'z' | b'~');
+        byte += 1;
+    }
+    plain
+};
+
 fn are_plain(path: &str, query: &str) -> bool {
-    let is_plain =
-        |byte| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'@'..=b'_' | b'a'..=b'z' | b'~');
-    // Without a way out in the middle, so that many are looked at in one step.
-    path.bytes().fold(true, |all, byte| all & is_plain(byte))
-        & query.bytes().fold(true, |all, byte| all & (is_plain(byte) | (byte == b'?')))
+    path.bytes().all(|byte| PLAIN[usize::from(byte)])
+        && query.bytes().all(|byte| PLAIN[usize::from(byte)] || byte == b'?')
 }
 
 impl Framing {
