@@ -194,11 +194,11 @@ where
     U: 'static,
     H: Handler<A, U, M>,
 {
-    Arc::new(move |core, event| {
+    Arc::new(move |core, mut event| {
         // A socket that was let in before `connect` changed its type cannot be given to this one.
         let socket = Socket::<A, U>::new(core)?;
         let mut ack = event.ack.map(|id| Ack::new(Arc::clone(core), id));
-        let incoming = Incoming { cursor: event.args.cursor(), ack: &mut ack };
+        let incoming = Incoming { cursor: event.args.cursor_mut(), ack: &mut ack };
         match handler.start(socket, incoming) {
             Ok(running) => Some(running),
             Err(error) => {

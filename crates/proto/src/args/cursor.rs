@@ -1,21 +1,56 @@
 //! [`Cursor`] and [`FromArg`]: arguments to the types of a handler, by position.
 
+use std::ops::Range;
+
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::{Args, decode, scan};
+use super::{Args, decode, list, scan};
 use crate::error::ArgError;
 
 /// Gives the arguments one after the other.
 #[derive(Debug)]
 pub struct Cursor<'a> {
-    args: &'a Args,
-    offset: usize,
+    text: &'a Bytes,
+    /// Where in the text the arguments are that are left.
+    left: Range<u32>,
+    attachments: Attachments<'a>,
     index: usize,
 }
 
+/// The attachments of arguments that are read.
+#[derive(Debug)]
+pub(super) enum Attachments<'a> {
+    /// They stay with their arguments.
+    Shared(&'a [Bytes]),
+    /// Nobody needs them behind their argument.
+    Owned(&'a mut [Bytes]),
+}
+
+impl Attachments<'_> {
+    /// The bytes of an attachment, if possible without a copy.
+    pub(super) fn give(&mut self, number: usize) -> Option<Vec<u8>> {
+        match self {
+            Self::Shared(list) => list.get(number).map(|bytes| bytes.to_vec()),
+            Self::Owned(list) => list.get_mut(number).map(|bytes| std::mem::take(bytes).into()),
+        }
+    }
+
+    fn as_slice(&self) -> &[Bytes] {
+        match self {
+            Self::Shared(list) => list,
+            Self::Owned(list) => list,
+        }
+    }
+}
+
 impl<'a> Cursor<'a> {
-    pub(super) const fn new(args: &'a Args) -> Self {
-        Self { args, offset: 0, index: 0 }
+    pub(super) const fn new(
+        text: &'a Bytes,
+        left: Range<u32>,
+        attachments: Attachments<'a>,
+    ) -> Self {
+        Self { text, left, attachments, index: 0 }
     }
 
     /// The next argument as a `T`. A missing argument reads as `null`, so it is `None` for an
@@ -23,32 +58,42 @@ impl<'a> Cursor<'a> {
     pub fn value<T: DeserializeOwned>(&mut self) -> Result<T, ArgError> {
         let index = self.index;
         self.index += 1;
-        let list = self.args.as_json().get(self.offset..).unwrap_or_default();
-        if self.args.attachments.is_empty()
-            && let Some((value, len)) = decode::first(list)
+        let list = list(self.text, &self.left);
+        let first = match self.attachments.as_slice() {
+            [] => decode::first(list),
+            _ => decode::first_bytes(list, &mut self.attachments),
+        };
+        if let Some((value, len)) = first
             && let Some(next) = scan::next_value(list, len)
         {
-            self.offset += next;
+            self.pass(next);
             return Ok(value);
         }
         let json = self.next_json(list);
-        decode::value(index, json, &self.args.attachments)
+        decode::value(index, json, self.attachments.as_slice())
     }
 
     /// All arguments that are left.
     pub fn rest(&mut self) -> Args {
-        let rest = self.args.skip(self.offset);
-        self.offset = self.args.as_json().len();
-        rest
+        let left = self.left.clone();
+        self.left.start = left.end;
+        let attachments = self.attachments.as_slice().to_vec();
+        Args { text: self.text.clone(), span: left, attachments }
     }
 
-    fn next_json(&mut self, list: &'a [u8]) -> Option<&'a [u8]> {
+    fn next_json<'b>(&mut self, list: &'b [u8]) -> Option<&'b [u8]> {
         if list.trim_ascii().is_empty() {
             return None;
         }
         let end = scan::value_end(list);
-        self.offset += (end + 1).min(list.len());
+        self.pass((end + 1).min(list.len()));
         Some(list[..end].trim_ascii())
+    }
+
+    /// What begins with the next `len` bytes is read.
+    fn pass(&mut self, len: usize) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.left.start = self.left.start.saturating_add(len).min(self.left.end);
     }
 }
 

@@ -12,7 +12,9 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
+use super::cursor::Attachments;
 use crate::error::{ArgCause, ArgError};
+use crate::socket::placeholder;
 
 /// Reads the argument at `index`; a missing one reads as `null`.
 pub(super) fn value<T: DeserializeOwned>(
@@ -40,6 +42,74 @@ pub(super) fn first<T: DeserializeOwned>(list: &[u8]) -> Option<(T, usize)> {
     let value = values.next()?.ok()?;
     Some((value, values.byte_offset()))
 }
+
+/// Reads the first value of a list without brackets where that is a placeholder of the usual look
+/// and bytes are asked for; also says its length. `None` for all else.
+pub(super) fn first_bytes<T: DeserializeOwned>(
+    list: &[u8],
+    attachments: &mut Attachments<'_>,
+) -> Option<(T, usize)> {
+    let (number, len) = placeholder::usual(list)?;
+    let value = T::deserialize(Only { number, attachments }).ok()?;
+    Some((value, len))
+}
+
+/// A value that is bytes and nothing else, an attachment.
+struct Only<'a, 'b> {
+    number: usize,
+    attachments: &'a mut Attachments<'b>,
+}
+
+/// Something else than bytes was asked for.
+#[derive(Debug)]
+struct NotBytes;
+
+impl<'de> Deserializer<'de> for Only<'_, '_> {
+    type Error = NotBytes;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, NotBytes> {
+        Err(NotBytes)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotBytes> {
+        self.deserialize_byte_buf(visitor)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotBytes> {
+        visitor.visit_byte_buf(self.attachments.give(self.number).ok_or(NotBytes)?)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotBytes> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, NotBytes> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string unit unit_struct seq
+        tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl serde::de::Error for NotBytes {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self
+    }
+}
+
+impl fmt::Display for NotBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not bytes")
+    }
+}
+
+impl std::error::Error for NotBytes {}
 
 /// Anything of `serde`'s reading half, with the attachments beside it.
 struct Attached<'a, T> {

@@ -50,8 +50,7 @@ impl Args {
 
     /// The JSON of all arguments, with commas between and no brackets around.
     pub fn as_json(&self) -> &[u8] {
-        let span = self.span.start as usize..self.span.end as usize;
-        self.text.get(span).unwrap_or_default()
+        list(&self.text, &self.span)
     }
 
     /// Binary attachments, in the order of their placeholders' numbers.
@@ -76,8 +75,16 @@ impl Args {
     }
 
     /// Reads the arguments one position after the other.
-    pub const fn cursor(&self) -> Cursor<'_> {
-        Cursor::new(self)
+    pub fn cursor(&self) -> Cursor<'_> {
+        let attachments = cursor::Attachments::Shared(&self.attachments);
+        Cursor::new(&self.text, self.span.start..self.span.end, attachments)
+    }
+
+    /// As [`cursor`](Self::cursor), but an attachment that is read is given away and not copied: in
+    /// its place there is an empty one from then on.
+    pub fn cursor_mut(&mut self) -> Cursor<'_> {
+        let attachments = cursor::Attachments::Owned(&mut self.attachments);
+        Cursor::new(&self.text, self.span.start..self.span.end, attachments)
     }
 
     /// Bytes that the arguments hold in memory, the whole packet that they came in included.
@@ -90,13 +97,11 @@ impl Args {
     pub(crate) const fn packet(&self) -> &Bytes {
         &self.text
     }
+}
 
-    /// The arguments from byte `offset` of [`as_json`](Self::as_json) on.
-    fn skip(&self, offset: usize) -> Self {
-        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-        let start = self.span.start.saturating_add(offset).min(self.span.end);
-        Self { span: start..self.span.end, ..self.clone() }
-    }
+/// The JSON of arguments in their packet.
+fn list<'a>(text: &'a Bytes, span: &Range<u32>) -> &'a [u8] {
+    text.get(span.start as usize..span.end as usize).unwrap_or_default()
 }
 
 impl fmt::Debug for Args {

@@ -2,13 +2,63 @@
 
 use crate::error::Violation;
 
+/// A placeholder as clients and servers write it, up to its number.
+const USUAL: &[u8] = br#"{"_placeholder":true,"num":"#;
+
 /// Checks that each placeholder in `json` names one of the attachments, none twice. Passed on to
 /// other clients, one that names nothing would end their connections; one attachment named a
 /// thousand times would be a thousand copies in a typed argument.
 ///
+/// Placeholders mostly look the same to the byte, and nothing else looks like one: then they are
+/// found by their mark. What looks otherwise is walked.
+pub(crate) fn check(json: &[u8], attachments: usize) -> Result<(), Violation> {
+    match check_usual(json, attachments) {
+        Some(result) => result,
+        None => check_any(json, attachments),
+    }
+}
+
+/// The number of the usual placeholder at the front of `json`, and its length.
+pub(crate) fn usual(json: &[u8]) -> Option<(usize, usize)> {
+    let rest = json.strip_prefix(USUAL)?;
+    let (number, len) = match rest {
+        [digit @ b'0'..=b'9', b'}', ..] => (usize::from(digit - b'0'), 1),
+        [tens @ b'1'..=b'9', digit @ b'0'..=b'9', b'}', ..] => {
+            (usize::from(tens - b'0') * 10 + usize::from(digit - b'0'), 2)
+        }
+        _ => return None,
+    };
+    Some((number, USUAL.len() + len + 1))
+}
+
+/// `None` when there may be placeholders of another look. Without a backslash in `json`, a quote
+/// begins or ends a text, so that the mark in quotes is a whole text, and the text of a placeholder
+/// is a placeholder.
+fn check_usual(json: &[u8], attachments: usize) -> Option<Result<(), Violation>> {
+    if json.contains(&b'\\') || attachments > 64 {
+        return None;
+    }
+    let mut named = 0_u64;
+    let mut at = 0;
+    while let Some(next) = json[at..].iter().position(|&byte| byte == b'_') {
+        let mark = at + next;
+        at = mark + 1;
+        if !json[..mark].ends_with(b"\"") || !json[mark..].starts_with(b"_placeholder\"") {
+            continue;
+        }
+        let (number, _) = usual(&json[mark.checked_sub(2)?..])?;
+        let bit = 1_u64.checked_shl(u32::try_from(number).ok()?).unwrap_or(0);
+        if number >= attachments || named & bit != 0 {
+            return Some(Err(Violation::Placeholder));
+        }
+        named |= bit;
+    }
+    Some(Ok(()))
+}
+
 /// `serde_json` refuses some texts and numbers that are JSON all the same, such as half a surrogate
 /// pair, so this walks on its own.
-pub(crate) fn check(json: &[u8], attachments: usize) -> Result<(), Violation> {
+fn check_any(json: &[u8], attachments: usize) -> Result<(), Violation> {
     let mut named = vec![false; attachments];
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;
