@@ -4,7 +4,9 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -118,17 +120,41 @@ where
                 // fails, the connection is only slower.
                 let _ = stream.set_nodelay(true);
                 let (core, other) = (Arc::clone(&core), other.clone());
-                drop(tokio::spawn(async move {
-                    let http = http(core, stream.into(), Some(address), other);
-                    if let Some(connection) = http.await {
-                        drop(place);
-                        connection.await;
-                    }
-                }));
+                let http = async move {
+                    let connection = http(core, stream.into(), Some(address), other).await;
+                    drop(place);
+                    connection
+                };
+                drop(tokio::spawn(Accepted::Http(Box::pin(http))));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What is done for a stream that was accepted. As an `async` block it would be twice as large,
+/// and a connection that does nothing keeps all of it.
+enum Accepted<F> {
+    /// Apart, since it is large and the connection outlives it.
+    Http(Pin<Box<F>>),
+    Connection(Connection),
+}
+
+impl<F: Future<Output = Option<Connection>>> Future for Accepted<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            match this {
+                Self::Http(http) => match ready!(http.as_mut().poll(cx)) {
+                    Some(connection) => *this = Self::Connection(connection),
+                    None => return Poll::Ready(()),
+                },
+                Self::Connection(connection) => return Pin::new(connection).poll(cx),
             }
         }
     }
@@ -177,10 +203,7 @@ where
     type Error = S::Error;
     type Future = S::Future;
 
-    fn poll_ready(
-        &mut self,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(cx)
     }
 
@@ -229,11 +252,8 @@ impl tower_service::Service<Request<Incoming>> for NotFound {
     type Error = std::convert::Infallible;
     type Future = std::future::Ready<Result<Response<Body>, std::convert::Infallible>>;
 
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Self::Error>> {
-        std::task::Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, _: Request<Incoming>) -> Self::Future {
