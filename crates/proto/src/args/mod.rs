@@ -17,7 +17,7 @@ use bytes::Bytes;
 pub use cursor::{Cursor, FromArg};
 pub use encode::{ArgsWriter, Shape, ToArgs};
 pub(crate) use encode::{Attachments, push_text};
-pub(crate) use scan::{check_depth, first_element, first_text};
+pub(crate) use scan::{check_depth, first_element, first_text, is_list_of_plain_texts};
 
 /// Positional arguments as raw JSON, with the attachments that their placeholders name.
 ///
