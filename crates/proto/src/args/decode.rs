@@ -7,12 +7,14 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess,
-    VariantAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer,
+    MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
 use super::cursor::Attachments;
+use super::scan;
 use crate::error::{ArgCause, ArgError};
 use crate::socket::placeholder;
 
@@ -38,6 +40,19 @@ pub(super) fn value<T: DeserializeOwned>(
 /// Reads the first value of a list without brackets, and says where reading ended; `None` when there
 /// is none that fits.
 pub(super) fn first<T: DeserializeOwned>(list: &[u8]) -> Option<(T, usize)> {
+    first_plain_text(list).or_else(|| first_json(list))
+}
+
+/// As [`first`], where that is a text without escapes, which most arguments are.
+fn first_plain_text<T: DeserializeOwned>(list: &[u8]) -> Option<(T, usize)> {
+    let len = scan::plain_text(list)?;
+    let text = simdutf8::basic::from_utf8(&list[1..len - 1]).ok()?;
+    // What does not fit is tried again as JSON, for the sake of the error.
+    let text: StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
+    Some((T::deserialize(text).ok()?, len))
+}
+
+fn first_json<T: DeserializeOwned>(list: &[u8]) -> Option<(T, usize)> {
     let mut values = serde_json::Deserializer::from_slice(list).into_iter();
     let value = values.next()?.ok()?;
     Some((value, values.byte_offset()))

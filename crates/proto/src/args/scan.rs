@@ -93,7 +93,7 @@ pub(crate) fn is_list_of_plain_texts(json: &[u8]) -> bool {
 }
 
 /// The length, quotes included, of a text without escapes at the front.
-fn plain_text(json: &[u8]) -> Option<usize> {
+pub(super) fn plain_text(json: &[u8]) -> Option<usize> {
     let text = json.strip_prefix(b"\"")?;
     let len = plain_len(text);
     (text.get(len) == Some(&b'"')).then_some(len + 2)
