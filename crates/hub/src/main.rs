@@ -11,6 +11,10 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
+/// Cheaper than that of the system for what a server does: small and short-lived.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
