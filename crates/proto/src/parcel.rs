@@ -106,9 +106,18 @@ impl Parcel {
 
     /// A packet of the session itself.
     pub fn engine(packet: &Packet) -> Self {
+        Self::engine_behind(&[], packet)
+    }
+
+    /// A packet of the session, behind bytes that are not WebSocket yet: the answer to the request
+    /// for it, so that both leave in one write. With such bytes it has no other form than
+    /// [`wire`](Self::wire).
+    pub fn engine_behind(answer: &[u8], packet: &Packet) -> Self {
         let mut text = Vec::new();
         packet.encode(&mut text);
-        Self::frame(Opcode::Text, &text)
+        let mut head = answer.to_vec();
+        head.extend_from_slice(Header::new(Opcode::Text, text.len(), None).as_bytes());
+        Self::from_wire(Wire::new(&head, &text))
     }
 
     /// A WebSocket pong with the bytes of its ping, at most 125. It has no meaning on polling.

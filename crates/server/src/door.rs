@@ -309,11 +309,20 @@ impl Upgrade {
             .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accept.as_bytes())
     }
 
-    /// Makes the stream a WebSocket. It may be a connection to be run; if not, its session has it.
-    pub(crate) fn complete(self, wire: Wire) -> Option<Connection> {
+    /// Whether the connection says something at once, with which the answer can go out. A client
+    /// that takes no binary frames is written to in another form, and there are few.
+    pub(crate) const fn takes_answer(&self) -> bool {
+        matches!(self.to, To::Open(_)) && !self.text_only
+    }
+
+    /// Makes the stream a WebSocket, on which `answer` is still to be written if there is any. It may
+    /// be a connection to be run; if not, its session has it.
+    pub(crate) fn complete(self, wire: Wire, answer: &[u8]) -> Option<Connection> {
         let socket = Box::new(WebSocket::new(wire, &self.core, self.text_only));
         match self.to {
-            To::Open(opening) => Some(Connection::websocket(self.core, opening.done()?, socket)),
+            To::Open(opening) => {
+                Some(Connection::websocket(self.core, opening.done()?, socket, answer))
+            }
             To::Probe(link) => {
                 // Fails when the session has ended meanwhile; the WebSocket is dropped with it.
                 drop(link.request(LinkRequest::Probe(socket)));

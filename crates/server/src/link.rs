@@ -240,10 +240,21 @@ impl Link {
     }
 
     /// Closes this direction of the stream.
+    pub(crate) fn shut_writer(&self) {
+        drop(self.take_writer());
+    }
+
+    /// Gives this half of the stream up. With the other one it closes the stream, and needs no system
+    /// call of its own for that.
     pub(crate) fn drop_writer(&self) {
+        if let Some(writer) = self.take_writer() {
+            writer.forget();
+        }
+    }
+
+    fn take_writer(&self) -> Option<OwnedWriteHalf> {
         self.state.lock().direct = false;
-        let writer = self.writer.lock().take();
-        drop(writer);
+        self.writer.lock().take()
     }
 
     /// Takes out all that waits, for the connection's task to write in its own way.

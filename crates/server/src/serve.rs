@@ -4,9 +4,8 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +22,7 @@ use tower_layer::Layer as _;
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::closing::Closing;
-use crate::connection::Connection;
+use crate::connection::{self, Connection};
 use crate::core::Core;
 use crate::door::PeerAddress;
 use crate::front::{Front, HEAD_BYTES_MAX, HEAD_TIMEOUT, Next};
@@ -125,36 +124,11 @@ where
                     drop(place);
                     connection
                 };
-                drop(tokio::spawn(Accepted::Http(Box::pin(http))));
+                drop(tokio::spawn(connection::Task::new(http)));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// What is done for a stream that was accepted. As an `async` block it would be twice as large,
-/// and a connection that does nothing keeps all of it.
-enum Accepted<F> {
-    /// Apart, since it is large and the connection outlives it.
-    Http(Pin<Box<F>>),
-    Connection(Connection),
-}
-
-impl<F: Future<Output = Option<Connection>>> Future for Accepted<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        loop {
-            match this {
-                Self::Http(http) => match ready!(http.as_mut().poll(cx)) {
-                    Some(connection) => *this = Self::Connection(connection),
-                    None => return Poll::Ready(()),
-                },
-                Self::Connection(connection) => return Pin::new(connection).poll(cx),
             }
         }
     }
@@ -177,7 +151,7 @@ where
     let _counted = core.closing.http_connection();
     match Front::new(Arc::clone(&core), wire, peer).run().await {
         Next::Ended => None,
-        Next::Upgraded(upgrade, wire) => upgrade.complete(wire),
+        Next::Upgraded(upgrade, wire, answer) => upgrade.complete(wire, &answer),
         Next::Foreign(stream) => {
             let service = Layer::new(Arc::clone(&core)).layer(other);
             let service = Addressed { service, address: peer.map(PeerAddress) };

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::answer::Answer;
 use crate::body::{self, Body};
+use crate::connection;
 use crate::core::Core;
 use crate::cors::Cors;
 use crate::door::{self, Decision, PeerAddress, Upgrade};
@@ -172,14 +173,10 @@ fn begin_upgrade(parts: &mut Parts, upgrade: Upgrade) -> Answer {
         return Answer::empty(StatusCode::NOT_IMPLEMENTED);
     };
     let answer = upgrade.answer();
-    drop(tokio::spawn(async move {
+    drop(tokio::spawn(connection::Task::new(async move {
         let handed_over = tokio::time::timeout(UPGRADE_HANDOVER, on_upgrade).await;
-        if let Ok(Ok(upgraded)) = handed_over
-            && let Some(connection) = upgrade.complete(wire(upgraded))
-        {
-            connection.await;
-        }
-    }));
+        upgrade.complete(wire(handed_over.ok()?.ok()?), &[])
+    })));
     answer
 }
 

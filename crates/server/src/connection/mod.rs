@@ -8,6 +8,7 @@
 //! (up to a bound, so that a flood from one client starves nobody), write what waits, rest.
 
 mod read;
+mod task;
 mod write;
 
 use std::future::Future;
@@ -18,6 +19,8 @@ use std::task::{Context, Poll};
 use roomful_proto::engine::{Data, Handshake, Input, Output, Packet, Session, Transport};
 use roomful_proto::ws::CloseCode;
 use roomful_proto::{Moment, Parcel, Reason, Violation};
+
+pub(crate) use self::task::Task;
 
 use self::read::Source;
 use crate::core::Core;
@@ -91,12 +94,19 @@ enum Goodbye {
 impl Connection {
     /// A connection that begins with polling; the open packet waits for the first poll.
     pub(crate) fn polling(core: Arc<Core>, link: Arc<Link>, upgrades: &[Transport]) -> Self {
-        Self::new(core, link, Transport::Polling, Carrier::Polling(Polling::default()), upgrades)
+        let carrier = Carrier::Polling(Polling::default());
+        Self::new(core, link, Transport::Polling, carrier, upgrades, &[])
     }
 
-    /// A connection that begins with a WebSocket.
-    pub(crate) fn websocket(core: Arc<Core>, link: Arc<Link>, socket: Box<WebSocket>) -> Self {
-        Self::new(core, link, Transport::WebSocket, Carrier::WebSocket(socket), &[])
+    /// A connection that begins with a WebSocket. `answer` to the request for it is still to be
+    /// written, unless it is empty.
+    pub(crate) fn websocket(
+        core: Arc<Core>,
+        link: Arc<Link>,
+        socket: Box<WebSocket>,
+        answer: &[u8],
+    ) -> Self {
+        Self::new(core, link, Transport::WebSocket, Carrier::WebSocket(socket), &[], answer)
     }
 
     fn new(
@@ -105,11 +115,12 @@ impl Connection {
         transport: Transport,
         carrier: Carrier,
         upgrades: &[Transport],
+        answer: &[u8],
     ) -> Self {
         let now = core.now();
         let limits = Arc::clone(&core.limits);
         let handshake = Handshake { session: link.id, upgrades, limits: &limits };
-        let open = Parcel::engine(&Packet::Open(handshake.to_json().into()));
+        let open = Parcel::engine_behind(answer, &Packet::Open(handshake.to_json().into()));
         let carrier = match carrier {
             Carrier::WebSocket(socket) => carry(&link, *socket),
             polling @ Carrier::Polling(_) => polling,
@@ -367,7 +378,7 @@ impl Connection {
     fn hang_up(&mut self) {
         self.probe = None;
         if let Carrier::WebSocket(socket) = &mut self.carrier {
-            // Says that this end is done, where the stream can say so at once.
+            // Says that this end is done, where the stream can say so at once. TCP says it by itself.
             let mut cx = Context::from_waker(std::task::Waker::noop());
             let _ = socket.poll_shutdown(&mut cx);
             self.link.drop_writer();

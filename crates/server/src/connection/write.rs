@@ -96,7 +96,7 @@ impl Connection {
     /// Says that this end is done. A stream that cannot say so at once says it when it is dropped.
     fn say_no_more(&mut self, cx: &mut Context<'_>) {
         if let Carrier::WebSocket(socket) = &mut self.carrier {
-            self.link.drop_writer();
+            self.link.shut_writer();
             drop(socket.poll_shutdown(cx));
         }
     }

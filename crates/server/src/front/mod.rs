@@ -61,7 +61,8 @@ pub(crate) enum Next {
     /// It is for the HTTP library.
     Foreign(Rewind),
     /// It is a WebSocket now.
-    Upgraded(Upgrade, Wire),
+    /// With what is to be written first.
+    Upgraded(Upgrade, Wire, Vec<u8>),
 }
 
 /// What the bytes that have come are.
@@ -88,7 +89,7 @@ struct Taken {
 enum Flow {
     On,
     End,
-    Upgrade(Upgrade),
+    Upgrade(Upgrade, Vec<u8>),
 }
 
 impl Front {
@@ -126,8 +127,8 @@ impl Front {
             };
             match flow {
                 Flow::On => {}
-                Flow::Upgrade(upgrade) => {
-                    return Next::Upgraded(upgrade, self.rewind().into_wire());
+                Flow::Upgrade(upgrade, answer) => {
+                    return Next::Upgraded(upgrade, self.rewind().into_wire(), answer);
                 }
                 Flow::End => {
                     self.hang_up().await;
@@ -227,8 +228,12 @@ impl Front {
                 self.attended(door::post(guard, body)).await?
             }
             Decision::Upgrade(upgrade) => {
-                self.write(&cors.apply(upgrade.answer()), false).await?;
-                return Some(Flow::Upgrade(upgrade));
+                let answer = cors.apply(upgrade.answer());
+                if upgrade.takes_answer() {
+                    return Some(Flow::Upgrade(upgrade, Output::new(&answer, false).into_head()));
+                }
+                self.write(&answer, false).await?;
+                return Some(Flow::Upgrade(upgrade, Vec::new()));
             }
         };
         last |= answer.is_last() || self.core.closing.is_past(Phase::SayingGoodbye);

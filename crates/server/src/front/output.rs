@@ -41,6 +41,11 @@ impl Output {
         Self { head, body, written: 0 }
     }
 
+    /// The bytes, of an answer without a body.
+    pub(super) fn into_head(self) -> Vec<u8> {
+        self.head
+    }
+
     /// Writes as much as is taken; `true` when that was all.
     pub(super) fn poll_write(
         &mut self,
