@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeTuple, Serializer};
 use serde_json::ser::Formatter;
 
 use super::Args;
+use super::plain::plain_len;
 use crate::error::EncodeError;
 use crate::socket::placeholder;
 use crate::ws::frame::{self, Opcode};
@@ -129,8 +130,7 @@ impl ToArgs for &Args {
 /// Appends a text as JSON. Most have nothing to escape: looking for that first, without a branch
 /// for each byte, is several times faster than `serde_json`'s walk, which does both at once.
 pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) -> Result<(), serde_json::Error> {
-    let special = |byte| byte < b' ' || byte == b'"' || byte == b'\\';
-    if text.bytes().fold(false, |found, byte| found | special(byte)) {
+    if plain_len(text.as_bytes()) < text.len() {
         return serde_json::to_writer(out, text);
     }
     out.reserve(text.len() + 2);

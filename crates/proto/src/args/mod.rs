@@ -7,6 +7,7 @@
 mod cursor;
 mod decode;
 mod encode;
+mod plain;
 mod scan;
 
 use std::fmt;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 pub use cursor::{Cursor, FromArg};
 pub use encode::{ArgsWriter, Shape, ToArgs};
 pub(crate) use encode::{Attachments, push_text};
-pub(crate) use scan::{check_depth, first_element, first_text, is_list_of_plain_texts};
+pub(crate) use scan::{check_depth, first_element, first_text, is_plain_list};
 
 /// Positional arguments as raw JSON, with the attachments that their placeholders name.
 ///

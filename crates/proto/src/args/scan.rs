@@ -5,6 +5,9 @@
 
 use std::ops::Range;
 
+use super::plain::plain_len;
+use crate::socket::placeholder;
+
 /// The values of a list without its brackets.
 pub(super) fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = (!list.trim_ascii().is_empty()).then_some(list);
@@ -76,13 +79,14 @@ pub(crate) fn first_text(array: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
     }
 }
 
-/// Whether `json` is an array of texts without escapes, as many events are. That is JSON; whether
-/// anything else is, `serde_json` has to say.
-pub(crate) fn is_list_of_plain_texts(json: &[u8]) -> bool {
+/// Whether `json` is an array of texts without escapes and of placeholders, as many events are. That
+/// is JSON; whether anything else is, `serde_json` has to say.
+pub(crate) fn is_plain_list(json: &[u8]) -> bool {
     let Some(mut rest) = json.strip_prefix(b"[") else {
         return false;
     };
-    while let Some(len) = plain_text(rest) {
+    let plain = |json| plain_text(json).or_else(|| Some(placeholder::usual(json)?.1));
+    while let Some(len) = plain(rest) {
         match &rest[len..] {
             [b']'] => return true,
             [b',', next @ ..] => rest = next,
@@ -97,26 +101,6 @@ pub(super) fn plain_text(json: &[u8]) -> Option<usize> {
     let text = json.strip_prefix(b"\"")?;
     let len = plain_len(text);
     (text.get(len) == Some(&b'"')).then_some(len + 2)
-}
-
-/// How many bytes at the front a JSON text holds as they are: up to a quote, a backslash or a control
-/// character. Eight at a time, in one number.
-fn plain_len(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    // The highest bit of each byte that is below `limit`, right up to the first one that is.
-    let below = |eight: u64, limit: u64| eight.wrapping_sub(ONES * limit) & !eight;
-    let equal = |eight: u64, byte: u8| below(eight ^ (ONES * u64::from(byte)), 1);
-    let (chunks, rest) = bytes.as_chunks::<8>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        let eight = u64::from_le_bytes(*chunk);
-        let special = below(eight, 0x20) | equal(eight, b'"') | equal(eight, b'\\');
-        let marks = special & (ONES * 0x80);
-        if marks != 0 {
-            return index * 8 + marks.trailing_zeros() as usize / 8;
-        }
-    }
-    let special = |&byte: &u8| byte < b' ' || matches!(byte, b'"' | b'\\');
-    bytes.len() - rest.len() + rest.iter().position(special).unwrap_or(rest.len())
 }
 
 /// The position of the first byte outside texts for which `found(byte, depth)` says so, where the
@@ -193,34 +177,22 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_json_is_a_list_of_plain_texts() {
+    fn only_what_is_json_is_a_plain_list() {
         let check = |json: &str, expected: bool| {
-            assert_eq!(is_list_of_plain_texts(json.as_bytes()), expected, "{json}");
-            assert!(!expected || serde_json::from_str::<Vec<&str>>(json).is_ok(), "{json}");
+            assert_eq!(is_plain_list(json.as_bytes()), expected, "{json}");
+            assert!(!expected || serde_json::from_str::<serde_json::Value>(json).is_ok(), "{json}");
         };
         for list in [r#"["a"]"#, r#"["",""]"#, "[\"é\",\"a b\",\"\u{7f}\"]"] {
             check(list, true);
         }
+        check(r#"["a",{"_placeholder":true,"num":0},"b",{"_placeholder":true,"num":12}]"#, true);
+        check(r#"[{"_placeholder":true,"num":0,"x":1}]"#, false);
+        check(r#"[{"_placeholder":true,"num":0]"#, false);
         for other in ["", "[", "[]", r#""a""#, r#"["a""#, r#"["a",]"#, r#"["a" ]"#, r#"["a"]]"#] {
             check(other, false);
         }
         for other in [r#"["a"]""#, r#"["a\""]"#, "[\"a\nb\"]", "[1]", r#"["a""b"]"#, r#"["a"#] {
             check(other, false);
-        }
-    }
-
-    #[test]
-    fn plain_bytes_end_at_what_json_must_escape() {
-        for byte in 0..=u8::MAX {
-            let is_plain = byte >= 0x20 && byte != b'"' && byte != b'\\';
-            for at in 0..20 {
-                let mut bytes = [b'~', 0x80, 0xff, b'!', b' ', b'#', b'[', b']'].repeat(3);
-                bytes[at] = byte;
-                assert_eq!(plain_len(&bytes), if is_plain { 24 } else { at }, "{byte} at {at}");
-                // What comes behind the first one changes nothing.
-                bytes[at + 1..].fill(b'"');
-                assert_eq!(plain_len(&bytes), at + usize::from(is_plain), "{byte} at {at}");
-            }
         }
     }
 

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 
 use super::packet::{Event, Name, Packet, PacketKind, is_reserved};
 use super::placeholder;
-use crate::args::{Args, check_depth, first_element, first_text, is_list_of_plain_texts};
+use crate::args::{Args, check_depth, first_element, first_text, is_plain_list};
 use crate::error::Violation;
 use crate::id::AckId;
 use crate::limits::Limits;
@@ -186,7 +186,7 @@ fn event_name(json: &[u8], at: Range<usize>, offset: usize) -> Result<Name, Viol
 }
 
 fn check_json(json: &[u8]) -> Result<(), Violation> {
-    if is_list_of_plain_texts(json) {
+    if is_plain_list(json) {
         return Ok(());
     }
     serde_json::from_slice::<IgnoredAny>(json).map(drop).map_err(|_| Violation::Payload)
