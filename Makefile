@@ -70,7 +70,17 @@ fuzz-build: ## build the fuzz targets
 bench-instructions: ## instructions of the hot paths, beside the previous figures
 	@tools/bench-instructions
 
-.PHONY: interop-reference autobahn deny bench-idle clean
+.PHONY: bench bench-full bench-outside
+bench: ## measure Roomful beside its peers, in some minutes
+	@tools/bench short
+
+bench-full: ## measure everything, for more than an hour; writes bench/RESULTS.md
+	@tools/bench full
+
+bench-outside: ## measure them with Tsung instead, a load tool that is not ours
+	@tools/bench-outside
+
+.PHONY: interop-reference autobahn deny clean
 interop-reference: ## the tests of test-interop against the official server
 	@tools/setup interop
 	cd interop/node && env -u SERVER node --test --test-concurrency=1 test/*.test.mjs
@@ -84,9 +94,6 @@ deny: ## licences, advisories and sources of the dependencies
 	@cargo deny --version >/dev/null 2>&1 || \
 	    { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	cargo deny check
-
-bench-idle: ## memory of an idle connection
-	cargo run --release -p roomful-bench --bin idle
 
 clean: ## remove all that was built or installed here
 	rm -rf target fuzz/target

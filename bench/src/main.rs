@@ -1,17 +1,28 @@
 //! Measures servers side by side with clients that check every answer.
 
 mod cases;
+mod data;
+mod in_memory;
 mod load;
+mod machine;
+mod plot;
+mod process;
+mod progress;
+mod report;
+mod run;
 mod servers;
+mod spread;
+mod table;
+mod targets;
 
 use std::error::Error;
-use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
-use crate::cases::{Case, Figure, Scale};
-use crate::servers::Contestant;
+use crate::data::Data;
+use crate::run::Plan;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -21,96 +32,67 @@ fn fail<T>(text: impl Into<String>) -> Result<T> {
 }
 
 /// Measures servers side by side. Each figure is the median of several repetitions, in which the
-/// servers take turns; every answer is checked, and one that is lost, doubled or out of order fails
-/// the run.
+/// servers take turns; every answer is checked, and a server that loses, doubles or reorders one
+/// has failed that case.
+///
+/// To be run in the root of the repository. Without a command it is `bench run`.
 #[derive(Parser)]
+#[command(name = "bench", args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// Servers, by name, with commas between; all where none is named.
-    #[arg(long, value_delimiter = ',')]
-    servers: Vec<String>,
-    /// Cases, by name or by its beginning, with commas between; all where none is named.
-    #[arg(long, value_delimiter = ',')]
-    cases: Vec<String>,
-    /// How often each is measured.
-    #[arg(long, default_value_t = 3)]
-    repetitions: usize,
-    /// Seconds that each is measured, after a third of that to warm up.
-    #[arg(long, default_value_t = 1.5)]
-    seconds: f64,
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    plan: Plan,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures and prints the tables. Exit code 1 when Roomful or a bare server failed a case.
+    Run(Plan),
     /// Says what servers and cases there are.
-    #[arg(long)]
-    list: bool,
+    List,
+    /// Writes the tables of a run, with the method, as Markdown.
+    Report(Drawing),
+    /// Draws a run as SVG.
+    Plot(Drawing),
+    /// The part of the cases in-memory-* that runs as a process of its own.
+    #[command(hide = true)]
+    InMemory(in_memory::Part),
+}
+
+#[derive(Args)]
+struct Drawing {
+    /// What `bench run --json DATA` wrote.
+    data: PathBuf,
+    /// Where to [default: bench/RESULTS.md, or bench/results.svg].
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let Arguments { command, plan } = Arguments::parse();
+    let done = match command.unwrap_or(Command::Run(plan)) {
+        Command::Run(plan) => plan.run(),
+        Command::List => run::list().map(|()| true),
+        Command::Report(drawing) => drawing.write("bench/RESULTS.md", report::whole),
+        Command::Plot(drawing) => drawing.write("bench/results.svg", plot::draw),
+        Command::InMemory(part) => in_memory::run(&part).map(|()| true),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("bench: error: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
-    let mut contestants = servers::all()?;
-    let mut cases = cases::all();
-    if arguments.list {
-        contestants
-            .iter()
-            .for_each(|server| println!("server {:24} {}", server.name, server.title));
-        cases.iter().for_each(|case| println!("case {:26} {}", case.name(), case.title()));
-        return Ok(());
+impl Drawing {
+    fn write(&self, usual: &str, draw: impl Fn(&Data) -> String) -> Result<bool> {
+        let path = self.output.clone().unwrap_or_else(|| usual.into());
+        data::write(&path, &draw(&Data::read(&self.data)?))?;
+        println!("{} is written", path.display());
+        Ok(true)
     }
-    if !arguments.servers.is_empty() {
-        contestants.retain(|server| arguments.servers.contains(&server.name));
-    }
-    if !arguments.cases.is_empty() {
-        let wanted = |name: &String| arguments.cases.iter().any(|start| name.starts_with(start));
-        cases.retain(|case| wanted(&case.name()));
-    }
-    let window = Duration::from_secs_f64(arguments.seconds);
-    let scale = Scale { warm: window / 3, window, idle_clients: 10_000, waves: 3 };
-    take_own_cpu()?;
-    for case in &cases {
-        println!("{} ({})", case.title(), case.unit());
-        let mut all = vec![Vec::new(); contestants.len()];
-        for _ in 0..arguments.repetitions {
-            // In turns, so that a slow minute of the machine is a slow minute for all.
-            for (server, figures) in contestants.iter().zip(&mut all) {
-                figures.push(once(case.as_ref(), server, &scale)?);
-            }
-        }
-        for (server, figures) in contestants.iter().zip(&all) {
-            print(&server.name, figures);
-        }
-    }
-    Ok(())
-}
-
-fn once(case: &dyn Case, server: &Contestant, scale: &Scale) -> Result<Vec<Figure>> {
-    let running = server.start("0")?;
-    case.run(&running, scale)
-        .map_err(|error| format!("{} at {}: {error}", case.name(), server.name).into())
-}
-
-/// The servers have the first CPU, the clients the second.
-fn take_own_cpu() -> Result<()> {
-    let own = std::process::id().to_string();
-    let taken = Command::new("taskset").args(["-cp", "1", &own]).output()?;
-    if taken.status.success() { Ok(()) } else { fail("two CPUs are needed, one for the clients") }
-}
-
-fn print(server: &str, all: &[Vec<Figure>]) {
-    print!("  {server:22}");
-    for (at, (name, _)) in all[0].iter().enumerate() {
-        let mut values: Vec<f64> = all.iter().map(|figures| figures[at].1).collect();
-        values.sort_by(f64::total_cmp);
-        let median = values[values.len() / 2];
-        print!("  {name} {median:.2}");
-        if at == 0 {
-            print!(" ({:.2}..{:.2})", values[0], values[values.len() - 1]);
-        }
-    }
-    println!();
 }

@@ -2,17 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::process;
 use crate::{Result, fail};
 
 /// Servers that are not ours, with the command that starts each.
 const PEERS: &str = "bench/peers/peers.json";
+/// What the servers write while they run.
+const LOGS: &str = "target/bench/logs";
+/// A server must accept within this time.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(crate) const ROOMFUL: &str = "roomful";
+const ROOMFUL_MALLOC: &str = "roomful-malloc";
+pub(crate) const FLOOR: &str = "floor";
+pub(crate) const FLOOR_EPOLL: &str = "floor-epoll";
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Contestant {
@@ -32,6 +44,11 @@ pub(crate) struct Server {
     process: Child,
 }
 
+/// Whether a server of that name belongs to this repository: ours, or a floor.
+pub(crate) fn is_own(name: &str) -> bool {
+    [ROOMFUL, ROOMFUL_MALLOC, FLOOR, FLOOR_EPOLL].contains(&name)
+}
+
 /// All that can be started: ours, the floors, and the peers.
 pub(crate) fn all() -> Result<Vec<Contestant>> {
     let own = std::env::current_exe()?;
@@ -44,9 +61,10 @@ pub(crate) fn all() -> Result<Vec<Contestant>> {
         version: Vec::new(),
     };
     let mut all = vec![
-        ours("roomful", "Roomful", vec![beside("roomful-server")]),
-        ours("floor", "a bare server, tokio", vec![beside("floor"), "tokio".to_owned()]),
-        ours("floor-epoll", "a bare server, epoll", vec![beside("floor"), "epoll".to_owned()]),
+        ours(ROOMFUL, "Roomful, mimalloc", vec![beside("roomful-server")]),
+        ours(ROOMFUL_MALLOC, "Roomful, glibc", vec![beside("roomful-server-malloc")]),
+        ours(FLOOR, "a bare server, tokio", vec![beside("floor"), "tokio".to_owned()]),
+        ours(FLOOR_EPOLL, "a bare server, epoll", vec![beside("floor"), "epoll".to_owned()]),
     ];
     let peers = fs::read_to_string(PEERS).map_err(|error| {
         format!("cannot read {PEERS}: {error}; run this in the repository's root")
@@ -56,58 +74,99 @@ pub(crate) fn all() -> Result<Vec<Contestant>> {
 }
 
 impl Contestant {
+    /// The same with one more variable in its environment.
+    pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
+        self.env.insert(variable.to_owned(), value.to_owned());
+        self
+    }
+
+    /// What exactly it is.
+    ///
+    /// # Errors
+    ///
+    /// When it is not installed; the error says how to.
+    pub(crate) fn version(&self) -> Result<String> {
+        let [program, arguments @ ..] = self.version.as_slice() else {
+            if !Path::new(&self.command[0]).exists() {
+                return fail(format!(
+                    "{} is not built: cargo build --release -p roomful-bench",
+                    self.name
+                ));
+            }
+            return Ok(format!("{}, of this repository", env!("CARGO_PKG_VERSION")));
+        };
+        // It asks the packages that are installed, so it fails where they are not.
+        match Command::new(program).args(arguments).envs(&self.env).output() {
+            Ok(output) if output.status.success() => {
+                Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+            }
+            _ => {
+                let setup = self.name.split('-').next().unwrap_or_default();
+                fail(format!("{} is not installed: tools/bench-setup {setup}", self.name))
+            }
+        }
+    }
+
     /// Starts it on these CPUs, and waits until it accepts.
     pub(crate) fn start(&self, cpus: &str) -> Result<Server> {
         // Free now; the server takes it within a moment.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let mut process = Command::new("taskset")
-            .args(["-c", cpus])
-            .args(&self.command)
+        fs::create_dir_all(LOGS)?;
+        let log = Path::new(LOGS).join(format!("{}.log", self.name));
+        let mut process = process::on_cpus(cpus, &self.command[0])
+            .args(&self.command[1..])
             .arg(port.to_string())
             .envs(&self.env)
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(fs::File::create(&log)?)
             .spawn()
-            .map_err(|error| format!("cannot start {}: {error}", self.name))?;
+            .map_err(|error| format!("cannot run setpriv: {error}; install util-linux"))?;
         let output = process.stdout.take().ok_or("no output")?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         // From here on the process ends with the value.
         let server = Server { name: self.name.clone(), address, process };
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        if line.trim() != "ready" {
-            return fail(format!("{} did not start; see what it wrote above", self.name));
+        match first_line(output) {
+            Some(line) if line.trim() == "ready" => Ok(server),
+            _ => fail(format!("it did not start: {}", last_line(&log))),
         }
-        Ok(server)
     }
+}
 
-    /// What exactly it is.
-    pub(crate) fn version(&self) -> Result<String> {
-        let [program, arguments @ ..] = self.version.as_slice() else {
-            return Ok(format!("this repository, {}", env!("CARGO_PKG_VERSION")));
-        };
-        let output = Command::new(program).args(arguments).output()?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
+/// The first line of a program, if it writes one in time.
+fn first_line(output: ChildStdout) -> Option<String> {
+    let (done, line) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        // Nobody waits any more when this fails.
+        let _ = BufReader::new(output).read_line(&mut line).map(|_| done.send(line));
+    });
+    line.recv_timeout(START_TIMEOUT).ok()
+}
+
+/// Mostly says what went wrong.
+fn last_line(log: &PathBuf) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let line = text.lines().rev().find(|line| !line.trim().is_empty());
+    format!("{} (all of it in {})", line.unwrap_or("it said nothing").trim(), log.display())
 }
 
 impl Server {
     /// Time on a CPU so far, user and system, of all its threads.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let mut ns = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
-            // A thread that ends meanwhile is one that does no work.
-            if let Ok(stat) = fs::read_to_string(task?.path().join("schedstat")) {
-                ns += stat.split(' ').next().unwrap_or_default().parse::<u64>()?;
-            }
-        }
-        Ok(Duration::from_nanos(ns))
+        process::cpu(&self.process.id().to_string())
+    }
+
+    /// Time on a CPU since it was so much.
+    pub(crate) fn cpu_since(&self, before: Duration) -> Result<Duration> {
+        // What a thread has used is gone when it ends.
+        let used = self.cpu()?.checked_sub(before);
+        Ok(used.ok_or("its CPU time cannot be told: a thread of it has ended")?)
     }
 
     /// Resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
-        Ok(line.split_whitespace().nth(1).ok_or("no VmRSS")?.parse()?)
+        process::resident_kib(&self.process.id().to_string())
     }
 }
 

@@ -30,7 +30,7 @@ impl Case for Connect {
         self.come_and_go(server, scale.warm, &mut Times::default())?;
         let (cpu, started) = (server.cpu()?, Instant::now());
         let done = self.come_and_go(server, scale.window, &mut times)?;
-        let (wall, cpu) = (started.elapsed(), server.cpu()? - cpu);
+        let (wall, cpu) = (started.elapsed(), server.cpu_since(cpu)?);
         Ok(vec![
             ("cpu_us", cpu.as_secs_f64() * 1e6 / done as f64),
             ("per_second", done as f64 / wall.as_secs_f64()),

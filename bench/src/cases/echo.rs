@@ -1,150 +1,190 @@
 //! An event with its ack: clients send, and answer every ack with the next event.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Case, Counted, Figure, Scale, measure, two_digits};
+use super::acks::{self, Acks};
+use super::measure::{Count, Counted, measure, text};
+use super::{Case, Figure, Scale};
+use crate::load::frames::{self, Kind};
 use crate::load::swarm::{Clients, Packet, Play, Swarm};
-use crate::load::times::Times;
 use crate::servers::Server;
 use crate::{Result, fail};
 
 const CLIENTS: usize = 100;
+/// Length of a binary argument.
+const BYTES: usize = 1024;
 
 pub(crate) struct Echo {
     pub(crate) in_flight: u64,
-    /// Length of a binary argument; without one the argument is a text.
-    pub(crate) bytes: Option<usize>,
+    pub(crate) argument: Argument,
+}
+
+/// What an event carries, and what its ack brings.
+#[derive(Clone, Copy)]
+pub(crate) enum Argument {
+    /// A text, which comes back.
+    Text,
+    /// Bytes, which come back.
+    Blob,
+    /// Bytes, whose number comes back.
+    Size,
 }
 
 impl Case for Echo {
     fn name(&self) -> String {
-        let kind = if self.bytes.is_some() { "blob" } else { "echo" };
+        let kind = match self.argument {
+            Argument::Text => "echo",
+            Argument::Blob => "blob",
+            Argument::Size => "size",
+        };
         format!("{kind}-{}", self.in_flight)
     }
 
     fn title(&self) -> String {
-        match self.bytes {
-            Some(len) => format!("event of {len} bytes with ack, {} in flight", self.in_flight),
-            None => format!("event with ack, {CLIENTS} clients, {} in flight", self.in_flight),
-        }
+        let event = match self.argument {
+            Argument::Text => "event with ack",
+            Argument::Blob => "event of 1 KiB binary that comes back",
+            Argument::Size => "event of 1 KiB binary with ack",
+        };
+        format!("{event}, {CLIENTS} clients, {} in flight", self.in_flight)
     }
 
     fn unit(&self) -> &'static str {
         "µs of CPU per event"
     }
 
+    fn is_short(&self) -> bool {
+        !matches!(self.argument, Argument::Blob)
+    }
+
     fn run(&self, server: &Server, scale: &Scale) -> Result<Vec<Figure>> {
         let mut swarm = Swarm::new(server.address)?;
         swarm.grow(CLIENTS)?;
-        let mut echoing = Echoing::new(CLIENTS, self.bytes);
+        let mut echoing = Echoing::new(self.argument);
         for who in 0..CLIENTS {
             for _ in 0..self.in_flight {
                 echoing.send(who, &mut swarm.clients);
             }
         }
         let measured = measure(&mut swarm, &mut echoing, server, scale)?;
+        let acks = echoing.senders.iter().map(|sender| &sender.acks);
+        let overtaken = acks::overtaken_percent(server, acks)?;
         Ok(vec![
             ("cpu_us", measured.cpu_us()),
             ("per_second", measured.rate()),
-            ("p50_us", echoing.times.quantile(0.5)),
-            ("p99_us", echoing.times.quantile(0.99)),
+            ("p50_us", echoing.count.times.quantile(0.5)),
+            ("p99_us", echoing.count.times.quantile(0.99)),
+            ("overtaken_percent", overtaken),
         ])
     }
 }
 
-/// Clients that echo.
-struct Echoing {
-    senders: Vec<Sender>,
-    bytes: Option<Vec<u8>>,
-    done: u64,
-    times: Times,
+impl Argument {
+    /// An event with this number, as the client writes it.
+    fn event(self, number: u64) -> Vec<u8> {
+        let name = match self {
+            Self::Text => {
+                return frame(Kind::Text, format!(r#"42{number}["echo","{}"]"#, text(number)));
+            }
+            Self::Blob => "blob",
+            Self::Size => "size",
+        };
+        let event = format!(r#"451-{number}["{name}",{{"_placeholder":true,"num":0}}]"#);
+        [frame(Kind::Text, event), frame(Kind::Binary, bytes())].concat()
+    }
+
+    /// Its ack, or the first half of that.
+    fn ack(self, number: u64) -> String {
+        match self {
+            Self::Text => format!(r#"3{number}["{}"]"#, text(number)),
+            Self::Blob => format!(r#"61-{number}[{{"_placeholder":true,"num":0}}]"#),
+            Self::Size => format!("3{number}[{BYTES}]"),
+        }
+    }
 }
 
-#[derive(Default)]
+fn frame(kind: Kind, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    frames::push(&mut frame, kind, payload.as_ref());
+    frame
+}
+
+fn bytes() -> Vec<u8> {
+    (0..BYTES).map(|at| at as u8).collect()
+}
+
+/// Clients that echo.
+struct Echoing {
+    argument: Argument,
+    /// Events and their acks by their number, made beforehand: a client should cost less than the
+    /// server.
+    events: Vec<Vec<u8>>,
+    acks: Vec<String>,
+    attachment: Vec<u8>,
+    senders: Vec<Sender>,
+    count: Count,
+}
+
+#[derive(Clone, Default)]
 struct Sender {
-    sent: u64,
-    answered: u64,
-    /// The ack of a binary event has come, its attachment has not.
-    half: bool,
-    under_way: VecDeque<Instant>,
+    acks: Acks,
+    /// The ack whose attachment is still to come.
+    half: Option<u64>,
 }
 
 impl Echoing {
-    fn new(clients: usize, bytes: Option<usize>) -> Self {
-        let mut senders = Vec::new();
-        senders.resize_with(clients, Sender::default);
-        let bytes = bytes.map(|len| (0..len).map(|at| at as u8).collect());
-        Self { senders, bytes, done: 0, times: Times::default() }
-    }
-
-    fn send(&mut self, who: usize, clients: &mut Clients) {
-        let sender = &mut self.senders[who];
-        let number = two_digits(sender.sent);
-        sender.sent += 1;
-        sender.under_way.push_back(Instant::now());
-        match &self.bytes {
-            None => {
-                clients.send(who, format!(r#"2{number}["echo","{}"]"#, text(number)).as_bytes())
-            }
-            Some(bytes) => {
-                let event = format!(r#"51-{number}["blob",{{"_placeholder":true,"num":0}}]"#);
-                clients.send(who, event.as_bytes());
-                clients.send_binary(who, bytes);
-            }
+    fn new(argument: Argument) -> Self {
+        Self {
+            argument,
+            events: (0..100).map(|number| argument.event(number)).collect(),
+            acks: (0..100).map(|number| argument.ack(number)).collect(),
+            attachment: bytes(),
+            senders: vec![Sender::default(); CLIENTS],
+            count: Count::default(),
         }
     }
 
-    fn answered(&mut self, who: usize, clients: &mut Clients) -> Result<()> {
-        let sender = &mut self.senders[who];
-        sender.answered += 1;
-        let sent = sender.under_way.pop_front().ok_or("an answer too much")?;
-        self.times.add(sent.elapsed());
-        self.done += 1;
-        self.send(who, clients);
-        Ok(())
+    fn send(&mut self, who: usize, clients: &mut Clients) {
+        let number = self.senders[who].acks.send(Instant::now());
+        self.count.begun += 1;
+        clients.send_frames(who, &self.events[number as usize]);
     }
-}
 
-fn text(number: u64) -> String {
-    format!("a message of forty-four characters, number {number}")
+    /// The number of the event that is answered now, if what came is right.
+    fn answered(&mut self, who: usize, packet: Packet<'_>) -> Option<u64> {
+        let half = &mut self.senders[who].half;
+        match packet {
+            Packet::Binary(bytes) => half.take().filter(|_| bytes == self.attachment),
+            Packet::Text(_) if half.is_some() => None,
+            Packet::Text(ack) => {
+                let number = acks::number(ack)?;
+                (ack == self.acks.get(number as usize)?.as_bytes()).then_some(number)
+            }
+        }
+    }
 }
 
 impl Play for Echoing {
     fn packet(&mut self, who: usize, packet: Packet<'_>, clients: &mut Clients) -> Result<()> {
-        let sender = &mut self.senders[who];
-        let number = two_digits(sender.answered);
-        let right = match (packet, &self.bytes) {
-            (Packet::Text(ack), None) => {
-                ack == format!(r#"3{number}["{}"]"#, text(number)).as_bytes()
-            }
-            (Packet::Text(ack), Some(_)) if !sender.half => {
-                sender.half = true;
-                let wanted = format!(r#"61-{number}[{{"_placeholder":true,"num":0}}]"#);
-                if ack == wanted.as_bytes() {
-                    return Ok(());
-                }
-                false
-            }
-            (Packet::Binary(got), Some(bytes)) if sender.half => {
-                sender.half = false;
-                got == bytes.as_slice()
-            }
-            _ => false,
+        let Some(number) = self.answered(who, packet) else {
+            return fail(format!("client {who} waits for acks and got {packet:?}"));
         };
-        if !right {
-            return fail(format!("client {who} waits for ack {number} and got {packet:?}"));
+        let sender = &mut self.senders[who];
+        if matches!((self.argument, packet), (Argument::Blob, Packet::Text(_))) {
+            sender.half = Some(number);
+            return Ok(());
         }
-        self.answered(who, clients)
+        self.count.times.add(sender.acks.answer(number)?.elapsed());
+        self.count.done += 1;
+        if !self.count.over {
+            self.send(who, clients);
+        }
+        Ok(())
     }
 }
 
 impl Counted for Echoing {
-    fn done(&self) -> u64 {
-        self.done
-    }
-
-    fn begin(&mut self) {
-        self.times.clear();
+    fn count(&mut self) -> &mut Count {
+        &mut self.count
     }
 }

@@ -4,25 +4,34 @@ use std::time::{Duration, Instant};
 
 use super::{Case, Figure, Scale};
 use crate::load::swarm::{Nothing, Swarm};
-use crate::servers::Server;
+use crate::servers::{Contestant, Server};
 use crate::{Result, fail};
 
 /// A server has this long to notice that a wave has gone.
 const SETTLE: Duration = Duration::from_millis(1500);
 
-pub(crate) struct Idle;
+pub(crate) struct Idle {
+    pub(crate) clients: usize,
+    /// In the short form not more than three.
+    pub(crate) waves: usize,
+}
 
 impl Case for Idle {
     fn name(&self) -> String {
-        "idle".to_owned()
+        format!("idle-{}", self.clients)
     }
 
     fn title(&self) -> String {
-        "memory of an idle connection with its namespace".to_owned()
+        format!("memory of an idle connection with its namespace, of {}", self.clients)
     }
 
     fn unit(&self) -> &'static str {
         "KiB resident per connection"
+    }
+
+    /// The slow servers take half a minute to let 10,000 in and out, again and again.
+    fn is_short(&self) -> bool {
+        self.clients <= 1_000
     }
 
     fn run(&self, server: &Server, scale: &Scale) -> Result<Vec<Figure>> {
@@ -32,30 +41,83 @@ impl Case for Idle {
         drop(one);
         std::thread::sleep(SETTLE);
         let empty = server.resident_kib()?;
-        let (mut first, mut last) = (0.0, 0.0);
-        for wave in 0..scale.waves {
-            let mut swarm = Swarm::new(server.address)?;
-            swarm.grow(scale.idle_clients)?;
-            last = (server.resident_kib()? - empty) / scale.idle_clients as f64;
-            if wave == 0 {
-                first = last;
-                settle(&mut swarm)?;
-            }
-            drop(swarm);
+        let waves = if scale.short { self.waves.min(3) } else { self.waves };
+        let first = self.wave(server, empty)?;
+        let mut last = first;
+        for _ in 1..waves {
             std::thread::sleep(SETTLE);
-        }
-        if first == 0.0 {
-            return fail("no wave was measured");
+            last = self.wave(server, empty)?;
         }
         Ok(vec![("kib", first), ("kib_last_wave", last)])
     }
 }
 
-/// Sees that nothing is sent to clients that do nothing, for a moment.
-fn settle(swarm: &mut Swarm) -> Result<()> {
+impl Idle {
+    /// The memory of each client while all are there.
+    fn wave(&self, server: &Server, empty: f64) -> Result<f64> {
+        let mut swarm = Swarm::new(server.address)?;
+        swarm.grow(self.clients)?;
+        let each = (server.resident_kib()? - empty) / self.clients as f64;
+        rest(&mut swarm, Duration::from_millis(100))?;
+        Ok(each)
+    }
+}
+
+/// Clients that do nothing for a while: nothing but pings may come.
+fn rest(swarm: &mut Swarm, time: Duration) -> Result<()> {
     let started = Instant::now();
-    while started.elapsed() < SETTLE {
+    while started.elapsed() < time {
         swarm.turn(&mut Nothing, Some(Duration::from_millis(100)))?;
     }
     Ok(())
+}
+
+/// What idle clients cost in CPU, which is their pings.
+pub(crate) struct Pings {
+    pub(crate) clients: usize,
+}
+
+/// How often all servers ping, as all do unless told otherwise.
+const INTERVAL: Duration = Duration::from_secs(25);
+
+impl Case for Pings {
+    fn name(&self) -> String {
+        "idle-pings".to_owned()
+    }
+
+    fn title(&self) -> String {
+        let seconds = INTERVAL.as_secs();
+        format!("{} idle connections with pings every {seconds} s", self.clients)
+    }
+
+    fn unit(&self) -> &'static str {
+        "µs of CPU per connection and second"
+    }
+
+    fn is_short(&self) -> bool {
+        false
+    }
+
+    /// The bare servers send no pings.
+    fn takes(&self, server: &Contestant) -> bool {
+        !server.name.starts_with("floor")
+    }
+
+    fn run(&self, server: &Server, _: &Scale) -> Result<Vec<Figure>> {
+        let mut swarm = Swarm::new(server.address)?;
+        swarm.grow(self.clients)?;
+        rest(&mut swarm, SETTLE)?;
+        let (cpu, pings, started) = (server.cpu()?, swarm.clients.pings(), Instant::now());
+        rest(&mut swarm, INTERVAL)?;
+        let (wall, cpu) = (started.elapsed(), server.cpu_since(cpu)?);
+        let pings = (swarm.clients.pings() - pings) as f64;
+        let wanted = self.clients as f64;
+        if (pings - wanted).abs() > wanted / 20.0 {
+            return fail(format!("{pings} pings came in {wall:?}, not one for each client"));
+        }
+        Ok(vec![
+            ("cpu_us", cpu.as_secs_f64() * 1e6 / wanted / wall.as_secs_f64()),
+            ("pings_per_second", pings / wall.as_secs_f64()),
+        ])
+    }
 }

@@ -2,18 +2,34 @@
 //!
 //! A new case is a file with a [`Case`] in it, and a line in [`all`].
 
+mod acks;
+mod churn;
 mod connect;
+mod cores;
 mod echo;
+mod entry;
+mod growth;
 mod idle;
+mod measure;
+mod million;
 mod paced;
+mod polling;
 mod room;
+mod rooms;
+mod storm;
+mod talk;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Result;
-use crate::fail;
-use crate::load::swarm::{PATIENCE, Play, Swarm};
-use crate::servers::Server;
+use crate::servers::{Contestant, Server};
+
+use cores::{Batches, TwoCores};
+use echo::{Argument, Echo};
+use growth::{ManyNamespaces, ManyRooms};
+use idle::{Idle, Pings};
+use million::InMemory;
+use room::Room;
 
 /// Something that can be measured.
 pub(crate) trait Case {
@@ -26,6 +42,21 @@ pub(crate) trait Case {
     /// What its first figure is, with its unit.
     fn unit(&self) -> &'static str;
 
+    /// Whether the short form has it too.
+    fn is_short(&self) -> bool {
+        true
+    }
+
+    /// Whether this server is measured at all: some cases are about what only one of them can do.
+    fn takes(&self, _server: &Contestant) -> bool {
+        true
+    }
+
+    /// The CPUs of the server.
+    fn cpus(&self) -> &'static str {
+        "0"
+    }
+
     /// Measures one server; each figure by its name. The first is the one that counts.
     fn run(&self, server: &Server, scale: &Scale) -> Result<Vec<Figure>>;
 }
@@ -37,92 +68,43 @@ pub(crate) type Figure = (&'static str, f64);
 pub(crate) struct Scale {
     pub(crate) warm: Duration,
     pub(crate) window: Duration,
-    /// Clients of the cases about memory.
-    pub(crate) idle_clients: usize,
-    pub(crate) waves: usize,
+    /// The short form: fewer clients where a case is about their number.
+    pub(crate) short: bool,
 }
 
 /// All cases, in the order of the tables.
 pub(crate) fn all() -> Vec<Box<dyn Case>> {
+    let echo = |in_flight, argument| Echo { in_flight, argument };
+    let room = |members, in_flight| Room { members, in_flight, others: 0 };
     vec![
-        Box::new(echo::Echo { in_flight: 16, bytes: None }),
-        Box::new(echo::Echo { in_flight: 1, bytes: None }),
+        Box::new(echo(16, Argument::Text)),
+        Box::new(echo(1, Argument::Text)),
         Box::new(paced::Paced { per_second: 4_000 }),
-        Box::new(room::Room { members: 1_000, in_flight: 4 }),
-        Box::new(room::Room { members: 1_000, in_flight: 1 }),
-        Box::new(room::Room { members: 5_000, in_flight: 4 }),
-        Box::new(room::Room { members: 5_000, in_flight: 1 }),
+        Box::new(room(1_000, 4)),
+        Box::new(room(1_000, 1)),
+        Box::new(room(5_000, 4)),
+        Box::new(room(5_000, 1)),
+        Box::new(room(18_000, 4)),
         Box::new(connect::Connect { at_once: 16 }),
-        Box::new(echo::Echo { in_flight: 16, bytes: Some(1024) }),
-        Box::new(idle::Idle),
+        Box::new(echo(16, Argument::Size)),
+        Box::new(echo(16, Argument::Blob)),
+        Box::new(polling::Polling),
+        Box::new(Idle { clients: 10_000, waves: 10 }),
+        Box::new(Idle { clients: 1_000, waves: 1 }),
+        Box::new(Idle { clients: 18_000, waves: 1 }),
+        Box::new(Pings { clients: 18_000 }),
+        Box::new(InMemory { connections: 1_000 }),
+        Box::new(InMemory { connections: 18_000 }),
+        Box::new(InMemory { connections: 1_000_000 }),
+        Box::new(rooms::Rooms),
+        Box::new(churn::Churn),
+        Box::new(storm::Storm),
+        Box::new(Batches),
+        Box::new(TwoCores(Batches)),
+        Box::new(TwoCores(echo(16, Argument::Text))),
+        Box::new(TwoCores(room(1_000, 4))),
+        Box::new(ManyRooms(echo(16, Argument::Text))),
+        Box::new(Room { members: 1_000, in_flight: 4, others: 99 }),
+        Box::new(ManyNamespaces(echo(16, Argument::Text))),
     ]
-}
-
-/// A case that counts what is done.
-pub(crate) trait Counted: Play {
-    /// Things done so far.
-    fn done(&self) -> u64;
-
-    /// The warm-up is over: forget the times of it.
-    fn begin(&mut self);
-
-    /// Called before each turn; gives how long the turn may wait.
-    fn pace(&mut self, _: &mut Swarm) -> Result<Option<Duration>> {
-        Ok(Some(Duration::from_secs(1)))
-    }
-}
-
-/// What a window of time brought.
-pub(crate) struct Measured {
-    pub(crate) done: u64,
-    pub(crate) wall: Duration,
-    pub(crate) cpu: Duration,
-}
-
-impl Measured {
-    /// Microseconds of the server's CPU for each thing done.
-    pub(crate) fn cpu_us(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.done as f64
-    }
-
-    /// Things done in a second.
-    pub(crate) fn rate(&self) -> f64 {
-        self.done as f64 / self.wall.as_secs_f64()
-    }
-}
-
-/// Plays through the warm-up and the window.
-pub(crate) fn measure<P: Counted>(
-    swarm: &mut Swarm,
-    play: &mut P,
-    server: &Server,
-    scale: &Scale,
-) -> Result<Measured> {
-    play_for(swarm, play, scale.warm)?;
-    play.begin();
-    let (cpu, done, started) = (server.cpu()?, play.done(), Instant::now());
-    play_for(swarm, play, scale.window)?;
-    let (wall, cpu) = (started.elapsed(), server.cpu()? - cpu);
-    Ok(Measured { done: play.done() - done, wall, cpu })
-}
-
-fn play_for<P: Counted>(swarm: &mut Swarm, play: &mut P, time: Duration) -> Result<()> {
-    let (started, mut heard, mut done) = (Instant::now(), Instant::now(), play.done());
-    while started.elapsed() < time {
-        let wait = play.pace(swarm)?;
-        swarm.turn(play, wait)?;
-        if play.done() > done {
-            (heard, done) = (Instant::now(), play.done());
-        } else if heard.elapsed() > PATIENCE {
-            return fail(format!("after {done} nothing more came: something is lost"));
-        }
-    }
-    Ok(())
-}
-
-/// The number of a message as two digits, so that all messages have one length and a bare server
-/// can have its answers ready. With less than ninety in flight, a message that is lost, doubled or
-/// out of order shows.
-pub(crate) const fn two_digits(count: u64) -> u64 {
-    10 + count % 90
 }

@@ -1,17 +1,19 @@
 //! Events with acks at a fixed pace, whatever the answers do: the delays that users see.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Case, Counted, Figure, Scale, measure, two_digits};
+use super::acks::{self, Acks};
+use super::measure::{Count, Counted, measure, text};
+use super::{Case, Figure, Scale};
+use crate::load::pace::Pace;
 use crate::load::swarm::{Clients, Packet, Play, Swarm};
-use crate::load::times::Times;
 use crate::servers::Server;
 use crate::{Result, fail};
 
 const CLIENTS: usize = 100;
-/// Answers that one client may wait for; above it two messages would have one number.
-const UNDER_WAY_MAX: u64 = 90;
+/// Answers that one client may wait for; above it two messages would have one number. A server
+/// that is too slow for the pace is asked less, and `per_second` tells.
+const UNDER_WAY_MAX: usize = 80;
 
 pub(crate) struct Paced {
     pub(crate) per_second: u32,
@@ -33,87 +35,74 @@ impl Case for Paced {
     fn run(&self, server: &Server, scale: &Scale) -> Result<Vec<Figure>> {
         let mut swarm = Swarm::new(server.address)?;
         swarm.grow(CLIENTS)?;
-        let mut pacing = Pacing {
-            due: Instant::now(),
-            gap: Duration::from_secs(1) / self.per_second,
-            next: 0,
-            senders: vec![Sender::default(); CLIENTS],
-            done: 0,
-            times: Times::default(),
-        };
+        let mut pacing = Pacing::new(CLIENTS, self.per_second);
         let measured = measure(&mut swarm, &mut pacing, server, scale)?;
+        let overtaken = acks::overtaken_percent(server, pacing.senders.iter())?;
         Ok(vec![
             ("cpu_us", measured.cpu_us()),
             ("per_second", measured.rate()),
-            ("p50_us", pacing.times.quantile(0.5)),
-            ("p99_us", pacing.times.quantile(0.99)),
-            ("p999_us", pacing.times.quantile(0.999)),
+            ("p50_us", pacing.count.times.quantile(0.5)),
+            ("p99_us", pacing.count.times.quantile(0.99)),
+            ("p999_us", pacing.count.times.quantile(0.999)),
+            ("overtaken_percent", overtaken),
         ])
     }
 }
 
-struct Pacing {
-    /// When the next event is to be sent.
-    due: Instant,
-    gap: Duration,
+/// Clients that send in turn at a pace.
+pub(super) struct Pacing {
+    pace: Pace,
     next: usize,
-    senders: Vec<Sender>,
-    done: u64,
-    times: Times,
+    /// When an event should have been sent is what counts, so a delay of the generator does too.
+    pub(super) senders: Vec<Acks>,
+    pub(super) count: Count,
 }
 
-#[derive(Clone, Default)]
-struct Sender {
-    sent: u64,
-    answered: u64,
-    /// When each should have been sent: a delay of the generator counts too.
-    under_way: VecDeque<Instant>,
+impl Pacing {
+    pub(super) fn new(clients: usize, per_second: u32) -> Self {
+        Self {
+            pace: Pace::new(per_second),
+            next: 0,
+            senders: vec![Acks::default(); clients],
+            count: Count::default(),
+        }
+    }
 }
 
 impl Play for Pacing {
     fn packet(&mut self, who: usize, packet: Packet<'_>, _: &mut Clients) -> Result<()> {
-        let sender = &mut self.senders[who];
-        let number = two_digits(sender.answered);
-        let wanted = format!(r#"3{number}["{}"]"#, text(number));
-        if !matches!(packet, Packet::Text(ack) if ack == wanted.as_bytes()) {
-            return fail(format!("client {who} waits for ack {number} and got {packet:?}"));
-        }
-        sender.answered += 1;
-        self.done += 1;
-        let due = sender.under_way.pop_front().ok_or("an answer too much")?;
-        self.times.add(due.elapsed());
+        let number = match packet {
+            Packet::Text(ack) => acks::number(ack)
+                .filter(|number| ack == format!(r#"3{number}["{}"]"#, text(*number)).as_bytes()),
+            Packet::Binary(_) => None,
+        };
+        let Some(number) = number else {
+            return fail(format!("client {who} waits for acks and got {packet:?}"));
+        };
+        self.count.times.add(self.senders[who].answer(number)?.elapsed());
+        self.count.done += 1;
         Ok(())
     }
 }
 
-fn text(number: u64) -> String {
-    format!("a message of forty-four characters, number {number}")
-}
-
 impl Counted for Pacing {
-    fn done(&self) -> u64 {
-        self.done
-    }
-
-    fn begin(&mut self) {
-        self.times.clear();
+    fn count(&mut self) -> &mut Count {
+        &mut self.count
     }
 
     /// Sends all that is due. The turn does not wait: a timer is too coarse.
     fn pace(&mut self, swarm: &mut Swarm) -> Result<Option<Duration>> {
-        while self.due <= Instant::now() {
+        while let Some(due) = self.pace.next() {
             let who = self.next;
             self.next = (who + 1) % self.senders.len();
             let sender = &mut self.senders[who];
-            if sender.sent - sender.answered >= UNDER_WAY_MAX {
-                return fail("the server cannot keep this pace");
+            if sender.missing() == UNDER_WAY_MAX {
+                continue;
             }
-            let number = two_digits(sender.sent);
-            sender.sent += 1;
-            sender.under_way.push_back(self.due);
+            let number = sender.send(due);
+            self.count.begun += 1;
             let event = format!(r#"2{number}["echo","{}"]"#, text(number));
             swarm.clients.send(who, event.as_bytes());
-            self.due += self.gap;
         }
         Ok(Some(Duration::ZERO))
     }

@@ -30,7 +30,11 @@ pub(crate) fn push(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
         }
     }
     out.extend_from_slice(&MASK);
-    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    let start = out.len();
+    out.extend_from_slice(payload);
+    for four in out[start..].chunks_mut(4) {
+        four.iter_mut().zip(MASK).for_each(|(byte, mask)| *byte ^= mask);
+    }
 }
 
 /// The first whole frame of `bytes`: its kind, its payload, and how long it is with its header.
@@ -55,4 +59,30 @@ pub(crate) fn first(bytes: &[u8]) -> Result<Option<(Kind, &[u8], usize)>> {
         (len, _) => (2, usize::from(len)),
     };
     Ok(bytes.get(head..head + len).map(|payload| (kind, payload, head + len)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, first, push};
+
+    #[test]
+    fn masks_what_it_writes() {
+        let mut frame = Vec::new();
+        push(&mut frame, Kind::Text, b"Hello");
+        // The example of RFC 6455, section 5.7.
+        assert_eq!(frame, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+    }
+
+    #[test]
+    fn takes_whole_frames_only() {
+        let long = [&[0x82, 126, 1, 0][..], &[7; 256]].concat();
+        let longer = [&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0][..], &[7; 65_536]].concat();
+        for (frame, head) in [(&b"\x81\x02ok"[..], 2), (&long, 4), (&longer, 10)] {
+            let kind = if head == 2 { Kind::Text } else { Kind::Binary };
+            let two = [frame, b"\x81"].concat();
+            assert_eq!(first(&two).unwrap(), Some((kind, &frame[head..], frame.len())));
+            assert_eq!(first(&frame[..frame.len() - 1]).unwrap(), None);
+            assert_eq!(first(&frame[..head - 1]).unwrap(), None);
+        }
+    }
 }

@@ -3,12 +3,14 @@
 //! It opens them, answers pings, and hands every packet to the case that plays. What the case sends
 //! while a packet is handed over leaves in one write per client when all that was read is handled.
 
+use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use socket2::SockRef;
 
 use super::frames::{self, Kind};
 use crate::{Result, fail};
@@ -17,6 +19,8 @@ use crate::{Result, fail};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Clients that connect at once, unless a case says otherwise.
 const CONNECTING_MAX: usize = 256;
+/// Clients that a short turn handles at most.
+const SHORT_TURN: usize = 32;
 
 /// A case while it runs.
 pub(crate) trait Play {
@@ -25,10 +29,19 @@ pub(crate) trait Play {
 }
 
 /// A Socket.IO packet, or an attachment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) enum Packet<'a> {
     Text(&'a [u8]),
     Binary(&'a [u8]),
+}
+
+impl fmt::Debug for Packet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(bytes) => f.write_str(&String::from_utf8_lossy(bytes)),
+            Self::Binary(bytes) => write!(f, "{} bytes", bytes.len()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +69,8 @@ pub(crate) struct Clients {
     all: Vec<Client>,
     dirty: Vec<usize>,
     joined: usize,
+    /// Pings that were answered.
+    pings: usize,
     /// What a client sends to join; `40` unless a case wants another namespace.
     join: Vec<u8>,
     payload: Vec<u8>,
@@ -80,6 +95,11 @@ impl Clients {
         self.joined
     }
 
+    /// Pings that all of them have answered.
+    pub(crate) const fn pings(&self) -> usize {
+        self.pings
+    }
+
     /// Whether this one has joined its namespace.
     pub(crate) fn has_joined(&self, who: usize) -> bool {
         self.all[who].state == State::Joined
@@ -94,9 +114,9 @@ impl Clients {
         self.mark(who);
     }
 
-    /// Sends an attachment.
-    pub(crate) fn send_binary(&mut self, who: usize, bytes: &[u8]) {
-        frames::push(&mut self.all[who].out, Kind::Binary, bytes);
+    /// Sends frames that were made beforehand with [`frames::push`].
+    pub(crate) fn send_frames(&mut self, who: usize, frames: &[u8]) {
+        self.all[who].out.extend_from_slice(frames);
         self.mark(who);
     }
 
@@ -107,6 +127,16 @@ impl Clients {
             self.joined -= 1;
         }
         *client = Client::new(None);
+    }
+
+    /// Cuts the connection of a client: the server gets a reset. No other way frees the port at
+    /// once, and there are not ports enough for thousands that come back within a minute.
+    pub(crate) fn cut(&mut self, who: usize) -> Result<()> {
+        if let Some(stream) = &self.all[who].stream {
+            SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
+        }
+        self.hang_up(who);
+        Ok(())
     }
 
     fn mark(&mut self, who: usize) {
@@ -172,6 +202,11 @@ impl Swarm {
         self.clients.join = format!("40{name},").into_bytes();
     }
 
+    /// Has a turn handle few clients, where a case must look at the clock often.
+    pub(crate) fn take_short_turns(&mut self) {
+        self.events = Events::with_capacity(SHORT_TURN);
+    }
+
     /// Opens clients until there are `count`, and waits until all have joined.
     pub(crate) fn grow(&mut self, count: usize) -> Result<()> {
         let started = Instant::now();
@@ -193,16 +228,12 @@ impl Swarm {
     /// Opens the connection of a client that has none.
     pub(crate) fn dial(&mut self, who: usize) -> Result<()> {
         let mut stream = TcpStream::connect(self.address)?;
+        stream.set_nodelay(true)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(who), interest)?;
         self.clients.all[who] = Client::new(Some(stream));
         self.clients.all[who].out.extend_from_slice(self.request.as_bytes());
         Ok(())
-    }
-
-    /// Writes what was sent outside of a turn.
-    pub(crate) fn flush(&mut self) -> Result<()> {
-        self.clients.flush()
     }
 
     /// Waits for something to happen, and has `play` do what it asks for.
@@ -216,11 +247,10 @@ impl Swarm {
         for event in &self.events {
             let who = event.token().0;
             if event.is_writable() && !self.clients.all[who].out.is_empty() {
-                if let Some(stream) = &self.clients.all[who].stream {
-                    stream.set_nodelay(true)?;
-                    if let Some(error) = stream.take_error()? {
-                        return fail(format!("cannot connect: {error}"));
-                    }
+                if let Some(stream) = &self.clients.all[who].stream
+                    && let Some(error) = stream.take_error()?
+                {
+                    return fail(format!("cannot connect: {error}"));
                 }
                 self.clients.all[who].flush()?;
             }
@@ -237,10 +267,7 @@ pub(crate) struct Nothing;
 
 impl Play for Nothing {
     fn packet(&mut self, _: usize, packet: Packet<'_>, _: &mut Clients) -> Result<()> {
-        let text = match packet {
-            Packet::Text(bytes) | Packet::Binary(bytes) => String::from_utf8_lossy(bytes),
-        };
-        fail(format!("a packet that nobody asked for: {text}"))
+        fail(format!("a packet that nobody asked for: {packet:?}"))
     }
 }
 
@@ -294,6 +321,7 @@ fn take(clients: &mut Clients, who: usize, bytes: &[u8], play: &mut impl Play) -
             (Kind::Binary, bytes) => play.packet(who, Packet::Binary(bytes), clients)?,
             (Kind::Text, [b'4', packet @ ..]) => message(clients, who, packet, play)?,
             (Kind::Text, b"2") => {
+                clients.pings += 1;
                 frames::push(&mut clients.all[who].out, Kind::Text, b"3");
                 clients.mark(who);
             }

@@ -15,6 +15,14 @@ impl Times {
         self.0.clear();
     }
 
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The time in microseconds that a part of them, such as 0.99, was not longer than.
     pub(crate) fn quantile(&mut self, part: f64) -> f64 {
         if self.0.is_empty() {

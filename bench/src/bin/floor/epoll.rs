@@ -1,7 +1,7 @@
 //! One loop over epoll, without any runtime.
 
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
@@ -70,19 +70,19 @@ impl Floor {
             return;
         };
         match client.stream.read(buffer) {
-            Ok(0) => {
+            Ok(len @ 1..) => {
+                self.turn.clear();
+                client.peer.receive(&buffer[..len], &mut self.told, &mut self.turn);
+                self.act(at);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => {
                 for room in std::mem::take(&mut client.rooms) {
                     self.rooms.leave(room, at);
                 }
                 self.clients[at] = None;
                 self.free.push(at);
             }
-            Ok(len) => {
-                self.turn.clear();
-                client.peer.receive(&buffer[..len], &mut self.told, &mut self.turn);
-                self.act(at);
-            }
-            Err(_) => {}
         }
     }
 
