@@ -8,12 +8,10 @@ mod room;
 use std::process::ExitCode;
 
 use clap::Parser;
+// Takes the place of the system's `malloc`, since it is linked: cheaper for what is small and short-lived.
+use mimalloc as _;
 
 use crate::cli::{Cli, Command};
-
-/// Cheaper than that of the system for what a server does: small and short-lived.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

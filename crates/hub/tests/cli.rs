@@ -121,3 +121,12 @@ fn help_names_every_flag_with_its_variable() {
         assert!(help.contains(word), "{word} is missing in:\n{help}");
     }
 }
+
+/// It takes the place of the system's by being linked; nothing else would show that it is not.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_allocator_of_the_hub_is_mimalloc() {
+    let output = roomful(&["--version"]).env("MIMALLOC_VERBOSE", "1").output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.starts_with("mimalloc: "), "{errors}");
+}

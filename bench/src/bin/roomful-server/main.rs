@@ -3,8 +3,8 @@
 mod events;
 mod runtime;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+// Takes the place of the system's `malloc`, since it is linked.
+use mimalloc as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     runtime::serve(&events::server()?)
