@@ -232,7 +232,7 @@ impl fmt::Debug for Wire {
 /// length are known, the type and the headers go in front of it, into the headroom. What is written
 /// is copied into its parcel when it is whole: there its size is known.
 struct Draft {
-    paper: Paper,
+    paper: Box<Paper>,
     /// Where what is written begins.
     start: usize,
 }
@@ -248,7 +248,7 @@ struct Paper {
 const PAPER_BYTES_MAX: usize = 64 * 1024;
 
 thread_local! {
-    static PAPER: Cell<Option<Paper>> = const { Cell::new(None) };
+    static PAPER: Cell<Option<Box<Paper>>> = const { Cell::new(None) };
 }
 
 impl Draft {
@@ -269,7 +269,7 @@ impl Draft {
 
     /// Appends arguments behind a `[` or a comma, and the closing bracket.
     fn args<T: ToArgs + ?Sized>(&mut self, args: &T) -> Result<(), EncodeError> {
-        let Paper { text, attachments } = &mut self.paper;
+        let Paper { text, attachments } = &mut *self.paper;
         let shape = args.write(&mut ArgsWriter::new(text, attachments))?;
         if shape == Shape::None && text.last() == Some(&b',') {
             text.pop();
@@ -290,7 +290,10 @@ impl Draft {
         let header = Header::new(Opcode::Text, self.paper.text.len() - self.start, None);
         self.prepend(header.as_bytes());
         let packet = &self.paper.text[self.start..];
-        Parcel::from_wire(Wire::new(packet, &self.paper.attachments.frames))
+        let parcel = Parcel::from_wire(Wire::new(packet, &self.paper.attachments.frames));
+        // After an error before this it is dropped, which happens seldom.
+        self.paper.keep();
+        parcel
     }
 
     fn prepend(&mut self, bytes: &[u8]) {
@@ -299,14 +302,14 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
-    fn drop(&mut self) {
-        let mut paper = std::mem::take(&mut self.paper);
-        paper.text.clear();
-        paper.attachments.clear();
-        if paper.text.capacity() + paper.attachments.frames.capacity() <= PAPER_BYTES_MAX {
+impl Paper {
+    /// Keeps it for the next packet.
+    fn keep(mut self: Box<Self>) {
+        self.text.clear();
+        self.attachments.clear();
+        if self.text.capacity() + self.attachments.frames.capacity() <= PAPER_BYTES_MAX {
             // Fails only while the thread ends, and then nobody needs it.
-            let _ = PAPER.try_with(|kept| kept.set(Some(paper)));
+            let _ = PAPER.try_with(|kept| kept.set(Some(self)));
         }
     }
 }

@@ -104,19 +104,16 @@ impl<'a> Query<'a> {
         let mut rest = query;
         while !rest.is_empty() {
             let pair;
-            (pair, rest) = cut(rest, b'&');
-            let (name, value) = cut(pair, b'=');
-            let slot = match name {
-                "EIO" => &mut found.revision,
-                "transport" => &mut found.transport,
-                "sid" => &mut found.session,
-                "b64" => {
-                    found.base64 |= value == "1";
-                    continue;
-                }
-                _ => continue,
-            };
-            slot.get_or_insert(value);
+            (pair, rest) = cut(rest);
+            if let Some(value) = value(pair, "transport") {
+                found.transport.get_or_insert(value);
+            } else if let Some(value) = value(pair, "sid") {
+                found.session.get_or_insert(value);
+            } else if let Some(value) = value(pair, "EIO") {
+                found.revision.get_or_insert(value);
+            } else if let Some(value) = value(pair, "b64") {
+                found.base64 |= value == "1";
+            }
         }
         found
     }
@@ -136,11 +133,17 @@ impl<'a> Query<'a> {
     }
 }
 
-/// What is before the first `at` and what is behind it. For texts as short as these a plain loop is
-/// faster than a search.
-fn cut(text: &str, at: u8) -> (&str, &str) {
-    let found = text.bytes().position(|byte| byte == at).unwrap_or(text.len());
+/// The first pair and what is behind it. For texts as short as these a plain loop is faster than a
+/// search.
+fn cut(text: &str) -> (&str, &str) {
+    let found = text.bytes().position(|byte| byte == b'&').unwrap_or(text.len());
     (&text[..found], text.get(found + 1..).unwrap_or_default())
+}
+
+/// The value of a pair, if it has that name; empty where there is no sign of equality.
+fn value<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
+    let rest = pair.strip_prefix(name)?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('=') }
 }
 
 /// The open packet, without its type digit.

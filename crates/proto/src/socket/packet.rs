@@ -46,8 +46,10 @@ pub const RESERVED_EVENTS: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 /// Whether a name may not be sent as an event.
-pub fn is_reserved(event: &str) -> bool {
-    RESERVED_EVENTS.contains(&event)
+pub fn is_reserved(event: impl AsRef<[u8]>) -> bool {
+    let event = event.as_ref();
+    // No event of another length has to be compared with any of them.
+    (7..=14).contains(&event.len()) && RESERVED_EVENTS.iter().any(|name| name.as_bytes() == event)
 }
 
 /// A packet as it came from a client, its namespace apart.

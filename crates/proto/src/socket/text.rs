@@ -96,16 +96,18 @@ impl Header {
     fn event(self, attachments: Vec<Bytes>, limits: &Limits) -> Result<Packet, Violation> {
         let (name, rest) = self.name()?;
         let span = self.json + rest.start..self.json + rest.end;
-        let event =
-            Event { name, args: Args::from_packet(self.text, span, attachments), ack: self.ack };
-        let name = event.name();
-        if name.len() > limits.event_bytes_max {
+        let bytes = match &name {
+            Name::Within(range) => &self.text[range.clone()],
+            Name::Unescaped(name) => name.as_bytes(),
+        };
+        if bytes.len() > limits.event_bytes_max {
             return Err(Violation::EventName);
         }
-        if is_reserved(name) {
+        if is_reserved(bytes) {
             return Err(Violation::ReservedEvent);
         }
-        Ok(Packet::Event(event))
+        let args = Args::from_packet(self.text, span, attachments);
+        Ok(Packet::Event(Event { name, args, ack: self.ack }))
     }
 
     /// The name of an event, and where in the JSON its arguments are.
