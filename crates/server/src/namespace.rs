@@ -64,7 +64,7 @@ pub(crate) struct Table {
     pub(crate) on_connect: Option<Greet>,
     pub(crate) on_disconnecting: Option<Farewell>,
     pub(crate) on_disconnect: Option<Farewell>,
-    pub(crate) events: HashMap<Box<str>, Erased, foldhash::fast::RandomState>,
+    pub(crate) events: HashMap<Box<[u8]>, Erased, foldhash::fast::RandomState>,
     pub(crate) other: Option<Other>,
 }
 
@@ -139,7 +139,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     {
         let erased = handler::erase(handler);
         self.core.change(|table| {
-            table.events.insert(event.event_name().into(), erased);
+            table.events.insert(event.event_name().as_bytes().into(), erased);
         });
         self
     }

@@ -339,7 +339,7 @@ impl Sockets {
             return;
         }
         let bytes = event.held_bytes();
-        let begun = if let Some(handler) = socket.table.events.get(event.name()) {
+        let begun = if let Some(handler) = socket.table.events.get(event.name_bytes()) {
             begin(cx, || handler(socket, event))
         } else if let Some(other) = &socket.table.other {
             let name = event.name().to_owned();

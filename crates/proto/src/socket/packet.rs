@@ -78,14 +78,13 @@ pub struct Event {
 impl Event {
     /// The name of the event.
     pub fn name(&self) -> &str {
-        match &self.name {
-            Name::Within(range) => {
-                // Received text was checked to be UTF-8, and quotes never cut a character.
-                let name = self.args.packet().get(range.clone()).unwrap_or_default();
-                std::str::from_utf8(name).unwrap_or_default()
-            }
-            Name::Unescaped(name) => name,
-        }
+        // Received text was checked to be UTF-8, and quotes never cut a character.
+        std::str::from_utf8(self.name_bytes()).unwrap_or_default()
+    }
+
+    /// The name of the event as it is compared, which costs nothing.
+    pub fn name_bytes(&self) -> &[u8] {
+        self.name.bytes(self.args.packet())
     }
 
     /// Bytes that the event holds in memory.
@@ -99,4 +98,14 @@ impl Event {
 pub(crate) enum Name {
     Within(Range<usize>),
     Unescaped(Box<str>),
+}
+
+impl Name {
+    /// The bytes of the name of an event, of which this is the packet.
+    pub(crate) fn bytes<'a>(&'a self, packet: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Within(range) => packet.get(range.clone()).unwrap_or_default(),
+            Self::Unescaped(name) => name.as_bytes(),
+        }
+    }
 }

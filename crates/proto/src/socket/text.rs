@@ -96,10 +96,7 @@ impl Header {
     fn event(self, attachments: Vec<Bytes>, limits: &Limits) -> Result<Packet, Violation> {
         let (name, rest) = self.name()?;
         let span = self.json + rest.start..self.json + rest.end;
-        let bytes = match &name {
-            Name::Within(range) => &self.text[range.clone()],
-            Name::Unescaped(name) => name.as_bytes(),
-        };
+        let bytes = name.bytes(&self.text);
         if bytes.len() > limits.event_bytes_max {
             return Err(Violation::EventName);
         }
