@@ -72,7 +72,8 @@ impl<A: Send + Sync + 'static> Server<A> {
         Ok(())
     }
 
-    /// Serves on a listener, until the server is [closed](Self::close).
+    /// Serves on a listener, until the server is [closed](Self::close). The head of a request may
+    /// have 16 KiB, and must come within 10 s.
     pub async fn serve_on(&self, listener: TcpListener) {
         serve::run(Arc::clone(&self.core), listener, NotFound).await;
     }
@@ -98,7 +99,12 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// but the server's own answer 404.
     ///
     /// Returns when the stream has ended, or has become a WebSocket; that lives on in a task of its
-    /// own. A future that is dropped before takes the stream with it.
+    /// own. A future that is dropped before takes the stream with it. When the server is
+    /// [closed](Self::close), so is the stream.
+    ///
+    /// All limits hold but [`Builder::http_connections_max`]: whoever accepts the streams bounds how
+    /// many there are. A stream that fails has ended, which is no error here. TCP is better left to
+    /// [`serve_on`](Self::serve_on), where whoever sends to a client may write to its stream.
     ///
     /// ```
     /// # async fn accept(listener: tokio::net::UnixListener) -> std::io::Result<()> {
