@@ -19,7 +19,7 @@ use crate::answer::Answer;
 use crate::body::NotReceived;
 use crate::bundle;
 use crate::config::Transports;
-use crate::connection::Connection;
+use crate::connection::{Connection, Guarded};
 use crate::core::{self, Core};
 use crate::cors;
 use crate::handshake::Handshake;
@@ -211,7 +211,7 @@ fn open_polling(core: &Arc<Core>, head: &Head<'_>) -> Decision {
         _ => &[],
     };
     let connection = Connection::polling(Arc::clone(core), Arc::clone(&link), upgrades);
-    drop(tokio::spawn(connection));
+    drop(tokio::spawn(Guarded::new(Arc::clone(&link), connection)));
     Decision::Poll(link)
 }
 
@@ -231,7 +231,7 @@ fn begin_post(head: &Head<'_>, link: &Arc<Link>) -> Decision {
         let _ = link.request(LinkRequest::BodyBroken);
         return empty(StatusCode::BAD_REQUEST);
     };
-    if head.text("content-type") == Some("application/octet-stream") {
+    if head.header("content-type") == Some(b"application/octet-stream") {
         // Dropping the guard ends the session.
         return empty(StatusCode::BAD_REQUEST);
     }

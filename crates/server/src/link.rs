@@ -2,7 +2,7 @@
 //!
 //! They put parcels into its outbox, hand it HTTP requests and give it orders; the connection's own
 //! task takes up the requests and orders. One small lock guards it. It is never held while user
-//! code runs, anything waits or a system call is made, and no other lock is ever taken under it.
+//! code runs, anything waits or the stream is called, and no other lock is ever taken under it.
 //!
 //! What waits in the outbox is written by whoever is first: the connection's own task at the end of
 //! its turn, or, where a stream can be written to from outside, the task that sent to many and now
@@ -21,9 +21,11 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use roomful_proto::engine::Transport;
 use roomful_proto::{Parcel, Reason, SessionId, SocketId};
+use smallvec::SmallVec;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 
+use crate::connection::Connection;
 use crate::cork;
 use crate::handshake::Handshake;
 use crate::outbox::{Batch, Outbox};
@@ -31,6 +33,8 @@ use crate::polling::{BodyReply, PollReply};
 use crate::sessions::Key;
 use crate::websocket::WebSocket;
 
+/// Requests that are brought to one turn without a queue of their own: mostly a poll and a body.
+const REQUESTS: usize = 2;
 /// System calls that write for one client before others get their turn.
 const WRITES_PER_FLUSH: usize = 16;
 
@@ -78,6 +82,16 @@ struct State {
     awaited: bool,
     /// A body is being received.
     posting: bool,
+    /// A poll can wait here: the task would only take note of it.
+    polls_wait: bool,
+    /// The connection itself, while nobody runs it, where others than its task may.
+    resting: Option<Box<Connection>>,
+    /// Its task came to run it while another did.
+    missed: bool,
+    /// Its task has ended.
+    abandoned: bool,
+    /// It has been dropped.
+    over: bool,
     closed: bool,
 }
 
@@ -86,6 +100,8 @@ pub(crate) enum Request {
     Poll(oneshot::Sender<PollReply>),
     Body(bytes::Bytes, oneshot::Sender<BodyReply>),
     BodyBroken,
+    /// A poll was given up.
+    PollGone,
     Probe(Box<WebSocket>),
 }
 
@@ -121,7 +137,7 @@ pub(crate) enum Worth {
 /// What others want of a connection.
 #[derive(Default)]
 pub(crate) struct Errands {
-    pub(crate) requests: VecDeque<Request>,
+    pub(crate) requests: SmallVec<[Request; REQUESTS]>,
     pub(crate) orders: VecDeque<Order>,
 }
 
@@ -169,6 +185,11 @@ impl Link {
             broken: false,
             awaited: false,
             posting: false,
+            polls_wait: false,
+            resting: None,
+            missed: false,
+            abandoned: false,
+            over: false,
             closed: false,
         };
         Self {
@@ -410,9 +431,91 @@ impl Link {
         if state.closed {
             return Err(request);
         }
-        state.errands().requests.push_back(request);
+        state.errands().requests.push(request);
         state.wake();
         Ok(())
+    }
+
+    /// As [`request`](Self::request), for a poll. While nothing is to be sent, it waits here for
+    /// whatever wakes the task next.
+    pub(crate) fn request_poll(&self, request: Request) -> Result<(), Request> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(request);
+        }
+        let waits = !state.attentive && state.polls_wait && state.outbox.is_empty();
+        state.errands().requests.push(request);
+        if waits {
+            state.polls_wait = false;
+            state.blocked = false;
+        } else {
+            state.wake();
+        }
+        Ok(())
+    }
+
+    /// As [`request`](Self::request), but a connection that rests here is given to the caller, who
+    /// is to run it: that spares two changes of task.
+    pub(crate) fn request_running(
+        &self,
+        request: Request,
+    ) -> Result<Option<(Box<Connection>, Waker)>, Request> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(request);
+        }
+        state.errands().requests.push(request);
+        if !state.attentive
+            && state.resting.is_some()
+            && let Some(waker) = state.waker.clone()
+            && let Some(connection) = state.resting.take()
+        {
+            state.attentive = true;
+            return Ok(Some((connection, waker)));
+        }
+        state.wake();
+        Ok(None)
+    }
+
+    /// Gives the connection to its task, to be run. Where another task runs it just now, this one is
+    /// woken when that is done.
+    pub(crate) fn take_resting(&self, waker: &Waker) -> Option<Box<Connection>> {
+        let mut state = self.state.lock();
+        let connection = state.resting.take();
+        if connection.is_none() {
+            state.missed = true;
+            if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                state.waker = Some(waker.clone());
+            }
+        }
+        connection
+    }
+
+    /// The connection was run; gives it back when its task has ended.
+    pub(crate) fn put_resting(&self, connection: Box<Connection>) -> Option<Box<Connection>> {
+        let mut state = self.state.lock();
+        if state.abandoned {
+            return Some(connection);
+        }
+        state.resting = Some(connection);
+        if std::mem::take(&mut state.missed)
+            && let Some(waker) = &state.waker
+        {
+            waker.wake_by_ref();
+        }
+        None
+    }
+
+    /// The task of the connection has ended, before or after the connection.
+    pub(crate) fn abandon(&self) -> Option<Box<Connection>> {
+        let mut state = self.state.lock();
+        state.abandoned = true;
+        state.resting.take()
+    }
+
+    /// Whether the connection has ended, and not only its session.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.lock().over
     }
 
     /// Says that a body is coming; `false` when one already is.
@@ -456,10 +559,11 @@ impl Link {
     }
 
     /// The task wants to rest; `false` when something came meanwhile. `blocked` says that it could
-    /// not write if something came.
-    pub(crate) fn rest(&self, blocked: bool) -> bool {
+    /// not write if something came, `polls_wait` that it would only take note of a poll.
+    pub(crate) fn rest(&self, blocked: bool, polls_wait: bool) -> bool {
         let mut state = self.state.lock();
         state.blocked = blocked;
+        state.polls_wait = polls_wait;
         let waits = !(blocked || state.outbox.is_empty() || state.writing || state.corked);
         let idle = !(waits || state.due || state.broken || state.errands.is_some());
         if idle {
@@ -482,7 +586,11 @@ impl Link {
         state.closed = true;
         state.outbox.clear();
         state.errands = None;
-        state.waker = None;
+        state.over = true;
+        // Its task, where another ran it.
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
     }
 
     /// The transport that the session is on, for requests that come beside it.

@@ -4,12 +4,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use roomful_proto::engine::payload::SEPARATOR;
 use tokio::sync::oneshot;
 
+use crate::connection;
 use crate::link::{Link, Request};
 use crate::outbox::Batch;
 
@@ -66,15 +66,9 @@ impl Polling {
         self.poll.is_some()
     }
 
-    /// Whether the peer has given up the poll that waits. Wakes the task when it does.
-    pub(crate) fn is_poll_gone(&mut self, cx: &mut Context<'_>) -> bool {
-        let gone =
-            |reply: &mut oneshot::Sender<_>| matches!(reply.poll_closed(cx), Poll::Ready(()));
-        let gone = self.poll.as_mut().is_some_and(gone);
-        if gone {
-            self.poll = None;
-        }
-        gone
+    /// The peer has given up the poll that waits.
+    pub(crate) fn drop_poll(&mut self) {
+        self.poll = None;
     }
 
     /// Answers the poll that waits with as many parcels as one body should hold, at least one.
@@ -127,7 +121,10 @@ impl BodyGuard {
     /// Hands the body over and waits for the answer; `None` when the session has ended.
     pub(crate) async fn hand_over(mut self, body: Bytes) -> Option<BodyReply> {
         let (reply, answer) = oneshot::channel();
-        self.link.request(Request::Body(body, reply)).ok()?;
+        let resting = self.link.request_running(Request::Body(body, reply)).ok()?;
+        if let Some((connection, waker)) = resting {
+            connection::run(&self.link, connection, &waker);
+        }
         let answer = answer.await.ok();
         // A peer that gives up before that could bring body after body, and none would be held
         // back.
@@ -151,9 +148,28 @@ impl Drop for BodyGuard {
     }
 }
 
+/// A poll that waits; dropped before it was answered, it ends the session, because what was to be
+/// its answer may be lost.
+struct PollGuard<'a> {
+    link: &'a Link,
+    done: bool,
+}
+
+impl Drop for PollGuard<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            // Fails when the session has ended, and then there is nothing to end.
+            let _ = self.link.request(Request::PollGone);
+        }
+    }
+}
+
 /// Waits for something to send; `None` when the session has ended.
 pub(crate) async fn poll(link: &Link) -> Option<PollReply> {
     let (reply, answer) = oneshot::channel();
-    link.request(Request::Poll(reply)).ok()?;
-    answer.await.ok()
+    link.request_poll(Request::Poll(reply)).ok()?;
+    let mut guard = PollGuard { link, done: false };
+    let answer = answer.await.ok();
+    guard.done = true;
+    answer
 }

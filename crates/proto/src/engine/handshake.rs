@@ -102,6 +102,11 @@ impl<'a> Query<'a> {
     pub fn parse(query: &'a str) -> Self {
         let mut found = Self::default();
         let mut rest = query;
+        // Most clients begin like this.
+        if let Some(more) = query.strip_prefix("EIO=4&transport=polling&") {
+            (found.revision, found.transport) = (Some("4"), Some("polling"));
+            rest = more;
+        }
         while !rest.is_empty() {
             let pair;
             (pair, rest) = cut(rest);

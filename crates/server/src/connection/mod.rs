@@ -20,7 +20,7 @@ use roomful_proto::engine::{Data, Handshake, Input, Output, Packet, Session, Tra
 use roomful_proto::ws::CloseCode;
 use roomful_proto::{Moment, Parcel, Reason, Violation};
 
-pub(crate) use self::task::Task;
+pub(crate) use self::task::{Guarded, Task, run};
 
 use self::read::Source;
 use crate::core::Core;
@@ -155,7 +155,6 @@ impl Connection {
             self.expire(cx, now);
         }
         let mut more = self.sockets.run(cx, now);
-        self.check_poll(cx, now);
         self.held_back = self.is_congested();
         self.session.hold(self.held_back);
         more |= self.drive(cx, now);
@@ -209,9 +208,14 @@ impl Connection {
             (Request::BodyBroken, Carrier::Polling(_)) => {
                 self.session.receive(now, Input::BodyBroken);
             }
+            (Request::PollGone, Carrier::Polling(polling)) => {
+                polling.drop_poll();
+                self.session.receive(now, Input::PollGone);
+            }
             (Request::Probe(socket), _) => self.probe_opened(now, *socket),
             // Requests on a session that has been upgraded get no reply, which answers them 400.
-            (Request::Poll(_) | Request::Body(..) | Request::BodyBroken, _) => {}
+            (Request::Poll(_) | Request::Body(..) | Request::BodyBroken | Request::PollGone, _) => {
+            }
         }
     }
 
@@ -235,15 +239,6 @@ impl Connection {
             self.session.fail(now, violation);
         }
         self.drive(cx, now);
-    }
-
-    /// Notices that the peer has given up its poll.
-    fn check_poll(&mut self, cx: &mut Context<'_>, now: Moment) {
-        if let Carrier::Polling(polling) = &mut self.carrier
-            && polling.is_poll_gone(cx)
-        {
-            self.session.receive(now, Input::PollGone);
-        }
     }
 
     /// Does what the session says; `true` when it has more to say than fits into one turn.
@@ -387,6 +382,18 @@ impl Connection {
         }
     }
 
+    /// Whether polling carries the session.
+    const fn is_polling(&self) -> bool {
+        matches!(self.carrier, Carrier::Polling(_))
+    }
+
+    /// Whether there is nothing to be done for a poll but to keep it.
+    fn lets_polls_wait(&self) -> bool {
+        matches!(&self.carrier, Carrier::Polling(polling) if !polling.has_poll())
+            && self.session.can_upgrade()
+            && self.probe.is_none()
+    }
+
     /// Tells the wheel when to come back.
     fn schedule(&self) {
         let deadline = match self.phase {
@@ -432,7 +439,7 @@ impl Future for Connection {
         for _ in 0..TURNS_MAX {
             match this.turn(cx, taken) {
                 Turn::Over => return Poll::Ready(()),
-                Turn::Rest { blocked } if this.link.rest(blocked) => {
+                Turn::Rest { blocked } if this.link.rest(blocked, this.lets_polls_wait()) => {
                     return Poll::Pending;
                 }
                 Turn::Rest { .. } => taken = this.link.take(),

@@ -1,6 +1,5 @@
 //! From the streams: what arrives on a WebSocket, to the session.
 
-use std::cell::Cell;
 use std::task::{Context, Poll};
 
 use roomful_proto::engine::{Data, Input};
@@ -8,10 +7,9 @@ use roomful_proto::ws::{Message, WsError};
 use roomful_proto::{Moment, Parcel, Reason};
 
 use super::{Carrier, Connection, Goodbye, Phase};
+use crate::scratch::Scratch;
 use crate::websocket::WebSocket;
 
-/// Bytes that one read takes at most. The buffer is the thread's, not the connection's.
-const READ_BYTES: usize = 32 * 1024;
 /// Reads in one turn. The second mostly finds nothing, and asks to be woken.
 const READS_PER_TURN: usize = 2;
 
@@ -34,11 +32,11 @@ impl Connection {
                 return false;
             };
             let mut scratch = Scratch::take();
-            let Poll::Ready(read) = socket.poll_read(cx, &mut scratch.buffer) else {
+            let Poll::Ready(read) = socket.poll_read(cx, &mut scratch) else {
                 return false;
             };
             match read {
-                Ok(len @ 1..) => self.feed(cx, now, source, &mut scratch.buffer[..len]),
+                Ok(len @ 1..) => self.feed(cx, now, source, &mut scratch[..len]),
                 end => {
                     self.stream_gone |= source == Source::Carrier;
                     self.stream_ended(now, source, end.is_ok());
@@ -150,30 +148,5 @@ impl Connection {
             }
             Source::Carrier => self.phase = Phase::Over,
         }
-    }
-}
-
-/// The thread's read buffer, borrowed for one read. An idle connection has none.
-struct Scratch {
-    buffer: Vec<u8>,
-}
-
-thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-impl Scratch {
-    fn take() -> Self {
-        let mut buffer = BUFFER.take();
-        // Empty the first time, and where a handler itself drives another connection.
-        buffer.resize(READ_BYTES, 0);
-        Self { buffer }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Fails only while the thread ends, and then nobody needs it.
-        let _ = BUFFER.try_with(|buffer| buffer.set(std::mem::take(&mut self.buffer)));
     }
 }

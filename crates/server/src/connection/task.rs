@@ -1,10 +1,13 @@
-//! [`Task`]: what is done for a stream, first by HTTP and then perhaps by a connection.
+//! [`Task`]: what is done for a stream, first by HTTP and then perhaps by a connection; and
+//! [`Guarded`]: what is done for a connection that others may run too.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
 use super::Connection;
+use crate::link::Link;
 
 /// As an `async` block it would be twice as large, and a connection that does nothing keeps all of it.
 #[expect(
@@ -43,5 +46,54 @@ where
                 Self::Connection(connection) => return Pin::new(connection).poll(cx),
             }
         }
+    }
+}
+
+/// The task of a connection that began with polling. While it polls, it rests in its link, and the
+/// request that brings a body runs it right there, on behalf of this task.
+pub(crate) struct Guarded {
+    link: Arc<Link>,
+    /// On a WebSocket nobody else has anything to bring.
+    own: Option<Box<Connection>>,
+}
+
+impl Guarded {
+    pub(crate) fn new(link: Arc<Link>, connection: Connection) -> Self {
+        Self { link, own: Some(Box::new(connection)) }
+    }
+}
+
+impl Future for Guarded {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let Some(mut connection) = this.own.take().or_else(|| this.link.take_resting(cx.waker()))
+        else {
+            return if this.link.is_over() { Poll::Ready(()) } else { Poll::Pending };
+        };
+        if Pin::new(&mut *connection).poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if connection.is_polling() {
+            drop(this.link.put_resting(connection));
+        } else {
+            this.own = Some(connection);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        drop(self.link.abandon());
+    }
+}
+
+/// Runs a connection that rested, as its own task would: it is that which is woken for it.
+pub(crate) fn run(link: &Link, mut connection: Box<Connection>, waker: &Waker) {
+    let mut cx = Context::from_waker(waker);
+    if Pin::new(&mut *connection).poll(&mut cx).is_pending() {
+        drop(link.put_resting(connection));
     }
 }

@@ -17,7 +17,7 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,6 +52,8 @@ pub(crate) struct Front {
     peer: Option<SocketAddr>,
     /// What was read and is not understood yet.
     input: Vec<u8>,
+    /// Since when the next head is waited for.
+    since: Instant,
 }
 
 /// What becomes of the stream.
@@ -93,8 +95,8 @@ enum Flow {
 }
 
 impl Front {
-    pub(crate) const fn new(core: Arc<Core>, wire: Wire, peer: Option<SocketAddr>) -> Self {
-        Self { core, wire, peer, input: Vec::new() }
+    pub(crate) fn new(core: Arc<Core>, wire: Wire, peer: Option<SocketAddr>) -> Self {
+        Self { core, wire, peer, input: Vec::new(), since: Instant::now() }
     }
 
     /// Answers requests until it is not for the front any more what happens on the stream.
@@ -103,20 +105,28 @@ impl Front {
         let mut hung_up = pin!(core.closing.hung_up());
         // One timer, which is not set anew for each request but looks how late it is when it rings.
         let mut alarm = pin!(tokio::time::sleep(HEAD_TIMEOUT));
+        // Whom both wake. It stays so from request to request, and mostly neither has happened.
+        let mut woken: Option<Waker> = None;
         loop {
-            let since = Instant::now();
             let step = poll_fn(|cx| {
                 if let Poll::Ready(step) = self.poll_step(cx) {
                     return Poll::Ready(step);
+                }
+                let known = woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker()));
+                if known && !alarm.is_elapsed() && !core.closing.is_past(Phase::Serving) {
+                    return Poll::Pending;
                 }
                 if hung_up.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Step::Ended);
                 }
                 while alarm.as_mut().poll(cx).is_ready() {
-                    if since.elapsed() >= HEAD_TIMEOUT {
+                    if self.since.elapsed() >= HEAD_TIMEOUT {
                         return Poll::Ready(Step::Ended);
                     }
-                    alarm.as_mut().reset(since + HEAD_TIMEOUT);
+                    alarm.as_mut().reset(self.since + HEAD_TIMEOUT);
+                }
+                if !known {
+                    woken = Some(cx.waker().clone());
                 }
                 Poll::Pending
             });
@@ -230,7 +240,10 @@ impl Front {
             Decision::Upgrade(upgrade) => {
                 let answer = cors.apply(upgrade.answer());
                 if upgrade.takes_answer() {
-                    return Some(Flow::Upgrade(upgrade, Output::new(&answer, false).into_head()));
+                    return Some(Flow::Upgrade(
+                        upgrade,
+                        Output::new(&answer, false, Instant::now()).into_head(),
+                    ));
                 }
                 self.write(&answer, false).await?;
                 return Some(Flow::Upgrade(upgrade, Vec::new()));
@@ -301,7 +314,8 @@ impl Front {
 
     /// Writes an answer; `None` when the peer does not take it.
     async fn write(&mut self, answer: &Answer, last: bool) -> Option<()> {
-        let mut output = Output::new(answer, last);
+        self.since = Instant::now();
+        let mut output = Output::new(answer, last, self.since);
         loop {
             // The system mostly takes an answer at once, and then there is no timer to be set.
             let at_once = poll_fn(|cx| Poll::Ready(output.poll_write(cx, &mut self.wire)));
@@ -309,7 +323,9 @@ impl Front {
                 Poll::Ready(written) => written,
                 Poll::Pending => {
                     let writing = poll_fn(|cx| output.poll_write(cx, &mut self.wire));
-                    tokio::time::timeout(STALL_TIMEOUT, writing).await.ok()?
+                    let written = tokio::time::timeout(STALL_TIMEOUT, writing).await.ok()?;
+                    self.since = Instant::now();
+                    written
                 }
             };
             if written.ok()? {

@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::io::{self, IoSlice, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::websocket::Wire;
@@ -27,11 +28,11 @@ pub(super) struct Output {
 
 impl Output {
     /// `last` says that the connection ends behind it.
-    pub(super) fn new(answer: &Answer, last: bool) -> Self {
+    pub(super) fn new(answer: &Answer, last: bool, now: Instant) -> Self {
         let copied = answer.body.len() <= COPIED_BYTES_MAX;
         let copied_len = if copied { answer.body.len() } else { 0 };
         let mut head = Vec::with_capacity(HEAD_BYTES + copied_len);
-        push_head(&mut head, answer, last);
+        push_head(&mut head, answer, last, now);
         let body = if copied {
             head.extend_from_slice(&answer.body);
             Bytes::new()
@@ -81,12 +82,16 @@ impl Output {
     }
 }
 
-fn push_head(head: &mut Vec<u8>, answer: &Answer, last: bool) {
+fn push_head(head: &mut Vec<u8>, answer: &Answer, last: bool, now: Instant) {
     let status = answer.status;
-    head.extend_from_slice(b"HTTP/1.1 ");
-    head.extend_from_slice(status.as_str().as_bytes());
-    head.push(b' ');
-    head.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    if status == StatusCode::OK {
+        head.extend_from_slice(b"HTTP/1.1 200 OK");
+    } else {
+        head.extend_from_slice(b"HTTP/1.1 ");
+        head.extend_from_slice(status.as_str().as_bytes());
+        head.push(b' ');
+        head.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    }
     for (name, value) in answer.headers() {
         push_header(head, name, value);
     }
@@ -96,14 +101,10 @@ fn push_head(head: &mut Vec<u8>, answer: &Answer, last: bool) {
     let bodiless = status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !bodiless {
-        push_header(
-            head,
-            "content-length",
-            itoa::Buffer::new().format(answer.body.len()).as_bytes(),
-        );
+        head.extend_from_slice(b"\r\ncontent-length: ");
+        head.extend_from_slice(itoa::Buffer::new().format(answer.body.len()).as_bytes());
     }
-    push_header(head, "date", &date());
-    head.extend_from_slice(b"\r\n\r\n");
+    head.extend_from_slice(&date(now));
 }
 
 fn push_header(head: &mut Vec<u8>, name: &str, value: &[u8]) {
@@ -113,23 +114,26 @@ fn push_header(head: &mut Vec<u8>, name: &str, value: &[u8]) {
     head.extend_from_slice(value);
 }
 
-/// Bytes of a date, as in `Sun, 06 Nov 1994 08:49:37 GMT`.
-const DATE_BYTES: usize = 29;
+/// The header that says the time, and the end of the head, for it comes last.
+const DATE: &[u8; 41] = b"\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+/// Where in it the time is.
+const DATE_AT: usize = 8;
 
 thread_local! {
-    /// The last second that was written, and how.
-    static DATE: Cell<(u64, [u8; DATE_BYTES])> = const { Cell::new((0, [b' '; DATE_BYTES])) };
+    /// What was written last, and until when that is the time.
+    static LAST: Cell<(Option<Instant>, [u8; DATE.len()])> = const { Cell::new((None, *DATE)) };
 }
 
-/// The time, written once a second.
-fn date() -> [u8; DATE_BYTES] {
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (known, mut text) = DATE.get();
-    if known != second {
-        // It has room for exactly this.
-        let _ = write!(&mut text[..], "{}", httpdate::HttpDate::from(now));
-        DATE.set((second, text));
+/// [`DATE`] as it is now; asked for and written once a second.
+fn date(now: Instant) -> [u8; DATE.len()] {
+    let (until, mut text) = LAST.get();
+    if until.is_none_or(|until| until <= now) {
+        let time = SystemTime::now();
+        let begun = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+        // It has room for this, which is always as long.
+        let _ = write!(&mut text[DATE_AT..], "{}", httpdate::HttpDate::from(time));
+        let until = now + (Duration::from_secs(1) - Duration::from_nanos(begun.into()));
+        LAST.set((Some(until), text));
     }
     text
 }
