@@ -1,7 +1,7 @@
 //! [`Data`]: all that a run has measured, as it is kept in a file.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,31 @@ impl Data {
             .map_err(|error| format!("{} is not of this program: {error}", path.display()).into())
     }
 
+    /// Several runs as one, as a long one is made in parts. What a server did in a later one takes
+    /// the place of what it did in that case before.
+    pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Self> {
+        let mut runs = paths.iter().map(|path| Self::read(path));
+        let mut all = runs.next().ok_or("no data")??;
+        for run in runs {
+            all.join(run?);
+        }
+        Ok(all)
+    }
+
+    fn join(&mut self, run: Self) {
+        self.command = format!("{}`, `{}", self.command, run.command);
+        self.repetitions = self.repetitions.max(run.repetitions);
+        let is_new = |about: &About| !self.servers.iter().any(|known| known.name == about.name);
+        let servers: Vec<About> = run.servers.into_iter().filter(is_new).collect();
+        self.servers.extend(servers);
+        for case in run.cases {
+            match self.cases.iter_mut().find(|known| known.name == case.name) {
+                Some(known) => known.replace(case.runs),
+                None => self.cases.push(case),
+            }
+        }
+    }
+
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         write(path, &format!("{}\n", serde_json::to_string_pretty(self)?))
     }
@@ -110,6 +135,11 @@ impl Data {
 }
 
 impl Outcome {
+    fn replace(&mut self, runs: Vec<Run>) {
+        self.runs.retain(|known| !runs.iter().any(|run| run.server == known.server));
+        self.runs.extend(runs);
+    }
+
     /// The name of the first figure, if anything was measured.
     pub(crate) fn first(&self) -> Option<&str> {
         let mut names = self.runs.iter().filter_map(|run| run.figures.first());

@@ -62,8 +62,9 @@ enum Command {
 
 #[derive(Args)]
 struct Drawing {
-    /// What `bench run --json DATA` wrote.
-    data: PathBuf,
+    /// What `bench run --json DATA` wrote. Several, of different cases or servers, become one.
+    #[arg(required = true)]
+    data: Vec<PathBuf>,
     /// Where to [default: bench/RESULTS.md, or bench/results.svg].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -91,7 +92,7 @@ fn main() -> ExitCode {
 impl Drawing {
     fn write(&self, usual: &str, draw: impl Fn(&Data) -> String) -> Result<bool> {
         let path = self.output.clone().unwrap_or_else(|| usual.into());
-        data::write(&path, &draw(&Data::read(&self.data)?))?;
+        data::write(&path, &draw(&Data::read_all(&self.data)?))?;
         println!("{} is written", path.display());
         Ok(true)
     }

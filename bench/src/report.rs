@@ -31,7 +31,9 @@ pub(crate) fn whole(data: &Data) -> String {
 pub(crate) fn head(data: &Data) -> String {
     let Data { date, command, repetitions, seconds, machine, .. } = data;
     let times = if *repetitions == 1 { "once" } else { &format!("{repetitions} times") };
-    format!("{date}, on {machine}: `{command}`, each measured {times} for {seconds} s.")
+    format!(
+        "{date}, on {machine}: `{command}`, each measured {times} for {seconds} s unless it says otherwise."
+    )
 }
 
 /// What of this repository has failed; empty when nothing has.
