@@ -205,7 +205,9 @@ impl Wire {
         {
             let mut bytes = [0; SHORT_BYTES_MAX];
             bytes[..head.len()].copy_from_slice(head);
-            bytes[head.len()..len].copy_from_slice(tail);
+            if !tail.is_empty() {
+                bytes[head.len()..len].copy_from_slice(tail);
+            }
             return Self::Short { len: short, bytes };
         }
         let mut bytes = Vec::with_capacity(len);
@@ -238,8 +240,8 @@ struct Draft {
 }
 
 /// Where a packet is written: memory of the thread's, used again for the next one.
-#[derive(Default)]
 struct Paper {
+    /// Begins with the headroom.
     text: Vec<u8>,
     attachments: Attachments,
 }
@@ -254,8 +256,7 @@ thread_local! {
 impl Draft {
     fn new(namespace: &str, ack: Option<AckId>) -> Self {
         // There is none the first time, and while a value that writes itself writes a packet.
-        let mut paper = PAPER.try_with(Cell::take).ok().flatten().unwrap_or_default();
-        paper.text.resize(HEADROOM, 0);
+        let mut paper = PAPER.try_with(Cell::take).ok().flatten().unwrap_or_else(Paper::new);
         push_namespace(&mut paper.text, namespace);
         if let Some(ack) = ack {
             paper.text.extend_from_slice(itoa::Buffer::new().format(ack.get()).as_bytes());
@@ -303,9 +304,13 @@ impl Draft {
 }
 
 impl Paper {
+    fn new() -> Box<Self> {
+        Box::new(Self { text: vec![0; HEADROOM], attachments: Attachments::default() })
+    }
+
     /// Keeps it for the next packet.
     fn keep(mut self: Box<Self>) {
-        self.text.clear();
+        self.text.truncate(HEADROOM);
         self.attachments.clear();
         if self.text.capacity() + self.attachments.frames.capacity() <= PAPER_BYTES_MAX {
             // Fails only while the thread ends, and then nobody needs it.

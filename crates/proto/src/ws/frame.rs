@@ -63,6 +63,12 @@ impl Header {
     /// must send it.
     pub fn new(opcode: Opcode, len: usize, mask: Option<[u8; 4]>) -> Self {
         let mut header = Self { bytes: [0; HEADER_BYTES_MAX], len: 0 };
+        if let (0..=125, None) = (len, mask) {
+            // Most of what a server sends.
+            header.bytes[..2].copy_from_slice(&[0x80 | opcode.bits(), len as u8]);
+            header.len = 2;
+            return header;
+        }
         header.push(&[0x80 | opcode.bits()]);
         let masked = if mask.is_some() { 0x80 } else { 0 };
         match len {
