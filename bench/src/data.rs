@@ -12,6 +12,7 @@ use crate::spread::Spread;
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Data {
     pub(crate) date: String,
+    /// A line for each part of a run that was made in parts.
     pub(crate) command: String,
     pub(crate) repetitions: usize,
     /// That each was measured, after a third of that to warm up.
@@ -82,7 +83,7 @@ impl Data {
     }
 
     fn join(&mut self, run: Self) {
-        self.command = format!("{}`, `{}", self.command, run.command);
+        self.command = format!("{}\n{}", self.command, run.command);
         self.repetitions = self.repetitions.max(run.repetitions);
         let is_new = |about: &About| !self.servers.iter().any(|known| known.name == about.name);
         let servers: Vec<About> = run.servers.into_iter().filter(is_new).collect();

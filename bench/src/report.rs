@@ -31,9 +31,13 @@ pub(crate) fn whole(data: &Data) -> String {
 pub(crate) fn head(data: &Data) -> String {
     let Data { date, command, repetitions, seconds, machine, .. } = data;
     let times = if *repetitions == 1 { "once" } else { &format!("{repetitions} times") };
-    format!(
-        "{date}, on {machine}: `{command}`, each measured {times} for {seconds} s unless it says otherwise."
-    )
+    let each = format!("each case measured {times} for {seconds} s");
+    if command.contains('\n') {
+        return format!(
+            "{date}, on {machine}, {each} where nothing else is said:\n\n```sh\n{command}\n```"
+        );
+    }
+    format!("{date}, on {machine}: `{command}`, {each}.")
 }
 
 /// What of this repository has failed; empty when nothing has.
