@@ -1,5 +1,7 @@
 // Connections below the official client, to send what it never would.
 // Both kinds share one shape: send(...packets), next(accept), drain(), close().
+import http from "node:http";
+import { text } from "node:stream/consumers";
 import WebSocket from "ws";
 import { next as nextEvent, PATIENCE, within } from "./wait.mjs";
 
@@ -35,6 +37,26 @@ export class RawPolling {
 
   get() {
     return this.#fetch(this.url);
+  }
+
+  /**
+   * A GET that waits at the server before anything is sent after this: two HTTP connections have no
+   * order between them, so it is written to its end, and then the server is asked something else.
+   * Gives the response, as `{ body }` with a promise of its text.
+   */
+  async waitingGet() {
+    const request = http.get(this.url, { agent: false });
+    const body = new Promise((resolve, reject) => {
+      request.on("error", reject);
+      request.on("response", (response) => resolve(text(response)));
+    });
+    // Its failure is seen by whoever awaits it, which may be later.
+    body.catch(() => {});
+    const [socket] = await nextEvent(request, "socket");
+    if (socket.connecting) await nextEvent(socket, "connect");
+    if (!request.writableFinished) await nextEvent(request, "finish");
+    await knock(this.server);
+    return { body };
   }
 
   async next(accept = () => true) {

@@ -80,9 +80,9 @@ suite(
 
     test("a goodbye by POST ends the session and its waiting GET", async (bench) => {
       const raw = await joinedPolling(bench);
-      const waiting = raw.get();
+      const waiting = await raw.waitingGet();
       await raw.send("1");
-      assert.equal(await (await waiting).text(), "6");
+      assert.equal(await waiting.body, "6");
       await expectUnknown(raw);
     });
 
