@@ -482,7 +482,7 @@ impl Link {
     pub(crate) fn take_resting(&self, waker: &Waker) -> Option<Box<Connection>> {
         let mut state = self.state.lock();
         let connection = state.resting.take();
-        if connection.is_none() {
+        if connection.is_none() && !state.over {
             state.missed = true;
             if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
                 state.waker = Some(waker.clone());
@@ -576,7 +576,10 @@ impl Link {
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
-        state.errands = None;
+        let errands = state.errands.take();
+        drop(state);
+        // A stream of the user's may be among them.
+        drop(errands);
     }
 
     /// Drops everything that holds memory; the task is about to end.
@@ -585,10 +588,14 @@ impl Link {
         let mut state = self.state.lock();
         state.closed = true;
         state.outbox.clear();
-        state.errands = None;
         state.over = true;
+        let errands = state.errands.take();
+        let waker = state.waker.take();
+        drop(state);
+        // A stream of the user's may be among them.
+        drop(errands);
         // Its task, where another ran it.
-        if let Some(waker) = state.waker.take() {
+        if let Some(waker) = waker {
             waker.wake();
         }
     }

@@ -1001,3 +1001,38 @@ async fn serve_with_gives_other_paths_to_the_other_service() {
     let (closed, ()) = tokio::join!(within(serving), io.close());
     closed.unwrap();
 }
+
+/// Each departure orders the next one, so that there is one in every turn of a poll, the last one too.
+#[tokio::test]
+async fn an_order_in_the_last_turn_of_a_poll_is_not_lost() {
+    const COUNT: usize = 20;
+    let sockets = Arc::new(Mutex::new(Vec::<Socket>::new()));
+    let io = Server::new();
+    for at in 0..COUNT {
+        let namespace = io.of(&format!("n{at}"));
+        let joined = Arc::clone(&sockets);
+        namespace.on_connect(move |me: Socket| {
+            joined.lock().push(me);
+            std::future::ready(())
+        });
+        let joined = Arc::clone(&sockets);
+        namespace.on_disconnect(move |_: Socket, _: Reason| {
+            let next = joined.lock().get(at + 1).cloned();
+            if let Some(next) = next {
+                next.disconnect();
+            }
+            std::future::ready(())
+        });
+    }
+    let server = start(io).await;
+    let mut client = server.client().await;
+    for at in 0..COUNT {
+        client.join(&format!("/n{at}"), "").await.unwrap();
+    }
+    let first = sockets.lock()[0].clone();
+    first.disconnect();
+    for at in 0..COUNT {
+        let packet = client.next().await;
+        assert_eq!((packet.kind, packet.namespace), (1, format!("/n{at}")));
+    }
+}

@@ -494,3 +494,20 @@ async fn a_server_that_closes_ends_streams_of_any_kind() {
         assert_eq!(conn.input, b"");
     }
 }
+
+/// The runtime lets a task do so much at once, and then nothing more for it is ready, a timer neither.
+/// One of these bursts ends just there, before the timer was ever set.
+#[tokio::test(start_paused = true)]
+async fn a_burst_that_uses_up_the_turn_of_its_task_does_not_stop_the_head_timeout() {
+    let io = Server::new();
+    for count in 30..140 {
+        let (mut client, stream) = tokio::io::duplex(64 * 1024);
+        let burst = "GET /socket.io/?x HTTP/1.1\r\nHost: a\r\n\r\n".repeat(count);
+        client.write_all(burst.as_bytes()).await.unwrap();
+        let io = io.clone();
+        tokio::spawn(async move { io.serve_stream(stream, None).await });
+        let mut answers = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(60), client.read_to_end(&mut answers));
+        assert!(ended.await.is_ok(), "after {count} requests the connection stays for good");
+    }
+}

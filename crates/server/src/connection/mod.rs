@@ -435,14 +435,16 @@ impl Future for Connection {
         let this = self.get_mut();
         // What handlers send to other clients is written when this ends, each client once.
         let _cork = Cork::open();
-        let mut taken = this.link.attend(cx.waker());
+        let mut attended = Some(this.link.attend(cx.waker()));
         for _ in 0..TURNS_MAX {
+            // Taken by the turn that does it: what a turn too many took would be lost.
+            let taken = attended.take().unwrap_or_else(|| this.link.take());
             match this.turn(cx, taken) {
                 Turn::Over => return Poll::Ready(()),
                 Turn::Rest { blocked } if this.link.rest(blocked, this.lets_polls_wait()) => {
                     return Poll::Pending;
                 }
-                Turn::Rest { .. } => taken = this.link.take(),
+                Turn::Rest { .. } => {}
                 Turn::More => break,
             }
         }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop;
 use tokio::time::Instant;
 
 use self::output::Output;
@@ -125,9 +126,8 @@ impl Front {
                     }
                     alarm.as_mut().reset(self.since + HEAD_TIMEOUT);
                 }
-                if !known {
-                    woken = Some(cx.waker().clone());
-                }
+                // Where the task has used up its turn, the alarm could not be set.
+                woken = coop::has_budget_remaining().then(|| cx.waker().clone());
                 Poll::Pending
             });
             let flow = match step.await {
@@ -235,7 +235,12 @@ impl Front {
                 }
                 last |= body.is_err();
                 missing = 0;
-                self.attended(door::post(guard, body)).await?
+                let answer = self.attended(door::post(guard, body)).await?;
+                if !self.input.is_empty() {
+                    // A body is a turn of its session. Others have theirs before the next one.
+                    tokio::task::yield_now().await;
+                }
+                answer
             }
             Decision::Upgrade(upgrade) => {
                 let answer = cors.apply(upgrade.answer());
