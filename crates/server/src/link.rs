@@ -9,6 +9,12 @@
 //! comes round to write (see [`cork`](crate::cork)). Whoever writes takes out all that waits, so
 //! order is kept, and only one writes at a time.
 //!
+//! While a client polls, the connection itself rests in here between two turns, and a request that
+//! brings a body takes it out and runs it on behalf of its task (see
+//! [`Guarded`](crate::connection::Guarded)).
+//!
+//! All of this changes under the one lock, which is why it is one long file.
+//!
 //! The connection's task says when it rests. Only then does a push wake it: a task that is running
 //! looks again by itself before it rests.
 
