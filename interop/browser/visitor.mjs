@@ -27,6 +27,12 @@ export function launch() {
   });
 }
 
+// The close packet of Engine.IO.
+const CLOSE = "1";
+
+// undefined where the URL names no session.
+const sessionId = (url) => url.match(/[?&]sid=([^&]+)/)?.[1];
+
 const escapeRegExp = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 const exactly = (text) => new RegExp(`^\\s*${escapeRegExp(text)}\\s*$`);
@@ -34,6 +40,7 @@ const exactly = (text) => new RegExp(`^\\s*${escapeRegExp(text)}\\s*$`);
 export class Visitor {
   problems = [];
   #requests = new Set();
+  #ended = new Set();
   #whenIdle = () => {};
 
   // `prepare(page)` runs before the page loads; `contextOptions` are those of a browser context.
@@ -55,14 +62,26 @@ export class Visitor {
   #watchProblems() {
     this.page.on("pageerror", (error) => this.problems.push(`page error: ${error.stack ?? error}`));
     this.page.on("console", (message) => {
-      if (message.type() === "error") this.problems.push(`console error: ${message.text()}`);
+      if (message.type() !== "error" || this.#isLatePoll(message.location().url)) return;
+      this.problems.push(`console error: ${message.text()}`);
     });
     this.page.on("requestfailed", (request) => {
       this.problems.push(`request failed: ${request.url()} ${request.failure()?.errorText}`);
     });
     this.page.on("response", (response) => {
-      if (response.status() >= 400) this.problems.push(`status ${response.status()}: ${response.url()}`);
+      if (response.status() < 400 || this.#isLatePoll(response.url())) return;
+      this.problems.push(`status ${response.status()}: ${response.url()}`);
     });
+  }
+
+  // The client may send a poll and the POST that ends its session together, on two connections.
+  // Where the poll arrives second, its session is unknown (status 400): nobody waits for it.
+  #isLatePoll(url) {
+    return this.#ended.has(sessionId(url));
+  }
+
+  #noteEnd(request) {
+    if (request.method() === "POST" && request.postData() === CLOSE) this.#ended.add(sessionId(request.url()));
   }
 
   #watchRequests() {
@@ -70,7 +89,10 @@ export class Visitor {
       this.#requests.delete(request);
       if (this.#requests.size === 0) this.#whenIdle();
     };
-    this.page.on("request", (request) => this.#requests.add(request));
+    this.page.on("request", (request) => {
+      this.#requests.add(request);
+      this.#noteEnd(request);
+    });
     this.page.on("requestfinished", done);
     this.page.on("requestfailed", done);
   }
