@@ -5,20 +5,19 @@
 //! very bytes are written to each socket. Polling needs another form, and clients that take no
 //! binary frames a third; each is made once, when somebody first needs it.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::args::{ArgsWriter, Attachments, Shape, ToArgs, push_text};
+use crate::args::ToArgs;
 use crate::engine::packet::{Packet, base64_encode};
 use crate::engine::payload::SEPARATOR;
 use crate::error::EncodeError;
 use crate::id::{AckId, SocketId};
-use crate::socket::text::push_namespace;
+use crate::letter::{Answer, Draft, Letter};
 use crate::ws::CloseCode;
-use crate::ws::frame::{self, HEADER_BYTES_MAX, Header, Opcode};
+use crate::ws::frame::{self, Header, Opcode};
 
 /// Something to send. Cloning shares the bytes.
 #[derive(Clone, Debug)]
@@ -48,11 +47,6 @@ struct Rare {
     text_only: OnceLock<Bytes>,
 }
 
-/// Room before the JSON of a packet: for a frame header, the Engine.IO digit, and the type with an
-/// attachment count and its dash.
-const HEADROOM: usize = HEADER_BYTES_MAX + 1 + 1 + ATTACHMENT_DIGITS_MAX + 1;
-const ATTACHMENT_DIGITS_MAX: usize = 20;
-
 impl Parcel {
     /// An event: `name` and arguments to the sockets of `namespace`, with an ack id if the clients
     /// are to answer. Specification: Socket.IO 5, `EVENT` and `BINARY_EVENT`.
@@ -62,12 +56,7 @@ impl Parcel {
         name: &str,
         args: &T,
     ) -> Result<Self, EncodeError> {
-        let mut draft = Draft::new(namespace, ack);
-        draft.text().push(b'[');
-        push_text(draft.text(), name).map_err(EncodeError)?;
-        draft.text().push(b',');
-        draft.args(args)?;
-        Ok(draft.finish(b'2', b'5'))
+        Ok(Letter::event(namespace, ack, name, args)?.into())
     }
 
     /// The answer to an event of a client. Specification: Socket.IO 5, `ACK` and `BINARY_ACK`.
@@ -76,10 +65,7 @@ impl Parcel {
         ack: AckId,
         args: &T,
     ) -> Result<Self, EncodeError> {
-        let mut draft = Draft::new(namespace, Some(ack));
-        draft.text().push(b'[');
-        draft.args(args)?;
-        Ok(draft.finish(b'3', b'6'))
+        Ok(Answer::new(ack, args)?.address(namespace).into())
     }
 
     /// Tells a client that it has joined `namespace` as `socket`.
@@ -88,7 +74,7 @@ impl Parcel {
         draft.text().extend_from_slice(br#"{"sid":""#);
         draft.text().extend_from_slice(socket.as_bytes());
         draft.text().extend_from_slice(br#""}"#);
-        draft.finish(b'0', b'0')
+        draft.finish(b'0', b'0').into()
     }
 
     /// Tells a client that `namespace` does not let it in. `json` is an object with a `message`,
@@ -96,12 +82,12 @@ impl Parcel {
     pub fn refused(namespace: &str, json: &str) -> Self {
         let mut draft = Draft::new(namespace, None);
         draft.text().extend_from_slice(json.as_bytes());
-        draft.finish(b'4', b'4')
+        draft.finish(b'4', b'4').into()
     }
 
     /// Tells a client that it is no longer in `namespace`.
     pub fn disconnected(namespace: &str) -> Self {
-        Draft::new(namespace, None).finish(b'1', b'1')
+        Draft::new(namespace, None).finish(b'1', b'1').into()
     }
 
     /// A packet of the session itself.
@@ -128,6 +114,11 @@ impl Parcel {
     /// A WebSocket close frame. It has no meaning on polling.
     pub fn close(code: CloseCode) -> Self {
         Self::frame(Opcode::Close, &code.get().to_be_bytes())
+    }
+
+    /// Frames that are written already: those of letters or parcels, one behind the other.
+    pub fn joined(wire: &[u8]) -> Self {
+        Self::from_wire(Wire::new(wire, &[]))
     }
 
     /// What goes into a WebSocket: one or more whole frames.
@@ -196,6 +187,14 @@ impl Parcel {
     }
 }
 
+impl From<Letter> for Parcel {
+    fn from(letter: Letter) -> Self {
+        let parcel = Self::from_wire(Wire::new(letter.packet(), letter.attachments()));
+        letter.keep();
+        parcel
+    }
+}
+
 impl Wire {
     /// The bytes of `head` and `tail` one behind the other.
     fn new(head: &[u8], tail: &[u8]) -> Self {
@@ -227,95 +226,6 @@ impl Wire {
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "b\"{}\"", self.as_bytes().escape_ascii())
-    }
-}
-
-/// A packet that is being written: the JSON grows at the end, and once its attachments and its
-/// length are known, the type and the headers go in front of it, into the headroom. What is written
-/// is copied into its parcel when it is whole: there its size is known.
-struct Draft {
-    paper: Box<Paper>,
-    /// Where what is written begins.
-    start: usize,
-}
-
-/// Where a packet is written: memory of the thread's, used again for the next one.
-struct Paper {
-    /// Begins with the headroom.
-    text: Vec<u8>,
-    attachments: Attachments,
-}
-
-/// More than this is not kept for the next packet.
-const PAPER_BYTES_MAX: usize = 64 * 1024;
-
-thread_local! {
-    static PAPER: Cell<Option<Box<Paper>>> = const { Cell::new(None) };
-}
-
-impl Draft {
-    fn new(namespace: &str, ack: Option<AckId>) -> Self {
-        // There is none the first time, and while a value that writes itself writes a packet.
-        let mut paper = PAPER.try_with(Cell::take).ok().flatten().unwrap_or_else(Paper::new);
-        push_namespace(&mut paper.text, namespace);
-        if let Some(ack) = ack {
-            paper.text.extend_from_slice(itoa::Buffer::new().format(ack.get()).as_bytes());
-        }
-        Self { paper, start: HEADROOM }
-    }
-
-    const fn text(&mut self) -> &mut Vec<u8> {
-        &mut self.paper.text
-    }
-
-    /// Appends arguments behind a `[` or a comma, and the closing bracket.
-    fn args<T: ToArgs + ?Sized>(&mut self, args: &T) -> Result<(), EncodeError> {
-        let Paper { text, attachments } = &mut *self.paper;
-        let shape = args.write(&mut ArgsWriter::new(text, attachments))?;
-        if shape == Shape::None && text.last() == Some(&b',') {
-            text.pop();
-        }
-        text.push(b']');
-        Ok(())
-    }
-
-    fn finish(mut self, plain: u8, binary: u8) -> Parcel {
-        let attachments = self.paper.attachments.count;
-        if attachments == 0 {
-            self.prepend(&[b'4', plain]);
-        } else {
-            self.prepend(b"-");
-            self.prepend(itoa::Buffer::new().format(attachments).as_bytes());
-            self.prepend(&[b'4', binary]);
-        }
-        let header = Header::new(Opcode::Text, self.paper.text.len() - self.start, None);
-        self.prepend(header.as_bytes());
-        let packet = &self.paper.text[self.start..];
-        let parcel = Parcel::from_wire(Wire::new(packet, &self.paper.attachments.frames));
-        // After an error before this it is dropped, which happens seldom.
-        self.paper.keep();
-        parcel
-    }
-
-    fn prepend(&mut self, bytes: &[u8]) {
-        self.start -= bytes.len();
-        self.paper.text[self.start..self.start + bytes.len()].copy_from_slice(bytes);
-    }
-}
-
-impl Paper {
-    fn new() -> Box<Self> {
-        Box::new(Self { text: vec![0; HEADROOM], attachments: Attachments::default() })
-    }
-
-    /// Keeps it for the next packet.
-    fn keep(mut self: Box<Self>) {
-        self.text.truncate(HEADROOM);
-        self.attachments.clear();
-        if self.text.capacity() + self.attachments.frames.capacity() <= PAPER_BYTES_MAX {
-            // Fails only while the thread ends, and then nobody needs it.
-            let _ = PAPER.try_with(|kept| kept.set(Some(self)));
-        }
     }
 }
 
@@ -355,6 +265,9 @@ mod tests {
         assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Binary, &[1, 2][..])]);
         let frames: Vec<_> = frame::split(parcel.text_only()).collect();
         assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Text, &b"bAQI="[..])]);
+        let answer = Parcel::ack("/a", AckId::new(5).unwrap(), &bytes).unwrap();
+        let json = r#"461-/a,5[{"_placeholder":true,"num":0}]"#;
+        assert_eq!(polling(&answer), format!("{json}\u{1e}bAQI="));
     }
 
     #[test]

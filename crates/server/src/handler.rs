@@ -11,17 +11,17 @@ use std::task::{Context, Poll};
 
 use roomful_proto::args::{Cursor, FromArg, ToArgs};
 use roomful_proto::socket::{Event, Slot};
-use roomful_proto::{AckId, ArgError, Parcel};
+use roomful_proto::{AckId, Answer, ArgError, EncodeError};
 
 use crate::hello::Refusal;
-use crate::link::Worth;
 use crate::socket::{Socket, SocketCore};
 
 /// What a handler is called with, beside the socket.
-#[derive(Debug)]
 pub struct Incoming<'a> {
     cursor: Cursor<'a>,
-    ack: &'a mut Option<Ack>,
+    socket: &'a Arc<SocketCore>,
+    /// The answer that is wanted, unless an argument has taken it over.
+    ack: Option<AckId>,
 }
 
 /// Where the answer to an event goes. As an argument of a handler it lets the handler answer later;
@@ -33,10 +33,6 @@ pub struct Ack {
 }
 
 impl Ack {
-    pub(crate) const fn new(socket: Arc<SocketCore>, id: AckId) -> Self {
-        Self { wanted: Some((socket, id)) }
-    }
-
     /// Whether the client asked for an answer.
     pub const fn is_wanted(&self) -> bool {
         self.wanted.is_some()
@@ -44,13 +40,37 @@ impl Ack {
 
     /// Sends the answer: a tuple is several arguments, everything else is one.
     pub fn send<T: ToArgs>(self, answer: T) {
-        let Some((socket, id)) = self.wanted.filter(|(socket, _)| socket.is_connected()) else {
-            return;
-        };
-        match Parcel::ack(&socket.namespace.name, id, &answer) {
-            Ok(parcel) => drop(socket.deliver(parcel, Worth::Kept)),
-            Err(error) => socket.note_encode_failure("an ack", &error),
+        if let Some((socket, id)) = self.wanted.filter(|(socket, _)| socket.is_connected()) {
+            socket.reply(Reply::new(id, &answer));
         }
+    }
+}
+
+/// What a handler has answered, already written. The handlers that this crate implements make it.
+pub struct Reply {
+    answer: Result<Answer, EncodeError>,
+}
+
+impl Reply {
+    /// Writes the answer to the event that came with `id`.
+    pub(crate) fn new<T: ToArgs>(id: AckId, answer: &T) -> Self {
+        Self { answer: Answer::new(id, answer) }
+    }
+
+    pub(crate) fn into_answer(self) -> Result<Answer, EncodeError> {
+        self.answer
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Incoming<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Incoming").field("cursor", &self.cursor).finish_non_exhaustive()
     }
 }
 
@@ -80,7 +100,8 @@ impl<T: FromArg> FromEvent for T {
 
 impl FromEvent for Ack {
     fn from_event(incoming: &mut Incoming<'_>) -> Result<Self, ArgError> {
-        Ok(incoming.ack.take().unwrap_or(Self { wanted: None }))
+        let wanted = incoming.ack.take().map(|id| (Arc::clone(incoming.socket), id));
+        Ok(Self { wanted })
     }
 }
 
@@ -125,13 +146,11 @@ macro_rules! handler {
                 mut incoming: Incoming<'_>,
             ) -> Result<Started, ArgError> {
                 $(let $v = $t::from_event(&mut incoming)?;)*
-                let ack = incoming.ack.take();
+                let ack = incoming.ack;
                 let answer = self(socket, $($v),*);
                 Ok(Box::pin(async move {
                     let answer = answer.await;
-                    if let Some(ack) = ack {
-                        ack.send(answer);
-                    }
+                    ack.map(|id| Reply::new(id, &answer))
                 }))
             }
         }
@@ -151,8 +170,16 @@ handler!(T1 t1, T2 t2, T3 t3, T4 t4, T5 t5, T6 t6, T7 t7, T8 t8);
 /// A handler whose types are forgotten. `None` when the event did not fit it and was answered.
 pub(crate) type Erased = Arc<dyn Fn(&Arc<SocketCore>, Event) -> Option<Started> + Send + Sync>;
 
-/// A handler that has started; its answer is sent when it ends.
-pub type Started = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A handler that has started, and ends with its answer, if one is wanted.
+pub type Started = Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
+
+/// A function that has started, and that nobody waits for.
+pub(crate) fn unasked(started: impl Future<Output = ()> + Send + 'static) -> Started {
+    Box::pin(async move {
+        started.await;
+        None
+    })
+}
 
 /// What a connection runs for its sockets.
 pub(crate) enum Work {
@@ -163,7 +190,7 @@ pub(crate) enum Work {
 /// What came of a piece of work.
 pub(crate) enum Done {
     /// A handler has ended.
-    Handled,
+    Handled(Option<Reply>),
     /// A namespace has decided about a client.
     Decided(Decided),
 }
@@ -173,7 +200,7 @@ impl Future for Work {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
         match &mut *self {
-            Self::Handler(running) => running.as_mut().poll(cx).map(|()| Done::Handled),
+            Self::Handler(running) => running.as_mut().poll(cx).map(Done::Handled),
             Self::Decision(decision) => decision.as_mut().poll(cx).map(Done::Decided),
         }
     }
@@ -197,15 +224,13 @@ where
     Arc::new(move |core, mut event| {
         // A socket that was let in before `connect` changed its type cannot be given to this one.
         let socket = Socket::<A, U>::new(core)?;
-        let mut ack = event.ack.map(|id| Ack::new(Arc::clone(core), id));
-        let incoming = Incoming { cursor: event.args.cursor_mut(), ack: &mut ack };
+        let incoming = Incoming { cursor: event.args.cursor_mut(), socket: core, ack: event.ack };
         match handler.start(socket, incoming) {
             Ok(running) => Some(running),
             Err(error) => {
                 core.note_misfit(event.name(), &error);
-                // A handler may have taken the ack before the misfit: then there is a new one.
                 if let Some(id) = event.ack {
-                    Ack::new(Arc::clone(core), id).send(misfit(&error));
+                    core.reply(Reply::new(id, &misfit(&error)));
                 }
                 None
             }

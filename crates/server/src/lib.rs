@@ -114,7 +114,7 @@ pub use bytes::Bytes;
 pub use config::{Origins, Transports};
 pub use door::PeerAddress;
 pub use event::{CallName, EmitName, Event, OnName};
-pub use handler::{Ack, FromEvent, Handler, Incoming, Started};
+pub use handler::{Ack, FromEvent, Handler, Incoming, Reply, Started};
 pub use hello::{Connect, Hello, Refusal};
 pub use metrics::Stats;
 pub use namespace::Namespace;

@@ -26,7 +26,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use roomful_proto::engine::Transport;
-use roomful_proto::{Parcel, Reason, SessionId, SocketId};
+use roomful_proto::{Letter, Parcel, Reason, SessionId, SocketId};
 use smallvec::SmallVec;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 use crate::connection::Connection;
 use crate::cork;
 use crate::handshake::Handshake;
-use crate::outbox::{Batch, Outbox};
+use crate::outbox::{Batch, Full, Outbox};
 use crate::polling::{BodyReply, PollReply};
 use crate::sessions::Key;
 use crate::websocket::WebSocket;
@@ -78,6 +78,8 @@ struct State {
     direct: bool,
     /// The client takes no binary frames.
     text_only: bool,
+    /// Letters can be joined: a WebSocket carries the session, and its client takes binary frames.
+    joins: bool,
     /// Somebody is writing, and will see what is pushed meanwhile.
     writing: bool,
     /// A task that sent to many will come round to write.
@@ -186,6 +188,7 @@ impl Link {
             blocked: false,
             direct: false,
             text_only: false,
+            joins: false,
             writing: false,
             corked: false,
             broken: false,
@@ -213,6 +216,27 @@ impl Link {
 
     /// Puts a parcel into the outbox.
     pub(crate) fn push(self: &Arc<Self>, parcel: Parcel, worth: Worth) -> Pushed {
+        self.put(worth, |state| state.outbox.push(parcel))
+    }
+
+    /// Puts a letter into the outbox. While the task runs it is copied to what is written at the end
+    /// of its turn; else it waits as a parcel, which holds no more memory than it needs.
+    pub(crate) fn push_letter(self: &Arc<Self>, letter: Letter, worth: Worth) -> Pushed {
+        self.put(worth, |state| {
+            if state.attentive && state.joins {
+                state.outbox.push_letter(letter)
+            } else {
+                state.outbox.push(letter.into())
+            }
+        })
+    }
+
+    #[inline]
+    fn put(
+        self: &Arc<Self>,
+        worth: Worth,
+        push: impl FnOnce(&mut State) -> Result<(), Full>,
+    ) -> Pushed {
         let mut state = self.state.lock();
         if state.closed {
             return Pushed::Gone;
@@ -220,7 +244,7 @@ impl Link {
         if worth == Worth::Volatile && state.blocked {
             return Pushed::Dropped;
         }
-        if state.outbox.push(parcel).is_err() {
+        if push(&mut state).is_err() {
             state.outbox.clear();
             state.closed = true;
             state.errands().orders.push_back(Order::Cut);
@@ -258,12 +282,15 @@ impl Link {
         self.note_waiting(&state);
     }
 
-    /// From now on what waits can be written by any task.
-    pub(crate) fn set_writer(&self, writer: OwnedWriteHalf, text_only: bool) {
-        *self.writer.lock() = Some(writer);
+    /// From now on a WebSocket carries the session. With a `writer`, what waits can be written by
+    /// any task.
+    pub(crate) fn set_websocket(&self, writer: Option<OwnedWriteHalf>, text_only: bool) {
+        let direct = writer.is_some();
+        *self.writer.lock() = writer;
         let mut state = self.state.lock();
-        state.direct = true;
+        state.direct = direct;
         state.text_only = text_only;
+        state.joins = !text_only;
     }
 
     /// Closes this direction of the stream.

@@ -104,7 +104,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     {
         self.core.change(|table| {
             table.on_connect =
-                Some(Arc::new(move |core| Some(Box::pin(greet(Socket::new(core)?)) as Started)));
+                Some(Arc::new(move |core| Some(handler::unasked(greet(Socket::new(core)?)))));
         });
         self
     }
@@ -152,7 +152,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     {
         self.core.change(|table| {
             table.other = Some(Arc::new(move |core, name, args| {
-                Some(Box::pin(other(Socket::new(core)?, name, args)) as Started)
+                Some(handler::unasked(other(Socket::new(core)?, name, args)))
             }));
         });
         self
@@ -171,7 +171,7 @@ where
     F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    Arc::new(move |core, reason| Some(Box::pin(farewell(Socket::new(core)?, reason)) as Started))
+    Arc::new(move |core, reason| Some(handler::unasked(farewell(Socket::new(core)?, reason))))
 }
 
 impl<A, U> Namespace<A, U> {

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::io::IoSlice;
 
-use roomful_proto::Parcel;
+use roomful_proto::{Letter, Parcel};
 use smallvec::SmallVec;
 
 /// What a waiting parcel counts for beside its bytes: its place in the queue and its share of the
@@ -18,6 +18,8 @@ const PARCELS_PER_WRITE: usize = 64;
 const COPIED_BYTES_MAX: usize = 16 * 1024;
 /// Parcels that wait without a queue on the heap: what one turn of others sends is rarely more.
 const PLACES: usize = 4;
+/// Bytes that are joined as they come.
+const TAIL_BYTES_MAX: usize = 64 * 1024;
 
 type Parcels = SmallVec<[Parcel; PLACES]>;
 
@@ -25,9 +27,12 @@ type Parcels = SmallVec<[Parcel; PLACES]>;
 #[derive(Debug)]
 pub(crate) struct Outbox {
     parcels: Parcels,
+    /// What goes behind all parcels, already in one piece. It grows while the client's own task
+    /// runs, and is written at the end of its turn.
+    tail: Vec<u8>,
     /// Bytes of the first parcel that are written already.
     begun: usize,
-    /// What all parcels that were pushed and are not written yet count for.
+    /// What all that was pushed and is not written yet counts for.
     bytes: usize,
     bytes_max: usize,
 }
@@ -36,21 +41,22 @@ pub(crate) struct Outbox {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// Parcels that were taken out to be written.
+/// What was taken out to be written.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     parcels: Parcels,
-    /// How many of them are written whole.
+    tail: Vec<u8>,
+    /// How many parcels are written whole.
     done: usize,
-    /// Bytes of the first parcel that are written already.
+    /// Bytes that are written already of the first parcel that is left, or of the tail.
     begun: usize,
-    /// What the parcels that are written whole count for.
+    /// What is written whole counts for this.
     cost: usize,
 }
 
 impl Outbox {
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self { parcels: Parcels::new_const(), begun: 0, bytes: 0, bytes_max }
+        Self { parcels: Parcels::new_const(), tail: Vec::new(), begun: 0, bytes: 0, bytes_max }
     }
 
     /// Puts a parcel at the end.
@@ -64,8 +70,41 @@ impl Outbox {
 
     /// Puts a parcel at the end, whatever waits.
     pub(crate) fn append(&mut self, parcel: Parcel) {
-        self.bytes += cost(&parcel);
-        self.parcels.push(parcel);
+        if self.tail.is_empty() {
+            self.bytes += cost(&parcel);
+            self.parcels.push(parcel);
+        } else if self.tail.len() + parcel.len() <= TAIL_BYTES_MAX {
+            self.bytes += parcel.len();
+            self.tail.extend_from_slice(parcel.wire());
+        } else {
+            self.seal();
+            self.append(parcel);
+        }
+    }
+
+    /// Puts a letter at the end, for the clients of a WebSocket with binary frames: it is joined
+    /// with those before it at once.
+    pub(crate) fn push_letter(&mut self, letter: Letter) -> Result<(), Full> {
+        let len = letter.len();
+        if self.bytes + len > self.bytes_max {
+            return Err(Full);
+        }
+        if self.tail.len() + len > TAIL_BYTES_MAX {
+            return self.push(letter.into());
+        }
+        if self.tail.is_empty() {
+            self.tail = SPARE.try_with(Cell::take).unwrap_or_default();
+        }
+        self.bytes += len;
+        letter.append_to(&mut self.tail);
+        Ok(())
+    }
+
+    /// Makes a parcel of the tail, so that something else can go behind it.
+    fn seal(&mut self) {
+        self.bytes += PARCEL_OVERHEAD_BYTES;
+        self.parcels.push(Parcel::joined(&self.tail));
+        spare(std::mem::take(&mut self.tail));
     }
 
     /// Puts a parcel before all that is not begun.
@@ -78,34 +117,43 @@ impl Outbox {
     /// Takes out all that waits. It counts until the batch is [given back](Self::give_back).
     pub(crate) fn take(&mut self) -> Batch {
         let begun = std::mem::take(&mut self.begun);
-        Batch { parcels: std::mem::take(&mut self.parcels), done: 0, begun, cost: 0 }
+        let parcels = std::mem::take(&mut self.parcels);
+        Batch { parcels, tail: std::mem::take(&mut self.tail), done: 0, begun, cost: 0 }
     }
 
     /// Takes back what was not written; it goes before what came since.
     pub(crate) fn give_back(&mut self, mut batch: Batch) {
         self.bytes = self.bytes.saturating_sub(batch.cost);
-        if !batch.is_empty() {
-            self.begun = batch.begun;
-            batch.parcels.drain(..batch.done);
-            batch.parcels.append(&mut self.parcels);
-            self.parcels = batch.parcels;
+        if batch.is_empty() {
+            return spare(batch.tail);
         }
+        self.begun = batch.begun;
+        batch.parcels.drain(..batch.done);
+        if !batch.tail.is_empty() {
+            // It may wait for long now, and then holds no more than it needs.
+            self.bytes += PARCEL_OVERHEAD_BYTES;
+            batch.parcels.push(Parcel::joined(&batch.tail));
+            spare(batch.tail);
+        }
+        batch.parcels.append(&mut self.parcels);
+        self.parcels = batch.parcels;
     }
 
     /// Takes in a batch that did not come from here, as the first that is to be written.
     pub(crate) fn adopt(&mut self, mut batch: Batch) {
         batch.cost = 0;
         self.bytes += batch.left().iter().map(cost).sum::<usize>();
+        debug_assert!(batch.tail.is_empty(), "what did not come from here has parcels only");
         self.give_back(batch);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.parcels.is_empty()
+        self.parcels.is_empty() && self.tail.is_empty()
     }
 
-    /// Parcels that wait and are not being written.
+    /// Pieces that wait and are not being written.
     pub(crate) fn len(&self) -> usize {
-        self.parcels.len()
+        self.parcels.len() + usize::from(!self.tail.is_empty())
     }
 
     /// What waits and is being written, in bytes.
@@ -122,16 +170,27 @@ impl Outbox {
 thread_local! {
     /// Where small parcels are joined; at most [`COPIED_BYTES_MAX`] long.
     static JOINED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// The memory of a tail that was written; about [`TAIL_BYTES_MAX`] long at most.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Keeps the memory of a tail for the next one.
+fn spare(mut tail: Vec<u8>) {
+    if tail.capacity() > 0 {
+        tail.clear();
+        // Fails only while the thread ends, and then nobody needs it.
+        let _ = SPARE.try_with(|spare| spare.set(tail));
+    }
 }
 
 impl Batch {
-    /// What is not written whole.
+    /// The parcels that are not written whole.
     fn left(&self) -> &[Parcel] {
         &self.parcels[self.done..]
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.left().is_empty()
+        self.left().is_empty() && self.tail.is_empty()
     }
 
     /// Puts a parcel at the end.
@@ -157,10 +216,15 @@ impl Batch {
         form: fn(&Parcel) -> &[u8],
         write: impl FnOnce(&[IoSlice<'_>]) -> R,
     ) -> R {
-        if let [parcel] = self.left() {
-            return write(&[IoSlice::new(&form(parcel)[self.begun..])]);
+        match self.left() {
+            [] => return write(&[IoSlice::new(&self.tail[self.begun..])]),
+            [parcel] if self.tail.is_empty() => {
+                return write(&[IoSlice::new(&form(parcel)[self.begun..])]);
+            }
+            _ => {}
         }
-        let parts = self.left().iter().map(form);
+        let tail = (!self.tail.is_empty()).then_some(&*self.tail);
+        let parts = self.left().iter().map(form).chain(tail);
         if parts.clone().map(<[u8]>::len).sum::<usize>() <= COPIED_BYTES_MAX {
             let mut joined = JOINED.take();
             joined.clear();
@@ -179,16 +243,21 @@ impl Batch {
         write(&slices[..count])
     }
 
-    /// This many bytes were written: parcels that are written whole leave.
+    /// This many bytes were written: what is written whole leaves.
     pub(crate) fn written(&mut self, bytes: usize, form: impl Fn(&Parcel) -> &[u8]) {
         self.begun += bytes;
         while let Some(first) = self.first() {
             let len = form(first).len();
             if self.begun < len {
-                break;
+                return;
             }
             self.begun -= len;
             self.written_first();
+        }
+        if self.begun == self.tail.len() {
+            self.begun = 0;
+            self.cost += self.tail.len();
+            self.tail.clear();
         }
     }
 }
@@ -204,6 +273,16 @@ mod tests {
 
     fn parcel(text: &str) -> Parcel {
         Parcel::event("/", None, "e", text).unwrap()
+    }
+
+    fn letter(text: &str) -> Letter {
+        Letter::event("/", None, "e", text).unwrap()
+    }
+
+    /// All that waits, as one write takes it.
+    fn wire(outbox: &mut Outbox) -> Vec<u8> {
+        let batch = outbox.take();
+        batch.write(Parcel::wire, |slices| slices.iter().flat_map(|s| s.to_vec()).collect())
     }
 
     fn texts(outbox: &mut Outbox) -> Vec<String> {
@@ -256,5 +335,53 @@ mod tests {
         let big_len = big.len();
         batch.push(big);
         assert_eq!(batch.write(Parcel::wire, write), [len - 2, len, big_len], "too much to copy");
+    }
+    #[test]
+    fn letters_and_parcels_leave_in_the_order_in_which_they_came() {
+        let mut outbox = Outbox::new(1_000_000);
+        let big = "x".repeat(TAIL_BYTES_MAX);
+        outbox.append(parcel("a"));
+        outbox.push_letter(letter("b")).unwrap();
+        outbox.append(parcel("c"));
+        outbox.push_letter(letter(&big)).unwrap();
+        outbox.push_letter(letter("d")).unwrap();
+        outbox.append(parcel(&big));
+        outbox.put_first(parcel("ping"));
+        let expected: Vec<u8> = ["ping", "a", "b", "c", &big, "d", &big]
+            .iter()
+            .flat_map(|text| parcel(text).wire().to_vec())
+            .collect();
+        assert_eq!(outbox.len(), 6, "ping, a, b and c, big, d, big");
+        assert_eq!(wire(&mut outbox), expected);
+    }
+
+    #[test]
+    fn letters_that_are_not_written_whole_stay_first() {
+        let mut outbox = Outbox::new(10_000);
+        outbox.push_letter(letter("a")).unwrap();
+        outbox.push_letter(letter("b")).unwrap();
+        let mut batch = outbox.take();
+        outbox.push_letter(letter("c")).unwrap();
+        batch.written(3, Parcel::wire);
+        outbox.give_back(batch);
+        outbox.put_first(parcel("ping"));
+        let whole: Vec<u8> =
+            ["a", "b", "ping", "c"].iter().flat_map(|text| parcel(text).wire().to_vec()).collect();
+        assert_eq!(wire(&mut outbox), whole[3..]);
+    }
+
+    #[test]
+    fn letters_count_until_they_are_written() {
+        let len = letter("x").len();
+        let mut outbox = Outbox::new(2 * len);
+        outbox.push_letter(letter("x")).unwrap();
+        outbox.push_letter(letter("x")).unwrap();
+        assert_eq!(outbox.push_letter(letter("x")), Err(Full));
+        let mut batch = outbox.take();
+        assert_eq!(outbox.push_letter(letter("x")), Err(Full), "what is being written counts");
+        batch.written(2 * len, Parcel::wire);
+        outbox.give_back(batch);
+        assert_eq!(outbox.bytes(), 0);
+        assert_eq!(outbox.push_letter(letter("x")), Ok(()));
     }
 }

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use roomful_proto::socket::Slot;
 use roomful_proto::socket::packet::is_reserved;
-use roomful_proto::{ArgError, EncodeError, FromArg, Parcel, Reason, SocketId, ToArgs};
+use roomful_proto::{ArgError, EncodeError, FromArg, Letter, Parcel, Reason, SocketId, ToArgs};
 
 use crate::asks::{Asked, Asks, Call, CallError};
 use crate::broadcast::Broadcast;
 use crate::event::{CallName, EmitName};
-use crate::handler::Data;
+use crate::handler::{Data, Reply};
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
@@ -269,14 +269,14 @@ impl SocketCore {
         if !self.is_connected() {
             return Err(EmitError::Gone);
         }
-        let parcel = match Parcel::event(&self.namespace.name, None, event, args) {
-            Ok(parcel) => parcel,
+        let letter = match Letter::event(&self.namespace.name, None, event, args) {
+            Ok(letter) => letter,
             Err(error) => {
                 self.note_encode_failure(event, &error);
                 return Err(EmitError::Encode(error));
             }
         };
-        match self.deliver(parcel, worth) {
+        match self.deliver(letter, worth) {
             Pushed::Queued => Ok(()),
             Pushed::Gone => Err(EmitError::Gone),
             Pushed::Overflow => Err(EmitError::Overflow),
@@ -300,17 +300,30 @@ impl SocketCore {
             // It has left since, and nobody would tell this question.
             return Err(CallError::Gone);
         }
-        let parcel = Parcel::event(&self.namespace.name, Some(id), event, args);
-        match self.deliver(parcel.map_err(CallError::Encode)?, Worth::Kept) {
+        let letter = Letter::event(&self.namespace.name, Some(id), event, args);
+        match self.deliver(letter.map_err(CallError::Encode)?, Worth::Kept) {
             Pushed::Queued => Ok(asked),
             Pushed::Gone | Pushed::Overflow | Pushed::Dropped => Err(CallError::Gone),
         }
     }
 
-    /// Sends a parcel to this client, and counts when it does not go.
-    pub(crate) fn deliver(&self, parcel: Parcel, worth: Worth) -> Pushed {
-        let pushed = self.link.push(parcel, worth);
-        self.note(pushed);
+    /// Sends the answer to an event, unless the socket has left.
+    pub(crate) fn reply(&self, reply: Reply) {
+        if !self.is_connected() {
+            return;
+        }
+        match reply.into_answer() {
+            Ok(answer) => drop(self.deliver(answer.address(&self.namespace.name), Worth::Kept)),
+            Err(error) => self.note_encode_failure("an ack", &error),
+        }
+    }
+
+    /// Sends a letter to this client, and counts when it does not go.
+    fn deliver(&self, letter: Letter, worth: Worth) -> Pushed {
+        let pushed = self.link.push_letter(letter, worth);
+        if pushed != Pushed::Queued {
+            self.note(pushed);
+        }
         pushed
     }
 

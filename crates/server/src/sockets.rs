@@ -20,7 +20,7 @@ use roomful_proto::{AckId, Args, Moment, Parcel, Reason, SocketId, Violation};
 
 use crate::asks;
 use crate::core::{self, Core};
-use crate::handler::{Data, Decided, Done, Started, Work};
+use crate::handler::{Data, Decided, Done, Reply, Started, Work};
 use crate::hello::Refusal;
 use crate::link::{Link, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
@@ -71,7 +71,8 @@ struct Parked {
 /// Work that has ended.
 struct Ended {
     bytes: usize,
-    result: Result<Done, Panicked>,
+    /// What a namespace has decided, if that was the work.
+    result: Result<Option<Decided>, Panicked>,
 }
 
 /// The work panicked.
@@ -81,7 +82,7 @@ struct Panicked {
 
 /// How far a function of the user's came at once.
 enum Begun {
-    Ended,
+    Ended(Option<Reply>),
     Waits(Started),
     Panicked,
 }
@@ -89,14 +90,15 @@ enum Begun {
 /// Calls a function of the user's and runs what it gives to its first wait.
 fn begin(cx: &mut Context<'_>, function: impl FnOnce() -> Option<Started>) -> Begun {
     let begun = catch_unwind(AssertUnwindSafe(|| {
-        let mut started = function()?;
-        started.as_mut().poll(cx).is_pending().then_some(started)
+        let Some(mut started) = function() else {
+            return Begun::Ended(None);
+        };
+        match started.as_mut().poll(cx) {
+            Poll::Ready(reply) => Begun::Ended(reply),
+            Poll::Pending => Begun::Waits(started),
+        }
     }));
-    match begun {
-        Ok(None) => Begun::Ended,
-        Ok(Some(started)) => Begun::Waits(started),
-        Err(_) => Begun::Panicked,
-    }
+    begun.unwrap_or(Begun::Panicked)
 }
 
 impl Future for Parked {
@@ -106,7 +108,13 @@ impl Future for Parked {
         let work = &mut self.work;
         let result = match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(done)) => Ok(done),
+            Ok(Poll::Ready(Done::Decided(decided))) => Ok(Some(decided)),
+            Ok(Poll::Ready(Done::Handled(reply))) => {
+                if let (Some(socket), Some(reply)) = (&self.socket, reply) {
+                    socket.reply(reply);
+                }
+                Ok(None)
+            }
             Err(_) => Err(Panicked { socket: self.socket.take() }),
         };
         Poll::Ready(Ended { bytes: self.bytes, result })
@@ -349,7 +357,9 @@ impl Sockets {
             tracing::debug!(event = event.name(), "no handler for this event");
             return;
         };
-        if !matches!(begun, Begun::Ended) {
+        if let Begun::Ended(reply) = begun {
+            reply.into_iter().for_each(|reply| socket.reply(reply));
+        } else {
             let socket = Arc::clone(socket);
             self.go_on(cx, now, &socket, bytes, begun);
         }
@@ -392,7 +402,7 @@ impl Sockets {
         begun: Begun,
     ) {
         match begun {
-            Begun::Ended => {}
+            Begun::Ended(reply) => reply.into_iter().for_each(|reply| socket.reply(reply)),
             Begun::Waits(started) => {
                 let socket = Some(Arc::clone(socket));
                 self.park(Parked { work: Work::Handler(started), socket, bytes });
@@ -415,10 +425,15 @@ impl Sockets {
         }
     }
 
-    fn done(&mut self, cx: &mut Context<'_>, now: Moment, done: Result<Done, Panicked>) {
-        match done {
-            Ok(Done::Handled) => {}
-            Ok(Done::Decided(decided)) => self.decided(cx, now, decided),
+    fn done(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        result: Result<Option<Decided>, Panicked>,
+    ) {
+        match result {
+            Ok(None) => {}
+            Ok(Some(decided)) => self.decided(cx, now, decided),
             Err(panicked) => self.panicked(cx, now, panicked.socket.as_ref()),
         }
     }

@@ -412,9 +412,7 @@ impl Connection {
 /// writes, so that others can write too.
 fn carry(link: &Link, socket: WebSocket) -> Carrier {
     let (socket, writer) = socket.split();
-    if let Some(writer) = writer {
-        link.set_writer(writer, socket.is_text_only());
-    }
+    link.set_websocket(writer, socket.is_text_only());
     Carrier::WebSocket(Box::new(socket))
 }
 

@@ -1,0 +1,205 @@
+//! [`Letter`]: something to send to one client.
+//!
+//! It is a packet in the memory in which it was written, and can be copied right into what is
+//! written next to its client; what goes to many becomes a [`Parcel`](crate::Parcel), which its
+//! recipients share.
+
+use std::cell::Cell;
+use std::fmt;
+
+use crate::args::{ArgsWriter, Attachments, Shape, ToArgs, push_text};
+use crate::error::EncodeError;
+use crate::id::AckId;
+use crate::socket::text::push_namespace;
+use crate::ws::frame::{HEADER_BYTES_MAX, Header, Opcode};
+
+/// A packet for one client: whole frames, unmasked, the Socket.IO packet and its attachments one
+/// behind the other.
+pub struct Letter {
+    draft: Draft,
+}
+
+/// The answer to an event of a client, not addressed yet: whoever writes it need not know the
+/// client's namespace.
+pub struct Answer {
+    draft: Draft,
+}
+
+impl Letter {
+    /// An event: `name` and arguments to a socket of `namespace`, with an ack id if the client is to
+    /// answer. Specification: Socket.IO 5, `EVENT` and `BINARY_EVENT`.
+    pub fn event<T: ToArgs + ?Sized>(
+        namespace: &str,
+        ack: Option<AckId>,
+        name: &str,
+        args: &T,
+    ) -> Result<Self, EncodeError> {
+        let mut draft = Draft::new(namespace, ack);
+        draft.text().push(b'[');
+        push_text(draft.text(), name).map_err(EncodeError)?;
+        draft.text().push(b',');
+        draft.args(args)?;
+        Ok(draft.finish(b'2', b'5'))
+    }
+
+    /// Bytes of the letter; what it counts for in a queue.
+    pub fn len(&self) -> usize {
+        self.packet().len() + self.attachments().len()
+    }
+
+    /// Whether there is nothing to send. No letter is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies the letter to the end of what is written next.
+    pub fn append_to(self, wire: &mut Vec<u8>) {
+        wire.extend_from_slice(self.packet());
+        if !self.attachments().is_empty() {
+            wire.extend_from_slice(self.attachments());
+        }
+        self.keep();
+    }
+
+    pub(crate) fn packet(&self) -> &[u8] {
+        &self.draft.paper.text[self.draft.start..]
+    }
+
+    pub(crate) fn attachments(&self) -> &[u8] {
+        &self.draft.paper.attachments.frames
+    }
+
+    /// It has been copied: keeps its memory for the next one.
+    pub(crate) fn keep(self) {
+        self.draft.paper.keep();
+    }
+}
+
+impl Answer {
+    /// Writes the answer to the event that came with `ack`. Specification: Socket.IO 5, `ACK` and
+    /// `BINARY_ACK`.
+    pub fn new<T: ToArgs + ?Sized>(ack: AckId, args: &T) -> Result<Self, EncodeError> {
+        let mut draft = Draft::new("/", Some(ack));
+        draft.text().push(b'[');
+        draft.args(args)?;
+        Ok(Self { draft })
+    }
+
+    /// Addresses it to a socket of `namespace`.
+    pub fn address(mut self, namespace: &str) -> Letter {
+        self.draft.address(namespace);
+        self.draft.finish(b'3', b'6')
+    }
+}
+
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Letter").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").finish_non_exhaustive()
+    }
+}
+
+/// A packet that is being written: the JSON grows at the end, and once its attachments and its
+/// length are known, the type and the headers go in front of it, into the headroom. It is copied to
+/// where it goes when it is whole: then its size is known.
+pub(crate) struct Draft {
+    paper: Box<Paper>,
+    /// Where what is written begins.
+    start: usize,
+}
+
+/// Where a packet is written: memory of the thread's, used again for the next one.
+struct Paper {
+    /// Begins with the headroom.
+    text: Vec<u8>,
+    attachments: Attachments,
+}
+
+/// More than this is not kept for the next packet.
+const PAPER_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    static PAPER: Cell<Option<Box<Paper>>> = const { Cell::new(None) };
+}
+
+/// Room before the JSON of a packet: for a frame header, the Engine.IO digit, and the type with an
+/// attachment count and its dash.
+const HEADROOM: usize = HEADER_BYTES_MAX + 1 + 1 + ATTACHMENT_DIGITS_MAX + 1;
+const ATTACHMENT_DIGITS_MAX: usize = 20;
+
+impl Draft {
+    pub(crate) fn new(namespace: &str, ack: Option<AckId>) -> Self {
+        // There is none the first time, and while a value that writes itself writes a packet.
+        let mut paper = PAPER.try_with(Cell::take).ok().flatten().unwrap_or_else(Paper::new);
+        push_namespace(&mut paper.text, namespace);
+        if let Some(ack) = ack {
+            paper.text.extend_from_slice(itoa::Buffer::new().format(ack.get()).as_bytes());
+        }
+        Self { paper, start: HEADROOM }
+    }
+
+    pub(crate) const fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.paper.text
+    }
+
+    /// Appends arguments behind a `[` or a comma, and the closing bracket.
+    fn args<T: ToArgs + ?Sized>(&mut self, args: &T) -> Result<(), EncodeError> {
+        let Paper { text, attachments } = &mut *self.paper;
+        let shape = args.write(&mut ArgsWriter::new(text, attachments))?;
+        if shape == Shape::None && text.last() == Some(&b',') {
+            text.pop();
+        }
+        text.push(b']');
+        Ok(())
+    }
+
+    /// Puts the namespace in front of what was written without one.
+    fn address(&mut self, namespace: &str) {
+        if namespace != "/" {
+            let name = namespace.bytes().chain([b',']);
+            self.paper.text.splice(self.start..self.start, name);
+        }
+    }
+
+    /// Writes what goes before the JSON: `plain` is the type of a packet without attachments,
+    /// `binary` that of one with some.
+    pub(crate) fn finish(mut self, plain: u8, binary: u8) -> Letter {
+        match self.paper.attachments.count {
+            0 => self.prepend(&[b'4', plain]),
+            attachments => {
+                self.prepend(b"-");
+                self.prepend(itoa::Buffer::new().format(attachments).as_bytes());
+                self.prepend(&[b'4', binary]);
+            }
+        }
+        let header = Header::new(Opcode::Text, self.paper.text.len() - self.start, None);
+        self.prepend(header.as_bytes());
+        Letter { draft: self }
+    }
+
+    fn prepend(&mut self, bytes: &[u8]) {
+        self.start -= bytes.len();
+        self.paper.text[self.start..self.start + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+impl Paper {
+    fn new() -> Box<Self> {
+        Box::new(Self { text: vec![0; HEADROOM], attachments: Attachments::default() })
+    }
+
+    /// Keeps it for the next packet.
+    fn keep(mut self: Box<Self>) {
+        self.text.truncate(HEADROOM);
+        self.attachments.clear();
+        if self.text.capacity() + self.attachments.frames.capacity() <= PAPER_BYTES_MAX {
+            // Fails only while the thread ends, and then nobody needs it.
+            let _ = PAPER.try_with(|kept| kept.set(Some(self)));
+        }
+    }
+}
