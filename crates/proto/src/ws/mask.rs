@@ -1,17 +1,15 @@
 //! Masking, RFC 6455 section 5.3.
 
+use wide::u8x16;
+
 /// Masks or unmasks `bytes` in place. `offset` is the position of `bytes` in its frame.
 pub(super) fn apply(key: [u8; 4], offset: usize, bytes: &mut [u8]) {
-    let turned: [u8; 8] = std::array::from_fn(|i| key[(offset + i) & 3]);
-    let wide = u64::from_ne_bytes(turned);
-    let mut chunks = bytes.chunks_exact_mut(8);
-    for chunk in &mut chunks {
-        // Eight bytes at a time: the compiler widens this further to the registers it has.
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        chunk.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
+    let turned: [u8; 16] = std::array::from_fn(|i| key[(offset + i) & 3]);
+    let (chunks, rest) = bytes.as_chunks_mut();
+    for chunk in chunks {
+        *chunk = (u8x16::new(*chunk) ^ u8x16::new(turned)).to_array();
     }
-    for (byte, key) in chunks.into_remainder().iter_mut().zip(turned) {
+    for (byte, key) in rest.iter_mut().zip(turned) {
         *byte ^= key;
     }
 }
