@@ -168,7 +168,7 @@ handler!(T1 t1, T2 t2, T3 t3, T4 t4, T5 t5, T6 t6, T7 t7);
 handler!(T1 t1, T2 t2, T3 t3, T4 t4, T5 t5, T6 t6, T7 t7, T8 t8);
 
 /// A handler whose types are forgotten. `None` when the event did not fit it and was answered.
-pub(crate) type Erased = Arc<dyn Fn(&Arc<SocketCore>, Event) -> Option<Started> + Send + Sync>;
+pub(crate) type Erased = Arc<dyn Fn(&Arc<SocketCore>, &mut Event) -> Option<Started> + Send + Sync>;
 
 /// A handler that has started, and ends with its answer, if one is wanted.
 pub type Started = Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
@@ -221,7 +221,7 @@ where
     U: 'static,
     H: Handler<A, U, M>,
 {
-    Arc::new(move |core, mut event| {
+    Arc::new(move |core, event| {
         // A socket that was let in before `connect` changed its type cannot be given to this one.
         let socket = Socket::<A, U>::new(core)?;
         let incoming = Incoming { cursor: event.args.cursor_mut(), socket: core, ack: event.ack };

@@ -339,7 +339,7 @@ impl Sockets {
     }
 
     /// Calls the handler of an event, unless its socket has left.
-    fn dispatch(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {
+    fn dispatch(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, mut event: Event) {
         let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) else {
             return;
         };
@@ -348,7 +348,7 @@ impl Sockets {
         }
         let bytes = event.held_bytes();
         let begun = if let Some(handler) = socket.table.events.get(event.name_bytes()) {
-            begin(cx, || handler(socket, event))
+            begin(cx, || handler(socket, &mut event))
         } else if let Some(other) = &socket.table.other {
             let name = event.name().to_owned();
             begin(cx, || other(socket, name, event.args))

@@ -18,7 +18,7 @@ use bytes::Bytes;
 pub use cursor::{Cursor, FromArg};
 pub use encode::{ArgsWriter, Shape, ToArgs};
 pub(crate) use encode::{Attachments, push_text};
-pub(crate) use scan::{check_depth, first_element, first_text, is_plain_list};
+pub(crate) use scan::{PLAIN_DEPTH, check_depth, first_element, first_text, is_plain_list};
 
 /// Positional arguments as raw JSON, with the attachments that their placeholders name.
 ///

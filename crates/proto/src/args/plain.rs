@@ -12,9 +12,16 @@ pub(super) fn plain_len(bytes: &[u8]) -> usize {
             return index * 16 + at;
         }
     }
-    let mut last = [b'"'; 16];
-    last[..rest.len()].copy_from_slice(rest);
-    bytes.len() - rest.len() + first_special(&last).unwrap_or(rest.len())
+    let (last, end) = match bytes.last_chunk() {
+        // Some of it was looked at already, and is plain.
+        Some(last) => (*last, bytes.len()),
+        None => {
+            let mut last = [b'~'; 16];
+            last[..rest.len()].copy_from_slice(rest);
+            (last, 16)
+        }
+    };
+    first_special(&last).map_or(bytes.len(), |at| end - 16 + at)
 }
 
 /// Where the first byte is that is not plain.

@@ -79,14 +79,20 @@ pub(crate) fn first_text(array: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
     }
 }
 
-/// Whether `json` is an array of texts without escapes and of placeholders, as many events are. That
-/// is JSON; whether anything else is, `serde_json` has to say.
-pub(crate) fn is_plain_list(json: &[u8]) -> bool {
+/// How deep a [plain list](is_plain_list) is at most.
+pub(crate) const PLAIN_DEPTH: u32 = 2;
+
+/// Whether `json` is an array of texts without escapes and of placeholders, as many events are, with
+/// each placeholder for another one of so many attachments. Such a packet has nothing that is to be
+/// refused; what is wrong with any other, if anything, others have to say.
+pub(crate) fn is_plain_list(json: &[u8], attachments: usize) -> bool {
     let Some(mut rest) = json.strip_prefix(b"[") else {
         return false;
     };
-    let plain = |json| plain_text(json).or_else(|| Some(placeholder::usual(json)?.1));
-    while let Some(len) = plain(rest) {
+    let mut named = 0;
+    while let Some(len) =
+        plain_text(rest).or_else(|| new_placeholder(rest, attachments, &mut named))
+    {
         match &rest[len..] {
             [b']'] => return true,
             [b',', next @ ..] => rest = next,
@@ -94,6 +100,18 @@ pub(crate) fn is_plain_list(json: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// The length of the usual placeholder at the front, if it is for one of so many attachments, of the
+/// first 64, that is not among those `named` before.
+fn new_placeholder(json: &[u8], attachments: usize, named: &mut u64) -> Option<usize> {
+    let (number, len) = placeholder::usual(json)?;
+    let bit = 1_u64.checked_shl(u32::try_from(number).ok()?)?;
+    if number >= attachments || *named & bit != 0 {
+        return None;
+    }
+    *named |= bit;
+    Some(len)
 }
 
 /// The length, quotes included, of a text without escapes at the front.
@@ -179,7 +197,7 @@ mod tests {
     #[test]
     fn only_what_is_json_is_a_plain_list() {
         let check = |json: &str, expected: bool| {
-            assert_eq!(is_plain_list(json.as_bytes()), expected, "{json}");
+            assert_eq!(is_plain_list(json.as_bytes(), 13), expected, "{json}");
             assert!(!expected || serde_json::from_str::<serde_json::Value>(json).is_ok(), "{json}");
         };
         for list in [r#"["a"]"#, r#"["",""]"#, "[\"é\",\"a b\",\"\u{7f}\"]"] {
@@ -194,6 +212,23 @@ mod tests {
         for other in [r#"["a"]""#, r#"["a\""]"#, "[\"a\nb\"]", "[1]", r#"["a""b"]"#, r#"["a"#] {
             check(other, false);
         }
+    }
+
+    #[test]
+    fn a_placeholder_of_a_plain_list_is_for_an_attachment_of_its_own() {
+        let check = |numbers: &[usize], attachments, expected: bool| {
+            let list: Vec<_> =
+                numbers.iter().map(|n| format!(r#"{{"_placeholder":true,"num":{n}}}"#)).collect();
+            let json = format!("[{}]", list.join(","));
+            assert_eq!(is_plain_list(json.as_bytes(), attachments), expected, "{json}");
+        };
+        check(&[0], 0, false);
+        check(&[0], 1, true);
+        check(&[1, 0], 2, true);
+        check(&[0, 1, 0], 2, false);
+        check(&[2], 2, false);
+        check(&[63], 100, true);
+        check(&[64], 100, false);
     }
 
     #[test]

@@ -253,14 +253,13 @@ impl Mux {
         attachments: Vec<Bytes>,
     ) -> Result<Option<Arrived>, Violation> {
         let name = header.namespace();
-        let Some(index) = self.seats.iter().position(|seat| *seat.namespace == *name) else {
-            let name = Box::from(name);
-            return match header.finish(attachments, &self.limits)? {
-                Packet::Connect(auth) => Ok(Some(self.join(name, auth))),
-                _ => Err(Violation::NotConnected),
-            };
-        };
+        let known = self.seats.iter().position(|seat| *seat.namespace == *name);
+        let known = known.ok_or_else(|| Box::from(name));
         let packet = header.finish(attachments, &self.limits)?;
+        let index = match known {
+            Ok(index) => index,
+            Err(name) => return self.join_first(name, packet).map(Some),
+        };
         let seat = &mut self.seats[index];
         let slot = Slot { index: index_of(index), attempt: seat.attempt };
         let arrived = match packet {
@@ -293,6 +292,14 @@ impl Mux {
         }
         held.push(arrived);
         Ok(())
+    }
+
+    /// The first that comes for a namespace must ask to join it.
+    fn join_first(&mut self, name: Box<str>, packet: Packet) -> Result<Arrived, Violation> {
+        match packet {
+            Packet::Connect(auth) => Ok(self.join(name, auth)),
+            _ => Err(Violation::NotConnected),
+        }
     }
 
     /// The client asks to join a namespace in which it has been.

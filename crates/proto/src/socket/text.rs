@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 
 use super::packet::{Event, Name, Packet, PacketKind, is_reserved};
 use super::placeholder;
-use crate::args::{Args, check_depth, first_element, first_text, is_plain_list};
+use crate::args::{Args, PLAIN_DEPTH, check_depth, first_element, first_text, is_plain_list};
 use crate::error::Violation;
 use crate::id::AckId;
 use crate::limits::Limits;
@@ -61,27 +61,31 @@ impl Header {
 
     /// Reads the JSON, now that all attachments are there.
     pub fn finish(self, attachments: Vec<Bytes>, limits: &Limits) -> Result<Packet, Violation> {
-        let json = &self.text[self.json..];
-        if !check_depth(json, limits.json_depth_max) {
-            return Err(Violation::Depth);
-        }
-        match self.kind {
-            PacketKind::BinaryEvent | PacketKind::BinaryAck => {
-                check_json(json)?;
-                placeholder::check(json, attachments.len())?;
-            }
-            _ if json.is_empty() => {}
-            _ => check_json(json)?,
-        }
+        self.check_json(attachments.len(), limits)?;
         match self.kind {
             PacketKind::Connect => self.connect(),
-            PacketKind::Disconnect if json.is_empty() => Ok(Packet::Disconnect),
+            PacketKind::Disconnect if self.json == self.text.len() => Ok(Packet::Disconnect),
             PacketKind::Event | PacketKind::BinaryEvent => self.event(attachments, limits),
             PacketKind::Ack | PacketKind::BinaryAck => self.ack(attachments),
             PacketKind::Disconnect => Err(Violation::Payload),
             // Only a server refuses.
             PacketKind::ConnectError => Err(Violation::Unexpected),
         }
+    }
+
+    fn check_json(&self, attachments: usize, limits: &Limits) -> Result<(), Violation> {
+        let json = &self.text[self.json..];
+        if limits.json_depth_max >= PLAIN_DEPTH && is_plain_list(json, attachments) {
+            return Ok(());
+        }
+        if !check_depth(json, limits.json_depth_max) {
+            return Err(Violation::Depth);
+        }
+        let is_binary = matches!(self.kind, PacketKind::BinaryEvent | PacketKind::BinaryAck);
+        if is_binary || !json.is_empty() {
+            serde_json::from_slice::<IgnoredAny>(json).map_err(|_| Violation::Payload)?;
+        }
+        if is_binary { placeholder::check(json, attachments) } else { Ok(()) }
     }
 
     fn connect(self) -> Result<Packet, Violation> {
@@ -182,13 +186,6 @@ fn event_name(json: &[u8], at: Range<usize>, offset: usize) -> Result<Name, Viol
         Some(b'-' | b'0'..=b'9') => Ok(within(at)),
         _ => Err(Violation::EventName),
     }
-}
-
-fn check_json(json: &[u8]) -> Result<(), Violation> {
-    if is_plain_list(json) {
-        return Ok(());
-    }
-    serde_json::from_slice::<IgnoredAny>(json).map(drop).map_err(|_| Violation::Payload)
 }
 
 /// Appends the namespace with its comma; nothing for `/`.
