@@ -12,6 +12,8 @@ use std::ops::Deref;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::text::as_text;
+
 /// Characters in an id: 15 bytes in URL-safe base64.
 pub const ID_CHARS: usize = 20;
 /// Bytes of randomness that make an id (120 bits).
@@ -39,7 +41,7 @@ macro_rules! id {
             /// The text of the id, always 20 characters of `A-Z a-z 0-9 _ -`.
             pub fn as_str(&self) -> &str {
                 // Only letters of that alphabet are ever stored, so this is never the empty text.
-                std::str::from_utf8(&self.0).unwrap_or_default()
+                as_text(&self.0).unwrap_or_default()
             }
         }
 

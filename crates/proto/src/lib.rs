@@ -26,6 +26,7 @@ pub mod limits;
 pub mod parcel;
 pub mod reason;
 pub mod socket;
+mod text;
 pub mod time;
 pub mod ws;
 

@@ -148,18 +148,32 @@ impl Parcel {
         rare.text_only.get_or_init(|| self.encode_text_only())
     }
 
+    /// Appends what [`polling`](Self::polling) gives, without keeping it where nobody else needs it.
+    pub fn append_polling(&self, body: &mut Vec<u8>) {
+        let is_shared = Arc::strong_count(&self.shared) > 1;
+        if is_shared || self.shared.rare.get().is_some() {
+            body.extend_from_slice(self.polling());
+        } else {
+            self.write_polling(body);
+        }
+    }
+
     fn encode_polling(&self) -> Bytes {
         let mut body = Vec::with_capacity(self.len());
-        for (opcode, payload) in frame::split(self.wire()) {
-            if !body.is_empty() {
+        self.write_polling(&mut body);
+        Bytes::from(body)
+    }
+
+    fn write_polling(&self, body: &mut Vec<u8>) {
+        for (index, (opcode, payload)) in frame::split(self.wire()).enumerate() {
+            if index > 0 {
                 body.push(SEPARATOR);
             }
             match opcode {
-                Opcode::Binary => base64_encode(payload, &mut body),
+                Opcode::Binary => base64_encode(payload, body),
                 _ => body.extend_from_slice(payload),
             }
         }
-        Bytes::from(body)
     }
 
     fn encode_text_only(&self) -> Bytes {

@@ -135,8 +135,7 @@ fn check(core: &Core, head: &Head<'_>, upgrade: bool) -> Result<Checked, Refusal
     }
     check_origin(core, head)?;
     if let Some(sid) = query.session {
-        let link = SessionId::parse(sid).and_then(|id| core.sessions.by_id(id));
-        let link = link.ok_or(Refused::UnknownSession)?;
+        let link = core.sessions.by_id(sid).ok_or(Refused::UnknownSession)?;
         let fits = if upgrade {
             // For a session that is on a WebSocket already, this one is accepted and then closed.
             transport == Transport::WebSocket

@@ -82,14 +82,17 @@ impl Polling {
         };
         let mut body = Vec::new();
         while let Some(parcel) = batch.first() {
-            let packets = parcel.polling();
-            if !body.is_empty() {
-                if body.len() + 1 + packets.len() > body_bytes_max {
-                    break;
-                }
+            let len = body.len();
+            if len > 0 {
                 body.push(SEPARATOR);
+            } else {
+                body.reserve(parcel.len());
             }
-            body.extend_from_slice(packets);
+            parcel.append_polling(&mut body);
+            if len > 0 && body.len() > body_bytes_max {
+                body.truncate(len);
+                break;
+            }
             batch.written_first();
         }
         // Where the peer is gone, so is the session: a poll that is given up ends it.

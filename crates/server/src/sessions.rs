@@ -69,9 +69,9 @@ impl Sessions {
         }
     }
 
-    pub(crate) fn by_id(&self, id: SessionId) -> Option<Arc<Link>> {
+    pub(crate) fn by_id(&self, id: &str) -> Option<Arc<Link>> {
         let inner = self.inner.lock();
-        inner.links.get(*inner.ids.get(&id)? as usize).cloned()
+        inner.links.get(*inner.ids.get(id)? as usize).cloned()
     }
 
     pub(crate) fn by_key(&self, key: Key) -> Option<Arc<Link>> {

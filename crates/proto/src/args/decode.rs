@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-use ascii::AsciiStr;
 use bytes::Bytes;
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -18,6 +17,7 @@ use super::cursor::Attachments;
 use super::scan;
 use crate::error::{ArgCause, ArgError};
 use crate::socket::placeholder;
+use crate::text::as_text;
 
 /// Reads the argument at `index`; a missing one reads as `null`.
 pub(super) fn value<T: DeserializeOwned>(
@@ -47,18 +47,10 @@ pub(super) fn first<T: DeserializeOwned>(list: &[u8]) -> Option<(T, usize)> {
 /// As [`first`], where that is a text without escapes, which most arguments are.
 fn first_plain_text<T: DeserializeOwned>(list: &[u8]) -> Option<(T, usize)> {
     let len = scan::plain_text(list)?;
-    let text = text(&list[1..len - 1])?;
+    let text = as_text(&list[1..len - 1])?;
     // What does not fit is tried again as JSON, for the sake of the error.
     let text: StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
     Some((T::deserialize(text).ok()?, len))
-}
-
-/// Bytes as the text that they were checked to be. Most are ASCII, which is seen faster.
-fn text(bytes: &[u8]) -> Option<&str> {
-    match AsciiStr::from_ascii(bytes) {
-        Ok(text) => Some(text.as_str()),
-        Err(_) => simdutf8::basic::from_utf8(bytes).ok(),
-    }
 }
 
 fn first_json<T: DeserializeOwned>(list: &[u8]) -> Option<(T, usize)> {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::packet::Packet;
 use crate::error::Violation;
+use crate::text::is_text;
 
 /// What stands between two packets of a body.
 pub const SEPARATOR: u8 = 0x1e;
@@ -23,7 +24,9 @@ pub struct Payload {
 impl Payload {
     /// Checks that the body is UTF-8. It may hold up to `packets_max` packets.
     pub fn new(body: Bytes, packets_max: u32) -> Result<Self, Violation> {
-        simdutf8::basic::from_utf8(&body).map_err(|_| Violation::Utf8)?;
+        if !is_text(&body) {
+            return Err(Violation::Utf8);
+        }
         Ok(Self { len: body.len(), rest: Some(body), budget: packets_max })
     }
 
@@ -38,7 +41,7 @@ impl Payload {
             Some(left) => left,
             None => return Some(Err(Violation::PayloadPackets)),
         };
-        let end = rest.iter().position(|&byte| byte == SEPARATOR);
+        let end = memchr::memchr(SEPARATOR, &rest);
         let packet = match end {
             Some(end) => {
                 let packet = rest.split_to(end);
@@ -50,7 +53,7 @@ impl Payload {
         // A part of the body would keep all of it alive, for as long as an event waits somewhere.
         let packet =
             if packet.len() < self.len / 2 { Bytes::copy_from_slice(&packet) } else { packet };
-        Some(Packet::decode(&packet))
+        Some(Packet::take(packet))
     }
 }
 

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use super::close::CloseCode;
 use super::frame::{CONTROL_BYTES_MAX, HEADER_BYTES_MAX, Opcode};
 use super::mask;
-use super::utf8::{self, Utf8};
+use super::utf8::Utf8;
+use crate::text::is_text;
 
 /// The first byte of a frame that is a whole text, and of one that is whole and binary.
 const WHOLE_TEXT: u8 = 0x81;
@@ -200,7 +201,7 @@ impl Decoder {
             mask::apply(key, 0, payload);
         }
         Some(match text {
-            true if !utf8::is_text(payload) => Err(WsError::Utf8),
+            true if !is_text(payload) => Err(WsError::Utf8),
             true => Ok(Message::Text(Bytes::copy_from_slice(payload))),
             false => Ok(Message::Binary(Bytes::copy_from_slice(payload))),
         })

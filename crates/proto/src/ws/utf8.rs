@@ -1,11 +1,6 @@
 //! [`Utf8`]: checks a text that arrives in pieces, and fails at the first byte that cannot be part
 //! of one (RFC 6455 section 8.1).
 
-/// Whether a whole text is UTF-8. Most are ASCII, which is seen faster than anything else.
-pub(super) fn is_text(text: &[u8]) -> bool {
-    text.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()
-}
-
 /// The state between two pieces: the beginning of a character that the last piece cut.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Utf8 {

@@ -3,6 +3,8 @@
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 
+use wide::u8x16;
+
 use super::HEAD_BYTES_MAX;
 use crate::core::Core;
 use crate::head::{Head, Headers};
@@ -68,18 +70,23 @@ pub(super) fn parse<'a>(
     }
 }
 
-/// Whether nobody argues about this character in a path or, where a question mark is one too, in a
-/// query.
-const fn is_plain(byte: u8) -> bool {
-    let (low, high) = ((byte >= b'$') & (byte <= b';'), (byte >= b'?') & (byte <= b'_'));
-    let letter = (byte >= b'a') & (byte <= b'z');
-    low | high | letter | (byte == b'!') | (byte == b'=') | (byte == b'~')
+/// Whether a path, and a query behind the first question mark, are written as always: in characters
+/// about which nobody argues, where a question mark is one too. Looks at sixteen at once.
+fn are_plain(target: &str) -> bool {
+    let (chunks, rest) = target.as_bytes().as_chunks();
+    let mut last = [b'a'; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    chunks.iter().chain([&last]).all(is_plain)
 }
 
-/// Whether a path, and a query behind the first question mark, are written as always. Looks at all
-/// of it in any case: that is a branch less for each byte.
-fn are_plain(target: &str) -> bool {
-    target.bytes().fold(0, |odd, byte| odd | u8::from(!is_plain(byte))) == 0
+fn is_plain(chunk: &[u8; 16]) -> bool {
+    let bytes = u8x16::new(*chunk);
+    let range = |low, high| {
+        bytes.max(u8x16::splat(low)).simd_eq(bytes) & bytes.min(u8x16::splat(high)).simd_eq(bytes)
+    };
+    let single = |byte| bytes.simd_eq(u8x16::splat(byte));
+    let plain = range(b'$', b';') | range(b'?', b'_') | range(b'a', b'z');
+    (plain | single(b'!') | single(b'=') | single(b'~')).all()
 }
 
 impl Framing {
@@ -152,7 +159,15 @@ mod tests {
                      abcdefghijklmnopqrstuvwxyz~";
         assert!(are_plain(plain));
         for byte in 0..=u8::MAX {
-            assert_eq!(is_plain(byte), plain.as_bytes().contains(&byte), "{byte}");
+            for at in 0..16 {
+                let mut chunk = *b"/socket.io/?EIO=";
+                chunk[at] = byte;
+                assert_eq!(is_plain(&chunk), plain.as_bytes().contains(&byte), "{byte} at {at}");
+            }
+        }
+        for len in 0..60 {
+            assert!(are_plain(&"a".repeat(len)));
+            assert!(!are_plain(&("a".repeat(len) + "#")));
         }
     }
 
