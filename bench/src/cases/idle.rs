@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Case, Figure, Scale};
 use crate::load::swarm::{Nothing, Swarm};
 use crate::servers::{Contestant, Server};
+use crate::spread::Spread;
 use crate::{Result, fail};
 
 /// A server has this long to notice that a wave has gone.
@@ -12,7 +13,8 @@ const SETTLE: Duration = Duration::from_millis(1500);
 
 pub(crate) struct Idle {
     pub(crate) clients: usize,
-    /// In the short form not more than three.
+    /// In the short form not more than three. The median of the second half of them shows whether
+    /// memory is lost.
     pub(crate) waves: usize,
 }
 
@@ -42,13 +44,16 @@ impl Case for Idle {
         std::thread::sleep(SETTLE);
         let empty = server.resident_kib()?;
         let waves = if scale.short { self.waves.min(3) } else { self.waves };
-        let first = self.wave(server, empty)?;
-        let mut last = first;
+        let mut each = vec![self.wave(server, empty)?];
         for _ in 1..waves {
             std::thread::sleep(SETTLE);
-            last = self.wave(server, empty)?;
+            each.push(self.wave(server, empty)?);
         }
-        Ok(vec![("kib", first), ("kib_last_wave", last)])
+        let mut figures = vec![("kib", each[0])];
+        // What an allocator keeps differs from wave to wave; what is lost in each adds up.
+        let late = Spread::of(each.split_off(waves.div_ceil(2)).into_iter());
+        figures.extend(late.map(|late| ("kib_late_waves", late.median)));
+        Ok(figures)
     }
 }
 
