@@ -11,6 +11,9 @@ unexport MAKEFLAGS MFLAGS
 # Where cargo builds: absolute, since tests run in other directories.
 BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
+# What hangs is to fail, and not to look slow. Each file of tests is one for this, too.
+TEST_TIMEOUT := --test-timeout=180000
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,12 +46,12 @@ test-rust: ## unit, integration and documentation tests
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
 	cargo build --locked -p roomful-interop --bin fixture
-	cd interop/node && SERVER="$(BUILT)/fixture" node --test --test-concurrency=1 test/*.test.mjs
+	cd interop/node && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
 
 test-hub: ## the hub's own events, asked with the official client
 	@tools/setup interop
 	cargo build --locked -p roomful-hub
-	cd interop/node && ../../tools/with-hub node --test hub/
+	cd interop/node && ../../tools/with-hub node --test $(TEST_TIMEOUT) hub/
 
 autobahn-core: ## our WebSocket codec against the Autobahn suite, 1-7 and 10
 	@tools/setup autobahn
@@ -59,7 +62,7 @@ test-browser: ## our hub in a real browser
 	@tools/setup client
 	@tools/setup browser
 	cargo build --locked -p roomful-hub
-	cd interop/browser && ../../tools/with-hub node --test
+	cd interop/browser && ../../tools/with-hub node --test $(TEST_TIMEOUT)
 
 fuzz-build: ## build the fuzz targets
 	@tools/setup fuzz
@@ -83,7 +86,7 @@ bench-outside: ## measure them with Tsung instead, a load tool that is not ours
 .PHONY: interop-reference autobahn deny clean
 interop-reference: ## the tests of test-interop against the official server
 	@tools/setup interop
-	cd interop/node && env -u SERVER node --test --test-concurrency=1 test/*.test.mjs
+	cd interop/node && env -u SERVER node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
 
 autobahn: ## Autobahn with large messages: 1-7, 9 and 10
 	@tools/setup autobahn

@@ -58,20 +58,15 @@ impl Letter {
         if !self.attachments().is_empty() {
             wire.extend_from_slice(self.attachments());
         }
-        self.keep();
     }
 
     pub(crate) fn packet(&self) -> &[u8] {
-        &self.draft.paper.text[self.draft.start..]
+        let paper = self.draft.paper.as_ref();
+        paper.and_then(|paper| paper.text.get(self.draft.start..)).unwrap_or_default()
     }
 
     pub(crate) fn attachments(&self) -> &[u8] {
-        &self.draft.paper.attachments.frames
-    }
-
-    /// It has been copied: keeps its memory for the next one.
-    pub(crate) fn keep(self) {
-        self.draft.paper.keep();
+        self.draft.paper.as_ref().map_or(&[], |paper| &paper.attachments.frames)
     }
 }
 
@@ -108,7 +103,8 @@ impl fmt::Debug for Answer {
 /// length are known, the type and the headers go in front of it, into the headroom. It is copied to
 /// where it goes when it is whole: then its size is known.
 pub(crate) struct Draft {
-    paper: Box<Paper>,
+    /// Always there, until the draft is dropped and the next one can have it.
+    paper: Option<Box<Paper>>,
     /// Where what is written begins.
     start: usize,
 }
@@ -140,16 +136,20 @@ impl Draft {
         if let Some(ack) = ack {
             paper.text.extend_from_slice(itoa::Buffer::new().format(ack.get()).as_bytes());
         }
-        Self { paper, start: HEADROOM }
+        Self { paper: Some(paper), start: HEADROOM }
     }
 
-    pub(crate) const fn text(&mut self) -> &mut Vec<u8> {
-        &mut self.paper.text
+    pub(crate) fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.paper().text
+    }
+
+    fn paper(&mut self) -> &mut Paper {
+        self.paper.get_or_insert_with(Paper::new)
     }
 
     /// Appends arguments behind a `[` or a comma, and the closing bracket.
     fn args<T: ToArgs + ?Sized>(&mut self, args: &T) -> Result<(), EncodeError> {
-        let Paper { text, attachments } = &mut *self.paper;
+        let Paper { text, attachments } = self.paper();
         let shape = args.write(&mut ArgsWriter::new(text, attachments))?;
         if shape == Shape::None && text.last() == Some(&b',') {
             text.pop();
@@ -161,15 +161,15 @@ impl Draft {
     /// Puts the namespace in front of what was written without one.
     fn address(&mut self, namespace: &str) {
         if namespace != "/" {
-            let name = namespace.bytes().chain([b',']);
-            self.paper.text.splice(self.start..self.start, name);
+            let (start, name) = (self.start, namespace.bytes().chain([b',']));
+            self.text().splice(start..start, name);
         }
     }
 
     /// Writes what goes before the JSON: `plain` is the type of a packet without attachments,
     /// `binary` that of one with some.
     pub(crate) fn finish(mut self, plain: u8, binary: u8) -> Letter {
-        match self.paper.attachments.count {
+        match self.paper().attachments.count {
             0 => self.prepend(&[b'4', plain]),
             attachments => {
                 self.prepend(b"-");
@@ -177,14 +177,23 @@ impl Draft {
                 self.prepend(&[b'4', binary]);
             }
         }
-        let header = Header::new(Opcode::Text, self.paper.text.len() - self.start, None);
+        let header = Header::new(Opcode::Text, self.text().len() - self.start, None);
         self.prepend(header.as_bytes());
         Letter { draft: self }
     }
 
     fn prepend(&mut self, bytes: &[u8]) {
         self.start -= bytes.len();
-        self.paper.text[self.start..self.start + bytes.len()].copy_from_slice(bytes);
+        let start = self.start;
+        self.text()[start..start + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(paper) = self.paper.take() {
+            paper.keep();
+        }
     }
 }
 

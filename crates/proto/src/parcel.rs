@@ -116,7 +116,8 @@ impl Parcel {
         Self::frame(Opcode::Close, &code.get().to_be_bytes())
     }
 
-    /// Frames that are written already: those of letters or parcels, one behind the other.
+    /// Frames that are written already: those of letters or parcels, one behind the other. At least
+    /// one, and none of which a part is missing.
     pub fn joined(wire: &[u8]) -> Self {
         Self::from_wire(Wire::new(wire, &[]))
     }
@@ -203,9 +204,7 @@ impl Parcel {
 
 impl From<Letter> for Parcel {
     fn from(letter: Letter) -> Self {
-        let parcel = Self::from_wire(Wire::new(letter.packet(), letter.attachments()));
-        letter.keep();
-        parcel
+        Self::from_wire(Wire::new(letter.packet(), letter.attachments()))
     }
 }
 

@@ -46,7 +46,9 @@ impl Ack {
     }
 }
 
-/// What a handler has answered, already written. The handlers that this crate implements make it.
+/// What a handler has answered, already written. The handlers that this crate implements make it;
+/// one of your own answers by an [`Ack`] that it takes [`from the event`](FromEvent).
+#[must_use = "whoever runs the handler has to pass its answer on"]
 pub struct Reply {
     answer: Result<Answer, EncodeError>,
 }
@@ -170,7 +172,8 @@ handler!(T1 t1, T2 t2, T3 t3, T4 t4, T5 t5, T6 t6, T7 t7, T8 t8);
 /// A handler whose types are forgotten. `None` when the event did not fit it and was answered.
 pub(crate) type Erased = Arc<dyn Fn(&Arc<SocketCore>, &mut Event) -> Option<Started> + Send + Sync>;
 
-/// A handler that has started, and ends with its answer, if one is wanted.
+/// A handler that has started, and ends with its answer, if one is wanted and it was not given by
+/// an [`Ack`]. The server sends it.
 pub type Started = Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
 
 /// A function that has started, and that nobody waits for.

@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 use crate::connection::Connection;
 use crate::cork;
 use crate::handshake::Handshake;
-use crate::outbox::{Batch, Full, Outbox};
+use crate::outbox::{Batch, COPIED_BYTES_MAX, Full, Outbox};
 use crate::polling::{BodyReply, PollReply};
 use crate::sessions::Key;
 use crate::websocket::WebSocket;
@@ -222,6 +222,10 @@ impl Link {
     /// Puts a letter into the outbox. While the task runs it is copied to what is written at the end
     /// of its turn; else it waits as a parcel, which holds no more memory than it needs.
     pub(crate) fn push_letter(self: &Arc<Self>, letter: Letter, worth: Worth) -> Pushed {
+        if letter.len() > COPIED_BYTES_MAX {
+            // Not under the lock: it takes its time.
+            return self.push(letter.into(), worth);
+        }
         self.put(worth, |state| {
             if state.attentive && state.joins {
                 state.outbox.push_letter(letter)
@@ -698,4 +702,40 @@ impl State {
 /// The form of a parcel that a client takes.
 pub(crate) fn form(text_only: bool) -> fn(&Parcel) -> &[u8] {
     if text_only { Parcel::text_only } else { Parcel::wire }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+    use crate::head::{Head, Headers};
+    use crate::sessions::Sessions;
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    fn link() -> Arc<Link> {
+        let headers = Headers::Slice(&[]);
+        let head = Head { method: "GET", path: "/", query: "", headers, peer: None };
+        let id = SessionId::from_random([7; 15]);
+        let make = |key| Link::new(id, key, Transport::Polling, Handshake::new(&head), 1_000);
+        Sessions::default().insert(1, make).unwrap()
+    }
+
+    /// The task is over, and what wakes it would keep it in memory as long as anybody has a socket.
+    #[test]
+    fn what_wakes_a_task_is_not_kept_behind_its_end() {
+        let (link, nobody) = (link(), Arc::new(Nobody));
+        let waker = Waker::from(Arc::clone(&nobody));
+        link.attend(&waker);
+        assert_eq!(Arc::strong_count(&nobody), 3);
+        link.clear();
+        assert!(link.take_resting(&waker).is_none());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&nobody), 1);
+    }
 }

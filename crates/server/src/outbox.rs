@@ -15,7 +15,7 @@ const PARCEL_OVERHEAD_BYTES: usize = 64;
 /// Parcels that one system call writes at most.
 const PARCELS_PER_WRITE: usize = 64;
 /// Bytes that are rather copied into one piece than written from where they are.
-const COPIED_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const COPIED_BYTES_MAX: usize = 16 * 1024;
 /// Parcels that wait without a queue on the heap: what one turn of others sends is rarely more.
 const PLACES: usize = 4;
 /// Bytes that are joined as they come.
@@ -73,7 +73,9 @@ impl Outbox {
         if self.tail.is_empty() {
             self.bytes += cost(&parcel);
             self.parcels.push(parcel);
-        } else if self.tail.len() + parcel.len() <= TAIL_BYTES_MAX {
+        } else if parcel.len() <= COPIED_BYTES_MAX
+            && self.tail.len() + parcel.len() <= TAIL_BYTES_MAX
+        {
             self.bytes += parcel.len();
             self.tail.extend_from_slice(parcel.wire());
         } else {
@@ -170,7 +172,7 @@ impl Outbox {
 thread_local! {
     /// Where small parcels are joined; at most [`COPIED_BYTES_MAX`] long.
     static JOINED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    /// The memory of a tail that was written; about [`TAIL_BYTES_MAX`] long at most.
+    /// The memory of a tail that was written; at most about twice [`TAIL_BYTES_MAX`].
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -254,7 +256,8 @@ impl Batch {
             self.begun -= len;
             self.written_first();
         }
-        if self.begun == self.tail.len() {
+        // A stream that says it took more than it was given must not be believed.
+        if self.begun >= self.tail.len() {
             self.begun = 0;
             self.cost += self.tail.len();
             self.tail.clear();
@@ -383,5 +386,29 @@ mod tests {
         outbox.give_back(batch);
         assert_eq!(outbox.bytes(), 0);
         assert_eq!(outbox.push_letter(letter("x")), Ok(()));
+    }
+    #[test]
+    fn a_stream_that_says_it_took_more_than_it_was_given_is_not_believed() {
+        let mut outbox = Outbox::new(10_000);
+        outbox.append(parcel("a"));
+        outbox.push_letter(letter("b")).unwrap();
+        let mut batch = outbox.take();
+        batch.written(10_000, Parcel::wire);
+        assert!(batch.is_empty());
+        outbox.give_back(batch);
+        assert_eq!((outbox.is_empty(), outbox.bytes()), (true, 0));
+    }
+
+    #[test]
+    fn a_large_parcel_behind_letters_is_not_copied() {
+        let mut outbox = Outbox::new(1_000_000);
+        let big = parcel(&"x".repeat(COPIED_BYTES_MAX));
+        outbox.push_letter(letter("a")).unwrap();
+        outbox.append(big.clone());
+        let batch = outbox.take();
+        assert_eq!(
+            batch.left().last().map(|parcel| parcel.wire().as_ptr()),
+            Some(big.wire().as_ptr())
+        );
     }
 }

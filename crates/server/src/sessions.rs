@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use roomful_proto::SessionId;
+use roomful_proto::id::ID_CHARS;
 use slab::Slab;
 
 use crate::link::Link;
@@ -70,6 +71,8 @@ impl Sessions {
     }
 
     pub(crate) fn by_id(&self, id: &str) -> Option<Arc<Link>> {
+        // Nobody waits for a long text to be hashed.
+        let id = Some(id).filter(|id| id.len() == ID_CHARS)?;
         let inner = self.inner.lock();
         inner.links.get(*inner.ids.get(id)? as usize).cloned()
     }

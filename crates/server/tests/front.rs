@@ -6,13 +6,19 @@
 
 mod support;
 
+use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomful::{Hello, Refusal, Server, Socket};
+use roomful::{EmitError, Hello, Refusal, Server, Socket};
 use roomful_proto::ws::frame::Opcode;
 use support::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -510,4 +516,112 @@ async fn a_burst_that_uses_up_the_turn_of_its_task_does_not_stop_the_head_timeou
         let ended = tokio::time::timeout(Duration::from_secs(60), client.read_to_end(&mut answers));
         assert!(ended.await.is_ok(), "after {count} requests the connection stays for good");
     }
+}
+
+/// Each is a turn of its session, and one burst may bring hundreds.
+#[tokio::test]
+async fn between_bodies_that_came_together_others_get_their_turn() {
+    const BODIES: usize = 8;
+    let handled = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&handled);
+    let io = Server::new();
+    io.on("count", move |_: Socket| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async {}
+    });
+    let (mut conn, _serving) = in_memory(&io, 1 << 16);
+    let target = open(&mut conn).await;
+    conn.send(post(&target, "40")).await;
+    assert_eq!(conn.response().await.text(), "ok");
+    let other = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while seen.last() != Some(&BODIES) {
+            seen.push(handled.load(Ordering::Relaxed));
+            tokio::task::yield_now().await;
+        }
+        seen
+    });
+    conn.send(post(&target, r#"42["count"]"#).repeat(BODIES)).await;
+    let seen = within(other).await.unwrap();
+    assert!(seen.iter().any(|count| (1..BODIES).contains(count)), "{seen:?}");
+    for _ in 0..BODIES {
+        assert_eq!(conn.response().await.text(), "ok");
+    }
+}
+
+/// A stream that sends something when it is dropped, as one of the user's may.
+struct LastWords {
+    stream: DuplexStream,
+    socket: Arc<Mutex<Option<Socket>>>,
+    said: mpsc::UnboundedSender<Result<(), EmitError>>,
+}
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        let socket = self.socket.lock().unwrap().take();
+        let _ = self.said.send(socket.unwrap().try_emit("gone", ()));
+    }
+}
+
+impl AsyncRead for LastWords {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, to)
+    }
+}
+
+impl AsyncWrite for LastWords {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// It would wait for a lock that its own thread holds.
+#[test]
+fn a_stream_that_is_dropped_with_its_session_may_send_to_it() {
+    let (said, mut saying) = mpsc::unbounded_channel();
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let joined = Arc::new(Mutex::new(None));
+            let keep = Arc::clone(&joined);
+            let io = Server::new();
+            io.on_connect(move |me: Socket| {
+                *keep.lock().unwrap() = Some(me);
+                async {}
+            });
+            let (mut polling, _serving) = in_memory(&io, 1 << 16);
+            let target = open(&mut polling).await;
+            polling.send(post(&target, "40")).await;
+            assert_eq!(polling.response().await.text(), "ok");
+            let (mut ours, theirs) = tokio::io::duplex(1 << 16);
+            let upgrade = upgrade_head(&target.replace("polling", "websocket"));
+            ours.write_all(upgrade.as_bytes()).await.unwrap();
+            let stream = LastWords { stream: theirs, socket: joined, said };
+            // One poll hands the WebSocket over, and the session's task does not get to take it up.
+            let mut serving = pin!(io.serve_stream(stream, None));
+            let over = poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx).is_ready())).await;
+            assert!(over);
+        });
+        drop(runtime);
+        done.send(()).unwrap();
+    });
+    assert_eq!(ended.recv_timeout(PATIENCE), Ok(()), "the stream never came to its end");
+    assert!(matches!(saying.try_recv(), Ok(Err(EmitError::Gone))));
 }

@@ -1,8 +1,7 @@
 //! The default encoding of Socket.IO packets:
 //! `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`.
 //!
-//! [`Header`] reads what a client sent. What a server sends is written by
-//! [`Parcel`](crate::Parcel).
+//! [`Header`] reads what a client sent. What a server sends is a [`Letter`](crate::Letter).
 
 use std::ops::Range;
 
