@@ -14,6 +14,7 @@ pub(crate) struct Data {
     pub(crate) date: String,
     /// A line for each part of a run that was made in parts.
     pub(crate) command: String,
+    /// At most, where a run was made in parts.
     pub(crate) repetitions: usize,
     /// That each was measured, after a third of that to warm up.
     pub(crate) seconds: f64,
@@ -93,6 +94,16 @@ impl Data {
                 Some(known) => known.replace(case.runs),
                 None => self.cases.push(case),
             }
+        }
+    }
+
+    /// How often each server was measured in a case: a number, or the least and the most of all cases.
+    pub(crate) fn measured(&self) -> String {
+        let last = |case: &Outcome| case.runs.iter().map(|run| run.repetition).max();
+        let counts = self.cases.iter().filter_map(last).map(|last| last + 1);
+        match (counts.clone().min(), counts.max()) {
+            (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+            _ => self.repetitions.to_string(),
         }
     }
 

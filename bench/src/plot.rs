@@ -189,10 +189,11 @@ fn times(ratio: f64) -> String {
 }
 
 fn source(data: &Data) -> String {
-    let Data { date, machine, repetitions, .. } = data;
+    let Data { date, machine, .. } = data;
     let day = date.split(' ').next().unwrap_or_default();
     format!(
-        "bench/RESULTS.md, {day}: medians of {repetitions}, servers on one core of {}",
+        "bench/RESULTS.md, {day}: medians of {}, servers on one core of {}",
+        data.measured(),
         machine.processor
     )
 }

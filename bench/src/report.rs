@@ -29,8 +29,9 @@ pub(crate) fn whole(data: &Data) -> String {
 
 /// When, where and how.
 pub(crate) fn head(data: &Data) -> String {
-    let Data { date, command, repetitions, seconds, machine, .. } = data;
-    let times = if *repetitions == 1 { "once" } else { &format!("{repetitions} times") };
+    let Data { date, command, seconds, machine, .. } = data;
+    let measured = data.measured();
+    let times = if measured == "1" { "once" } else { &format!("{measured} times") };
     let each = format!("each case measured {times} for {seconds} s");
     if command.contains('\n') {
         return format!(
