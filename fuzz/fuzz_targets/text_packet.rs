@@ -12,7 +12,7 @@ use roomful_proto::engine::{self, Data};
 use roomful_proto::socket::packet::is_reserved;
 use roomful_proto::socket::{Packet, text::Header};
 use roomful_proto::ws::frame::{self, Opcode};
-use roomful_proto::{Limits, Parcel, Violation};
+use roomful_proto::{Form, Limits, Parcel, Violation};
 
 fn decode(text: Bytes, attachments: Vec<Bytes>) -> Result<Packet, Violation> {
     let limits = Limits::default();
@@ -39,7 +39,7 @@ fn read(parcel: &Parcel) -> Packet {
         })
     };
     let wire: Vec<_> = frames(parcel.wire()).collect();
-    assert!(frames(parcel.text_only()).eq(wire.iter().cloned()));
+    assert!(frames(parcel.form(Form::TextOnly)).eq(wire.iter().cloned()));
     let body = Payload::new(Bytes::copy_from_slice(parcel.polling()), 100).unwrap();
     assert!(body.map(|packet| data(packet.unwrap())).eq(wire.iter().cloned()));
     let mut wire = wire.into_iter();

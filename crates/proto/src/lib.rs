@@ -35,6 +35,6 @@ pub use error::{ArgError, EncodeError, Violation};
 pub use id::{AckId, SessionId, SocketId};
 pub use letter::{Answer, Letter};
 pub use limits::Limits;
-pub use parcel::Parcel;
+pub use parcel::{Form, Parcel};
 pub use reason::Reason;
 pub use time::Moment;

@@ -25,6 +25,17 @@ pub struct Parcel {
     shared: Arc<Shared>,
 }
 
+/// What a client takes on its WebSocket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Form {
+    /// Text frames and binary frames, as they were encoded.
+    #[default]
+    Wire,
+    /// Text frames only, with bytes in base64: the client asked for `b64=1`.
+    TextOnly,
+}
+
 #[derive(Debug)]
 struct Shared {
     wire: Wire,
@@ -143,10 +154,13 @@ impl Parcel {
         rare.polling.get_or_init(|| self.encode_polling())
     }
 
-    /// What goes into the WebSocket of a client that takes no binary frames (`b64=1`).
-    pub fn text_only(&self) -> &[u8] {
-        let rare = self.shared.rare.get_or_init(Box::default);
-        rare.text_only.get_or_init(|| self.encode_text_only())
+    /// What goes into the WebSocket of a client that takes this form: one or more whole frames.
+    pub fn form(&self, form: Form) -> &[u8] {
+        let rare = || self.shared.rare.get_or_init(Box::default);
+        match form {
+            Form::Wire => self.wire(),
+            Form::TextOnly => rare().text_only.get_or_init(|| self.encode_text_only()),
+        }
     }
 
     /// Appends what [`polling`](Self::polling) gives, without keeping it where nobody else needs it.
@@ -276,7 +290,7 @@ mod tests {
         assert_eq!(polling(&parcel), format!("{json}\u{1e}bAQI="));
         let frames: Vec<_> = frame::split(parcel.wire()).collect();
         assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Binary, &[1, 2][..])]);
-        let frames: Vec<_> = frame::split(parcel.text_only()).collect();
+        let frames: Vec<_> = frame::split(parcel.form(Form::TextOnly)).collect();
         assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Text, &b"bAQI="[..])]);
         let answer = Parcel::ack("/a", AckId::new(5).unwrap(), &bytes).unwrap();
         let json = r#"461-/a,5[{"_placeholder":true,"num":0}]"#;

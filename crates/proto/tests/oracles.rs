@@ -12,7 +12,7 @@ use fastwebsockets as fast;
 use roomful_proto::ws::frame::{self, Opcode};
 use roomful_proto::ws::handshake::accept_key;
 use roomful_proto::ws::{CloseCode, Decoder, Message, Role, WsError};
-use roomful_proto::{AckId, Parcel};
+use roomful_proto::{AckId, Form, Parcel};
 use support::Dice;
 use tungstenite as tung;
 
@@ -375,7 +375,7 @@ fn they_read_our_parcels() {
         Parcel::disconnected("/a"),
     ];
     for parcel in parcels {
-        for wire in [parcel.wire(), parcel.text_only()] {
+        for wire in [parcel.wire(), parcel.form(Form::TextOnly)] {
             let (ours, _) = read_ours(wire, Role::Client);
             assert_eq!(ours.len(), frame::split(wire).count());
             for oracle in [Oracle::Tungstenite, Oracle::FastWebSockets] {

@@ -12,7 +12,7 @@ use roomful_proto::socket::text::Header;
 use roomful_proto::socket::{self, packet};
 use roomful_proto::ws::frame::CONTROL_BYTES_MAX;
 use roomful_proto::ws::{CloseCode, Decoder, Message, Role, WsError};
-use roomful_proto::{AckId, Limits, Parcel};
+use roomful_proto::{AckId, Form, Limits, Parcel};
 use serde_json::Value;
 
 /// A failure is shown whole, so no file has to remember it; the tests leave the tree as it was.
@@ -420,7 +420,7 @@ fn data(packet: Packet) -> Data {
 /// Checks that all forms of a parcel say the same, and gives what they say.
 fn read_parcel(parcel: &Parcel) -> (String, socket::Packet) {
     let wire = messages(parcel.wire());
-    assert_eq!(messages(parcel.text_only()), wire, "text only");
+    assert_eq!(messages(parcel.form(Form::TextOnly)), wire, "text only");
     let body = Bytes::copy_from_slice(parcel.polling());
     let polled = Payload::new(body, 100).unwrap().map(|packet| data(packet.unwrap()));
     assert_eq!(polled.collect::<Vec<_>>(), wire, "polling");

@@ -13,7 +13,7 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use roomful_proto::engine::{Query, Refused, Transport};
 use roomful_proto::ws::handshake;
-use roomful_proto::{Reason, SessionId};
+use roomful_proto::{Form, Reason, SessionId};
 
 use crate::answer::Answer;
 use crate::body::NotReceived;
@@ -262,7 +262,7 @@ pub(crate) async fn post(guard: BodyGuard, body: Result<Bytes, NotReceived>) -> 
 pub(crate) struct Upgrade {
     core: Arc<Core>,
     accept: String,
-    text_only: bool,
+    form: Form,
     to: To,
 }
 
@@ -296,8 +296,8 @@ impl Upgrade {
         let Some(to) = to() else {
             return Decision::Answer(Refusal::Crowded.answer(true));
         };
-        let text_only = Query::parse(head.query).base64;
-        Decision::Upgrade(Self { core: Arc::clone(core), accept, text_only, to })
+        let form = if Query::parse(head.query).base64 { Form::TextOnly } else { Form::Wire };
+        Decision::Upgrade(Self { core: Arc::clone(core), accept, form, to })
     }
 
     /// What to answer before the stream is a WebSocket.
@@ -308,16 +308,16 @@ impl Upgrade {
             .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accept.as_bytes())
     }
 
-    /// Whether the connection says something at once, with which the answer can go out. A client
-    /// that takes no binary frames is written to in another form, and there are few.
+    /// Whether the connection says something at once, with which the answer can go out. That has only
+    /// the one form.
     pub(crate) const fn takes_answer(&self) -> bool {
-        matches!(self.to, To::Open(_)) && !self.text_only
+        matches!((&self.to, self.form), (To::Open(_), Form::Wire))
     }
 
     /// Makes the stream a WebSocket, on which `answer` is still to be written if there is any. It may
     /// be a connection to be run; if not, its session has it.
     pub(crate) fn complete(self, wire: Wire, answer: &[u8]) -> Option<Connection> {
-        let socket = Box::new(WebSocket::new(wire, &self.core, self.text_only));
+        let socket = Box::new(WebSocket::new(wire, &self.core, self.form));
         match self.to {
             To::Open(opening) => {
                 Some(Connection::websocket(self.core, opening.done()?, socket, answer))

@@ -26,7 +26,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use roomful_proto::engine::Transport;
-use roomful_proto::{Letter, Parcel, Reason, SessionId, SocketId};
+use roomful_proto::{Form, Letter, Parcel, Reason, SessionId, SocketId};
 use smallvec::SmallVec;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
@@ -76,9 +76,10 @@ struct State {
     blocked: bool,
     /// There is a [`Link::writer`].
     direct: bool,
-    /// The client takes no binary frames.
-    text_only: bool,
-    /// Letters can be joined: a WebSocket carries the session, and its client takes binary frames.
+    /// What its client takes on a WebSocket.
+    form: Form,
+    /// Letters can be joined: a WebSocket carries the session, and its client takes frames as they
+    /// are encoded.
     joins: bool,
     /// Somebody is writing, and will see what is pushed meanwhile.
     writing: bool,
@@ -187,7 +188,7 @@ impl Link {
             due: false,
             blocked: false,
             direct: false,
-            text_only: false,
+            form: Form::Wire,
             joins: false,
             writing: false,
             corked: false,
@@ -288,13 +289,13 @@ impl Link {
 
     /// From now on a WebSocket carries the session. With a `writer`, what waits can be written by
     /// any task.
-    pub(crate) fn set_websocket(&self, writer: Option<OwnedWriteHalf>, text_only: bool) {
+    pub(crate) fn set_websocket(&self, writer: Option<OwnedWriteHalf>, form: Form) {
         let direct = writer.is_some();
         *self.writer.lock() = writer;
         let mut state = self.state.lock();
         state.direct = direct;
-        state.text_only = text_only;
-        state.joins = !text_only;
+        state.form = form;
+        state.joins = form == Form::Wire;
     }
 
     /// Closes this direction of the stream.
@@ -347,7 +348,7 @@ impl Link {
         if !state.begin() {
             return Flushed::All;
         }
-        let form = form(state.text_only);
+        let form = state.form;
         let batch = state.outbox.take();
         drop(state);
         let (_, flushed) = self.write(batch, form);
@@ -362,7 +363,7 @@ impl Link {
             // The connection's own task writes it, or another does already.
             return;
         }
-        let form = form(state.text_only);
+        let form = state.form;
         let batch = state.outbox.take();
         drop(state);
         let (mut state, flushed) = self.write(batch, form);
@@ -388,11 +389,7 @@ impl Link {
     }
 
     /// Writes until nothing waits, and gives the lock back with which that was seen.
-    fn write(
-        &self,
-        mut batch: Batch,
-        form: fn(&Parcel) -> &[u8],
-    ) -> (parking_lot::MutexGuard<'_, State>, Flushed) {
+    fn write(&self, mut batch: Batch, form: Form) -> (parking_lot::MutexGuard<'_, State>, Flushed) {
         let mut flushed = Flushed::More;
         for _ in 0..WRITES_PER_FLUSH {
             let written = batch.write(form, |slices| self.try_write(slices));
@@ -697,11 +694,6 @@ impl State {
     fn take(&mut self) -> Taken {
         Taken { errands: self.errands.take(), due: std::mem::take(&mut self.due) }
     }
-}
-
-/// The form of a parcel that a client takes.
-pub(crate) fn form(text_only: bool) -> fn(&Parcel) -> &[u8] {
-    if text_only { Parcel::text_only } else { Parcel::wire }
 }
 
 #[cfg(test)]

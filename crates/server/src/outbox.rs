@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::io::IoSlice;
 
-use roomful_proto::{Letter, Parcel};
+use roomful_proto::{Form, Letter, Parcel};
 use smallvec::SmallVec;
 
 /// What a waiting parcel counts for beside its bytes: its place in the queue and its share of the
@@ -213,20 +213,16 @@ impl Batch {
 
     /// Has `write` write what comes next, as far as one call does. Small parcels are copied into
     /// one piece: that costs the system less than a list of pieces.
-    pub(crate) fn write<R>(
-        &self,
-        form: fn(&Parcel) -> &[u8],
-        write: impl FnOnce(&[IoSlice<'_>]) -> R,
-    ) -> R {
+    pub(crate) fn write<R>(&self, form: Form, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
         match self.left() {
             [] => return write(&[IoSlice::new(&self.tail[self.begun..])]),
             [parcel] if self.tail.is_empty() => {
-                return write(&[IoSlice::new(&form(parcel)[self.begun..])]);
+                return write(&[IoSlice::new(&parcel.form(form)[self.begun..])]);
             }
             _ => {}
         }
         let tail = (!self.tail.is_empty()).then_some(&*self.tail);
-        let parts = self.left().iter().map(form).chain(tail);
+        let parts = self.left().iter().map(|parcel| parcel.form(form)).chain(tail);
         if parts.clone().map(<[u8]>::len).sum::<usize>() <= COPIED_BYTES_MAX {
             let mut joined = JOINED.take();
             joined.clear();
@@ -246,10 +242,10 @@ impl Batch {
     }
 
     /// This many bytes were written: what is written whole leaves.
-    pub(crate) fn written(&mut self, bytes: usize, form: impl Fn(&Parcel) -> &[u8]) {
+    pub(crate) fn written(&mut self, bytes: usize, form: Form) {
         self.begun += bytes;
         while let Some(first) = self.first() {
-            let len = form(first).len();
+            let len = first.form(form).len();
             if self.begun < len {
                 return;
             }
@@ -285,7 +281,7 @@ mod tests {
     /// All that waits, as one write takes it.
     fn wire(outbox: &mut Outbox) -> Vec<u8> {
         let batch = outbox.take();
-        batch.write(Parcel::wire, |slices| slices.iter().flat_map(|s| s.to_vec()).collect())
+        batch.write(Form::Wire, |slices| slices.iter().flat_map(|s| s.to_vec()).collect())
     }
 
     fn texts(outbox: &mut Outbox) -> Vec<String> {
@@ -317,7 +313,7 @@ mod tests {
         let mut batch = outbox.take();
         outbox.append(parcel("c"));
         let len = parcel("a").len();
-        batch.written(len + 3, Parcel::wire);
+        batch.written(len + 3, Form::Wire);
         outbox.give_back(batch);
         outbox.put_first(parcel("ping"));
         let names = [r#"42["e","b"]"#, r#"42["e","ping"]"#, r#"42["e","c"]"#];
@@ -330,14 +326,14 @@ mod tests {
         outbox.append(parcel("a"));
         outbox.append(parcel("b"));
         let mut batch = outbox.take();
-        batch.written(2, Parcel::wire);
+        batch.written(2, Form::Wire);
         let write = |slices: &[IoSlice<'_>]| slices.iter().map(|s| s.len()).collect::<Vec<_>>();
         let len = parcel("a").len();
-        assert_eq!(batch.write(Parcel::wire, write), [2 * len - 2], "joined");
+        assert_eq!(batch.write(Form::Wire, write), [2 * len - 2], "joined");
         let big = parcel(&"x".repeat(COPIED_BYTES_MAX));
         let big_len = big.len();
         batch.push(big);
-        assert_eq!(batch.write(Parcel::wire, write), [len - 2, len, big_len], "too much to copy");
+        assert_eq!(batch.write(Form::Wire, write), [len - 2, len, big_len], "too much to copy");
     }
     #[test]
     fn letters_and_parcels_leave_in_the_order_in_which_they_came() {
@@ -365,7 +361,7 @@ mod tests {
         outbox.push_letter(letter("b")).unwrap();
         let mut batch = outbox.take();
         outbox.push_letter(letter("c")).unwrap();
-        batch.written(3, Parcel::wire);
+        batch.written(3, Form::Wire);
         outbox.give_back(batch);
         outbox.put_first(parcel("ping"));
         let whole: Vec<u8> =
@@ -382,7 +378,7 @@ mod tests {
         assert_eq!(outbox.push_letter(letter("x")), Err(Full));
         let mut batch = outbox.take();
         assert_eq!(outbox.push_letter(letter("x")), Err(Full), "what is being written counts");
-        batch.written(2 * len, Parcel::wire);
+        batch.written(2 * len, Form::Wire);
         outbox.give_back(batch);
         assert_eq!(outbox.bytes(), 0);
         assert_eq!(outbox.push_letter(letter("x")), Ok(()));
@@ -393,7 +389,7 @@ mod tests {
         outbox.append(parcel("a"));
         outbox.push_letter(letter("b")).unwrap();
         let mut batch = outbox.take();
-        batch.written(10_000, Parcel::wire);
+        batch.written(10_000, Form::Wire);
         assert!(batch.is_empty());
         outbox.give_back(batch);
         assert_eq!((outbox.is_empty(), outbox.bytes()), (true, 0));

@@ -4,14 +4,13 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use roomful_proto::Parcel;
+use roomful_proto::Form;
 use roomful_proto::ws::{Decoder, Message, Role, WsError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::core::Core;
-use crate::link;
 use crate::outbox::Batch;
 
 /// Anything that a WebSocket can run over.
@@ -27,8 +26,8 @@ pub(crate) enum Wire {
 pub(crate) struct WebSocket {
     side: Side,
     decoder: Decoder,
-    /// The client takes no binary frames.
-    text_only: bool,
+    /// What the client takes.
+    form: Form,
 }
 
 /// What the WebSocket has of its stream.
@@ -39,15 +38,15 @@ enum Side {
 }
 
 impl WebSocket {
-    pub(crate) fn new(wire: Wire, core: &Core, text_only: bool) -> Self {
+    pub(crate) fn new(wire: Wire, core: &Core, form: Form) -> Self {
         let limits = &core.limits;
         let decoder = Decoder::new(Role::Server, limits.payload_bytes_max, limits.fragments_max);
-        Self { side: Side::Both(wire), decoder, text_only }
+        Self { side: Side::Both(wire), decoder, form }
     }
 
-    /// Whether the client takes no binary frames.
-    pub(crate) const fn is_text_only(&self) -> bool {
-        self.text_only
+    /// What the client takes.
+    pub(crate) const fn form(&self) -> Form {
+        self.form
     }
 
     /// Gives the writing half away, where the stream has halves.
@@ -93,7 +92,7 @@ impl WebSocket {
         batch: &mut Batch,
     ) -> Poll<io::Result<()>> {
         match &mut self.side {
-            Side::Both(wire) => wire.poll_write_batch(cx, batch, link::form(self.text_only)),
+            Side::Both(wire) => wire.poll_write_batch(cx, batch, self.form),
             Side::Reading(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -125,7 +124,7 @@ impl Wire {
         &mut self,
         cx: &mut Context<'_>,
         batch: &mut Batch,
-        form: fn(&Parcel) -> &[u8],
+        form: Form,
     ) -> Poll<io::Result<()>> {
         while !batch.is_empty() {
             match ready!(batch.write(form, |slices| self.poll_write(cx, slices)))? {

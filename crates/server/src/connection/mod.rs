@@ -412,7 +412,7 @@ impl Connection {
 /// writes, so that others can write too.
 fn carry(link: &Link, socket: WebSocket) -> Carrier {
     let (socket, writer) = socket.split();
-    link.set_websocket(writer, socket.is_text_only());
+    link.set_websocket(writer, socket.form());
     Carrier::WebSocket(Box::new(socket))
 }
 
