@@ -1,8 +1,8 @@
-//! Identifiers: of a session, of a socket, of an expected ack.
+//! Identifiers: of a session, of a socket, of what a socket can come back to, of an expected ack.
 //!
 //! A session id is a secret of one client: whoever knows it can act for that client while it is
-//! polling. A socket id is public and is shown to other clients. They are different types, and a
-//! socket id is never made from a session id.
+//! polling. So is a recovery id: whoever knows it can come back as that client. A socket id is public
+//! and is shown to other clients. They are different types, and none is made from another.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -90,10 +90,23 @@ id! {
     SocketId
 }
 
+id! {
+    /// What a client shows to get its socket back after its connection was lost; the `pid` of the
+    /// protocol. A secret: its [`Debug`] shows only the first characters.
+    RecoveryId
+}
+
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.as_str().get(..4).unwrap_or_default();
         write!(f, "SessionId({shown}…)")
+    }
+}
+
+impl fmt::Debug for RecoveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.as_str().get(..4).unwrap_or_default();
+        write!(f, "RecoveryId({shown}…)")
     }
 }
 
@@ -170,8 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn a_session_id_is_not_shown_whole() {
+    fn a_secret_id_is_not_shown_whole() {
         let id = SessionId::from_random([7; ID_BYTES]);
+        assert!(!format!("{id:?}").contains(id.as_str()));
+        let id = RecoveryId::from_random([7; ID_BYTES]);
         assert!(!format!("{id:?}").contains(id.as_str()));
     }
 }

@@ -25,6 +25,12 @@ pub struct Answer {
     draft: Draft,
 }
 
+/// An event that can be recovered, without the stamp by which its clients say how far they have come.
+/// It is written before that is known: whoever stamps holds a lock, and the arguments are a user's.
+pub struct Unstamped {
+    draft: Draft,
+}
+
 impl Letter {
     /// An event: `name` and arguments to a socket of `namespace`, with an ack id if the client is to
     /// answer. Specification: Socket.IO 5, `EVENT` and `BINARY_EVENT`.
@@ -34,12 +40,7 @@ impl Letter {
         name: &str,
         args: &T,
     ) -> Result<Self, EncodeError> {
-        let mut draft = Draft::new(namespace, ack);
-        draft.text().push(b'[');
-        push_text(draft.text(), name).map_err(EncodeError)?;
-        draft.text().push(b',');
-        draft.args(args)?;
-        Ok(draft.finish(b'2', b'5'))
+        Ok(Draft::event(namespace, ack, name, args)?.finish(b'2', b'5'))
     }
 
     /// Bytes of the letter; what it counts for in a queue.
@@ -70,6 +71,29 @@ impl Letter {
     }
 }
 
+impl Unstamped {
+    /// Writes an event that asks for no answer. Specification: Socket.IO 5, `EVENT`,
+    /// `BINARY_EVENT` and connection state recovery.
+    pub fn event<T: ToArgs + ?Sized>(
+        namespace: &str,
+        name: &str,
+        args: &T,
+    ) -> Result<Self, EncodeError> {
+        Ok(Self { draft: Draft::event(namespace, None, name, args)? })
+    }
+
+    /// With the offset as its last argument. An offset is digits and letters.
+    pub fn stamp(mut self, offset: &str) -> Letter {
+        let text = self.draft.text();
+        // The bracket goes behind it.
+        text.pop();
+        text.extend_from_slice(b",\"");
+        text.extend_from_slice(offset.as_bytes());
+        text.extend_from_slice(b"\"]");
+        self.draft.finish(b'2', b'5')
+    }
+}
+
 impl Answer {
     /// Writes the answer to the event that came with `ack`. Specification: Socket.IO 5, `ACK` and
     /// `BINARY_ACK`.
@@ -90,6 +114,12 @@ impl Answer {
 impl fmt::Debug for Letter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Letter").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Unstamped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unstamped").finish_non_exhaustive()
     }
 }
 
@@ -137,6 +167,21 @@ impl Draft {
             paper.text.extend_from_slice(itoa::Buffer::new().format(ack.get()).as_bytes());
         }
         Self { paper: Some(paper), start: HEADROOM }
+    }
+
+    /// An event up to its closing bracket.
+    fn event<T: ToArgs + ?Sized>(
+        namespace: &str,
+        ack: Option<AckId>,
+        name: &str,
+        args: &T,
+    ) -> Result<Self, EncodeError> {
+        let mut draft = Self::new(namespace, ack);
+        draft.text().push(b'[');
+        push_text(draft.text(), name).map_err(EncodeError)?;
+        draft.text().push(b',');
+        draft.args(args)?;
+        Ok(draft)
     }
 
     pub(crate) fn text(&mut self) -> &mut Vec<u8> {

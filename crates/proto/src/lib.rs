@@ -32,8 +32,8 @@ pub mod ws;
 
 pub use args::{Args, FromArg, ToArgs};
 pub use error::{ArgError, EncodeError, Violation};
-pub use id::{AckId, SessionId, SocketId};
-pub use letter::{Answer, Letter};
+pub use id::{AckId, RecoveryId, SessionId, SocketId};
+pub use letter::{Answer, Letter, Unstamped};
 pub use limits::Limits;
 pub use parcel::{Form, Parcel};
 pub use reason::Reason;

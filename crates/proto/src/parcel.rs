@@ -14,7 +14,7 @@ use crate::args::ToArgs;
 use crate::engine::packet::{Packet, base64_encode};
 use crate::engine::payload::SEPARATOR;
 use crate::error::EncodeError;
-use crate::id::{AckId, SocketId};
+use crate::id::{AckId, RecoveryId, SocketId};
 use crate::letter::{Answer, Draft, Letter};
 use crate::ws::CloseCode;
 use crate::ws::frame::{self, Header, Opcode};
@@ -79,11 +79,16 @@ impl Parcel {
         Ok(Answer::new(ack, args)?.address(namespace).into())
     }
 
-    /// Tells a client that it has joined `namespace` as `socket`.
-    pub fn connected(namespace: &str, socket: SocketId) -> Self {
+    /// Tells a client that it has joined `namespace` as `socket`, and what it has to show to get that
+    /// socket back, where it can.
+    pub fn connected(namespace: &str, socket: SocketId, recovery: Option<RecoveryId>) -> Self {
         let mut draft = Draft::new(namespace, None);
         draft.text().extend_from_slice(br#"{"sid":""#);
         draft.text().extend_from_slice(socket.as_bytes());
+        if let Some(recovery) = recovery {
+            draft.text().extend_from_slice(br#"","pid":""#);
+            draft.text().extend_from_slice(recovery.as_bytes());
+        }
         draft.text().extend_from_slice(br#""}"#);
         draft.finish(b'0', b'0').into()
     }
@@ -278,7 +283,12 @@ mod tests {
         check(Parcel::disconnected("/a"), "41/a,");
         check(Parcel::refused("/a", r#"{"message":"no"}"#), r#"44/a,{"message":"no"}"#);
         let socket = SocketId::from_random([0; 15]);
-        check(Parcel::connected("/", socket), r#"40{"sid":"AAAAAAAAAAAAAAAAAAAA"}"#);
+        check(Parcel::connected("/", socket, None), r#"40{"sid":"AAAAAAAAAAAAAAAAAAAA"}"#);
+        let recovery = Some(RecoveryId::from_random([255; 15]));
+        check(
+            Parcel::connected("/a", socket, recovery),
+            r#"40/a,{"sid":"AAAAAAAAAAAAAAAAAAAA","pid":"____________________"}"#,
+        );
         check(Parcel::engine(&Packet::Ping(Bytes::new())), "2");
     }
 

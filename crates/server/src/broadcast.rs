@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use roomful_proto::socket::packet::is_reserved;
-use roomful_proto::{AckId, ArgError, Args, FromArg, Parcel, SocketId, ToArgs};
+use roomful_proto::{
+    AckId, ArgError, Args, EncodeError, FromArg, Parcel, SocketId, ToArgs, Unstamped,
+};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -89,6 +91,13 @@ impl Broadcast {
         event: N,
         args: T,
     ) -> Result<usize, EmitError> {
+        if let Some(journal) = &self.namespace.journal {
+            let event = self.written(event.event_name(), |namespace, name| {
+                Unstamped::event(namespace, name, &args)
+            })?;
+            let NamespaceCore { rooms, .. } = &*self.namespace;
+            return Ok(journal.send(rooms, event, &self.rooms, &self.except, self.worth));
+        }
         let parcel = self.parcel(event.event_name(), None, &args)?;
         let selection = self.namespace.rooms.select(&self.rooms, &self.except);
         let deliver =
@@ -139,6 +148,7 @@ impl Broadcast {
     /// Takes the selected out of the namespace.
     pub fn disconnect(&self) {
         for Member { socket, .. } in self.namespace.rooms.select(&self.rooms, &self.except).iter() {
+            self.namespace.revoke(socket.id);
             socket.link.order(crate::link::Order::Leave(socket.id));
         }
     }
@@ -155,11 +165,19 @@ impl Broadcast {
         ack: Option<AckId>,
         args: &T,
     ) -> Result<Parcel, EmitError> {
+        self.written(event, |namespace, name| Parcel::event(namespace, ack, name, args))
+    }
+
+    fn written<W>(
+        &self,
+        event: &str,
+        write: impl FnOnce(&str, &str) -> Result<W, EncodeError>,
+    ) -> Result<W, EmitError> {
         if is_reserved(event) {
             tracing::error!(event, "a reserved name cannot be emitted");
             return Err(EmitError::ReservedEvent);
         }
-        Parcel::event(&self.namespace.name, ack, event, args).map_err(|error| {
+        write(&self.namespace.name, event).map_err(|error| {
             self.namespace.count(|metrics| &metrics.encode_failures);
             tracing::error!(event, %error, "event not sent");
             EmitError::Encode(error)

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use roomful_proto::Limits;
 
+use crate::recovery::Recovery;
+
 /// What a server is set to. Made by [`Builder`](crate::Builder).
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -19,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) handlers_max: usize,
     pub(crate) asks_max: usize,
     pub(crate) rooms_max: usize,
+    pub(crate) recovery: Option<Recovery>,
     pub(crate) ack_timeout: Duration,
     pub(crate) request_timeout: Duration,
 }
@@ -45,6 +48,7 @@ impl Default for Config {
             handlers_max: 1_024,
             asks_max: 16_384,
             rooms_max: 1_000,
+            recovery: None,
             ack_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
         }

@@ -13,6 +13,7 @@ use roomful_proto::args::{Cursor, FromArg, ToArgs};
 use roomful_proto::socket::{Event, Slot};
 use roomful_proto::{AckId, Answer, ArgError, EncodeError};
 
+use crate::entry::Visitor;
 use crate::hello::Refusal;
 use crate::socket::{Socket, SocketCore};
 
@@ -212,10 +213,11 @@ impl Future for Work {
 pub(crate) struct Decided {
     pub(crate) slot: Slot,
     pub(crate) verdict: Result<Data, Refusal>,
+    pub(crate) visitor: Visitor,
 }
 
 /// What a namespace remembers of a socket.
-pub(crate) type Data = Box<dyn Any + Send + Sync>;
+pub(crate) type Data = Arc<dyn Any + Send + Sync>;
 
 /// Forgets the types of a handler.
 pub(crate) fn erase<A, U, M, H>(handler: H) -> Erased

@@ -84,6 +84,7 @@ mod core;
 mod cork;
 mod cors;
 mod door;
+mod entry;
 mod event;
 mod front;
 mod handler;
@@ -95,6 +96,7 @@ mod metrics;
 mod namespace;
 mod outbox;
 mod polling;
+mod recovery;
 mod rooms;
 mod scratch;
 mod serve;
@@ -118,6 +120,7 @@ pub use handler::{Ack, FromEvent, Handler, Incoming, Reply, Started};
 pub use hello::{Connect, Hello, Refusal};
 pub use metrics::Stats;
 pub use namespace::Namespace;
+pub use recovery::{Beginning, NotRecovered, Recovery, RecoveryBuilder};
 pub use roomful_proto::{
     ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,
 };

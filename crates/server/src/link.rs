@@ -445,6 +445,11 @@ impl Link {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// Bytes that may still be pushed.
+    pub(crate) fn outbox_bytes_left(&self) -> usize {
+        self.state.lock().outbox.bytes_left()
+    }
+
     /// Parcels that wait.
     pub(crate) fn outbox_len(&self) -> usize {
         self.state.lock().outbox.len()

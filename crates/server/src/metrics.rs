@@ -50,6 +50,10 @@ counters! {
     joined,
     /// Namespaces refused to a client.
     refused,
+    /// Sockets that were given back to clients whose connection was lost.
+    recovered,
+    /// Clients that wanted their socket back and got a new one.
+    recoveries_refused,
     /// Events that no handler listens to.
     events_unhandled,
     /// Events whose arguments did not fit their handler.

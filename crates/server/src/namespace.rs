@@ -24,6 +24,7 @@ use crate::handler::{self, Data, Erased, Handler, Started};
 use crate::hello::{Connect, Hello, Refusal, Types};
 use crate::link::Link;
 use crate::metrics::{Counter, Metrics};
+use crate::recovery::{Beginning, Journal, Recovery};
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::{Member, Socket, SocketCore};
 
@@ -42,6 +43,9 @@ pub(crate) struct NamespaceCore {
     pub(crate) ack_timeout: Duration,
     pub(crate) asks_max: usize,
     rooms_max: usize,
+    /// What can be missed here; `None` where nothing is recovered.
+    pub(crate) journal: Option<Arc<Journal>>,
+    pub(crate) recovery: Option<Recovery>,
     core: WeakCore,
     table: RwLock<Arc<Table>>,
     /// Questions to many, by their id; that of a broadcast is odd.
@@ -54,6 +58,7 @@ type ConnectFn =
 pub(crate) type Deciding = Pin<Box<dyn Future<Output = Result<Data, Refusal>> + Send>>;
 type Greet = Arc<dyn Fn(&Arc<SocketCore>) -> Option<Started> + Send + Sync>;
 type Farewell = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send + Sync>;
+type Same = Arc<dyn Fn(&Data, &Data) -> bool + Send + Sync>;
 type Other = Arc<dyn Fn(&Arc<SocketCore>, String, Args) -> Option<Started> + Send + Sync>;
 
 /// The functions of a namespace.
@@ -61,6 +66,8 @@ type Other = Arc<dyn Fn(&Arc<SocketCore>, String, Args) -> Option<Started> + Sen
 pub(crate) struct Table {
     /// `None` lets everyone in.
     pub(crate) connect: Option<ConnectFn>,
+    /// Whether who comes back is who was lost.
+    pub(crate) same: Option<Same>,
     pub(crate) on_connect: Option<Greet>,
     pub(crate) on_disconnecting: Option<Farewell>,
     pub(crate) on_disconnect: Option<Farewell>,
@@ -89,11 +96,44 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
             table.connect = Some(Arc::new(move |link, namespace, auth| {
                 let hello = Hello::<A>::new(link, namespace, auth)?;
                 let deciding = connect.decide(hello);
-                let remember = |data| Box::new(data) as Data;
+                let remember = |data| Arc::new(data) as Data;
                 Some(Box::pin(async move { deciding.await.map(remember) }))
             }));
         });
         Namespace::new(self.core)
+    }
+
+    /// Decides whether a client that comes back, and that [`connect`](Self::connect) has let in with
+    /// the data `new`, is the one that was lost, of which `old` is remembered: `|old, new| …`. If so it
+    /// gets its socket back, with the old data. Without this function, it does when it gives the same auth
+    /// payload as before; with it, a token may be another one each time.
+    ///
+    /// Only where sockets can be recovered: see [`Builder::recovery`](crate::Builder::recovery).
+    pub fn same_visitor<F>(&self, same: F) -> &Self
+    where
+        F: Fn(&U, &U) -> bool + Send + Sync + 'static,
+    {
+        let same: Same = Arc::new(move |old, new| {
+            let both = old.downcast_ref().zip(new.downcast_ref());
+            both.is_some_and(|(old, new)| same(old, new))
+        });
+        self.core.change(|table| table.same = Some(same));
+        self
+    }
+
+    /// Makes that no client gets one of these sockets back, of those that wait for theirs: all whose
+    /// data `revoked` says so of. Gives how many. Sockets that are connected are not asked about; those
+    /// that are [disconnected](Socket::disconnect) do not come back either.
+    pub fn revoke(&self, revoked: impl Fn(&U) -> bool) -> usize {
+        let Some(journal) = &self.core.journal else {
+            return 0;
+        };
+        let waiting = journal.lock().waiting();
+        let theirs = waiting.iter().filter(|(_, data)| data.downcast_ref().is_some_and(&revoked));
+        let ids: Vec<_> = theirs.map(|(id, _)| *id).collect();
+        let mut journal = journal.lock();
+        ids.iter().for_each(|id| journal.revoke(*id));
+        ids.len()
     }
 
     /// Called with each socket that has joined, before its first event.
@@ -220,6 +260,12 @@ impl NamespaceCore {
             ack_timeout: core.config.ack_timeout,
             asks_max: core.config.asks_max,
             rooms_max: core.config.rooms_max,
+            journal: core.config.recovery.as_ref().map(|recovery| {
+                // So long it may take to notice that a client is gone.
+                let silence = core.limits.ping_interval + core.limits.ping_timeout;
+                recovery.journal(name, silence)
+            }),
+            recovery: core.config.recovery.clone(),
             core: weak,
             table: RwLock::default(),
             polls: Mutex::default(),
@@ -247,17 +293,57 @@ impl NamespaceCore {
         }
     }
 
-    pub(crate) fn join(&self, id: SocketId, room: &str) -> Result<bool, NotJoined> {
+    pub(crate) fn join(&self, id: SocketId, room: &str) -> Result<(), NotJoined> {
+        let mut journal = self.journal.as_ref().map(|journal| journal.lock());
         let joined = self.rooms.join(id, room, self.rooms_max);
+        if let (Some(journal), Ok(Some(room))) = (&mut journal, &joined) {
+            journal.joined(id, Arc::clone(room));
+        }
         if joined == Err(NotJoined::TooMany) {
             self.count(|metrics| &metrics.rooms_refused);
         }
-        joined
+        joined.map(drop)
     }
 
-    /// A socket leaves: its rooms, and the questions to many that still wait for it.
-    pub(crate) fn exit(&self, id: SocketId) {
+    /// `false` when it was not in the room.
+    pub(crate) fn leave(&self, id: SocketId, room: &str) -> bool {
+        let mut journal = self.journal.as_ref().map(|journal| journal.lock());
+        let left = self.rooms.leave(id, room);
+        if let (Some(journal), true) = (&mut journal, left) {
+            journal.left(id, room);
+        }
+        left
+    }
+
+    /// Counts how a socket began.
+    pub(crate) fn note_beginning(&self, beginning: Beginning) {
+        match beginning {
+            Beginning::New => {}
+            Beginning::Recovered { .. } => self.count(|metrics| &metrics.recovered),
+            Beginning::Refused(why) => {
+                self.count(|metrics| &metrics.recoveries_refused);
+                tracing::debug!(%why, "a client did not get its socket back");
+            }
+        }
+    }
+
+    /// A socket is not to come back after it is gone.
+    pub(crate) fn revoke(&self, id: SocketId) {
+        if let Some(journal) = &self.journal {
+            journal.lock().revoke(id);
+        }
+    }
+
+    /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back
+    /// if it was `lost`.
+    pub(crate) fn exit(&self, socket: &SocketCore, lost: bool) {
+        let id = socket.id;
+        let mut journal = self.journal.as_ref().map(|journal| journal.lock());
         self.rooms.exit(id);
+        if let Some(journal) = &mut journal {
+            journal.depart(id, lost, socket.sent());
+        }
+        drop(journal);
         let polls: Vec<_> = self.polls.lock().values().cloned().collect();
         for poll in polls {
             poll.gone(id);

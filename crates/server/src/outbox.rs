@@ -163,6 +163,11 @@ impl Outbox {
         self.bytes
     }
 
+    /// What may still be pushed, in bytes.
+    pub(crate) const fn bytes_left(&self) -> usize {
+        self.bytes_max.saturating_sub(self.bytes)
+    }
+
     /// Drops what waits.
     pub(crate) fn clear(&mut self) {
         *self = Self::new(self.bytes_max);

@@ -16,6 +16,7 @@ use crate::config::{Config, Origins, Transports};
 use crate::core::Core;
 use crate::metrics::Stats;
 use crate::namespace::Namespace;
+use crate::recovery::Recovery;
 use crate::serve::{self, NotFound, ServeError};
 use crate::service::{Layer, Service};
 use crate::websocket::Wire;
@@ -325,6 +326,12 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Questions to one client that wait for their answer. Default 16,384.
     pub fn asks_max(mut self, count: usize) -> Self {
         self.config.asks_max = count;
+        self
+    }
+
+    /// Lets clients that were lost come back to their sockets, and to what they missed. Default: not.
+    pub fn recovery(mut self, recovery: Recovery) -> Self {
+        self.config.recovery = Some(recovery);
         self
     }
 

@@ -5,19 +5,23 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use roomful_proto::socket::Slot;
 use roomful_proto::socket::packet::is_reserved;
-use roomful_proto::{ArgError, EncodeError, FromArg, Letter, Parcel, Reason, SocketId, ToArgs};
+use roomful_proto::{
+    ArgError, EncodeError, FromArg, Letter, Parcel, Reason, SocketId, ToArgs, Unstamped,
+};
 
 use crate::asks::{Asked, Asks, Call, CallError};
 use crate::broadcast::Broadcast;
+use crate::entry::Entrance;
 use crate::event::{CallName, EmitName};
 use crate::handler::{Data, Reply};
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
+use crate::recovery::Beginning;
 use crate::rooms::NotJoined;
 
 /// A client in a namespace. A cheap handle: clone it, keep it, send with it from anywhere.
@@ -42,6 +46,9 @@ pub(crate) struct SocketCore {
     pub(crate) slot: Slot,
     pub(crate) asks: Asks,
     data: Data,
+    beginning: Beginning,
+    /// The last event of those that can be recovered that it was sent.
+    sent: AtomicU64,
     connected: AtomicBool,
 }
 
@@ -122,6 +129,12 @@ impl<A, U> Socket<A, U> {
         &self.core.namespace.name
     }
 
+    /// Whether this is a socket that its client has back after its connection was lost, and if not,
+    /// why not.
+    pub fn recovery(&self) -> Beginning {
+        self.core.beginning
+    }
+
     /// Whether the client is still in the namespace.
     pub fn is_connected(&self) -> bool {
         self.core.is_connected()
@@ -162,14 +175,14 @@ impl<A, U> Socket<A, U> {
     /// namespace, or is in [`rooms_max`](crate::Builder::rooms_max) rooms already.
     pub fn join(&self, room: impl AsRef<str>) -> bool {
         match self.core.namespace.join(self.core.id, room.as_ref()) {
-            Ok(_) => true,
+            Ok(()) => true,
             Err(NotJoined::Gone | NotJoined::TooMany) => false,
         }
     }
 
     /// Takes this socket out of a room; `false` when it was not in it.
     pub fn leave(&self, room: impl AsRef<str>) -> bool {
-        self.core.namespace.rooms.leave(self.core.id, room.as_ref())
+        self.core.namespace.leave(self.core.id, room.as_ref())
     }
 
     /// The rooms of this socket; the first is that of its own id. Empty once it has left.
@@ -200,11 +213,13 @@ impl<A, U> Socket<A, U> {
     /// Takes the client out of the namespace. It sees `io server disconnect` and does not come back
     /// by itself; its connection stays for its other namespaces.
     pub fn disconnect(&self) {
+        self.core.namespace.revoke(self.core.id);
         self.core.link.order(Order::Leave(self.core.id));
     }
 
     /// Closes the client's whole connection, with all its namespaces.
     pub fn close(&self) {
+        self.core.namespace.revoke(self.core.id);
         self.core.link.order(Order::Close(Reason::ForcedServerClose));
     }
 
@@ -225,14 +240,15 @@ impl<A, U> Socket<A, U> {
 }
 
 impl SocketCore {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         id: SocketId,
         link: Arc<Link>,
-        namespace: Arc<NamespaceCore>,
-        table: Arc<Table>,
-        slot: Slot,
+        entrance: Entrance,
         data: Data,
+        beginning: Beginning,
+        sent: u64,
     ) -> Self {
+        let Entrance { slot, namespace, table } = entrance;
         Self {
             id,
             link,
@@ -241,6 +257,8 @@ impl SocketCore {
             slot,
             asks: Asks::new(),
             data,
+            beginning,
+            sent: AtomicU64::new(sent),
             connected: AtomicBool::new(true),
         }
     }
@@ -254,10 +272,10 @@ impl SocketCore {
         self.connected.store(false, Ordering::Release);
     }
 
-    /// The socket leaves, and whoever waits for it learns it.
-    pub(crate) fn end(&self) {
+    /// The socket leaves, and whoever waits for it learns it. It may come back if it was `lost`.
+    pub(crate) fn end(&self, lost: bool) {
         self.mute();
-        self.namespace.exit(self.id);
+        self.namespace.exit(self, lost);
         self.asks.close();
     }
 
@@ -269,14 +287,17 @@ impl SocketCore {
         if !self.is_connected() {
             return Err(EmitError::Gone);
         }
-        let letter = match Letter::event(&self.namespace.name, None, event, args) {
-            Ok(letter) => letter,
-            Err(error) => {
-                self.note_encode_failure(event, &error);
-                return Err(EmitError::Encode(error));
-            }
+        let pushed = match &self.namespace.journal {
+            None => Letter::event(&self.namespace.name, None, event, args)
+                .map(|letter| self.deliver(letter, worth)),
+            Some(journal) => Unstamped::event(&self.namespace.name, event, args)
+                .map(|event| journal.send_to(self, event, worth)),
         };
-        match self.deliver(letter, worth) {
+        let pushed = pushed.map_err(|error| {
+            self.note_encode_failure(event, &error);
+            EmitError::Encode(error)
+        })?;
+        match pushed {
             Pushed::Queued => Ok(()),
             Pushed::Gone => Err(EmitError::Gone),
             Pushed::Overflow => Err(EmitError::Overflow),
@@ -327,7 +348,7 @@ impl SocketCore {
         pushed
     }
 
-    fn note(&self, pushed: Pushed) {
+    pub(crate) fn note(&self, pushed: Pushed) {
         match pushed {
             Pushed::Queued | Pushed::Gone => {}
             Pushed::Overflow => {
@@ -336,6 +357,16 @@ impl SocketCore {
             }
             Pushed::Dropped => self.namespace.count(|metrics| &metrics.volatile_dropped),
         }
+    }
+
+    /// The last event of those that can be recovered that it was sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// It is sent this event, or should have been. Called with the journal locked.
+    pub(crate) fn note_sent(&self, number: u64) {
+        self.sent.store(number, Ordering::Relaxed);
     }
 
     pub(crate) fn note_encode_failure(&self, event: &str, error: &EncodeError) {
@@ -352,6 +383,14 @@ impl SocketCore {
 impl Member {
     pub(crate) fn new(socket: &Arc<SocketCore>) -> Self {
         Self { link: Arc::clone(&socket.link), socket: Arc::clone(socket) }
+    }
+
+    /// Sends an event that can be recovered to this client. Called with the journal locked.
+    pub(crate) fn push(&self, parcel: Parcel, number: u64, worth: Worth) -> Pushed {
+        if worth == Worth::Kept {
+            self.socket.note_sent(number);
+        }
+        self.link.push(parcel, worth)
     }
 
     /// Sends a parcel to this client, and counts when it does not go.

@@ -19,12 +19,13 @@ use roomful_proto::socket::{Arrived, Event, Mux, Slot};
 use roomful_proto::{AckId, Args, Moment, Parcel, Reason, SocketId, Violation};
 
 use crate::asks;
-use crate::core::{self, Core};
+use crate::core::Core;
+use crate::entry::{Entrance, Identity, Visitor, decide};
 use crate::handler::{Data, Decided, Done, Reply, Started, Work};
 use crate::hello::Refusal;
 use crate::link::{Link, Pushed, Worth};
-use crate::namespace::{NamespaceCore, Table};
-use crate::socket::{Member, SocketCore};
+use crate::recovery;
+use crate::socket::SocketCore;
 
 /// Bytes of events whose handlers run, or wait for one of `handlers_max` places to run. Above it
 /// nothing is read from the client until handlers have ended.
@@ -52,9 +53,7 @@ enum Seat {
     Empty,
     /// The namespace has not decided yet.
     Deciding {
-        slot: Slot,
-        namespace: Arc<NamespaceCore>,
-        table: Arc<Table>,
+        entrance: Entrance,
         /// Drops the decision: nobody waits for it any more.
         stop: AbortHandle,
     },
@@ -232,44 +231,40 @@ impl Sockets {
             return self.refuse(slot, &Refusal::new("Invalid namespace"));
         };
         let table = namespace.table();
-        let Some(connect) = &table.connect else {
-            let table = Arc::clone(&table);
-            return self.admit(cx, now, slot, namespace, table, Box::new(()));
-        };
-        let deciding = catch_unwind(AssertUnwindSafe(|| connect(&self.link, &namespace, auth)));
-        let Ok(Some(deciding)) = deciding else {
-            self.core.metrics.panics.add();
-            return self.refuse(slot, &Refusal::new("Internal error"));
-        };
+        let (visitor, auth) = Visitor::new(&namespace, auth);
+        if table.connect.is_none() && !visitor.is_returning() {
+            let entrance = Entrance { slot, namespace, table };
+            return self.admit(cx, now, entrance, Arc::new(()), visitor);
+        }
+        let link = Arc::clone(&self.link);
+        let deciding = decide(link, Arc::clone(&namespace), Arc::clone(&table), visitor, auth);
         let (deciding, stop) = abortable(deciding);
-        self.seat(slot, Seat::Deciding { slot, namespace, table: Arc::clone(&table), stop });
+        self.seat(slot, Seat::Deciding { entrance: Entrance { slot, namespace, table }, stop });
         let core = Arc::clone(&self.core);
         let verdict = async move {
             let verdict = AssertUnwindSafe(deciding);
-            let verdict = match futures_util::FutureExt::catch_unwind(verdict).await {
-                Ok(Ok(verdict)) => verdict,
+            let (verdict, visitor) = match futures_util::FutureExt::catch_unwind(verdict).await {
+                Ok(Ok(decided)) => decided,
                 // The seat is not this decision's any more, so it is not told to anybody.
-                Ok(Err(_stopped)) => Err(Refusal::new("left")),
+                Ok(Err(_stopped)) => (Err(Refusal::new("left")), Visitor::default()),
                 Err(_panic) => {
                     core.metrics.panics.add();
                     tracing::error!("a connect function panicked; the client is refused");
-                    Err(Refusal::new("Internal error"))
+                    (Err(Refusal::new("Internal error")), Visitor::default())
                 }
             };
-            Decided { slot, verdict }
+            Decided { slot, verdict, visitor }
         };
         self.decide(cx, now, Work::Decision(Box::pin(verdict)));
     }
 
     fn decided(&mut self, cx: &mut Context<'_>, now: Moment, decided: Decided) {
-        let Decided { slot, verdict } = decided;
+        let Decided { slot, verdict, visitor } = decided;
         let Some(seat) = self.seats.get_mut(slot.index()) else {
             return;
         };
-        let (namespace, table) = match std::mem::replace(seat, Seat::Empty) {
-            Seat::Deciding { slot: current, namespace, table, .. } if current == slot => {
-                (namespace, table)
-            }
+        let entrance = match std::mem::replace(seat, Seat::Empty) {
+            Seat::Deciding { entrance, .. } if entrance.slot == slot => entrance,
             // The client has left meanwhile, and perhaps come again.
             other => {
                 *seat = other;
@@ -277,7 +272,7 @@ impl Sockets {
             }
         };
         match verdict {
-            Ok(data) => self.admit(cx, now, slot, namespace, table, data),
+            Ok(data) => self.admit(cx, now, entrance, data, visitor),
             Err(refusal) => self.refuse(slot, &refusal),
         }
     }
@@ -286,23 +281,19 @@ impl Sockets {
         &mut self,
         cx: &mut Context<'_>,
         now: Moment,
-        slot: Slot,
-        namespace: Arc<NamespaceCore>,
-        table: Arc<Table>,
+        entrance: Entrance,
         data: Data,
+        visitor: Visitor,
     ) {
-        let Some(id) = core::random().map(SocketId::from_random) else {
+        let slot = entrance.slot;
+        let Some(identity) = Identity::new(data) else {
             tracing::error!("the system gives no randomness for a socket id");
             return self.refuse(slot, &Refusal::new("Internal error"));
         };
         if !self.mux.accept(slot) {
             return;
         }
-        // Before anything else can be sent to the socket: the client must see this first.
-        self.push(Parcel::connected(&namespace.name, id));
-        let link = Arc::clone(&self.link);
-        let socket = Arc::new(SocketCore::new(id, link, namespace, table, slot, data));
-        socket.namespace.rooms.enter(id, Member::new(&socket));
+        let socket = entrance.admit(&self.link, identity, visitor);
         self.core.metrics.joined.add();
         self.seat(slot, Seat::Joined(Arc::clone(&socket)));
         if let Some(greet) = &Arc::clone(&socket.table).on_connect {
@@ -521,7 +512,7 @@ impl Sockets {
         if let Some(farewell) = &table.on_disconnecting {
             self.call(cx, now, socket, || farewell(socket, reason));
         }
-        socket.end();
+        socket.end(recovery::is_lost(reason));
         if let Some(farewell) = &table.on_disconnect {
             self.call(cx, now, socket, || farewell(socket, reason));
         }
@@ -533,7 +524,7 @@ impl Drop for Sockets {
     fn drop(&mut self) {
         for seat in &self.seats {
             if let Seat::Joined(socket) = seat {
-                socket.end();
+                socket.end(true);
             }
         }
     }

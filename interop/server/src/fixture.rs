@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use roomful::{Ack, Args, CallError, Hello, Namespace, Reason, Refusal, Server, Socket};
+use roomful::{Ack, Args, CallError, Hello, Namespace, Reason, Recovery, Refusal, Server, Socket};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,6 +64,10 @@ fn configured() -> Result<Server, Box<dyn Error>> {
     }
     if let Some(bytes) = number("MAX_PAYLOAD")? {
         builder = builder.payload_bytes_max(usize::try_from(bytes)?);
+    }
+    if let Some(ms) = number("RECOVERY")? {
+        let recovery = Recovery::builder().window(Duration::from_millis(ms));
+        builder = builder.recovery(recovery.build());
     }
     Ok(builder.build())
 }

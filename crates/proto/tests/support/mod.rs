@@ -274,7 +274,7 @@ impl Server {
     fn welcome(&mut self, namespace: &str) {
         self.ids += 1;
         let id = SocketId::from_random([self.ids; 15]);
-        self.waiting.push_back(Parcel::connected(namespace, id));
+        self.waiting.push_back(Parcel::connected(namespace, id, None));
     }
 
     fn refuse(&mut self, namespace: &str) {

@@ -1,0 +1,200 @@
+//! How a client comes into a namespace: [`Visitor`] is who has been there before, [`decide`] says
+//! whether it may come in, [`Entrance`] makes it a socket, a new one or its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomful_proto::socket::Slot;
+use roomful_proto::{Parcel, RecoveryId, SocketId};
+
+use crate::core;
+use crate::handler::Data;
+use crate::hello::Refusal;
+use crate::link::{Link, Pushed, Worth};
+use crate::namespace::{NamespaceCore, Table};
+use crate::recovery::{AuthDigest, Beginning, Claim, Guard, Key, Newcomer, Recovery};
+use crate::socket::{Member, SocketCore};
+
+/// How long a client that comes back waits for the end of its old connection, if that has not ended by
+/// itself.
+const VACATE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether a client that asks to come in has been there before.
+#[derive(Default)]
+pub(crate) struct Visitor {
+    /// What it said about itself; only where sockets can be recovered.
+    auth: Option<AuthDigest>,
+    /// The socket that it wants back.
+    claim: Option<Claim>,
+    /// Whether it is who it was, if that was decided.
+    same: Option<bool>,
+}
+
+/// Where a client comes in.
+pub(crate) struct Entrance {
+    pub(crate) slot: Slot,
+    pub(crate) namespace: Arc<NamespaceCore>,
+    pub(crate) table: Arc<Table>,
+}
+
+/// The socket that a client gets.
+pub(crate) struct Identity {
+    id: SocketId,
+    /// Of a new socket, or that with which it comes back.
+    recovery: RecoveryId,
+    data: Data,
+    rooms: Vec<Arc<str>>,
+    missed: Vec<Parcel>,
+    beginning: Beginning,
+    sent: u64,
+}
+
+impl Visitor {
+    /// Takes the claim out of the auth payload.
+    pub(crate) fn new(namespace: &NamespaceCore, auth: Option<Bytes>) -> (Self, Option<Bytes>) {
+        if namespace.journal.is_none() {
+            return (Self::default(), auth);
+        }
+        let (claim, auth) = Claim::take(auth);
+        let digest = AuthDigest::new(auth.as_deref());
+        (Self { auth: Some(digest), claim, same: None }, auth)
+    }
+
+    /// Whether it wants a socket back.
+    pub(crate) const fn is_returning(&self) -> bool {
+        self.claim.is_some()
+    }
+}
+
+/// Whether a client may come in, and what is to be remembered of it.
+pub(crate) async fn decide(
+    link: Arc<Link>,
+    namespace: Arc<NamespaceCore>,
+    table: Arc<Table>,
+    mut visitor: Visitor,
+    auth: Option<Bytes>,
+) -> (Result<Data, Refusal>, Visitor) {
+    let returning = visitor.claim.as_ref().zip(namespace.journal.as_ref());
+    let returning = returning.map(|(claim, journal)| (Key::new(&claim.id), journal));
+    if let Some((key, journal)) = &returning {
+        journal.vacated(key, VACATE_TIMEOUT).await;
+    }
+    let Some(connect) = &table.connect else {
+        // Nobody is asked here who anybody is.
+        visitor.same = Some(true);
+        return (Ok(Arc::new(())), visitor);
+    };
+    if let (Some((key, journal)), Some(auth)) = (&returning, visitor.auth)
+        && namespace.recovery.as_ref().is_some_and(Recovery::skips_connect)
+    {
+        let journal = journal.lock();
+        if let Some(data) = journal.data(key).filter(|_| journal.expects(key, auth)) {
+            return (Ok(data), visitor);
+        }
+    }
+    let Some(deciding) = connect(&link, &namespace, auth) else {
+        return (Err(Refusal::new("Internal error")), visitor);
+    };
+    let verdict = deciding.await;
+    if let (Some((key, journal)), Ok(new), Some(same)) = (&returning, &verdict, &table.same) {
+        let old = journal.lock().data(key);
+        visitor.same = old.map(|old| same(&old, new));
+    }
+    (verdict, visitor)
+}
+
+impl Entrance {
+    /// Makes the client a socket, and tells it so before anything else can be sent to it; what it has
+    /// missed goes before that, as clients expect it.
+    pub(crate) fn admit(
+        self,
+        link: &Arc<Link>,
+        mut new: Identity,
+        visitor: Visitor,
+    ) -> Arc<SocketCore> {
+        let namespace = Arc::clone(&self.namespace);
+        // Until the socket is in its rooms: nothing is sent between what was missed and what comes.
+        let mut journal = namespace.journal.as_ref().map(|journal| journal.lock());
+        if let Some(journal) = &mut journal {
+            new.enter(journal, link, visitor);
+        }
+        for missed in new.missed {
+            push(link, &namespace, missed);
+        }
+        let recovery = journal.as_ref().map(|_| new.recovery);
+        push(link, &namespace, Parcel::connected(&namespace.name, new.id, recovery));
+        let socket = Arc::new(SocketCore::new(
+            new.id,
+            Arc::clone(link),
+            self,
+            new.data,
+            new.beginning,
+            new.sent,
+        ));
+        namespace.rooms.enter(new.id, Member::new(&socket));
+        for room in &new.rooms {
+            // It was in them before.
+            let _ = namespace.rooms.join(new.id, room, usize::MAX);
+        }
+        drop(journal);
+        if let Some(recovery) = &namespace.recovery {
+            recovery.keep_tidy();
+        }
+        namespace.note_beginning(new.beginning);
+        socket
+    }
+}
+
+impl Identity {
+    /// A new one; `None` when the system gives no randomness for it.
+    pub(crate) fn new(data: Data) -> Option<Self> {
+        Some(Self {
+            id: SocketId::from_random(core::random()?),
+            recovery: RecoveryId::from_random(core::random()?),
+            data,
+            rooms: Vec::new(),
+            missed: Vec::new(),
+            beginning: Beginning::New,
+            sent: 0,
+        })
+    }
+
+    /// Enters the journal: as the socket that is claimed, if that is given back, and as a new one
+    /// otherwise.
+    fn enter(&mut self, journal: &mut Guard<'_>, link: &Arc<Link>, visitor: Visitor) {
+        let Visitor { auth, claim, same } = visitor;
+        let newcomer = Newcomer {
+            link: Arc::clone(link),
+            auth: auth.unwrap_or_else(|| AuthDigest::new(None)),
+            data: Arc::clone(&self.data),
+            same,
+            bytes_max: link.outbox_bytes_left(),
+        };
+        self.beginning = match claim {
+            None => Beginning::New,
+            Some(claim) => match journal.recover(&claim, &newcomer) {
+                Ok(recovered) => {
+                    self.id = recovered.id;
+                    self.recovery = claim.id;
+                    self.data = recovered.data;
+                    self.rooms = recovered.rooms;
+                    self.sent = recovered.sent;
+                    let missed = recovered.missed.len();
+                    self.missed = recovered.missed;
+                    self.beginning = Beginning::Recovered { missed };
+                    return;
+                }
+                Err(why) => Beginning::Refused(why),
+            },
+        };
+        journal.enter(self.id, &self.recovery, &newcomer);
+        self.sent = journal.last();
+    }
+}
+
+fn push(link: &Arc<Link>, namespace: &NamespaceCore, parcel: Parcel) {
+    if link.push(parcel, Worth::Kept) == Pushed::Overflow {
+        namespace.count(|metrics| &metrics.slow_peers);
+    }
+}

@@ -1,0 +1,693 @@
+//! [`Journal`]: the events of one namespace that may still be missed, numbered as they were sent, and
+//! its sockets, those that wait for their clients too.
+//!
+//! Its lock is what puts the events of a namespace into one order: whoever sends holds it until the
+//! event is with everybody, and whoever joins, leaves or comes back until that is done. So each socket
+//! is sent the events in the order of their numbers, and the number that its client shows tells
+//! exactly what it has had. It is the only lock under which others are taken.
+//!
+//! The number of an event is its offset.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use roomful_proto::{Parcel, RecoveryId, SocketId, Unstamped};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{AuthDigest, Claim, Key, NotRecovered, Settings, Store};
+use crate::handler::Data;
+use crate::link::{Link, Pushed, Worth};
+use crate::rooms::Rooms;
+use crate::socket::{Member, SocketCore};
+
+/// What an event that is kept counts for beside its bytes.
+const ENTRY_OVERHEAD_BYTES: usize = 128;
+/// Rooms that a socket has left and that are remembered. Without them it could not be told which of
+/// the events that it missed were for it.
+const STAYS_OVER_MAX: usize = 64;
+
+/// The events and the sockets of one namespace.
+pub(crate) struct Journal {
+    state: Mutex<State>,
+    settings: Settings,
+    /// How long an event is kept.
+    keeps: Duration,
+    /// What the events of all journals count for.
+    bytes: Arc<AtomicUsize>,
+}
+
+/// The journal, locked.
+pub(crate) struct Guard<'a> {
+    state: MutexGuard<'a, State>,
+    journal: &'a Journal,
+    /// Data of the user's, dropped when the lock is not held any more.
+    dropped: Vec<Session>,
+}
+
+struct State {
+    log: VecDeque<Entry>,
+    /// The number of the next event; that of the oldest in the log is this less the length of the log.
+    next: u64,
+    sessions: HashMap<SocketId, Session>,
+    keys: HashMap<Key, SocketId>,
+    /// Those that wait, and since when; what is not true any more is skipped.
+    waiting: VecDeque<(Instant, SocketId)>,
+    waiting_count: usize,
+}
+
+/// An event that may be missed.
+struct Entry {
+    parcel: Parcel,
+    to: Names,
+    except: Names,
+    at: Instant,
+    bytes: usize,
+}
+
+type Names = Box<[Box<str>]>;
+
+/// A socket, as far as it can be given back.
+struct Session {
+    key: Key,
+    auth: AuthDigest,
+    data: Data,
+    /// The last event before it joined.
+    since: u64,
+    stays: Vec<Stay>,
+    /// Its rooms are known from this event on.
+    known_since: u64,
+    /// It is not to come back.
+    revoked: bool,
+    place: Place,
+}
+
+enum Place {
+    Connected {
+        link: Arc<Link>,
+        /// Dropped when it is not any more.
+        watched: Vec<oneshot::Sender<()>>,
+    },
+    Waiting {
+        since: Instant,
+        /// The last event that it was sent; `since` of the session if there was none.
+        sent: u64,
+        /// The last event before it was lost.
+        lost: u64,
+    },
+}
+
+/// The time in a room, from behind one event until another.
+struct Stay {
+    room: Arc<str>,
+    from: u64,
+    until: Option<u64>,
+}
+
+/// Who was let in.
+pub(crate) struct Newcomer {
+    pub(crate) link: Arc<Link>,
+    pub(crate) auth: AuthDigest,
+    pub(crate) data: Data,
+    /// Whether it is who it was, if that was decided.
+    pub(crate) same: Option<bool>,
+    /// What may be sent to it now.
+    pub(crate) bytes_max: usize,
+}
+
+/// A socket that was given back.
+pub(crate) struct Recovered {
+    pub(crate) id: SocketId,
+    pub(crate) data: Data,
+    pub(crate) rooms: Vec<Arc<str>>,
+    pub(crate) missed: Vec<Parcel>,
+    /// The last event that it will have been sent.
+    pub(crate) sent: u64,
+}
+
+impl Journal {
+    pub(super) fn new(store: &Store, silence: Duration) -> Self {
+        let state = State {
+            log: VecDeque::new(),
+            next: 1,
+            sessions: HashMap::new(),
+            keys: HashMap::new(),
+            waiting: VecDeque::new(),
+            waiting_count: 0,
+        };
+        Self {
+            state: Mutex::new(state),
+            settings: store.settings.clone(),
+            keeps: store.settings.window + silence,
+            bytes: Arc::clone(&store.bytes),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> Guard<'_> {
+        Guard { state: self.state.lock(), journal: self, dropped: Vec::new() }
+    }
+
+    /// Sends an event to a selection, and tells to how many it went.
+    pub(crate) fn send(
+        &self,
+        rooms: &Rooms<Member>,
+        event: Unstamped,
+        to: &[String],
+        except: &[String],
+        worth: Worth,
+    ) -> usize {
+        let mut journal = self.lock();
+        let parcel = journal.stamp(event, worth);
+        let number = journal.record(&parcel, to, except, worth);
+        let selection = rooms.select(to, except);
+        let mut queued = 0;
+        let mut failed = Vec::new();
+        for member in selection.iter() {
+            match member.push(parcel.clone(), number, worth) {
+                Pushed::Queued => queued += 1,
+                pushed => failed.push((member, pushed)),
+            }
+        }
+        drop(journal);
+        // Not under the lock: it is logged.
+        failed.into_iter().for_each(|(member, pushed)| member.socket.note(pushed));
+        queued
+    }
+
+    /// Sends an event to one socket.
+    pub(crate) fn send_to(&self, socket: &SocketCore, event: Unstamped, worth: Worth) -> Pushed {
+        let mut journal = self.lock();
+        let parcel = journal.stamp(event, worth);
+        let number = journal.record(&parcel, &[socket.id.as_str()], &[], worth);
+        if worth == Worth::Kept {
+            socket.note_sent(number);
+        }
+        let pushed = socket.link.push(parcel, worth);
+        drop(journal);
+        socket.note(pushed);
+        pushed
+    }
+
+    /// Waits until the socket of that key has no connection any more; the old one is told to end.
+    pub(crate) async fn vacated(&self, key: &Key, patience: Duration) {
+        let vacated = {
+            let mut journal = self.lock();
+            let Some((link, watch)) = journal.watch(key) else {
+                return;
+            };
+            drop(journal);
+            link.order(crate::link::Order::Close(roomful_proto::Reason::TransportClose));
+            watch
+        };
+        // That the sender is dropped is the news.
+        let _ = tokio::time::timeout(patience, vacated).await;
+    }
+
+    /// Drops what is too old; `false` when nothing is left that could become so.
+    pub(super) fn sweep(&self) -> bool {
+        let mut journal = self.lock();
+        journal.trim();
+        !(journal.state.log.is_empty() && journal.state.sessions.is_empty())
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        let held: usize = self.state.get_mut().log.iter().map(|entry| entry.bytes).sum();
+        self.bytes.fetch_sub(held, Ordering::Relaxed);
+    }
+}
+
+impl Guard<'_> {
+    /// The number of the last event.
+    pub(crate) fn last(&self) -> u64 {
+        self.state.next - 1
+    }
+
+    /// Writes the offset into an event. A volatile one is not kept and has no number of its own, but
+    /// clients take any text at its end for an offset.
+    fn stamp(&self, event: Unstamped, worth: Worth) -> Parcel {
+        let number = match worth {
+            Worth::Kept => self.state.next,
+            Worth::Volatile => self.last(),
+        };
+        event.stamp(itoa::Buffer::new().format(number)).into()
+    }
+
+    /// Gives an event its number and keeps it, unless it is volatile.
+    fn record<R: AsRef<str>>(
+        &mut self,
+        parcel: &Parcel,
+        to: &[R],
+        except: &[R],
+        worth: Worth,
+    ) -> u64 {
+        if worth == Worth::Volatile {
+            return self.last();
+        }
+        let number = self.state.next;
+        let names =
+            |rooms: &[R]| -> Names { rooms.iter().map(|room| room.as_ref().into()).collect() };
+        let (to, except) = (names(to), names(except));
+        let names: usize = to.iter().chain(&except).map(|room| room.len()).sum();
+        let bytes = parcel.len() + names + ENTRY_OVERHEAD_BYTES;
+        let entry = Entry { parcel: parcel.clone(), to, except, at: Instant::now(), bytes };
+        self.state.next += 1;
+        self.state.log.push_back(entry);
+        self.journal.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.trim();
+        number
+    }
+
+    /// Drops events and sockets that are too old or too many.
+    fn trim(&mut self) {
+        let now = Instant::now();
+        let settings = &self.journal.settings;
+        let too_many = |state: &State| {
+            state.sessions.is_empty()
+                || state.log.len() > settings.events_max
+                || self.journal.bytes.load(Ordering::Relaxed) > settings.bytes_max
+        };
+        while let Some(oldest) = self.state.log.front() {
+            if !too_many(&self.state) && now < oldest.at + self.journal.keeps {
+                break;
+            }
+            self.journal.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);
+            self.state.log.pop_front();
+        }
+        if self.state.log.is_empty() && self.state.log.capacity() > 1024 {
+            self.state.log = VecDeque::new();
+        }
+        while let Some(&(since, id)) = self.state.waiting.front() {
+            let too_many = self.state.waiting_count > settings.sockets_max;
+            if !too_many && now < since + settings.window && self.state.is_waiting(id, since) {
+                break;
+            }
+            self.state.waiting.pop_front();
+            if self.state.is_waiting(id, since) {
+                self.remove(id);
+            }
+        }
+    }
+
+    /// The oldest event that is kept.
+    fn first(&self) -> u64 {
+        self.state.next - self.state.log.len() as u64
+    }
+
+    /// Keeps a new socket.
+    pub(crate) fn enter(&mut self, id: SocketId, recovery: &RecoveryId, newcomer: &Newcomer) {
+        let key = Key::new(recovery);
+        let since = self.last();
+        let session = Session {
+            key,
+            auth: newcomer.auth,
+            data: Arc::clone(&newcomer.data),
+            since,
+            stays: Vec::new(),
+            known_since: since,
+            revoked: false,
+            place: Place::Connected { link: Arc::clone(&newcomer.link), watched: Vec::new() },
+        };
+        self.state.keys.insert(key, id);
+        self.state.sessions.insert(id, session);
+    }
+
+    /// Gives a socket back to whoever shows that it is theirs. One that cannot be given back is not
+    /// kept for another attempt: its client gets a new one and forgets it.
+    pub(crate) fn recover(
+        &mut self,
+        claim: &Claim,
+        newcomer: &Newcomer,
+    ) -> Result<Recovered, NotRecovered> {
+        self.trim();
+        let key = Key::new(&claim.id);
+        let id = *self.state.keys.get(&key).ok_or(NotRecovered::Unknown)?;
+        let recovered = self.give_back(id, claim, newcomer);
+        if let Err(NotRecovered::Offset | NotRecovered::Incomplete | NotRecovered::TooMuch) =
+            recovered
+        {
+            self.remove(id);
+        }
+        recovered
+    }
+
+    fn give_back(
+        &mut self,
+        id: SocketId,
+        claim: &Claim,
+        newcomer: &Newcomer,
+    ) -> Result<Recovered, NotRecovered> {
+        let session = self.state.sessions.get(&id).ok_or(NotRecovered::Unknown)?;
+        let Place::Waiting { sent, lost, .. } = session.place else {
+            return Err(NotRecovered::Connected);
+        };
+        if !newcomer.same.unwrap_or(session.auth == newcomer.auth) {
+            return Err(NotRecovered::Stranger);
+        }
+        let had = match &claim.offset {
+            None => session.since,
+            Some(offset) => parse(offset)
+                .filter(|had| (session.since..self.state.next).contains(had))
+                .ok_or(NotRecovered::Offset)?,
+        };
+        // What was sent while the socket was there it has had up to `sent`, or not.
+        let from = if had < sent { had } else { lost.max(had) };
+        if from < session.known_since || from + 1 < self.first() {
+            return Err(NotRecovered::Incomplete);
+        }
+        let missed = self.missed(id, session, from);
+        let bytes: usize = missed.iter().map(|(_, parcel)| parcel.len()).sum();
+        if bytes + missed.len() * ENTRY_OVERHEAD_BYTES > newcomer.bytes_max {
+            return Err(NotRecovered::TooMuch);
+        }
+        let sent = missed.last().map_or(sent, |(number, _)| *number);
+        let missed = missed.into_iter().map(|(_, parcel)| parcel).collect();
+        let session = self.state.sessions.get_mut(&id).ok_or(NotRecovered::Unknown)?;
+        session.auth = newcomer.auth;
+        session.place = Place::Connected { link: Arc::clone(&newcomer.link), watched: Vec::new() };
+        let data = Arc::clone(&session.data);
+        let rooms = session.stays.iter().filter(|stay| stay.until.is_none());
+        let rooms = rooms.map(|stay| Arc::clone(&stay.room)).collect();
+        self.state.waiting_count -= 1;
+        Ok(Recovered { id, data, rooms, missed, sent })
+    }
+
+    /// The events behind one that were for a socket.
+    fn missed(&self, id: SocketId, session: &Session, from: u64) -> Vec<(u64, Parcel)> {
+        let first = self.first();
+        let skip = usize::try_from((from + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        let numbered = (first..).zip(&self.state.log).skip(skip);
+        let theirs = numbered.filter(|&(number, entry)| session.hears(id, number, entry));
+        theirs.map(|(number, entry)| (number, entry.parcel.clone())).collect()
+    }
+
+    /// The data of the socket of that key, if it waits.
+    pub(crate) fn data(&self, key: &Key) -> Option<Data> {
+        let session = self.state.sessions.get(self.state.keys.get(key)?)?;
+        matches!(session.place, Place::Waiting { .. }).then(|| Arc::clone(&session.data))
+    }
+
+    /// Whether the socket of that key waits for somebody with this auth payload.
+    pub(crate) fn expects(&self, key: &Key, auth: AuthDigest) -> bool {
+        let session = self.state.keys.get(key).and_then(|id| self.state.sessions.get(id));
+        session.is_some_and(|s| s.auth == auth && matches!(s.place, Place::Waiting { .. }))
+    }
+
+    /// Who has the socket of that key, if it is connected, and how to learn that it is not any more.
+    fn watch(&mut self, key: &Key) -> Option<(Arc<Link>, oneshot::Receiver<()>)> {
+        let id = *self.state.keys.get(key)?;
+        match &mut self.state.sessions.get_mut(&id)?.place {
+            Place::Connected { link, watched } => {
+                let (sender, receiver) = oneshot::channel();
+                watched.push(sender);
+                Some((Arc::clone(link), receiver))
+            }
+            Place::Waiting { .. } => None,
+        }
+    }
+
+    /// A socket has joined a room.
+    pub(crate) fn joined(&mut self, id: SocketId, room: Arc<str>) {
+        let from = self.last();
+        if let Some(session) = self.state.sessions.get_mut(&id) {
+            session.stays.push(Stay { room, from, until: None });
+        }
+    }
+
+    /// A socket has left a room.
+    pub(crate) fn left(&mut self, id: SocketId, room: &str) {
+        let (first, last) = (self.first(), self.last());
+        let Some(session) = self.state.sessions.get_mut(&id) else {
+            return;
+        };
+        let open = |stay: &&mut Stay| stay.until.is_none() && *stay.room == *room;
+        if let Some(stay) = session.stays.iter_mut().find(open) {
+            stay.until = Some(last);
+        }
+        session.forget_stays(first);
+    }
+
+    /// A socket has left its connection; it waits for another if `lost` says so.
+    pub(crate) fn depart(&mut self, id: SocketId, lost: bool, sent: u64) {
+        let last = self.last();
+        let Some(session) = self.state.sessions.get_mut(&id) else {
+            return;
+        };
+        if !lost || session.revoked {
+            self.remove(id);
+            return;
+        }
+        let since = Instant::now();
+        session.place = Place::Waiting { since, sent, lost: last };
+        self.state.waiting_count += 1;
+        self.state.waiting.push_back((since, id));
+        self.state.compact();
+        self.trim();
+    }
+
+    /// A socket is not to come back, now or later.
+    pub(crate) fn revoke(&mut self, id: SocketId) {
+        match self.state.sessions.get_mut(&id) {
+            Some(Session { place: Place::Connected { .. }, revoked, .. }) => *revoked = true,
+            Some(_) => self.remove(id),
+            None => {}
+        }
+    }
+
+    /// The sockets that wait, and their data.
+    pub(crate) fn waiting(&self) -> Vec<(SocketId, Data)> {
+        let waits = |session: &Session| matches!(session.place, Place::Waiting { .. });
+        let sessions = self.state.sessions.iter().filter(|(_, session)| waits(session));
+        sessions.map(|(id, session)| (*id, Arc::clone(&session.data))).collect()
+    }
+
+    fn remove(&mut self, id: SocketId) {
+        let Some(session) = self.state.sessions.remove(&id) else {
+            return;
+        };
+        self.state.keys.remove(&session.key);
+        self.state.waiting_count -= usize::from(matches!(session.place, Place::Waiting { .. }));
+        self.dropped.push(session);
+        if self.state.sessions.is_empty() {
+            // Memory returns: the tables are as large as they ever were.
+            self.state.sessions = HashMap::new();
+            self.state.keys = HashMap::new();
+            self.state.waiting = VecDeque::new();
+        }
+    }
+}
+
+impl State {
+    fn is_waiting(&self, id: SocketId, since: Instant) -> bool {
+        let place = self.sessions.get(&id).map(|session| &session.place);
+        matches!(place, Some(Place::Waiting { since: waits, .. }) if *waits == since)
+    }
+
+    /// A client that comes and goes leaves places in the queue that nobody waits at.
+    fn compact(&mut self) {
+        if self.waiting.len() > 2 * self.waiting_count + 64 {
+            let waiting = std::mem::take(&mut self.waiting);
+            let waiting = waiting.into_iter().filter(|&(since, id)| self.is_waiting(id, since));
+            self.waiting = waiting.collect();
+        }
+    }
+}
+
+impl Session {
+    /// Whether an event was for this socket.
+    fn hears(&self, id: SocketId, number: u64, entry: &Entry) -> bool {
+        let was_in = |room: &str| {
+            let own = *room == *id && number > self.since;
+            own || self.stays.iter().any(|stay| *stay.room == *room && stay.covers(number))
+        };
+        let named = |rooms: &[Box<str>]| rooms.iter().any(|room| was_in(room));
+        number > self.since && (entry.to.is_empty() || named(&entry.to)) && !named(&entry.except)
+    }
+
+    /// Drops the rooms that were left before the oldest event, and the oldest of too many.
+    fn forget_stays(&mut self, first: u64) {
+        self.stays.retain(|stay| stay.until.is_none_or(|until| until >= first));
+        let over = self.stays.iter().filter(|stay| stay.until.is_some()).count();
+        if over > STAYS_OVER_MAX
+            && let Some(oldest) = self.stays.iter().position(|stay| stay.until.is_some())
+        {
+            let stay = self.stays.remove(oldest);
+            self.known_since = self.known_since.max(stay.until.unwrap_or(0));
+        }
+    }
+}
+
+impl Stay {
+    fn covers(&self, number: u64) -> bool {
+        number > self.from && self.until.is_none_or(|until| number <= until)
+    }
+}
+
+/// Reads an offset as it is written, and in no other way.
+fn parse(offset: &str) -> Option<u64> {
+    let number = offset.parse().ok()?;
+    (itoa::Buffer::new().format::<u64>(number) == offset).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use roomful_proto::SessionId;
+    use roomful_proto::engine::Transport;
+
+    use super::super::Recovery;
+    use super::*;
+    use crate::handshake::Handshake;
+    use crate::head::{Head, Headers};
+    use crate::sessions::Sessions;
+
+    const WINDOW: Duration = Duration::from_secs(60);
+    const SILENCE: Duration = Duration::from_secs(10);
+
+    fn journal() -> Arc<Journal> {
+        Recovery::builder().window(WINDOW).build().journal("/", SILENCE)
+    }
+
+    fn link() -> Arc<Link> {
+        let headers = Headers::Slice(&[]);
+        let head = Head { method: "GET", path: "/", query: "", headers, peer: None };
+        let id = SessionId::from_random([7; 15]);
+        let make = |key| Link::new(id, key, Transport::Polling, Handshake::new(&head), 100_000);
+        Sessions::default().insert(1, make).unwrap()
+    }
+
+    fn newcomer() -> Newcomer {
+        Newcomer {
+            link: link(),
+            auth: AuthDigest::new(None),
+            data: Arc::new(()),
+            same: None,
+            bytes_max: 100_000,
+        }
+    }
+
+    fn id(n: u8) -> SocketId {
+        SocketId::from_random([n; 15])
+    }
+
+    fn claim(n: u8, offset: u64) -> Claim {
+        Claim { id: RecoveryId::from_random([n; 15]), offset: Some(offset.to_string()) }
+    }
+
+    fn enter(journal: &Journal, n: u8) {
+        journal.lock().enter(id(n), &RecoveryId::from_random([n; 15]), &newcomer());
+    }
+
+    fn emit(journal: &Journal, to: &[String]) {
+        let event = Unstamped::event("/", "e", &()).unwrap();
+        journal.send(&Rooms::default(), event, to, &[], Worth::Kept);
+    }
+
+    /// How many events came back, or why none did.
+    fn recover(journal: &Journal, n: u8, offset: u64) -> Result<usize, NotRecovered> {
+        let recovered = journal.lock().recover(&claim(n, offset), &newcomer());
+        recovered.map(|recovered| recovered.missed.len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_waits_as_long_as_the_window_and_no_longer() {
+        let journal = journal();
+        for (n, waits) in [(1, WINDOW - Duration::from_millis(1)), (2, WINDOW)] {
+            enter(&journal, n);
+            let last = journal.lock().last();
+            journal.lock().depart(id(n), true, last);
+            emit(&journal, &[]);
+            tokio::time::advance(waits).await;
+            let expected = if waits < WINDOW { Ok(1) } else { Err(NotRecovered::Unknown) };
+            assert_eq!(recover(&journal, n, last), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_before_a_loss_was_noticed_is_kept_for_the_window_too() {
+        let journal = journal();
+        enter(&journal, 1);
+        emit(&journal, &[id(1).to_string()]);
+        tokio::time::advance(SILENCE).await;
+        journal.lock().depart(id(1), true, 1);
+        tokio::time::advance(WINDOW - Duration::from_millis(1)).await;
+        assert_eq!(recover(&journal, 1, 0), Ok(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_returns_when_nobody_waits_any_more() {
+        let recovery = Recovery::builder().window(WINDOW).build();
+        let journal = recovery.journal("/", SILENCE);
+        enter(&journal, 1);
+        journal.lock().joined(id(1), "room".into());
+        (0..5_000).for_each(|_| emit(&journal, &[]));
+        assert_ne!(recovery.store.bytes.load(Ordering::Relaxed), 0);
+        recovery.keep_tidy();
+        journal.lock().depart(id(1), true, 5_000);
+        tokio::time::sleep(2 * WINDOW).await;
+        assert_eq!(recovery.store.bytes.load(Ordering::Relaxed), 0);
+        let journal = journal.lock();
+        let state = &journal.state;
+        assert_eq!((state.log.capacity(), state.sessions.capacity(), state.keys.len()), (0, 0, 0));
+        assert_eq!((state.waiting_count, state.waiting.capacity()), (0, 0));
+    }
+
+    /// A client that comes and goes all the time.
+    #[tokio::test(start_paused = true)]
+    async fn coming_and_going_leaves_nothing_in_the_queue() {
+        let journal = journal();
+        enter(&journal, 1);
+        for _ in 0..10_000 {
+            journal.lock().depart(id(1), true, 0);
+            tokio::time::advance(Duration::from_nanos(1)).await;
+            assert_eq!(recover(&journal, 1, 0), Ok(0));
+        }
+        assert!(journal.lock().state.waiting.len() < 100);
+    }
+
+    #[tokio::test]
+    async fn sockets_that_wait_are_bounded_and_the_oldest_go() {
+        let recovery = Recovery::builder().sockets_max(2).build();
+        let journal = recovery.journal("/", SILENCE);
+        for n in 1..=3 {
+            enter(&journal, n);
+            journal.lock().depart(id(n), true, 0);
+        }
+        let found = [1, 2, 3].map(|n| recover(&journal, n, 0));
+        assert_eq!(found, [Err(NotRecovered::Unknown), Ok(0), Ok(0)]);
+    }
+
+    /// The rooms that a socket has left are remembered up to a bound; behind that it is told.
+    #[tokio::test]
+    async fn a_socket_that_changed_rooms_too_often_is_told() {
+        for (rooms, expected) in
+            [(STAYS_OVER_MAX, Ok(1)), (STAYS_OVER_MAX + 1, Err(NotRecovered::Incomplete))]
+        {
+            let journal = journal();
+            enter(&journal, 1);
+            for n in 0..rooms {
+                let room = n.to_string();
+                journal.lock().joined(id(1), room.as_str().into());
+                emit(&journal, &["elsewhere".into()]);
+                journal.lock().left(id(1), &room);
+            }
+            emit(&journal, &["0".into()]);
+            emit(&journal, &[]);
+            let last = journal.lock().last();
+            journal.lock().depart(id(1), true, last);
+            assert_eq!(recover(&journal, 1, 0), expected, "{rooms} rooms");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_revoked_while_connected_does_not_wait() {
+        let journal = journal();
+        enter(&journal, 1);
+        journal.lock().revoke(id(1));
+        journal.lock().depart(id(1), true, 0);
+        assert_eq!(recover(&journal, 1, 0), Err(NotRecovered::Unknown));
+    }
+}

@@ -1,0 +1,289 @@
+//! [`Recovery`]: what a client missed while its connection was lost, and who may have it.
+//!
+//! ```text
+//!   connected ──lost──▶ waiting ──comes back in time──▶ connected, with its id, rooms, data and
+//!                          │                            every event that it missed, in order
+//!                          └──time over, revoked──▶ gone
+//! ```
+//!
+//! [`Journal`] is that of one namespace, [`Claim`] what a client shows that comes back.
+//!
+//! Specification: Socket.IO 5, connection state recovery.
+
+mod claim;
+mod journal;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use roomful_proto::Reason;
+
+pub(crate) use claim::{AuthDigest, Claim, Key};
+pub(crate) use journal::{Guard, Journal, Newcomer};
+
+/// Connection state recovery: a client that comes back in time gets its socket back, with its id, its
+/// rooms, its data, and the events that it missed, each once and in order. A cheap handle: give it to
+/// [`Builder::recovery`](crate::Builder::recovery), and a second time to the server that takes over
+/// from the first in the same process.
+///
+/// What comes back: events to a socket or to many, unless they were volatile or questions. Each of
+/// them carries its offset as one more argument, a short text behind the others, which clients
+/// in JavaScript from 4.6 on take note of and show again. Acks and questions that were under way
+/// are lost, and whoever asked learns it.
+///
+/// Who comes back is asked for twice: the client shows a secret that only it was given, and the
+/// namespace's `connect` function decides about it as about anybody else. Then the socket is given
+/// back only if the auth payload is that of before, or if the namespace's
+/// [`same_visitor`](crate::Namespace::same_visitor) says so. A client that was disconnected by the server,
+/// or left by itself, does not come back.
+///
+/// Where it cannot be proven that nothing is missing, the client gets a new socket, as without all
+/// this, and [`Socket::recovery`](crate::Socket::recovery) says why.
+///
+/// ```
+/// use std::time::Duration;
+/// use roomful::{Recovery, Server};
+///
+/// let recovery = Recovery::builder().window(Duration::from_secs(300)).build();
+/// let io = Server::builder().recovery(recovery).build();
+/// ```
+#[derive(Clone)]
+pub struct Recovery {
+    store: Arc<Store>,
+}
+
+/// Settings of a [`Recovery`]. Sizes are in bytes.
+#[derive(Clone, Debug)]
+#[must_use = "settings do nothing until the recovery is built"]
+pub struct RecoveryBuilder {
+    settings: Settings,
+}
+
+/// How a socket began, as [`Socket::recovery`](crate::Socket::recovery) tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Beginning {
+    /// The client came without a claim, or nothing is recovered here.
+    New,
+    /// The client has its socket back.
+    Recovered {
+        /// Events that it had missed and was sent now.
+        missed: usize,
+    },
+    /// The client wanted its socket back and got a new one.
+    Refused(NotRecovered),
+}
+
+/// Why a client did not get its socket back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NotRecovered {
+    /// Nothing waits for whoever shows this secret: the time was over, the socket was revoked or
+    /// disconnected by the server, the server was started anew, or the secret was made up.
+    Unknown,
+    /// The offset is none that was given out here.
+    Offset,
+    /// Some of what was missed is not kept any more, or the rooms of that time are not known.
+    Incomplete,
+    /// What was missed is more than may wait for one client: see
+    /// [`Builder::outbox_bytes_max`](crate::Builder::outbox_bytes_max).
+    TooMuch,
+    /// It may be somebody else: the auth payload is another, or
+    /// [`same_visitor`](crate::Namespace::same_visitor) said no.
+    Stranger,
+    /// The socket is still connected: its old connection did not end in time.
+    Connected,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) window: Duration,
+    pub(crate) events_max: usize,
+    pub(crate) bytes_max: usize,
+    pub(crate) sockets_max: usize,
+    pub(crate) skips_connect: bool,
+}
+
+/// What all that share a recovery have in common.
+pub(crate) struct Store {
+    pub(crate) settings: Settings,
+    journals: Mutex<HashMap<Box<str>, Arc<Journal>>>,
+    /// What the events of all journals count for.
+    bytes: Arc<AtomicUsize>,
+    sweeping: AtomicBool,
+}
+
+/// How often what is too old is looked for, where nothing else makes anybody look.
+const SWEEPS_PER_WINDOW: u32 = 4;
+/// No more often than this.
+const SWEEP_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+impl Recovery {
+    /// With the default settings.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Settings, to build a recovery from.
+    pub fn builder() -> RecoveryBuilder {
+        RecoveryBuilder { settings: Settings::default() }
+    }
+
+    /// Whether who comes back with the same auth payload need not be let in again.
+    pub(crate) fn skips_connect(&self) -> bool {
+        self.store.settings.skips_connect
+    }
+
+    /// The journal of the namespace of that name. Events are kept for as long as a socket waits, and
+    /// for `silence` more: so long it may take to notice that a connection was lost.
+    pub(crate) fn journal(&self, namespace: &str, silence: Duration) -> Arc<Journal> {
+        let mut journals = self.store.journals.lock();
+        let make = || Arc::new(Journal::new(&self.store, silence));
+        Arc::clone(journals.entry(namespace.into()).or_insert_with(make))
+    }
+
+    /// Sees to it that what is too old goes even if nothing more is sent. Called in a task.
+    pub(crate) fn keep_tidy(&self) {
+        if !self.store.sweeping.swap(true, Ordering::AcqRel) {
+            drop(tokio::spawn(sweep(Sweeping(Arc::downgrade(&self.store)))));
+        }
+    }
+}
+
+/// The task that sweeps; when it ends, for whatever reason, another may begin.
+struct Sweeping(Weak<Store>);
+
+async fn sweep(sweeping: Sweeping) {
+    loop {
+        let Some(store) = sweeping.0.upgrade() else {
+            return;
+        };
+        let pause = (store.settings.window / SWEEPS_PER_WINDOW).max(SWEEP_PAUSE_MIN);
+        let journals: Vec<_> = store.journals.lock().values().cloned().collect();
+        drop(store);
+        let left = journals.iter().filter(|journal| journal.sweep()).count();
+        drop(journals);
+        if left == 0 {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        if let Some(store) = self.0.upgrade() {
+            store.sweeping.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl RecoveryBuilder {
+    /// The recovery.
+    pub fn build(self) -> Recovery {
+        let store = Store {
+            settings: self.settings,
+            journals: Mutex::default(),
+            bytes: Arc::default(),
+            sweeping: AtomicBool::new(false),
+        };
+        Recovery { store: Arc::new(store) }
+    }
+
+    /// How long a socket waits for its client. Default 2 minutes, as the official server.
+    pub fn window(mut self, window: Duration) -> Self {
+        self.settings.window = window;
+        self
+    }
+
+    /// Events that a namespace keeps. Default 100,000.
+    pub fn events_max(mut self, count: usize) -> Self {
+        self.settings.events_max = count;
+        self
+    }
+
+    /// What the events of all namespaces may take. The oldest of a namespace go first. Default
+    /// 64 MiB.
+    pub fn bytes_max(mut self, bytes: usize) -> Self {
+        self.settings.bytes_max = bytes;
+        self
+    }
+
+    /// Sockets of a namespace that wait for their clients at the same time. The oldest go first.
+    /// Default 100,000.
+    pub fn sockets_max(mut self, count: usize) -> Self {
+        self.settings.sockets_max = count;
+        self
+    }
+
+    /// Whether a client that comes back with the same auth payload need not pass the namespace's
+    /// `connect` function again. Who must be kept out meanwhile is then to be
+    /// [revoked](crate::Namespace::revoke). Default no, other than the official server.
+    pub fn skip_connect(mut self, skip: bool) -> Self {
+        self.settings.skips_connect = skip;
+        self
+    }
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(120),
+            events_max: 100_000,
+            bytes_max: 64 * 1024 * 1024,
+            sockets_max: 100_000,
+            skips_connect: false,
+        }
+    }
+}
+
+impl NotRecovered {
+    /// A short text for logs and counters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "nothing waits for this client",
+            Self::Offset => "unknown offset",
+            Self::Incomplete => "not all that was missed is kept",
+            Self::TooMuch => "too much was missed",
+            Self::Stranger => "perhaps another visitor",
+            Self::Connected => "still connected",
+        }
+    }
+}
+
+impl fmt::Display for NotRecovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recovery").field("settings", &self.store.settings).finish_non_exhaustive()
+    }
+}
+
+/// Whether a client that was lost for this reason may come back to its socket. Not if one of the two
+/// sides wanted it gone, nor if what it sends cannot be read.
+pub(crate) const fn is_lost(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::TransportError
+            | Reason::TransportClose
+            | Reason::ForcedClose
+            | Reason::PingTimeout
+            | Reason::ServerShuttingDown
+            | Reason::ForcedServerClose
+    )
+}

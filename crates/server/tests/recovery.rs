@@ -1,0 +1,523 @@
+//! Connection state recovery, as a client sees it that knows its rules to the byte.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use roomful::{
+    Beginning, Builder, Hello, Namespace, NotRecovered, Recovery, Refusal, Server, Socket,
+};
+use serde_json::{Value, json};
+use support::{Client, Packet, Running, start, until, within};
+
+/// A client that can come back: what it holds of its socket.
+#[derive(Clone, Debug)]
+struct Returner {
+    id: String,
+    pid: String,
+    offset: Option<String>,
+}
+
+impl Returner {
+    /// Joins `/` with more auth fields, such as `,"token":"x"`.
+    async fn join(client: &mut Client, auth: &str) -> Self {
+        client.send(&format!("0{{\"none\":0{auth}}}")).await;
+        let packet = client.next().await;
+        assert_eq!(packet.kind, 0, "{packet:?}");
+        Self::read(&packet, None)
+    }
+
+    fn read(packet: &Packet, offset: Option<String>) -> Self {
+        let text = |key: &str| packet.data[key].as_str().expect("a text").to_owned();
+        Self { id: text("sid"), pid: text("pid"), offset }
+    }
+
+    fn claim(&self, auth: &str) -> String {
+        let offset = self.offset.as_ref().map(|offset| format!(",\"offset\":\"{offset}\""));
+        let (pid, offset) = (&self.pid, offset.unwrap_or_default());
+        format!("0{{\"pid\":\"{pid}\"{offset},\"none\":0{auth}}}")
+    }
+
+    /// Takes note of an event as the official client does: a text at its end is the offset.
+    fn note(&mut self, event: &Value) {
+        if let Some(Value::String(offset)) = event.as_array().and_then(|args| args.last()) {
+            self.offset = Some(offset.clone());
+        }
+    }
+
+    /// The next event, without its offset.
+    async fn event(&mut self, client: &mut Client) -> Value {
+        let mut event = client.event().await;
+        self.note(&event);
+        event.as_array_mut().unwrap().pop();
+        event
+    }
+
+    /// Comes back on a new connection: what was missed, and what it is now.
+    async fn back(&mut self, address: SocketAddr) -> (Client, Vec<Value>) {
+        self.back_with(address, "").await
+    }
+
+    async fn back_with(&mut self, address: SocketAddr, auth: &str) -> (Client, Vec<Value>) {
+        let mut client = Client::open(address).await;
+        client.send(&self.claim(auth)).await;
+        let mut missed = Vec::new();
+        loop {
+            let packet = client.next().await;
+            if packet.kind == 0 {
+                *self = Self::read(&packet, self.offset.take());
+                return (client, missed);
+            }
+            assert_eq!(packet.kind, 2, "{packet:?}");
+            self.note(&packet.data);
+            let mut event = packet.data;
+            event.as_array_mut().unwrap().pop();
+            missed.push(event);
+        }
+    }
+}
+
+/// How the last socket began.
+type Last = Arc<Mutex<Option<Beginning>>>;
+
+/// A server that remembers how the last socket began.
+struct Stage {
+    server: Running<Last>,
+    last: Last,
+}
+
+impl Deref for Stage {
+    type Target = Running<Last>;
+
+    fn deref(&self) -> &Running<Last> {
+        &self.server
+    }
+}
+
+impl Stage {
+    async fn new(recovery: Recovery, set: impl FnOnce(Builder) -> Builder) -> Self {
+        let last = Last::default();
+        let io = set(Server::builder().recovery(recovery)).state(Arc::clone(&last)).build();
+        io.on_connect(async |me: Socket<Last>| {
+            *me.state().lock().unwrap() = Some(me.recovery());
+        });
+        io.on("join", async |me: Socket<Last>, room: String| me.join(room));
+        io.on("leave", async |me: Socket<Last>, room: String| me.leave(room));
+        io.on("rooms", async |me: Socket<Last>| me.rooms());
+        io.on("kick", async |me: Socket<Last>| me.disconnect());
+        Self { server: start(io).await, last }
+    }
+
+    fn last(&self) -> Beginning {
+        self.last.lock().unwrap().expect("somebody came")
+    }
+
+    /// Ends a connection without a word, and waits until the server has seen it.
+    async fn cut(&self, client: Client) {
+        drop(client);
+        until("the connection gone", || self.stats().connections == 0).await;
+    }
+}
+
+async fn started() -> Stage {
+    Stage::new(Recovery::new(), |builder| builder).await
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_has_its_id_its_rooms_and_what_it_missed() {
+    let server = started().await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, "").await;
+    let id = me.id.clone();
+    client.ask("join", "\"den\"").await;
+    server.io.emit("before", 1);
+    assert_eq!(me.event(&mut client).await, json!(["before", 1]));
+    server.cut(client).await;
+    server.io.emit("all", ());
+    server.io.to("den").emit("den", ("two", 2));
+    server.io.to("other").emit("other", ());
+    server.io.to(&id).emit("mine", true);
+    server.io.except("den").emit("others", ());
+    server.io.everyone().volatile().emit("volatile", ());
+    let (mut client, missed) = me.back(server.address).await;
+    assert_eq!(missed, [json!(["all"]), json!(["den", "two", 2]), json!(["mine", true])]);
+    assert_eq!((&me.id, server.last()), (&id, Beginning::Recovered { missed: 3 }));
+    let rooms = client.ask("rooms", "").await;
+    assert_eq!(rooms, json!([[id, "den"]]));
+    server.io.to("den").emit("after", ());
+    assert_eq!(me.event(&mut client).await, json!(["after"]));
+    assert_eq!(server.io.stats().recovered, 1);
+}
+
+#[tokio::test]
+async fn who_was_sent_nothing_yet_comes_back_too() {
+    let server = started().await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, "").await;
+    server.cut(client).await;
+    server.io.emit("first", ());
+    let (_client, missed) = me.back(server.address).await;
+    assert_eq!(missed, [json!(["first"])]);
+}
+
+#[tokio::test]
+async fn nothing_comes_twice_however_often_a_client_comes_back() {
+    let server = started().await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, "").await;
+    let mut heard = Vec::new();
+    for round in 0..5 {
+        server.io.emit("there", round);
+        heard.push(me.event(&mut client).await);
+        server.cut(client).await;
+        server.io.emit("away", round);
+        let missed;
+        (client, missed) = me.back(server.address).await;
+        heard.extend(missed);
+    }
+    let rounds = (0..5).flat_map(|n| [json!(["there", n]), json!(["away", n])]);
+    assert_eq!(heard, rounds.collect::<Vec<_>>());
+}
+
+/// An official client takes any text at the end of an event for an offset.
+#[tokio::test]
+async fn a_text_at_the_end_of_a_volatile_event_is_no_wrong_offset() {
+    let server = started().await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, "").await;
+    server.io.emit("kept", "text");
+    server.io.everyone().volatile().emit("volatile", "text");
+    server.io.everyone().volatile().emit("volatile", ());
+    assert_eq!(me.event(&mut client).await, json!(["kept", "text"]));
+    assert_eq!(me.event(&mut client).await, json!(["volatile", "text"]));
+    assert_eq!(me.event(&mut client).await, json!(["volatile"]));
+    server.cut(client).await;
+    server.io.emit("missed", ());
+    assert_eq!(me.back(server.address).await.1, [json!(["missed"])]);
+}
+
+#[tokio::test]
+async fn who_was_put_out_or_has_left_does_not_come_back() {
+    let server = started().await;
+    for (event, goodbye) in [("2[\"kick\"]", true), ("1", false)] {
+        let mut client = Client::open(server.address).await;
+        let mut me = Returner::join(&mut client, "").await;
+        let id = me.id.clone();
+        client.send(event).await;
+        if goodbye {
+            assert_eq!(client.next().await.kind, 1);
+        }
+        server.cut(client).await;
+        let (client, _) = me.back(server.address).await;
+        assert_ne!(me.id, id);
+        assert_eq!(server.last(), Beginning::Refused(NotRecovered::Unknown));
+        server.cut(client).await;
+    }
+}
+
+#[tokio::test]
+async fn made_up_claims_are_new_sockets() {
+    let server = started().await;
+    let mut client = Client::open(server.address).await;
+    let me = Returner::join(&mut client, "").await;
+    server.io.emit("event", ());
+    client.event().await;
+    server.cut(client).await;
+    let stranger = Returner { pid: "AAAAAAAAAAAAAAAAAAAA".into(), ..me.clone() };
+    let socket_id = Returner { pid: me.id.clone(), ..me.clone() };
+    for mut forged in [stranger, socket_id] {
+        let (client, missed) = forged.back(server.address).await;
+        assert_eq!(missed, Vec::<Value>::new());
+        assert_ne!(forged.id, me.id);
+        assert_eq!(server.last(), Beginning::Refused(NotRecovered::Unknown));
+        server.cut(client).await;
+    }
+    for offset in
+        ["", "-1", "+1", "01", "1e3", "9", "18446744073709551616", "hello", "\\u0000", "１"]
+    {
+        let mut client = Client::open(server.address).await;
+        let honest = Returner::join(&mut client, "").await;
+        server.cut(client).await;
+        let id = honest.id.clone();
+        let mut forged = Returner { offset: Some(offset.into()), ..honest };
+        let (client, _) = forged.back(server.address).await;
+        assert_ne!(forged.id, id, "{offset}");
+        let why = Beginning::Refused(NotRecovered::Offset);
+        assert_eq!(server.last(), why, "{offset}");
+        server.cut(client).await;
+    }
+    assert_eq!(server.io.stats().recovered, 0);
+}
+
+#[tokio::test]
+async fn odd_claims_are_no_claims() {
+    let server = started().await;
+    let claims = [
+        r#"{"pid":null}"#,
+        r#"{"pid":{"a":1},"offset":[]}"#,
+        r#"{"pid":"x","offset":"1"}"#,
+        r#"{"pid":["AAAAAAAAAAAAAAAAAAAA"]}"#,
+        r#"{"offset":"1"}"#,
+        r#"{"pid":"AAAAAAAAAAAAAAAAAAA.","offset":"1"}"#,
+    ];
+    for claim in claims {
+        let mut client = Client::open(server.address).await;
+        client.join("/", claim).await.expect(claim);
+        assert_eq!(server.last(), Beginning::New, "{claim}");
+    }
+}
+
+#[tokio::test]
+async fn a_room_is_heard_from_when_it_was_joined_until_it_was_left() {
+    let server = started().await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, "").await;
+    server.io.to("late").emit("before joining", ());
+    client.ask("join", "\"late\"").await;
+    client.ask("join", "\"left\"").await;
+    // Its client has not read it when the connection is lost: it was sent, and is missed.
+    server.io.to("left").emit("while there", ());
+    client.send("2[\"leave\",\"left\"]").await;
+    until("the room left", || server.io.to("left").ids().is_empty()).await;
+    server.io.to("left").emit("after leaving", ());
+    server.io.except("left").emit("not to left", ());
+    server.io.except("late").emit("not to late", ());
+    server.cut(client).await;
+    server.io.to("left").emit("after all", ());
+    server.io.to("late").to("left").emit("to both", ());
+    let missed = me.back(server.address).await.1;
+    assert_eq!(missed, [json!(["while there"]), json!(["not to left"]), json!(["to both"])]);
+}
+
+#[tokio::test]
+async fn an_old_connection_that_never_ended_is_ended_for_the_new_one() {
+    let server = started().await;
+    let mut old = Client::open(server.address).await;
+    let mut me = Returner::join(&mut old, "").await;
+    let id = me.id.clone();
+    server.io.emit("unread", ());
+    let (mut client, missed) = me.back(server.address).await;
+    assert_eq!((&me.id, missed), (&id, vec![json!(["unread"])]));
+    assert_eq!(old.event().await[0], "unread");
+    assert_eq!(within(old.try_next()).await, None, "the old connection is over");
+    server.io.emit("after", ());
+    assert_eq!(me.event(&mut client).await, json!(["after"]));
+    assert_eq!(server.io.len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_reach_back_is_told() {
+    let recovery = Recovery::builder().events_max(10).build();
+    let server = Stage::new(recovery, |builder| builder).await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, "").await;
+    server.cut(client).await;
+    (0..11).for_each(|n| server.io.emit("many", n));
+    let (client, missed) = me.back(server.address).await;
+    assert_eq!(missed, Vec::<Value>::new());
+    assert_eq!(server.last(), Beginning::Refused(NotRecovered::Incomplete));
+    server.cut(client).await;
+    (0..10).for_each(|n| server.io.emit("few", n));
+    assert_eq!(me.back(server.address).await.1.len(), 10);
+}
+
+/// What went to others may be forgotten: only what was for this socket can be missed by it.
+#[tokio::test]
+async fn a_quiet_socket_comes_back_though_the_log_was_trimmed() {
+    let recovery = Recovery::builder().events_max(10).build();
+    let server = Stage::new(recovery, |builder| builder).await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, "").await;
+    server.io.emit("first", ());
+    assert_eq!(me.event(&mut client).await, json!(["first"]));
+    (0..100).for_each(|n| server.io.to("elsewhere").emit("many", n));
+    server.cut(client).await;
+    server.io.emit("missed", ());
+    assert_eq!(me.back(server.address).await.1, [json!(["missed"])]);
+}
+
+#[tokio::test]
+async fn bytes_are_bounded_and_more_than_an_outbox_is_not_sent() {
+    let recovery = Recovery::builder().bytes_max(100_000).build();
+    let server = Stage::new(recovery, |builder| builder.outbox_bytes_max(60_000)).await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, "").await;
+    server.cut(client).await;
+    (0..8).for_each(|_| server.io.emit("big", "x".repeat(10_000)));
+    let (client, missed) = me.back(server.address).await;
+    assert_eq!(missed, Vec::<Value>::new());
+    assert_eq!(server.last(), Beginning::Refused(NotRecovered::TooMuch));
+    server.cut(client).await;
+    (0..12).for_each(|_| server.io.emit("big", "x".repeat(10_000)));
+    me.back(server.address).await;
+    assert_eq!(server.last(), Beginning::Refused(NotRecovered::Incomplete));
+}
+
+#[tokio::test]
+async fn a_second_server_with_the_same_recovery_takes_over() {
+    let recovery = Recovery::new();
+    let first = Stage::new(recovery.clone(), |builder| builder).await;
+    let second = Stage::new(recovery, |builder| builder).await;
+    let mut client = Client::open(first.address).await;
+    let mut me = Returner::join(&mut client, "").await;
+    let id = me.id.clone();
+    client.ask("join", "\"den\"").await;
+    first.io.emit("heard", ());
+    me.event(&mut client).await;
+    first.io.to("den").emit("unread", ());
+    // What arrives from now on is lost on the way.
+    let read_on = async move { client.ws.close_code().await };
+    assert_eq!(tokio::join!(first.io.close(), read_on).1, Some(1001));
+    second.io.to("den").emit("between", ());
+    let (mut client, missed) = me.back(second.address).await;
+    assert_eq!((&me.id, missed), (&id, vec![json!(["unread"]), json!(["between"])]));
+    assert_eq!(client.ask("rooms", "").await, json!([[id, "den"]]));
+}
+
+// Who comes back.
+
+#[derive(serde::Deserialize)]
+struct Login {
+    user: String,
+    token: String,
+}
+
+struct User {
+    name: String,
+    events: AtomicUsize,
+}
+
+async fn enter(hello: Hello) -> Result<User, Refusal> {
+    let login: Login = hello.auth()?;
+    match login.token.strip_prefix("valid") {
+        Some(_) => Ok(User { name: login.user, events: AtomicUsize::new(0) }),
+        None => Err("not allowed".into()),
+    }
+}
+
+/// A server on which each socket counts, and tells who it is and how often it was asked.
+async fn guarded(recovery: Recovery, hook: bool) -> Running {
+    start(guard(recovery, hook).0).await
+}
+
+fn guard(recovery: Recovery, hook: bool) -> (Server, Namespace<(), User>) {
+    let io = Server::builder().recovery(recovery).build();
+    let users = (*io).clone().connect(enter);
+    if hook {
+        users.same_visitor(|old, new| old.name == new.name);
+    }
+    users.on("who", async |me: Socket<(), User>| {
+        let asked = me.data().events.fetch_add(1, Ordering::SeqCst);
+        (me.data().name.clone(), asked)
+    });
+    (io, users)
+}
+
+const ANN: &str = ",\"user\":\"ann\",\"token\":\"valid 1\"";
+const ANN_AGAIN: &str = ",\"user\":\"ann\",\"token\":\"valid 2\"";
+const BOB: &str = ",\"user\":\"bob\",\"token\":\"valid 1\"";
+
+async fn lost(server: &Running) -> Returner {
+    let mut client = Client::open(server.address).await;
+    let me = Returner::join(&mut client, ANN).await;
+    assert_eq!(client.ask("who", "").await, json!(["ann", 0]));
+    drop(client);
+    until("the socket gone", || server.io.is_empty()).await;
+    server.io.emit("private", ());
+    me
+}
+
+#[tokio::test]
+async fn data_comes_back_with_the_same_auth_payload() {
+    let server = guarded(Recovery::new(), false).await;
+    let mut me = lost(&server).await;
+    let (mut client, missed) = me.back_with(server.address, ANN).await;
+    assert_eq!(missed, [json!(["private"])]);
+    assert_eq!(client.ask("who", "").await, json!(["ann", 1]));
+}
+
+#[tokio::test]
+async fn another_auth_payload_gets_a_new_socket() {
+    let server = guarded(Recovery::new(), false).await;
+    for auth in [ANN_AGAIN, BOB] {
+        let me = lost(&server).await;
+        let mut other = me.clone();
+        let (mut client, missed) = other.back_with(server.address, auth).await;
+        assert_eq!(missed, Vec::<Value>::new());
+        assert_ne!(other.id, me.id);
+        assert_eq!(client.ask("who", "").await[1], 0);
+        drop(client);
+        until("the socket gone", || server.io.is_empty()).await;
+    }
+    assert_eq!(server.io.stats().recoveries_refused, 2);
+}
+
+#[tokio::test]
+async fn a_hook_decides_who_is_the_same() {
+    let server = guarded(Recovery::new(), true).await;
+    let mut me = lost(&server).await;
+    let mut bob = me.clone();
+    let (mut client, missed) = bob.back_with(server.address, BOB).await;
+    assert_eq!(missed, Vec::<Value>::new());
+    assert_eq!(client.ask("who", "").await, json!(["bob", 0]));
+    drop(client);
+    let (mut client, missed) = me.back_with(server.address, ANN_AGAIN).await;
+    assert_eq!(missed, [json!(["private"])], "a new token, the same user");
+    assert_eq!(client.ask("who", "").await, json!(["ann", 1]));
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_has_not_lost_the_socket() {
+    let server = guarded(Recovery::new(), true).await;
+    let mut me = lost(&server).await;
+    let mut client = Client::open(server.address).await;
+    client.send(&me.claim(",\"user\":\"ann\",\"token\":\"expired\"")).await;
+    assert_eq!(client.next().await.data["message"], "not allowed");
+    client.send(&me.claim(",\"user\":7")).await;
+    assert_eq!(client.next().await.kind, 4);
+    let (_client, missed) = me.back_with(server.address, ANN_AGAIN).await;
+    assert_eq!(missed, [json!(["private"])]);
+}
+
+#[tokio::test]
+async fn what_was_revoked_does_not_come_back() {
+    let (io, users) = guard(Recovery::new(), true);
+    let server = start(io).await;
+    let mut me = lost(&server).await;
+    assert_eq!(users.revoke(|user| user.name == "bob"), 0);
+    assert_eq!(users.revoke(|user| user.name == "ann"), 1);
+    let id = me.id.clone();
+    let (_client, missed) = me.back_with(server.address, ANN).await;
+    assert_ne!(me.id, id);
+    assert_eq!(missed, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn connect_is_skipped_only_by_choice_and_only_for_the_same_payload() {
+    let server = guarded(Recovery::builder().skip_connect(true).build(), false).await;
+    let mut me = lost(&server).await;
+    // The function knows no other server, so that it was not asked shows in what it would make anew.
+    let (mut client, _) = me.back_with(server.address, ANN).await;
+    assert_eq!(client.ask("who", "").await, json!(["ann", 1]));
+    drop(client);
+    until("the socket gone", || server.io.is_empty()).await;
+    let mut client = Client::open(server.address).await;
+    client.send(&me.claim(",\"user\":\"ann\",\"token\":\"expired\"")).await;
+    assert_eq!(client.next().await.kind, 4, "another payload is asked");
+}
+
+#[tokio::test]
+async fn without_recovery_nothing_is_added_to_anything() {
+    let server = start(Server::new()).await;
+    let mut client = Client::open(server.address).await;
+    client.send(r#"0{"pid":"AAAAAAAAAAAAAAAAAAAA","offset":"1"}"#).await;
+    let packet = client.next().await;
+    assert_eq!(packet.data.as_object().unwrap().len(), 1, "{packet:?}");
+    server.io.emit("plain", 1);
+    assert_eq!(client.event().await, json!(["plain", 1]));
+    assert_eq!(server.io.stats().recoveries_refused, 0);
+}
