@@ -82,7 +82,7 @@ impl Unstamped {
         Ok(Self { draft: Draft::event(namespace, None, name, args)? })
     }
 
-    /// With the offset as its last argument. An offset is digits and letters.
+    /// With the offset as its last argument. An offset has nothing that JSON would have to escape.
     pub fn stamp(mut self, offset: &str) -> Letter {
         let text = self.draft.text();
         // The bracket goes behind it.

@@ -105,8 +105,9 @@ pub(crate) async fn decide(
 }
 
 impl Entrance {
-    /// Makes the client a socket, and tells it so before anything else can be sent to it; what it has
-    /// missed goes before that, as clients expect it.
+    /// Makes the client a socket, and tells it so before anything else can be sent to it. What it has
+    /// missed follows: sent before, as other servers do, an official client would keep it for when it
+    /// is connected, and hear it twice if its connection was lost just then.
     pub(crate) fn admit(
         self,
         link: &Arc<Link>,
@@ -119,11 +120,11 @@ impl Entrance {
         if let Some(journal) = &mut journal {
             new.enter(journal, link, visitor);
         }
+        let recovery = journal.as_ref().map(|_| new.recovery);
+        push(link, &namespace, Parcel::connected(&namespace.name, new.id, recovery));
         for missed in new.missed {
             push(link, &namespace, missed);
         }
-        let recovery = journal.as_ref().map(|_| new.recovery);
-        push(link, &namespace, Parcel::connected(&namespace.name, new.id, recovery));
         let socket = Arc::new(SocketCore::new(
             new.id,
             Arc::clone(link),

@@ -6,7 +6,9 @@
 //! is sent the events in the order of their numbers, and the number that its client shows tells
 //! exactly what it has had. It is the only lock under which others are taken.
 //!
-//! The number of an event is its offset.
+//! An offset is the number of an event behind the mark of the journal. A client shows the last one that
+//! it was ever sent, so with another mark it is one of an earlier server, or of an earlier socket if its number
+//! is; then it was sent nothing as the socket that it wants back.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{AuthDigest, Claim, Key, NotRecovered, Settings, Store};
+use crate::core;
 use crate::handler::Data;
 use crate::link::{Link, Pushed, Worth};
 use crate::rooms::Rooms;
@@ -34,6 +37,7 @@ const STAYS_OVER_MAX: usize = 64;
 pub(crate) struct Journal {
     state: Mutex<State>,
     settings: Settings,
+    mark: String,
     /// How long an event is kept.
     keeps: Duration,
     /// What the events of all journals count for.
@@ -141,6 +145,7 @@ impl Journal {
         Self {
             state: Mutex::new(state),
             settings: store.settings.clone(),
+            mark: mark(),
             keeps: store.settings.window + silence,
             bytes: Arc::clone(&store.bytes),
         }
@@ -206,6 +211,14 @@ impl Journal {
         let _ = tokio::time::timeout(patience, vacated).await;
     }
 
+    /// The number in an offset; `None` where it is none of this journal.
+    fn number(&self, offset: &str) -> Option<u64> {
+        let digits = offset.strip_prefix(self.mark.as_str())?;
+        // One that is longer than any was made up, and is to be seen as such.
+        let number = || digits.parse().unwrap_or(u64::MAX);
+        (!digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())).then(number)
+    }
+
     /// Drops what is too old; `false` when nothing is left that could become so.
     pub(super) fn sweep(&self) -> bool {
         let mut journal = self.lock();
@@ -234,7 +247,9 @@ impl Guard<'_> {
             Worth::Kept => self.state.next,
             Worth::Volatile => self.last(),
         };
-        event.stamp(itoa::Buffer::new().format(number)).into()
+        let mut offset = self.journal.mark.clone();
+        offset.push_str(itoa::Buffer::new().format(number));
+        event.stamp(&offset).into()
     }
 
     /// Gives an event its number and keeps it, unless it is volatile.
@@ -348,12 +363,11 @@ impl Guard<'_> {
         if !newcomer.same.unwrap_or(session.auth == newcomer.auth) {
             return Err(NotRecovered::Stranger);
         }
-        let had = match &claim.offset {
-            None => session.since,
-            Some(offset) => parse(offset)
-                .filter(|had| (session.since..self.state.next).contains(had))
-                .ok_or(NotRecovered::Offset)?,
-        };
+        let shown = claim.offset.as_deref().and_then(|offset| self.journal.number(offset));
+        let had = shown.map_or(session.since, |shown| shown.max(session.since));
+        if had > self.last() {
+            return Err(NotRecovered::Offset);
+        }
         // What was sent while the socket was there it has had up to `sent`, or not.
         let from = if had < sent { had } else { lost.max(had) };
         if from < session.known_since || from + 1 < self.first() {
@@ -527,10 +541,10 @@ impl Stay {
     }
 }
 
-/// Reads an offset as it is written, and in no other way.
-fn parse(offset: &str) -> Option<u64> {
-    let number = offset.parse().ok()?;
-    (itoa::Buffer::new().format::<u64>(number) == offset).then_some(number)
+/// What tells the offsets of this journal from those of others: four letters, as good as random.
+fn mark() -> String {
+    let random = core::random().map(SocketId::from_random);
+    random.and_then(|id| id.get(..4).map(str::to_owned)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -573,8 +587,9 @@ mod tests {
         SocketId::from_random([n; 15])
     }
 
-    fn claim(n: u8, offset: u64) -> Claim {
-        Claim { id: RecoveryId::from_random([n; 15]), offset: Some(offset.to_string()) }
+    fn claim(journal: &Journal, n: u8, offset: u64) -> Claim {
+        let offset = Some(format!("{}{offset}", journal.mark));
+        Claim { id: RecoveryId::from_random([n; 15]), offset }
     }
 
     fn enter(journal: &Journal, n: u8) {
@@ -588,7 +603,7 @@ mod tests {
 
     /// How many events came back, or why none did.
     fn recover(journal: &Journal, n: u8, offset: u64) -> Result<usize, NotRecovered> {
-        let recovered = journal.lock().recover(&claim(n, offset), &newcomer());
+        let recovered = journal.lock().recover(&claim(journal, n, offset), &newcomer());
         recovered.map(|recovered| recovered.missed.len())
     }
 

@@ -5,6 +5,9 @@
 //! [`PATIENCE`].
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
+pub mod proxy;
+pub mod random;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
