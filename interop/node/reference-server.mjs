@@ -36,7 +36,8 @@ function options() {
     maxHttpBufferSize: number(env.MAX_PAYLOAD),
     allowEIO3: env.ALLOW_EIO3 === "1",
     parser: env.PARSER === "msgpack" ? msgpack : undefined,
-    perMessageDeflate: threshold(env.DEFLATE),
+    // With a context kept between messages this server would compress the short ones as well.
+    perMessageDeflate: env.DEFLATE && { ...threshold(env.DEFLATE), serverNoContextTakeover: true },
     httpCompression: threshold(env.HTTP_COMPRESSION),
     connectionStateRecovery: env.RECOVERY && { maxDisconnectionDuration: Number(env.RECOVERY) },
     cors: env.ORIGIN && { origin: env.ORIGIN, credentials: env.ORIGIN !== "*" },

@@ -56,7 +56,7 @@ async function judge(cell, feature) {
   if (known !== undefined && error !== undefined) return { title, outcome: "known", reason: known };
   if (known === undefined && error === undefined) return { title, outcome: "passed" };
   const fault = error ?? new Error("this passes now: take it off the list of known failures");
-  console.log(`✗ ${name}\n${indented(fault.stack ?? String(fault))}`);
+  console.log(`✗ ${name}\n${explained(fault)}`);
   return { title, outcome: "failed" };
 }
 
@@ -93,6 +93,8 @@ function assertListIsCurrent() {
   if (stale.length > 0) throw new Error(`known failures that name no test: ${stale.join(", ")}`);
 }
 
-function indented(text) {
-  return text.replace(/^/gm, "    ");
+/** The message, and of the stack what belongs to the test. */
+function explained(error) {
+  const where = (error.stack ?? "").split("\n").filter((line) => line.includes("/features/"));
+  return [error.message, ...where.map((line) => line.trim())].join("\n").replace(/^/gm, "    ");
 }

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { ask, askAll, fence, gather, once } from "../bench.mjs";
+import { oldMsgpackBinary } from "../missing.mjs";
 import { buffered, bytes } from "../../support/values.mjs";
 
 export default {
   title: "binary",
+  missing: oldMsgpackBinary,
 
   async test(bench) {
     const socket = await bench.connect();

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { ask, fence, gather, once, refusal } from "../bench.mjs";
-import { oldControlPackets } from "../missing.mjs";
+import { oldMsgpackNamespaces } from "../missing.mjs";
 
 export default {
   title: "namespaces",
-  missing: oldControlPackets,
+  missing: oldMsgpackNamespaces,
 
   async test(bench) {
     const sockets = await bench.multiplex("/", "/a", "/b");
