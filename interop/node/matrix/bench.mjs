@@ -1,8 +1,10 @@
 // What one test of one cell opens; all of it is closed when the test ends, however it ends.
 // It speaks only the words that all generations of the client know.
-import { PATIENCE, within } from "../support/wait.mjs";
+import { within } from "../support/wait.mjs";
 import { Wire } from "../support/wire.mjs";
 
+/** How long anything may take; a failing run waits for it often, and cells overlap. */
+export const PATIENCE = 10_000;
 const EAGER = { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 50 };
 
 export class Bench {

@@ -39,16 +39,23 @@ async function runAll() {
   const rows = chosen.map(({ cell }) => ({ cell, results: [] }));
   const waiting = rows.values();
   const work = async () => {
-    for (const row of waiting) for (const feature of columns) row.results.push(await judge(row.cell, feature));
+    for (const row of waiting) {
+      for (const feature of columns) row.results.push(await judge(row, feature));
+    }
   };
   await Promise.all(Array.from({ length: CELLS_AT_ONCE }, work));
   return rows;
 }
 
-async function judge(cell, feature) {
+async function judge({ cell, results }, feature) {
   const { title } = feature;
   const missing = feature.missing?.(cell);
   if (missing !== undefined) return { title, outcome: "missing", reason: missing };
+
+  // Who cannot connect would only wait for everything else.
+  if (results.some((result) => result.title === "connect" && result.outcome === "failed")) {
+    return { title, outcome: "failed" };
+  }
 
   const name = nameOf(cell, feature);
   const known = isReference ? knownReferenceFailures.get(name) : undefined;

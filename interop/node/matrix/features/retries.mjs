@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { PATIENCE } from "../bench.mjs";
 import { oldRetries } from "../missing.mjs";
-import { PATIENCE, within } from "../../support/wait.mjs";
+import { within } from "../../support/wait.mjs";
 
 export default {
   title: "retries",
