@@ -2,6 +2,7 @@
 // Judges the server under test (SERVER, see ../README.md) with every generation of the official
 // client, and prints the table of what works. With words, only the cells and features whose names
 // hold all of them: node run.mjs 2.5 websocket. Exit code 1 when anything fails.
+import { AsyncLocalStorage } from "node:async_hooks";
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { isReference } from "../support/server.mjs";
@@ -26,6 +27,14 @@ const chosen = cells
   .map((cell) => ({ cell, chosen: features.filter((feature) => matches(nameOf(cell, feature))) }))
   .filter(({ chosen }) => chosen.length > 0);
 const columns = features.filter((feature) => chosen.some((row) => row.chosen.includes(feature)));
+
+// A client that is sent nonsense may throw where nobody can catch it: that ends the test it belongs to.
+const testUnderWay = new AsyncLocalStorage();
+process.on("uncaughtException", (error) => {
+  const test = testUnderWay.getStore();
+  if (test === undefined || test.passed) throw error;
+  test.fail(error);
+});
 
 const began = Date.now();
 assertListIsCurrent();
@@ -70,8 +79,14 @@ async function judge({ cell, results }, feature) {
 /** What went wrong, if anything did. */
 async function attempt(cell, feature) {
   const bench = new Bench(cell, servers.get(cell.setup), feature.title);
+  const test = { passed: false };
+  const ended = new Promise((resolve, reject) => {
+    test.fail = reject;
+    testUnderWay.run(test, () => feature.test(bench).then(resolve, reject));
+  });
   try {
-    await within(TEST_PATIENCE, "the test to end", feature.test(bench));
+    await within(TEST_PATIENCE, "the test to end", ended);
+    test.passed = true;
   } catch (error) {
     return error;
   } finally {
