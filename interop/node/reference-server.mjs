@@ -109,6 +109,7 @@ function serveRooms(namespace, socket) {
   on("say-rooms", (rooms, event, ...args) => namespace.to(rooms).emit(event, ...args));
   on("say-others", (room, event, ...args) => socket.to(room).emit(event, ...args));
   on("say-except", (room, except, event, ...args) => namespace.to(room).except(except).emit(event, ...args));
+  on("say-volatile", (room, event, ...args) => namespace.to(room).volatile.emit(event, ...args));
   on("say-all", (event, ...args) => namespace.emit(event, ...args));
   socket.on("rooms", (ack) => ack([...socket.rooms]));
   socket.on("members", (room, ack) => ack([...(namespace.adapter.rooms.get(room) ?? [])]));

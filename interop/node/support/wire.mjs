@@ -36,9 +36,15 @@ export class Wire {
    * between two requests a client is allowed to be silent.
    */
   async waitingGet() {
-    const waits = () => [...this.#strands].some((strand) => strand.waits);
-    if (!waits()) await next(this.#news, "up", { accept: waits });
-    await knock(this.#server);
+    const waiting = () => [...this.#strands].find((strand) => strand.poll !== undefined);
+    for (;;) {
+      if (!waiting()) await next(this.#news, "up", { accept: waiting });
+      const strand = waiting();
+      const { poll } = strand;
+      await knock(this.#server);
+      // Otherwise it was answered meanwhile, and the next one has to arrive.
+      if (strand.poll === poll) return;
+    }
   }
 
   /** The WebSocket connections so far, each as { extensions, down, up } with the frames each way. */
@@ -63,7 +69,10 @@ class Strand {
   #server;
   #opening = Buffer.alloc(0);
   #plain = false;
-  #asking = false;
+  /** The poll that is at the server and has no answer yet, by its number; undefined if there is none. */
+  poll;
+  #polls = 0;
+  #answered = 0;
   /** What the server agreed on; undefined as long as this is no WebSocket. */
   extensions;
   down = [];
@@ -74,25 +83,30 @@ class Strand {
     this.#server = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
     const readers = { down: new FrameReader(this.down), up: new FrameReader(this.up) };
     client.on("data", (chunk) => {
-      if (this.extensions === undefined) this.#asking = isPoll(chunk);
-      else readers.up.read(chunk);
-      this.#server.write(chunk, () => news.emit("up"));
+      if (this.extensions !== undefined) readers.up.read(chunk);
+      const poll = isPoll(chunk) ? ++this.#polls : undefined;
+      this.#server.write(chunk, () => {
+        if (poll > this.#answered) this.poll = poll;
+        news.emit("up");
+      });
     });
     this.#server.on("data", (chunk) => {
-      this.#asking = false;
+      this.poll = undefined;
+      this.#answered = this.#polls;
       const frames = this.extensions === undefined ? this.#opened(chunk) : chunk;
       if (frames) readers.down.read(frames);
       client.write(chunk);
     });
     for (const [from, to] of [[client, this.#server], [this.#server, client]]) {
       from.on("end", () => to.end());
-      from.on("close", () => to.destroy());
-      from.on("error", () => to.destroy());
+      from.on("close", () => this.#end(to));
+      from.on("error", () => this.#end(to));
     }
   }
 
-  get waits() {
-    return this.#asking && !this.#client.destroyed;
+  #end(other) {
+    this.poll = undefined;
+    other.destroy();
   }
 
   cut() {
