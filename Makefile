@@ -42,11 +42,16 @@ doc: ## build the documentation, warnings are errors
 test-rust: ## unit, integration and documentation tests
 	cargo test --workspace --locked
 
-.PHONY: test-interop test-hub test-browser autobahn-core fuzz-build bench-instructions
+.PHONY: test-interop test-matrix test-hub test-browser autobahn-core fuzz-build bench-instructions
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
 	cargo build --locked -p roomful-interop --bin fixture
 	cd interop/node && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
+
+test-matrix: ## our server against every generation of that client
+	@tools/setup matrix
+	cargo build --locked -p roomful-interop --bin fixture
+	cd interop/node/matrix && SERVER="$(BUILT)/fixture" node run.mjs
 
 test-hub: ## the hub's own events, asked with the official client
 	@tools/setup interop
@@ -84,9 +89,11 @@ bench-outside: ## measure them with Tsung instead, a load tool that is not ours
 	@tools/bench-outside
 
 .PHONY: interop-reference autobahn deny clean
-interop-reference: ## the tests of test-interop against the official server
+interop-reference: ## the tests of test-interop and test-matrix against the official server
 	@tools/setup interop
+	@tools/setup matrix
 	cd interop/node && env -u SERVER node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
+	cd interop/node/matrix && env -u SERVER node run.mjs
 
 autobahn: ## Autobahn with large messages: 1-7, 9 and 10
 	@tools/setup autobahn
@@ -100,4 +107,5 @@ deny: ## licences, advisories and sources of the dependencies
 
 clean: ## remove all that was built or installed here
 	rm -rf target fuzz/target
-	rm -rf crates/server/bundle/node_modules interop/node/node_modules interop/browser/node_modules
+	rm -rf crates/server/bundle/node_modules interop/browser/node_modules
+	rm -rf interop/node/node_modules interop/node/matrix/node_modules

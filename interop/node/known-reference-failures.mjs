@@ -9,11 +9,19 @@ const TOO_LATE =
   "what comes in the same chunk as the goodbye is dropped";
 const NOT_YET_GONE =
   "a goodbye is heard on a later tick, so the CONNECT behind it counts as a second one";
+const VOLATILE_OFFSET =
+  "a volatile event has no offset, so the client takes its last string for one: the server never gave that";
+const NO_OFFSET = "a client without an offset is never recovered";
+const ROOMS_OF_THE_END =
+  "what is replayed is chosen by the rooms at the end of the connection, not by those at the time of the event";
 
 export const knownReferenceFailures = new Map([
   ...inEachMode("raw: an event in the same breath as CONNECT to / is handled", TOO_EARLY),
   ...inEachMode("raw: an event in the same breath as CONNECT to /slow is handled", TOO_EARLY),
   ...inEachMode("raw: a goodbye and a new CONNECT in the same breath are both heard", NOT_YET_GONE),
+  ...inEachMode("recovery: a volatile event that ends with a string does not spoil the offset", VOLATILE_OFFSET),
+  ["recovery: a client that was given no event yet is recovered by its pid alone", NO_OFFSET],
+  ...inEachMode("recovery: a room joined after an event was sent does not replay that event", ROOMS_OF_THE_END),
   ...inEachMode("disconnect: what was emitted before leaving still arrives", TOO_LATE),
 ]);
 

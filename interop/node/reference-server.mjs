@@ -2,6 +2,7 @@
 import { createServer } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { Server } from "socket.io";
+import msgpack from "socket.io-msgpack-parser";
 
 const ODD_NAMES = ['with "quotes"', "back\\slash", "line\nbreak", "schön 雪 😀", "a,b/c-1[2]", ""];
 const QUESTION_TIMEOUT = 5_000;
@@ -27,14 +28,33 @@ process.once("SIGTERM", async () => {
 });
 
 function options() {
-  const chosen = {
-    pingInterval: process.env.PING_INTERVAL,
-    pingTimeout: process.env.PING_TIMEOUT,
-    connectTimeout: process.env.CONNECT_TIMEOUT,
-    maxHttpBufferSize: process.env.MAX_PAYLOAD,
-  };
-  const given = Object.entries(chosen).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(given.map(([key, value]) => [key, Number(value)]));
+  const { env } = process;
+  return given({
+    pingInterval: number(env.PING_INTERVAL),
+    pingTimeout: number(env.PING_TIMEOUT),
+    connectTimeout: number(env.CONNECT_TIMEOUT),
+    maxHttpBufferSize: number(env.MAX_PAYLOAD),
+    allowEIO3: env.ALLOW_EIO3 === "1",
+    parser: env.PARSER === "msgpack" ? msgpack : undefined,
+    // With a context kept between messages this server would compress the short ones as well.
+    perMessageDeflate: env.DEFLATE && { ...threshold(env.DEFLATE), serverNoContextTakeover: true },
+    httpCompression: threshold(env.HTTP_COMPRESSION),
+    connectionStateRecovery: env.RECOVERY && { maxDisconnectionDuration: Number(env.RECOVERY) },
+    cors: env.ORIGIN && { origin: env.ORIGIN, credentials: env.ORIGIN !== "*" },
+  });
+}
+
+/** What the server's own defaults are to decide has no key at all. */
+function given(chosen) {
+  return Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined));
+}
+
+function number(text) {
+  return text && Number(text);
+}
+
+function threshold(text) {
+  return text && { threshold: Number(text) };
 }
 
 function requireToken(socket, next) {
@@ -89,6 +109,7 @@ function serveRooms(namespace, socket) {
   on("say-rooms", (rooms, event, ...args) => namespace.to(rooms).emit(event, ...args));
   on("say-others", (room, event, ...args) => socket.to(room).emit(event, ...args));
   on("say-except", (room, except, event, ...args) => namespace.to(room).except(except).emit(event, ...args));
+  on("say-volatile", (room, event, ...args) => namespace.to(room).volatile.emit(event, ...args));
   on("say-all", (event, ...args) => namespace.emit(event, ...args));
   socket.on("rooms", (ack) => ack([...socket.rooms]));
   socket.on("members", (room, ack) => ack([...(namespace.adapter.rooms.get(room) ?? [])]));
@@ -130,6 +151,12 @@ function serveState(socket) {
     counters.set(key, (counters.get(key) ?? 0) + 1);
     ack?.(counters.get(key));
   });
+  const attempts = new Map();
+  socket.on("drop-first", (key, ack) => {
+    attempts.set(key, (attempts.get(key) ?? 0) + 1);
+    if (attempts.get(key) > 1) ack(attempts.get(key));
+  });
+  socket.on("recovered", (ack) => ack(socket.recovered));
   socket.on("set-data", (value, ack) => {
     socket.data.value = value;
     ack?.(true);
