@@ -7,7 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use roomful::{Ack, Args, CallError, Hello, Namespace, Reason, Recovery, Refusal, Server, Socket};
+use roomful::{
+    Ack, Args, Beginning, CallError, Hello, Namespace, Reason, Recovery, Refusal, Server, Socket,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -159,6 +161,10 @@ fn offer_rooms(io: &Namespace<(), Session>) {
         me.everyone().to(room).emit(event, args);
         true
     });
+    io.on("say-volatile", async |me: Me, room: String, event: String, args: Args| {
+        me.everyone().to(room).volatile().emit(event, args);
+        true
+    });
     io.on("say-rooms", async |me: Me, rooms: Vec<String>, event: String, args: Args| {
         let to = rooms.into_iter().fold(me.everyone(), |to, room| to.to(room));
         to.emit(event, args);
@@ -215,6 +221,18 @@ fn offer_state(io: &Namespace<(), Session>) {
         *counter += 1;
         *counter
     });
+    io.on("drop-first", async |me: Me, key: String, ack: Ack| {
+        let attempts = {
+            let mut counters = lock(&me.data().counters);
+            let attempts = counters.entry(format!("drop-first {key}")).or_default();
+            *attempts += 1;
+            *attempts
+        };
+        if attempts > 1 {
+            ack.send(attempts);
+        }
+    });
+    io.on("recovered", async |me: Me| matches!(me.recovery(), Beginning::Recovered { .. }));
     io.on("set-data", async |me: Me, value: Args| {
         *lock(&me.data().kept) = Some(value);
         true

@@ -7,8 +7,8 @@
 //! exactly what it has had. It is the only lock under which others are taken.
 //!
 //! An offset is the number of an event behind the mark of the journal. A client shows the last one that
-//! it was ever sent, so with another mark it is one of an earlier server, or of an earlier socket if its number
-//! is; then it was sent nothing as the socket that it wants back.
+//! it was ever sent, even by a server that is no more, or as another socket. Then it has had nothing as the
+//! one that it wants back; that is believed if nothing was sent to that.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -364,10 +364,11 @@ impl Guard<'_> {
             return Err(NotRecovered::Stranger);
         }
         let shown = claim.offset.as_deref().and_then(|offset| self.journal.number(offset));
-        let had = shown.map_or(session.since, |shown| shown.max(session.since));
-        if had > self.last() {
-            return Err(NotRecovered::Offset);
-        }
+        let had = match shown {
+            Some(shown) if (session.since..self.state.next).contains(&shown) => shown,
+            _ if claim.offset.is_none() || sent == session.since => session.since,
+            _ => return Err(NotRecovered::Offset),
+        };
         // What was sent while the socket was there it has had up to `sent`, or not.
         let from = if had < sent { had } else { lost.max(had) };
         if from < session.known_since || from + 1 < self.first() {
