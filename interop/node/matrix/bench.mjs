@@ -95,6 +95,12 @@ export class Bench {
     return this.keep(await Wire.to(server));
   }
 
+  /** Anything else with a close() that must not outlive the test. */
+  keep(thing) {
+    this.#open.push(thing);
+    return thing;
+  }
+
   clear() {
     for (const thing of this.#open) thing.close();
   }
@@ -107,12 +113,6 @@ export class Bench {
 
   #settled(socket) {
     return this.transport === "upgraded" ? once(socket.io.engine, "upgrade") : undefined;
-  }
-
-  /** Anything else with a close() that must not outlive the test. */
-  keep(thing) {
-    this.#open.push(thing);
-    return thing;
   }
 }
 

@@ -42,6 +42,9 @@ export async function startServers(chosen) {
   return servers;
 }
 
+/** Gives what went wrong with them: a server that ended by itself, panicked or did not end. */
 export async function stopServers(servers) {
-  await Promise.all([...servers.values()].flatMap(({ plain, recovering }) => [plain.stop(), recovering.stop()]));
+  const stops = [...servers.values()].flatMap(({ plain, recovering }) => [plain.stop(), recovering.stop()]);
+  const outcomes = await Promise.allSettled(stops);
+  return outcomes.filter(({ status }) => status === "rejected").map(({ reason }) => reason);
 }

@@ -40,8 +40,7 @@ const began = Date.now();
 assertListIsCurrent();
 const servers = await startServers(chosen.map(({ cell }) => cell));
 const rows = await runAll();
-await stopServers(servers);
-report();
+report(await stopServers(servers));
 
 /** Cells overlap, the tests of one cell follow one another. */
 async function runAll() {
@@ -94,10 +93,12 @@ async function attempt(cell, feature) {
   }
 }
 
-function report() {
+function report(faults) {
   const titles = columns.map(({ title }) => title);
   console.log(`\n${toText(rows, titles)}\n`);
   if (options.markdown) writeFileSync(options.markdown, toMarkdown(rows, titles));
+
+  for (const fault of faults) console.log(`✗ a server: ${fault.message}`);
 
   const all = rows.flatMap(({ results }) => results);
   const count = (outcome) => all.filter((result) => result.outcome === outcome).length;
@@ -106,7 +107,7 @@ function report() {
   const seconds = ((Date.now() - began) / 1_000).toFixed(1);
   console.log(`${count("passed")} passed, ${count("failed")} failed (${rest.join(", ")}) in ${seconds} s`);
   // Old clients leave timers behind.
-  process.exit(count("failed") > 0 || count("passed") === 0 ? 1 : 0);
+  process.exit(count("failed") > 0 || faults.length > 0 || count("passed") === 0 ? 1 : 0);
 }
 
 function assertListIsCurrent() {
