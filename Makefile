@@ -45,8 +45,9 @@ test-rust: ## unit, integration and documentation tests
 .PHONY: test-interop test-matrix test-hub test-browser autobahn-core fuzz-build bench-instructions
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
-	cargo build --locked -p roomful-interop --bin fixture
+	cargo build --locked -p roomful-interop --bin fixture --bin drain
 	cd interop/node && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
+	cd interop/node && SERVER="$(BUILT)/drain" node --test $(TEST_TIMEOUT) drain/
 
 test-matrix: ## our server against every generation of that client
 	@tools/setup matrix

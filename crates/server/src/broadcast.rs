@@ -95,8 +95,7 @@ impl Broadcast {
             let event = self.written(event.event_name(), |namespace, name| {
                 Unstamped::event(namespace, name, &args)
             })?;
-            let NamespaceCore { rooms, .. } = &*self.namespace;
-            return Ok(journal.send(rooms, event, &self.rooms, &self.except, self.worth));
+            return Ok(journal.send(event, &self.rooms, &self.except, self.worth));
         }
         let parcel = self.parcel(event.event_name(), None, &args)?;
         let selection = self.namespace.rooms.select(&self.rooms, &self.except);

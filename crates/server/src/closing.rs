@@ -1,10 +1,12 @@
 //! [`Closing`]: how a server ends, one thing after the other.
 //!
 //! ```text
-//! Serving ──▶ SayingGoodbye ──▶ HangingUp ──▶ Closed
+//! Serving ──▶ Draining ──▶ SayingGoodbye ──▶ HangingUp ──▶ Closed
+//!    └─────────────────────────┘
 //! ```
 //!
-//! While it says goodbye, no session is opened, and those that are open get their close packet;
+//! While it drains, no session is opened, and those that are open end one after the other, so that their
+//! clients do not all come to another server at once. While it says goodbye, no session is opened, and those that are open get their close packet;
 //! polls for it are still answered. Then HTTP connections write what they owe and end. Only when
 //! they have is the server closed, and only then does serving end, so that a program that ends with
 //! it loses nothing.
@@ -29,6 +31,7 @@ pub(crate) struct Closing {
 #[repr(u8)]
 pub(crate) enum Phase {
     Serving,
+    Draining,
     SayingGoodbye,
     HangingUp,
     Closed,
@@ -43,6 +46,11 @@ pub(crate) struct Close<'a>(&'a Closing);
 impl Closing {
     pub(crate) fn is_past(&self, phase: Phase) -> bool {
         self.phase.load(Ordering::SeqCst) > phase as u8
+    }
+
+    /// Begins to drain.
+    pub(crate) fn drain(&self) {
+        self.enter(Phase::Draining);
     }
 
     /// Begins; the server is closed when the value is dropped.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use roomful_proto::id::ID_BYTES;
@@ -67,6 +68,22 @@ impl Core {
 
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.is_past(Phase::Serving)
+    }
+
+    /// Opens no more sessions, and tells the connections to close one after the other, evenly over
+    /// that time, in no order and at no moment that could be foreseen.
+    pub(crate) async fn drain(&self, budget: Duration) {
+        self.closing.drain();
+        let began = Instant::now();
+        let mut links = self.sessions.all();
+        links.sort_by_cached_key(|_| random());
+        let share = budget / u32::try_from(links.len()).unwrap_or(u32::MAX).max(1);
+        for (n, link) in links.into_iter().enumerate() {
+            let jitter = random().map_or(0, |[low, high, ..]| u16::from_le_bytes([low, high]));
+            let turn = n as u32 as f64 + f64::from(jitter) / f64::from(u16::MAX);
+            tokio::time::sleep_until(began + share.mul_f64(turn)).await;
+            link.order(Order::Close(Reason::ServerShuttingDown));
+        }
     }
 
     /// Tells every connection to close, and those that come from now on.

@@ -38,7 +38,7 @@ pub struct Namespace<A = (), U = ()> {
 
 pub(crate) struct NamespaceCore {
     pub(crate) name: Box<str>,
-    pub(crate) rooms: Rooms<Member>,
+    pub(crate) rooms: Arc<Rooms<Member>>,
     pub(crate) state: Arc<dyn Any + Send + Sync>,
     pub(crate) ack_timeout: Duration,
     pub(crate) asks_max: usize,
@@ -253,9 +253,9 @@ impl<A, U> Namespace<A, U> {
 
 impl NamespaceCore {
     pub(crate) fn new(name: &str, core: &Core, weak: WeakCore) -> Self {
+        let rooms = Arc::default();
         Self {
             name: name.into(),
-            rooms: Rooms::default(),
             state: Arc::clone(&core.state),
             ack_timeout: core.config.ack_timeout,
             asks_max: core.config.asks_max,
@@ -263,8 +263,9 @@ impl NamespaceCore {
             journal: core.config.recovery.as_ref().map(|recovery| {
                 // So long it may take to notice that a client is gone.
                 let silence = core.limits.ping_interval + core.limits.ping_timeout;
-                recovery.journal(name, silence)
+                recovery.journal(name, silence, &rooms)
             }),
+            rooms,
             recovery: core.config.recovery.clone(),
             core: weak,
             table: RwLock::default(),

@@ -144,6 +144,21 @@ impl<A> Server<A> {
         self.core.metrics.read(self.core.sessions.len())
     }
 
+    /// Moves all clients away, for another server to take them over, and then
+    /// [closes](Self::close) this one. From now on it opens no session; the connections that there are
+    /// go on as before until they are closed, one after the other over the whole `budget`, at moments
+    /// that nobody can foresee. So their clients do not all come to the other server at once.
+    ///
+    /// An official client whose connection is closed sees `transport close`, and comes back by itself. With a
+    /// [`Recovery`] that both servers share, it has its socket there and has missed nothing.
+    ///
+    /// Takes up to the `budget`, and then what [`close`](Self::close) takes. A future that is dropped
+    /// leaves the server as it is then: it opens no session, but still has those that were not closed.
+    pub async fn drain(&self, budget: Duration) {
+        self.core.drain(budget).await;
+        self.close().await;
+    }
+
     /// Closes the server: it takes no more clients, every socket sees `server shutting down`, and
     /// its connection is closed, so that its client comes back as soon as there is a server again.
     /// Where the server serves by itself, serving ends when all of that is done.

@@ -412,9 +412,31 @@ async fn a_second_server_with_the_same_recovery_takes_over() {
     let read_on = async move { client.ws.close_code().await };
     assert_eq!(tokio::join!(first.io.close(), read_on).1, Some(1001));
     second.io.to("den").emit("between", ());
+    first.io.to("den").emit("by the first", ());
     let (mut client, missed) = me.back(second.address).await;
-    assert_eq!((&me.id, missed), (&id, vec![json!(["unread"]), json!(["between"])]));
+    assert_eq!(
+        (&me.id, missed),
+        (&id, vec![json!(["unread"]), json!(["between"]), json!(["by the first"])])
+    );
     assert_eq!(client.ask("rooms", "").await, json!([[id, "den"]]));
+}
+
+#[tokio::test]
+async fn servers_that_share_a_recovery_are_one_to_events() {
+    let recovery = Recovery::new();
+    let first = Stage::new(recovery.clone(), |builder| builder).await;
+    let second = Stage::new(recovery, |builder| builder).await;
+    let mut clients = [Client::open(first.address).await, Client::open(second.address).await];
+    for client in &mut clients {
+        Returner::join(client, "").await;
+        client.ask("join", "\"den\"").await;
+    }
+    assert_eq!(first.io.to("den").try_emit("one", ()).unwrap(), 2);
+    assert_eq!(second.io.everyone().volatile().try_emit("two", ()).unwrap(), 2);
+    for client in &mut clients {
+        assert_eq!(client.event().await[0], "one");
+        assert_eq!(client.event().await[0], "two");
+    }
 }
 
 // Who comes back.

@@ -35,6 +35,7 @@ class RunningServer {
   #child;
   #exit;
   #complaints = "";
+  #lines;
   url;
 
   constructor(child) {
@@ -42,6 +43,8 @@ class RunningServer {
     this.#exit = once(child, "exit").finally(() => running.delete(child));
     this.#exit.catch(() => {});
     child.stderr.setEncoding("utf8").on("data", (text) => (this.#complaints += text));
+    // Read to the end, so that a talkative server never fills its pipe.
+    this.#lines = createInterface({ input: child.stdout });
   }
 
   get port() {
@@ -49,18 +52,25 @@ class RunningServer {
   }
 
   async ready() {
-    const lines = createInterface({ input: this.#child.stdout });
-    const announced = new Promise((resolve) => {
-      // Keeps reading after the announcement, so that a talkative server never fills its pipe.
-      lines.on("line", (line) => {
-        const found = line.match(/^listening on (http:\/\/127\.0\.0\.1:\d+)$/);
-        if (found) resolve(found[1]);
-      });
-    });
+    const announced = this.announcement(/^listening on (http:\/\/127\.0\.0\.1:\d+)$/);
     const died = this.#exit.then(([code]) => {
       throw new Error(`the server ended with ${code} before it listened\n${this.#complaints}`);
     });
-    this.url = await within(PATIENCE, "the server to listen", Promise.race([announced, died]));
+    [, this.url] = await within(PATIENCE, "the server to listen", Promise.race([announced, died]));
+  }
+
+  /** The next line that the server prints of that form. */
+  announcement(form) {
+    return new Promise((resolve) => {
+      this.#lines.on("line", (line) => {
+        const found = line.match(form);
+        if (found) resolve(found);
+      });
+    });
+  }
+
+  signal(name) {
+    this.#child.kill(name);
   }
 
   /** Asks the server to end; a server that is dead already, or does not obey, is at fault. */

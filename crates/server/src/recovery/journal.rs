@@ -11,8 +11,8 @@
 //! one that it wants back; that is believed if nothing was sent to that.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -24,7 +24,7 @@ use super::{AuthDigest, Claim, Key, NotRecovered, Settings, Store};
 use crate::core;
 use crate::handler::Data;
 use crate::link::{Link, Pushed, Worth};
-use crate::rooms::Rooms;
+use crate::rooms::{Rooms, Selection};
 use crate::socket::{Member, SocketCore};
 
 /// What an event that is kept counts for beside its bytes.
@@ -61,6 +61,8 @@ struct State {
     /// Those that wait, and since when; what is not true any more is skipped.
     waiting: VecDeque<(Instant, SocketId)>,
     waiting_count: usize,
+    /// The sockets that are connected: one place for each server.
+    places: Vec<Weak<Rooms<Member>>>,
 }
 
 /// An event that may be missed.
@@ -141,6 +143,7 @@ impl Journal {
             keys: HashMap::new(),
             waiting: VecDeque::new(),
             waiting_count: 0,
+            places: Vec::new(),
         };
         Self {
             state: Mutex::new(state),
@@ -151,14 +154,21 @@ impl Journal {
         }
     }
 
+    /// From now on what is sent goes to these sockets, too.
+    pub(super) fn attach(&self, rooms: &Arc<Rooms<Member>>) {
+        let mut state = self.state.lock();
+        state.places.retain(|place| place.strong_count() > 0);
+        state.places.push(Arc::downgrade(rooms));
+    }
+
     pub(crate) fn lock(&self) -> Guard<'_> {
         Guard { state: self.state.lock(), journal: self, dropped: Vec::new() }
     }
 
-    /// Sends an event to a selection, and tells to how many it went.
+    /// Sends an event to a selection of the sockets of all servers that share this, and tells to how
+    /// many it went.
     pub(crate) fn send(
         &self,
-        rooms: &Rooms<Member>,
         event: Unstamped,
         to: &[String],
         except: &[String],
@@ -167,10 +177,11 @@ impl Journal {
         let mut journal = self.lock();
         let parcel = journal.stamp(event, worth);
         let number = journal.record(&parcel, to, except, worth);
-        let selection = rooms.select(to, except);
+        let places = journal.state.places.iter().filter_map(Weak::upgrade);
+        let selections: Vec<_> = places.map(|rooms| rooms.select(to, except)).collect();
         let mut queued = 0;
         let mut failed = Vec::new();
-        for member in selection.iter() {
+        for member in selections.iter().flat_map(Selection::iter) {
             match member.push(parcel.clone(), number, worth) {
                 Pushed::Queued => queued += 1,
                 pushed => failed.push((member, pushed)),
@@ -563,7 +574,7 @@ mod tests {
     const SILENCE: Duration = Duration::from_secs(10);
 
     fn journal() -> Arc<Journal> {
-        Recovery::builder().window(WINDOW).build().journal("/", SILENCE)
+        Recovery::builder().window(WINDOW).build().journal("/", SILENCE, &Arc::default())
     }
 
     fn link() -> Arc<Link> {
@@ -599,7 +610,7 @@ mod tests {
 
     fn emit(journal: &Journal, to: &[String]) {
         let event = Unstamped::event("/", "e", &()).unwrap();
-        journal.send(&Rooms::default(), event, to, &[], Worth::Kept);
+        journal.send(event, to, &[], Worth::Kept);
     }
 
     /// How many events came back, or why none did.
@@ -636,7 +647,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn memory_returns_when_nobody_waits_any_more() {
         let recovery = Recovery::builder().window(WINDOW).build();
-        let journal = recovery.journal("/", SILENCE);
+        let journal = recovery.journal("/", SILENCE, &Arc::default());
         enter(&journal, 1);
         journal.lock().joined(id(1), "room".into());
         (0..5_000).for_each(|_| emit(&journal, &[]));
@@ -667,7 +678,7 @@ mod tests {
     #[tokio::test]
     async fn sockets_that_wait_are_bounded_and_the_oldest_go() {
         let recovery = Recovery::builder().sockets_max(2).build();
-        let journal = recovery.journal("/", SILENCE);
+        let journal = recovery.journal("/", SILENCE, &Arc::default());
         for n in 1..=3 {
             enter(&journal, n);
             journal.lock().depart(id(n), true, 0);

@@ -23,13 +23,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use roomful_proto::Reason;
 
+use crate::rooms::Rooms;
+use crate::socket::Member;
+
 pub(crate) use claim::{AuthDigest, Claim, Key};
 pub(crate) use journal::{Guard, Journal, Newcomer};
 
 /// Connection state recovery: a client that comes back in time gets its socket back, with its id, its
 /// rooms, its data, and the events that it missed, each once and in order. A cheap handle: give it to
 /// [`Builder::recovery`](crate::Builder::recovery), and a second time to the server that takes over
-/// from the first in the same process.
+/// from the first in the same process. To events, servers that share it are one: what is sent by one
+/// reaches the clients of all.
 ///
 /// What comes back: events to a socket or to many, unless they were volatile or questions. Each of
 /// them carries its offset as one more argument, a short text behind the others, which clients
@@ -141,10 +145,18 @@ impl Recovery {
 
     /// The journal of the namespace of that name. Events are kept for as long as a socket waits, and
     /// for `silence` more: so long it may take to notice that a connection was lost.
-    pub(crate) fn journal(&self, namespace: &str, silence: Duration) -> Arc<Journal> {
-        let mut journals = self.store.journals.lock();
+    pub(crate) fn journal(
+        &self,
+        namespace: &str,
+        silence: Duration,
+        rooms: &Arc<Rooms<Member>>,
+    ) -> Arc<Journal> {
         let make = || Arc::new(Journal::new(&self.store, silence));
-        Arc::clone(journals.entry(namespace.into()).or_insert_with(make))
+        let mut journals = self.store.journals.lock();
+        let journal = Arc::clone(journals.entry(namespace.into()).or_insert_with(make));
+        drop(journals);
+        journal.attach(rooms);
+        journal
     }
 
     /// Sees to it that what is too old goes even if nothing more is sent. Called in a task.
