@@ -37,4 +37,5 @@ pub use letter::{Answer, Letter};
 pub use limits::Limits;
 pub use parcel::Parcel;
 pub use reason::Reason;
+pub use socket::{MsgPack, Parser};
 pub use time::Moment;

@@ -1,0 +1,40 @@
+//! [`MsgPack`]: packets as msgpack, which clients speak that have the npm package
+//! `socket.io-msgpack-parser`.
+//!
+//! A packet is one binary message: a map of `type`, `nsp`, `data` and `id`. What JavaScript has and
+//! msgpack has not is written by two dialects: notepack 2 has types of its own for `undefined`,
+//! dates and typed arrays; notepack 3 and `@msgpack/msgpack` have the timestamp of the
+//! specification, nil and bin. Both are read; written is what all of them read.
+//!
+//! What arrives becomes what `JSON.stringify` would have made of it: a date its ISO text, `NaN` and
+//! the infinities `null`, `undefined` nothing in an object and `null` elsewhere. Bytes become
+//! attachments. Texts must be UTF-8 and keys must be texts.
+//!
+//! Specification: <https://github.com/msgpack/msgpack/blob/master/spec.md>.
+
+mod date;
+mod read;
+mod write;
+
+use crate::engine::Data;
+use crate::error::Violation;
+use crate::limits::Limits;
+
+use super::parser::{Parser, Plain, Whole};
+
+/// Packets as msgpack, as the npm package `socket.io-msgpack-parser` writes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MsgPack;
+
+impl Parser for MsgPack {
+    fn decode(&self, message: Data, limits: &Limits) -> Result<Whole, Violation> {
+        match message {
+            Data::Binary(message) => read::packet(&message, limits),
+            Data::Text(_) => Err(Violation::Malformed),
+        }
+    }
+
+    fn encode(&self, packet: &Plain<'_>) -> Data {
+        Data::Binary(write::packet(packet).into())
+    }
+}
