@@ -2,6 +2,7 @@
 import { createServer } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { Server } from "socket.io";
+import msgpack from "socket.io-msgpack-parser";
 
 const ODD_NAMES = ['with "quotes"', "back\\slash", "line\nbreak", "schön 雪 😀", "a,b/c-1[2]", ""];
 const QUESTION_TIMEOUT = 5_000;
@@ -34,7 +35,8 @@ function options() {
     maxHttpBufferSize: process.env.MAX_PAYLOAD,
   };
   const given = Object.entries(chosen).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(given.map(([key, value]) => [key, Number(value)]));
+  const limits = Object.fromEntries(given.map(([key, value]) => [key, Number(value)]));
+  return process.env.PARSER === "msgpack" ? { ...limits, parser: msgpack } : limits;
 }
 
 function requireToken(socket, next) {

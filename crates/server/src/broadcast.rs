@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use roomful_proto::socket::packet::is_reserved;
-use roomful_proto::{AckId, ArgError, Args, FromArg, Parcel, SocketId, ToArgs};
+use roomful_proto::{AckId, ArgError, Args, FromArg, Letter, Parcel, SocketId, ToArgs};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::event::{CallName, EmitName};
 use crate::link::{Pushed, Worth};
 use crate::namespace::NamespaceCore;
+use crate::parser::parcel;
 use crate::socket::{EmitError, Member};
 
 /// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
@@ -159,7 +160,8 @@ impl Broadcast {
             tracing::error!(event, "a reserved name cannot be emitted");
             return Err(EmitError::ReservedEvent);
         }
-        Parcel::event(&self.namespace.name, ack, event, args).map_err(|error| {
+        let letter = Letter::event(&self.namespace.name, ack, event, args);
+        letter.and_then(|letter| parcel(letter, self.namespace.parser.as_ref())).map_err(|error| {
             self.namespace.count(|metrics| &metrics.encode_failures);
             tracing::error!(event, %error, "event not sent");
             EmitError::Encode(error)

@@ -24,6 +24,7 @@ use crate::handler::{self, Data, Erased, Handler, Started};
 use crate::hello::{Connect, Hello, Refusal, Types};
 use crate::link::Link;
 use crate::metrics::{Counter, Metrics};
+use crate::parser::ServerParser;
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::{Member, Socket, SocketCore};
 
@@ -41,6 +42,8 @@ pub(crate) struct NamespaceCore {
     pub(crate) state: Arc<dyn Any + Send + Sync>,
     pub(crate) ack_timeout: Duration,
     pub(crate) asks_max: usize,
+    /// `None` is the default encoding.
+    pub(crate) parser: Option<ServerParser>,
     rooms_max: usize,
     core: WeakCore,
     table: RwLock<Arc<Table>>,
@@ -219,6 +222,7 @@ impl NamespaceCore {
             state: Arc::clone(&core.state),
             ack_timeout: core.config.ack_timeout,
             asks_max: core.config.asks_max,
+            parser: core.config.parser.clone(),
             rooms_max: core.config.rooms_max,
             core: weak,
             table: RwLock::default(),

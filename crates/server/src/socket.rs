@@ -18,6 +18,7 @@ use crate::handler::{Data, Reply};
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
+use crate::parser::parcel;
 use crate::rooms::NotJoined;
 
 /// A client in a namespace. A cheap handle: clone it, keep it, send with it from anywhere.
@@ -320,7 +321,16 @@ impl SocketCore {
 
     /// Sends a letter to this client, and counts when it does not go.
     fn deliver(&self, letter: Letter, worth: Worth) -> Pushed {
-        let pushed = self.link.push_letter(letter, worth);
+        let pushed = match &self.namespace.parser {
+            None => self.link.push_letter(letter, worth),
+            parser => match parcel(letter, parser.as_ref()) {
+                Ok(parcel) => self.link.push(parcel, worth),
+                Err(error) => {
+                    self.note_encode_failure("a packet", &error);
+                    return Pushed::Dropped;
+                }
+            },
+        };
         if pushed != Pushed::Queued {
             self.note(pushed);
         }

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use roomful::{Ack, Args, CallError, Hello, Namespace, Reason, Refusal, Server, Socket};
+use roomful::{Ack, Args, CallError, Hello, MsgPack, Namespace, Reason, Refusal, Server, Socket};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,6 +64,11 @@ fn configured() -> Result<Server, Box<dyn Error>> {
     }
     if let Some(bytes) = number("MAX_PAYLOAD")? {
         builder = builder.payload_bytes_max(usize::try_from(bytes)?);
+    }
+    match env::var("PARSER").as_deref() {
+        Ok("msgpack") => builder = builder.parser(MsgPack),
+        Ok(other) => return Err(format!("PARSER={other}: only msgpack is known").into()),
+        Err(_) => {}
     }
     Ok(builder.build())
 }
