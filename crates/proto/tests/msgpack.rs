@@ -247,6 +247,8 @@ mod values {
         float(-0.0, "0");
         float(5.0, "5");
         float(-9007199254740992.0, "-9007199254740992");
+        float(-9223372036854775808.0, "-9223372036854775808");
+        float(1e19, "10000000000000000000");
         let large = json_of(b"\xcb\x7e\x37\xe4\x3c\x88\x00\x75\x9c").unwrap();
         assert_eq!(large.parse(), Ok(1e300));
         float(f64::NAN, "null");

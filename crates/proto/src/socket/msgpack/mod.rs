@@ -38,3 +38,29 @@ impl Parser for MsgPack {
         Data::Binary(write::packet(packet).into())
     }
 }
+
+/// A number in one of the integer forms.
+enum Integer {
+    Unsigned(u64),
+    /// Below zero.
+    Negative(i64),
+}
+
+/// Whole numbers between them fit an `i64` or a `u64`.
+const I64_START: f64 = -9_223_372_036_854_775_808.0;
+const U64_END: f64 = 18_446_744_073_709_551_616.0;
+
+impl Integer {
+    /// A whole number that has such a form; to JavaScript it is the same number in any form.
+    fn new(number: f64) -> Option<Self> {
+        if number.fract() != 0.0 {
+            None
+        } else if (0.0..U64_END).contains(&number) {
+            Some(Self::Unsigned(number as u64))
+        } else if (I64_START..0.0).contains(&number) {
+            Some(Self::Negative(number as i64))
+        } else {
+            None
+        }
+    }
+}

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::date;
+use super::{Integer, date};
 use crate::args::push_text;
 use crate::error::Violation;
 use crate::id::AckId;
@@ -22,9 +22,6 @@ const NOTEPACK: i8 = 0;
 
 const NS_PER_SECOND: u32 = 1_000_000_000;
 const NS_PER_MS: u32 = 1_000_000;
-
-/// Whole numbers closer to zero fit an `i64`.
-const I64_END: f64 = 9_223_372_036_854_775_808.0;
 
 /// Reads a packet.
 pub(super) fn packet(message: &Bytes, limits: &Limits) -> Result<Whole, Violation> {
@@ -214,8 +211,8 @@ impl Payload<'_> {
             Token::Nil => self.word(b"null"),
             Token::Bool(true) => self.word(b"true"),
             Token::Bool(false) => self.word(b"false"),
-            Token::Unsigned(number) => self.word(itoa::Buffer::new().format(number).as_bytes()),
-            Token::Negative(number) => self.word(itoa::Buffer::new().format(number).as_bytes()),
+            Token::Unsigned(number) => self.unsigned(number),
+            Token::Negative(number) => self.negative(number),
             Token::Float(number) => self.float(number)?,
             Token::Text(bytes) => self.text(as_text(bytes).ok_or(Violation::Utf8)?)?,
             Token::Date(ms) => date::push_iso(self.json(), ms),
@@ -233,13 +230,24 @@ impl Payload<'_> {
 
     /// As JavaScript writes numbers: whole ones without a fraction.
     fn float(&mut self, number: f64) -> Result<(), Violation> {
-        if number.fract() == 0.0 && number.abs() < I64_END {
-            let whole = number as i64;
-            self.word(itoa::Buffer::new().format(whole).as_bytes());
-            return Ok(());
+        match Integer::new(number) {
+            Some(Integer::Unsigned(number)) => self.unsigned(number),
+            Some(Integer::Negative(number)) => self.negative(number),
+            // Writes what is not finite as `null`.
+            None => {
+                return serde_json::to_writer(self.json(), &number)
+                    .map_err(|_| Violation::Malformed);
+            }
         }
-        // Writes what is not finite as `null`.
-        serde_json::to_writer(self.json(), &number).map_err(|_| Violation::Malformed)
+        Ok(())
+    }
+
+    fn unsigned(&mut self, number: u64) {
+        self.word(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    fn negative(&mut self, number: i64) {
+        self.word(itoa::Buffer::new().format(number).as_bytes());
     }
 
     fn text(&mut self, text: &str) -> Result<(), Violation> {

@@ -4,15 +4,12 @@
 //! count, then to write. It is JSON of our own or was checked when it arrived. What is not JSON all
 //! the same is written as something, and never fails.
 
+use super::Integer;
 use crate::socket::parser::Plain;
 use crate::socket::placeholder::Key;
 
 /// Bytes around a payload, the name of the namespace not counted.
 const ENVELOPE_BYTES: usize = 48;
-
-/// Whole numbers between them fit an `i64` or a `u64`.
-const U64_END: f64 = 18_446_744_073_709_551_616.0;
-const I64_START: f64 = -9_223_372_036_854_775_808.0;
 
 /// Writes a packet.
 pub(super) fn packet(packet: &Plain<'_>) -> Vec<u8> {
@@ -268,20 +265,14 @@ fn number(out: &mut Vec<u8>, number: &str) {
         unsigned(out, number)
     } else if let Ok(number) = number.parse() {
         negative(out, number)
-    } else {
-        match number.parse::<f64>() {
-            Ok(float) if float.fract() == 0.0 && (0.0..U64_END).contains(&float) => {
-                unsigned(out, float as u64);
-            }
-            Ok(float) if float.fract() == 0.0 && (I64_START..0.0).contains(&float) => {
-                negative(out, float as i64);
-            }
-            Ok(float) => {
-                out.push(0xcb);
-                out.extend_from_slice(&float.to_be_bytes());
-            }
-            Err(_) => out.push(0xc0),
+    } else if let Ok(number) = number.parse() {
+        match Integer::new(number) {
+            Some(Integer::Unsigned(number)) => unsigned(out, number),
+            Some(Integer::Negative(number)) => negative(out, number),
+            None => push(out, 0xcb, number.to_be_bytes()),
         }
+    } else {
+        out.push(0xc0);
     }
 }
 
