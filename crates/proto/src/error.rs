@@ -103,7 +103,7 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 /// A value could not be written as the arguments of an event: it has no JSON form (such as a map
-/// whose keys are not texts), or its own `Serialize` failed.
+/// whose keys are not texts), its own `Serialize` failed, or the server's parser did.
 #[derive(Debug)]
 pub struct EncodeError(pub(crate) serde_json::Error);
 

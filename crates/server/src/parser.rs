@@ -87,12 +87,14 @@ impl ServerParser {
 /// A letter as it leaves, in the encoding of the server. Whatever is sent comes through here, but
 /// letters in the default encoding that are joined.
 pub(crate) fn parcel(letter: Letter, parser: Option<&ServerParser>) -> Result<Parcel, EncodeError> {
-    match parser {
-        None => Ok(letter.into()),
-        Some(ServerParser(parser)) => {
-            let word = || Parcel::worded(letter, &**parser);
-            catch_unwind(AssertUnwindSafe(word))
-                .map_err(|_| EncodeError::new("the parser panicked"))
-        }
-    }
+    let Some(ServerParser(parser)) = parser else {
+        return Ok(letter.into());
+    };
+    let word = || Parcel::worded(letter, &**parser);
+    catch_unwind(AssertUnwindSafe(word)).map_err(|_| panicked())
+}
+
+/// Why a packet could not be written.
+pub(crate) fn panicked() -> EncodeError {
+    EncodeError::new("the parser panicked")
 }

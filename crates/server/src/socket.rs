@@ -18,7 +18,7 @@ use crate::handler::{Data, Reply};
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
-use crate::parser::parcel;
+use crate::parser::{self, parcel};
 use crate::rooms::NotJoined;
 
 /// A client in a namespace. A cheap handle: clone it, keep it, send with it from anywhere.
@@ -282,6 +282,7 @@ impl SocketCore {
             Pushed::Gone => Err(EmitError::Gone),
             Pushed::Overflow => Err(EmitError::Overflow),
             Pushed::Dropped => Err(EmitError::Dropped),
+            Pushed::Unwritten => Err(EmitError::Encode(parser::panicked())),
         }
     }
 
@@ -305,6 +306,7 @@ impl SocketCore {
         match self.deliver(letter.map_err(CallError::Encode)?, Worth::Kept) {
             Pushed::Queued => Ok(asked),
             Pushed::Gone | Pushed::Overflow | Pushed::Dropped => Err(CallError::Gone),
+            Pushed::Unwritten => Err(CallError::Encode(parser::panicked())),
         }
     }
 
@@ -323,11 +325,11 @@ impl SocketCore {
     fn deliver(&self, letter: Letter, worth: Worth) -> Pushed {
         let pushed = match &self.namespace.parser {
             None => self.link.push_letter(letter, worth),
-            parser => match parcel(letter, parser.as_ref()) {
+            chosen => match parcel(letter, chosen.as_ref()) {
                 Ok(parcel) => self.link.push(parcel, worth),
                 Err(error) => {
                     self.note_encode_failure("a packet", &error);
-                    return Pushed::Dropped;
+                    Pushed::Unwritten
                 }
             },
         };
@@ -339,7 +341,8 @@ impl SocketCore {
 
     fn note(&self, pushed: Pushed) {
         match pushed {
-            Pushed::Queued | Pushed::Gone => {}
+            // What could not be written is counted where that was tried.
+            Pushed::Queued | Pushed::Gone | Pushed::Unwritten => {}
             Pushed::Overflow => {
                 self.namespace.count(|metrics| &metrics.slow_peers);
                 tracing::warn!(socket = %self.id, "outbox full: the client reads too slowly");
