@@ -11,7 +11,7 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use roomful_proto::engine::Data;
 use roomful_proto::socket::packet::is_reserved;
-use roomful_proto::socket::{Arrived, Mux, PacketKind, Whole};
+use roomful_proto::socket::{Arrived, Mux, Whole};
 use roomful_proto::ws::frame::{self, Opcode};
 use roomful_proto::{AckId, Answer, Args, Letter, Limits, Moment, MsgPack, Parcel, Parser};
 use serde_json::value::RawValue;
@@ -35,7 +35,7 @@ fn arrived(message: Bytes) -> Option<Arrived> {
     assert!(whole.attachments().len() <= limits.whole_attachments_max);
     let mut mux = Mux::new(NOW, Arc::clone(&limits));
     for namespace in ["/", "/a"] {
-        let hello = Whole::new(PacketKind::Connect, namespace, None);
+        let hello = Whole::new(0, namespace, None).unwrap();
         let Some(Arrived::Connect { slot, .. }) = mux.take_whole(NOW, hello).unwrap() else {
             panic!("no CONNECT");
         };

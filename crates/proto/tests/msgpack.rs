@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use roomful_proto::engine::Data;
-use roomful_proto::socket::{Arrived, Event, Mux, PacketKind, Plain, Whole};
+use roomful_proto::socket::{Arrived, Event, Mux, Plain, Whole};
 use roomful_proto::ws::frame::{self, Opcode};
 use roomful_proto::{AckId, Args, Letter, Limits, Moment, MsgPack, Parcel, Parser, Violation};
 
@@ -369,7 +369,7 @@ mod values {
     #[test]
     fn any_placeholder_stands_for_its_attachment() {
         let json = r#"["e",{"num":1,"x":[{}],"_placeholder":true},[{"_place\u0068older":true,"num":0}],[[]]]"#;
-        let mut whole = Whole::new(PacketKind::Event, "/", None);
+        let mut whole = Whole::new(2, "/", None).unwrap();
         whole.json().extend_from_slice(json.as_bytes());
         whole.attachments().extend([Bytes::from_static(b"a"), Bytes::from_static(b"b")]);
         let Some(Arrived::Event { event, .. }) = mux().take_whole(NOW, whole).unwrap() else {
@@ -436,9 +436,9 @@ mod packets {
             }
 
             fn encode(&self, packet: &Plain<'_>) -> Data {
-                let (kind, json) = (packet.kind(), packet.json());
+                let (number, json) = (packet.number(), packet.json());
                 let attached = packet.attachments();
-                Data::Text(format!("{kind:?} {} {json:?} {attached:?}", packet.namespace()).into())
+                Data::Text(format!("{number} {} {json:?} {attached:?}", packet.namespace()).into())
             }
         }
 
@@ -446,7 +446,7 @@ mod packets {
         let letter = Letter::event("/a", None, "e", &args).unwrap();
         let parcel = Parcel::worded(letter, &Names);
         let json = r#"["e",{"_placeholder":true,"num":0}]"#;
-        let expected = format!("4Event /a {:?} [[98]]", Some(json));
+        let expected = format!("42 /a {:?} [[98]]", Some(json));
         assert_eq!(parcel.polling(), expected.as_bytes());
     }
 
@@ -530,13 +530,13 @@ mod packets {
     fn a_namespace_is_a_name_as_in_any_packet() {
         let long = format!("/{}", "a".repeat(600));
         for name in ["", "a", "12", "a/b", "/a,", "/a,b", ",", "//,", &long] {
-            let mut whole = Whole::new(PacketKind::Connect, name, None);
+            let mut whole = Whole::new(0, name, None).unwrap();
             whole.json().extend_from_slice(b"{}");
             let found = mux().take_whole(NOW, whole).map(drop);
             assert_eq!(found, Err(Violation::NamespaceName), "{name:?}");
         }
         for name in ["/b", "/b/c", "//", "/é[\"", "/1"] {
-            let whole = Whole::new(PacketKind::Connect, name, AckId::new(5));
+            let whole = Whole::new(0, name, AckId::new(5)).unwrap();
             let mut mux = mux();
             let Some(Arrived::Connect { slot, auth: None }) = mux.take_whole(NOW, whole).unwrap()
             else {
@@ -560,8 +560,17 @@ mod packets {
     }
 
     #[test]
+    fn there_are_five_types() {
+        for number in 0..=u8::MAX {
+            let whole = Whole::new(number, "/", None);
+            let expected = if number < 5 { Ok(()) } else { Err(Violation::PacketType) };
+            assert_eq!(whole.map(drop), expected, "{number}");
+        }
+    }
+
+    #[test]
     fn a_careless_parser_harms_nobody() {
-        let whole = || Whole::new(PacketKind::Event, "/a", None);
+        let whole = || Whole::new(2, "/a", None).unwrap();
         let refused = |whole: Whole| mux().take_whole(NOW, whole).map(drop).unwrap_err();
         let mut cut = whole();
         cut.json().clear();

@@ -11,7 +11,7 @@ use roomful_proto::args::{Args, ToArgs};
 use roomful_proto::engine::payload::{self, Payload};
 use roomful_proto::engine::{Data, Packet};
 use roomful_proto::socket::text::Header;
-use roomful_proto::socket::{self, Arrived, Mux, PacketKind, Whole, packet};
+use roomful_proto::socket::{self, Arrived, Mux, Whole, packet};
 use roomful_proto::ws::frame::CONTROL_BYTES_MAX;
 use roomful_proto::ws::{CloseCode, Decoder, Message, Role, WsError};
 use roomful_proto::{AckId, Letter, Limits, Moment, MsgPack, Parcel, Parser, Violation};
@@ -567,7 +567,7 @@ fn msgpack(letter: Letter) -> Bytes {
 fn arrived(namespace: &str, message: Bytes) -> Result<Option<Arrived>, Violation> {
     let (now, limits) = (Moment::from_millis(0), Arc::new(Limits::default()));
     let mut mux = Mux::new(now, Arc::clone(&limits));
-    let hello = Whole::new(PacketKind::Connect, namespace, None);
+    let hello = Whole::new(0, namespace, None).unwrap();
     let Some(Arrived::Connect { slot, .. }) = mux.take_whole(now, hello).unwrap() else {
         panic!("no CONNECT");
     };

@@ -6,12 +6,12 @@
 //!
 //! ```
 //! use roomful::Server;
-//! use roomful::parser::{AckId, Data, Limits, PacketKind, Parser, Plain, Violation, Whole};
+//! use roomful::parser::{AckId, Data, Limits, Parser, Plain, Violation, Whole};
 //! use serde_json::{Value, json};
 //!
 //! #[derive(serde::Deserialize)]
 //! struct Packet {
-//!     kind: u8,
+//!     number: u8,
 //!     namespace: String,
 //!     ack: Option<u64>,
 //!     data: Option<Value>,
@@ -26,9 +26,8 @@
 //!             return Err(Violation::Malformed);
 //!         };
 //!         let packet: Packet = serde_json::from_slice(&text).map_err(|_| Violation::Malformed)?;
-//!         let kind = PacketKind::from_number(packet.kind).ok_or(Violation::PacketType)?;
 //!         let ack = packet.ack.map(|id| AckId::new(id).ok_or(Violation::AckId)).transpose()?;
-//!         let mut whole = Whole::new(kind, &packet.namespace, ack);
+//!         let mut whole = Whole::new(packet.number, &packet.namespace, ack)?;
 //!         if let Some(data) = packet.data {
 //!             serde_json::to_writer(whole.json(), &data).map_err(|_| Violation::Malformed)?;
 //!         }
@@ -36,7 +35,7 @@
 //!     }
 //!
 //!     fn encode(&self, packet: &Plain<'_>) -> Data {
-//!         let head = json!({ "kind": packet.kind().number(), "namespace": packet.namespace() });
+//!         let head = json!({ "number": packet.number(), "namespace": packet.namespace() });
 //!         let mut text = head.to_string();
 //!         text.pop();
 //!         if let Some(ack) = packet.ack() {
@@ -59,7 +58,7 @@ use std::sync::Arc;
 use roomful_proto::{EncodeError, Letter, Parcel};
 
 pub use roomful_proto::engine::Data;
-pub use roomful_proto::socket::{MsgPack, PacketKind, Parser, Plain, Whole};
+pub use roomful_proto::socket::{MsgPack, Parser, Plain, Whole};
 pub use roomful_proto::{AckId, Limits, Violation};
 
 use crate::core::Core;

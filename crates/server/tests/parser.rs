@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use roomful::parser::{AckId, Data, Limits, PacketKind, Parser, Plain, Violation, Whole};
+use roomful::parser::{AckId, Data, Limits, Parser, Plain, Violation, Whole};
 use roomful::{Args, Bytes, CallError, EmitError, MsgPack, Refusal, Server, Socket, SocketId};
 use roomful_proto::ws::Message;
 use serde_json::{Value, json};
@@ -26,10 +26,9 @@ impl Parser for Arrays {
             return Err(Violation::Malformed);
         };
         assert!(!text.ends_with(b"panic"), "as it was told to");
-        let (kind, namespace, ack, payload, bytes): Array =
+        let (number, namespace, ack, payload, bytes): Array =
             serde_json::from_slice(&text).map_err(|_| Violation::Malformed)?;
-        let kind = PacketKind::from_number(kind).ok_or(Violation::PacketType)?;
-        let mut whole = Whole::new(kind, &namespace, ack.and_then(AckId::new));
+        let mut whole = Whole::new(number, &namespace, ack.and_then(AckId::new))?;
         if let Some(payload) = payload {
             serde_json::to_writer(whole.json(), &payload).unwrap();
         }
@@ -45,7 +44,7 @@ impl Parser for Arrays {
             "so told"
         );
         let ack = packet.ack().map(AckId::get);
-        let (number, attachments) = (packet.kind().number(), packet.attachments());
+        let (number, attachments) = (packet.number(), packet.attachments());
         let array = json!([number, packet.namespace(), ack, payload, attachments]);
         Data::Text(array.to_string().into())
     }

@@ -41,12 +41,12 @@ impl PacketKind {
     }
 
     /// The type of that number, which is its digit.
-    pub const fn from_number(number: u8) -> Option<Self> {
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
         Self::new(b'0'.wrapping_add(number))
     }
 
     /// Its number, which is its digit.
-    pub const fn number(self) -> u8 {
+    pub(crate) const fn number(self) -> u8 {
         match self {
             Self::Connect => 0,
             Self::Disconnect => 1,
@@ -58,9 +58,14 @@ impl PacketKind {
         }
     }
 
+    /// Whether attachments belong to it.
+    pub(crate) const fn is_binary(self) -> bool {
+        matches!(self, Self::BinaryEvent | Self::BinaryAck)
+    }
+
     /// The type in an encoding whose packets come in one piece, where attachments make no type of
     /// their own.
-    pub const fn plain(self) -> Self {
+    pub(crate) const fn plain(self) -> Self {
         match self {
             Self::BinaryEvent => Self::Event,
             Self::BinaryAck => Self::Ack,

@@ -51,12 +51,18 @@ pub struct Whole {
 }
 
 impl Whole {
-    /// A packet without a payload. Of the types, [`Event`](PacketKind::Event) and
-    /// [`BinaryEvent`](PacketKind::BinaryEvent) are the same here, and so are those of acks.
-    pub fn new(kind: PacketKind, namespace: &str, ack: Option<AckId>) -> Self {
-        let mut text = vec![b'0' + kind.number()];
+    /// A packet without a payload, by the number of its type: 0 CONNECT, 1 DISCONNECT, 2 EVENT,
+    /// 3 ACK, 4 CONNECT_ERROR. Whether bytes are attached makes no other type here.
+    ///
+    /// # Errors
+    ///
+    /// When there is no type of that number.
+    pub fn new(number: u8, namespace: &str, ack: Option<AckId>) -> Result<Self, Violation> {
+        let kind = PacketKind::from_number(number).filter(|kind| !kind.is_binary());
+        let kind = kind.ok_or(Violation::PacketType)?;
+        let mut text = vec![b'0' + number];
         push_namespace(&mut text, namespace);
-        Self { kind, ack, json: text.len(), text, attachments: Vec::new() }
+        Ok(Self { kind, ack, json: text.len(), text, attachments: Vec::new() })
     }
 
     /// Where the JSON of the payload is to be appended: for an event an array of its name and
@@ -79,7 +85,7 @@ impl Whole {
 
     /// Checks what can be said without reading the JSON.
     pub(super) fn into_parts(self, limits: &Limits) -> Result<(Header, Vec<Bytes>), Violation> {
-        let Self { kind, ack, text, json, attachments } = self;
+        let Self { kind, ack, mut text, json, attachments } = self;
         let namespace = match text.get(1..json) {
             Some([]) => 1..1,
             Some([name @ .., b',']) if name.starts_with(b"/") && !name.contains(&b',') => {
@@ -103,6 +109,8 @@ impl Whole {
         if !is_text(&text) {
             return Err(Violation::Utf8);
         }
+        // What a parser wrote and took back is not to be held as long as the packet is, uncounted.
+        text.shrink_to(2 * text.len());
         let text = Bytes::from(text);
         let header = Header::of_whole(kind, ack, attachments.len(), text, namespace, json)?;
         Ok((header, attachments))
@@ -112,7 +120,7 @@ impl Whole {
 /// A packet that is to be sent, as a [`Parser`] sees it.
 #[derive(Clone, Debug)]
 pub struct Plain<'a> {
-    kind: PacketKind,
+    number: u8,
     namespace: &'a str,
     ack: Option<AckId>,
     json: &'a str,
@@ -120,9 +128,9 @@ pub struct Plain<'a> {
 }
 
 impl<'a> Plain<'a> {
-    /// The type: CONNECT, DISCONNECT, EVENT, ACK or CONNECT_ERROR.
-    pub const fn kind(&self) -> PacketKind {
-        self.kind
+    /// The number of its type: 0 CONNECT, 1 DISCONNECT, 2 EVENT, 3 ACK, 4 CONNECT_ERROR.
+    pub const fn number(&self) -> u8 {
+        self.number
     }
 
     /// The namespace, such as `/`.
@@ -154,7 +162,7 @@ impl<'a> Plain<'a> {
         let text = text.get(1..)?;
         let head = Head::read(text, u32::MAX, usize::MAX).ok()?;
         Some(Self {
-            kind: head.kind.plain(),
+            number: head.kind.plain().number(),
             namespace: head.namespace(text),
             ack: head.ack,
             json: std::str::from_utf8(text.get(head.json..)?).ok()?,

@@ -55,7 +55,7 @@ impl Header {
         namespace: Range<usize>,
         json: usize,
     ) -> Result<Self, Violation> {
-        let kind = match (kind.plain(), attachments) {
+        let kind = match (kind, attachments) {
             (kind, 0) => kind,
             (PacketKind::Event, _) => PacketKind::BinaryEvent,
             (PacketKind::Ack, _) => PacketKind::BinaryAck,
@@ -93,7 +93,7 @@ impl Header {
         if !check_depth(json, limits.json_depth_max) {
             return Err(Violation::Depth);
         }
-        let is_binary = matches!(self.kind, PacketKind::BinaryEvent | PacketKind::BinaryAck);
+        let is_binary = self.kind.is_binary();
         if is_binary || !json.is_empty() {
             serde_json::from_slice::<IgnoredAny>(json).map_err(|_| Violation::Payload)?;
         }
@@ -161,7 +161,7 @@ impl Head {
         let kind = PacketKind::new(digit).ok_or(Violation::PacketType)?;
         let mut at = 1;
         let mut attachments = 0;
-        if matches!(kind, PacketKind::BinaryEvent | PacketKind::BinaryAck) {
+        if kind.is_binary() {
             let (count, len) = attachment_count(rest, attachments_max)?;
             attachments = count;
             at += len;

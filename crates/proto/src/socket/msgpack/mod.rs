@@ -64,3 +64,28 @@ impl Integer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::socket::Packet;
+
+    #[test]
+    fn memory_of_what_was_left_out_is_given_back() {
+        let key = [b'k'; 60_000];
+        let map = [b"\x81\xda\xea\x60", &key[..], b"\xd4\0\0"].concat();
+        let message = [&b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1e"[..], &map].concat();
+        let limits = Limits::default();
+        let whole = MsgPack.decode(Data::Binary(Bytes::from(message)), &limits).unwrap();
+        let (header, attachments) = whole.into_parts(&limits).unwrap();
+        let Packet::Event(event) = header.finish(attachments, &limits).unwrap() else {
+            panic!("no event");
+        };
+        assert_eq!(event.args.as_json(), b"{}");
+        let text = event.args.packet().clone();
+        drop(event);
+        assert!(text.try_into_mut().unwrap().capacity() < 100);
+    }
+}

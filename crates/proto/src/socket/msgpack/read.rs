@@ -11,7 +11,6 @@ use crate::args::push_text;
 use crate::error::Violation;
 use crate::id::AckId;
 use crate::limits::Limits;
-use crate::socket::packet::PacketKind;
 use crate::socket::parser::Whole;
 use crate::text::as_text;
 
@@ -26,7 +25,7 @@ const NS_PER_MS: u32 = 1_000_000;
 /// Reads a packet.
 pub(super) fn packet(message: &Bytes, limits: &Limits) -> Result<Whole, Violation> {
     let envelope = Envelope::read(message)?;
-    let mut whole = Whole::new(envelope.kind, envelope.namespace, envelope.ack);
+    let mut whole = Whole::new(envelope.number, envelope.namespace, envelope.ack)?;
     if let Some(data) = envelope.data {
         let start = whole.json().len();
         let json_max = start + limits.json_bytes_max();
@@ -54,7 +53,7 @@ fn settle(attachments: &mut [Bytes], message: &Bytes) {
 /// The map of a packet. Its payload is somewhere among the other keys, and is read when they are
 /// known.
 struct Envelope<'a> {
-    kind: PacketKind,
+    number: u8,
     namespace: &'a str,
     ack: Option<AckId>,
     data: Option<&'a [u8]>,
@@ -66,13 +65,13 @@ impl<'a> Envelope<'a> {
         let Token::Map(keys) = reader.token()? else {
             return Err(Violation::Malformed);
         };
-        let (mut kind, mut namespace, mut ack, mut data) = (None, None, None, None);
+        let (mut number, mut namespace, mut ack, mut data) = (None, None, None, None);
         for _ in 0..keys {
             let Token::Text(key) = reader.token()? else {
                 return Err(Violation::Malformed);
             };
             match key {
-                b"type" => once(&mut kind, packet_kind(&reader.token()?)?)?,
+                b"type" => once(&mut number, packet_type(&reader.token()?)?)?,
                 b"nsp" => once(&mut namespace, text(&reader.token()?)?)?,
                 b"id" => once(&mut ack, ack_id(&reader.token()?)?)?,
                 b"data" => once(&mut data, reader.pass()?)?,
@@ -83,7 +82,7 @@ impl<'a> Envelope<'a> {
             return Err(Violation::Malformed);
         }
         Ok(Self {
-            kind: kind.ok_or(Violation::PacketType)?,
+            number: number.ok_or(Violation::PacketType)?,
             namespace: namespace.ok_or(Violation::Malformed)?,
             ack: ack.flatten(),
             data: data.filter(|data| !is_nothing(data)),
@@ -99,11 +98,11 @@ fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Violation> {
     }
 }
 
-fn packet_kind(token: &Token<'_>) -> Result<PacketKind, Violation> {
-    let Token::Unsigned(number @ 0..=4) = *token else {
-        return Err(Violation::PacketType);
-    };
-    u8::try_from(number).ok().and_then(PacketKind::from_number).ok_or(Violation::PacketType)
+fn packet_type(token: &Token<'_>) -> Result<u8, Violation> {
+    match *token {
+        Token::Unsigned(number) => u8::try_from(number).map_err(|_| Violation::PacketType),
+        _ => Err(Violation::PacketType),
+    }
 }
 
 fn ack_id(token: &Token<'_>) -> Result<Option<AckId>, Violation> {

@@ -21,7 +21,7 @@ pub(super) fn packet(packet: &Plain<'_>) -> Vec<u8> {
     let optional = u8::from(json.is_some()) + u8::from(packet.ack().is_some());
     out.push(0x80 | (2 + optional));
     text(&mut out, b"type");
-    out.push(packet.kind().number());
+    out.push(packet.number());
     if let Some(json) = json {
         text(&mut out, b"data");
         payload(&mut out, json.as_bytes(), attachments);
