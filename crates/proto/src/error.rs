@@ -23,7 +23,8 @@ pub enum Violation {
     Utf8,
     /// A Socket.IO packet without a type, or with an unknown one.
     PacketType,
-    /// A malformed attachment count, or more than `attachments_max`.
+    /// A malformed attachment count, or more than `attachments_max`; in one piece, more than
+    /// `whole_attachments_max`.
     AttachmentCount,
     /// Attachments that together are larger than `payload_bytes_max`.
     AttachmentBytes,
@@ -35,12 +36,16 @@ pub enum Violation {
     StrayAttachment,
     /// A text packet although attachments were still to come.
     MissingAttachment,
-    /// A namespace name longer than `namespace_bytes_max`.
+    /// A namespace name longer than `namespace_bytes_max`, or one that is no name.
     NamespaceName,
     /// An ack id above 2^53 - 1.
     AckId,
     /// A payload that is not JSON, or not the JSON that its packet needs.
     Payload,
+    /// A message that the server's parser cannot read as a packet.
+    Malformed,
+    /// A packet that becomes more JSON than [`json_bytes_max`](crate::Limits::json_bytes_max).
+    Expansion,
     /// JSON deeper than `json_depth_max`.
     Depth,
     /// An event without a name, or with a name that is not a text or a number.
@@ -76,6 +81,8 @@ impl Violation {
             Self::NamespaceName => "namespace name too long",
             Self::AckId => "ack id too large",
             Self::Payload => "invalid payload",
+            Self::Malformed => "malformed packet",
+            Self::Expansion => "payload that grows too much",
             Self::Depth => "payload nested too deeply",
             Self::EventName => "invalid event name",
             Self::ReservedEvent => "reserved event name",
@@ -96,9 +103,16 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 /// A value could not be written as the arguments of an event: it has no JSON form (such as a map
-/// whose keys are not texts), or its own `Serialize` failed.
+/// whose keys are not texts), its own `Serialize` failed, or the server's parser did.
 #[derive(Debug)]
 pub struct EncodeError(pub(crate) serde_json::Error);
+
+impl EncodeError {
+    /// An error that says why.
+    pub fn new(why: impl fmt::Display) -> Self {
+        Self(serde::ser::Error::custom(why))
+    }
+}
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::args::{ArgsWriter, Attachments, Shape, ToArgs, push_text};
 use crate::error::EncodeError;
-use crate::id::AckId;
+use crate::id::{AckId, RecoveryId, SocketId};
 use crate::socket::text::push_namespace;
 use crate::ws::frame::{HEADER_BYTES_MAX, Header, Opcode};
 
@@ -41,6 +41,33 @@ impl Letter {
         args: &T,
     ) -> Result<Self, EncodeError> {
         Ok(Draft::event(namespace, ack, name, args)?.finish(b'2', b'5'))
+    }
+
+    /// Tells a client that it has joined `namespace` as `socket`, and what it has to show to get that
+    /// socket back, where it can.
+    pub fn connected(namespace: &str, socket: SocketId, recovery: Option<RecoveryId>) -> Self {
+        let mut draft = Draft::new(namespace, None);
+        draft.text().extend_from_slice(br#"{"sid":""#);
+        draft.text().extend_from_slice(socket.as_bytes());
+        if let Some(recovery) = recovery {
+            draft.text().extend_from_slice(br#"","pid":""#);
+            draft.text().extend_from_slice(recovery.as_bytes());
+        }
+        draft.text().extend_from_slice(br#""}"#);
+        draft.finish(b'0', b'0')
+    }
+
+    /// Tells a client that `namespace` does not let it in. `json` is an object with a `message`,
+    /// and `data` if there is more to say.
+    pub fn refused(namespace: &str, json: &str) -> Self {
+        let mut draft = Draft::new(namespace, None);
+        draft.text().extend_from_slice(json.as_bytes());
+        draft.finish(b'4', b'4')
+    }
+
+    /// Tells a client that it is no longer in `namespace`.
+    pub fn disconnected(namespace: &str) -> Self {
+        Draft::new(namespace, None).finish(b'1', b'1')
     }
 
     /// Bytes of the letter; what it counts for in a queue.
@@ -132,7 +159,7 @@ impl fmt::Debug for Answer {
 /// A packet that is being written: the JSON grows at the end, and once its attachments and its
 /// length are known, the type and the headers go in front of it, into the headroom. It is copied to
 /// where it goes when it is whole: then its size is known.
-pub(crate) struct Draft {
+struct Draft {
     /// Always there, until the draft is dropped and the next one can have it.
     paper: Option<Box<Paper>>,
     /// Where what is written begins.
@@ -159,7 +186,7 @@ const HEADROOM: usize = HEADER_BYTES_MAX + 1 + 1 + ATTACHMENT_DIGITS_MAX + 1;
 const ATTACHMENT_DIGITS_MAX: usize = 20;
 
 impl Draft {
-    pub(crate) fn new(namespace: &str, ack: Option<AckId>) -> Self {
+    fn new(namespace: &str, ack: Option<AckId>) -> Self {
         // There is none the first time, and while a value that writes itself writes a packet.
         let mut paper = PAPER.try_with(Cell::take).ok().flatten().unwrap_or_else(Paper::new);
         push_namespace(&mut paper.text, namespace);
@@ -184,7 +211,7 @@ impl Draft {
         Ok(draft)
     }
 
-    pub(crate) fn text(&mut self) -> &mut Vec<u8> {
+    fn text(&mut self) -> &mut Vec<u8> {
         &mut self.paper().text
     }
 
@@ -213,7 +240,7 @@ impl Draft {
 
     /// Writes what goes before the JSON: `plain` is the type of a packet without attachments,
     /// `binary` that of one with some.
-    pub(crate) fn finish(mut self, plain: u8, binary: u8) -> Letter {
+    fn finish(mut self, plain: u8, binary: u8) -> Letter {
         match self.paper().attachments.count {
             0 => self.prepend(&[b'4', plain]),
             attachments => {

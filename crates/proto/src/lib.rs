@@ -37,4 +37,5 @@ pub use letter::{Answer, Letter, Unstamped};
 pub use limits::Limits;
 pub use parcel::{Form, Parcel};
 pub use reason::Reason;
+pub use socket::{MsgPack, Parser};
 pub use time::Moment;

@@ -21,6 +21,9 @@ pub struct Limits {
     pub payload_packets_max: u32,
     /// Attachments that one packet may announce. Default 10, as the official parser.
     pub attachments_max: u32,
+    /// Attachments of a packet that came in one piece, as with msgpack. Its bytes are those of one
+    /// message; this bounds what each of them costs beside. Default 10,000.
+    pub whole_attachments_max: usize,
     /// Time for all attachments of a packet to arrive. Default 30 s.
     pub attachments_timeout: Duration,
     /// Levels of arrays and objects in the JSON of a packet. Default 512. (What a handler reads
@@ -50,6 +53,21 @@ pub struct Limits {
     pub close_timeout: Duration,
 }
 
+/// How much larger than `payload_bytes_max` the JSON of a packet may be that came in another
+/// encoding. One byte of msgpack becomes up to six of JSON, so what a message of two thirds of the
+/// limit says always fits.
+const JSON_FACTOR: usize = 4;
+
+impl Limits {
+    /// Bytes of JSON that a packet may become that came in another encoding: four times
+    /// `payload_bytes_max`, and in any case less than 4 GiB.
+    pub const fn json_bytes_max(&self) -> usize {
+        let bytes = self.payload_bytes_max.saturating_mul(JSON_FACTOR);
+        let offset_max = u32::MAX as usize;
+        if bytes < offset_max { bytes } else { offset_max }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -57,6 +75,7 @@ impl Default for Limits {
             fragments_max: 100_000,
             payload_packets_max: 200_000,
             attachments_max: 10,
+            whole_attachments_max: 10_000,
             attachments_timeout: Duration::from_secs(30),
             json_depth_max: 512,
             namespaces_max: 32,

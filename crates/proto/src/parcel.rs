@@ -11,13 +11,14 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::args::ToArgs;
-use crate::engine::packet::{Packet, base64_encode};
+use crate::engine::packet::{Data, Packet, base64_encode};
 use crate::engine::payload::SEPARATOR;
 use crate::error::EncodeError;
 use crate::id::{AckId, RecoveryId, SocketId};
-use crate::letter::{Answer, Draft, Letter};
+use crate::letter::{Answer, Letter};
+use crate::socket::{Parser, Plain};
 use crate::ws::CloseCode;
-use crate::ws::frame::{self, Header, Opcode};
+use crate::ws::frame::{self, HEADER_BYTES_MAX, Header, Opcode};
 
 /// Something to send. Cloning shares the bytes.
 #[derive(Clone, Debug)]
@@ -82,28 +83,36 @@ impl Parcel {
     /// Tells a client that it has joined `namespace` as `socket`, and what it has to show to get that
     /// socket back, where it can.
     pub fn connected(namespace: &str, socket: SocketId, recovery: Option<RecoveryId>) -> Self {
-        let mut draft = Draft::new(namespace, None);
-        draft.text().extend_from_slice(br#"{"sid":""#);
-        draft.text().extend_from_slice(socket.as_bytes());
-        if let Some(recovery) = recovery {
-            draft.text().extend_from_slice(br#"","pid":""#);
-            draft.text().extend_from_slice(recovery.as_bytes());
-        }
-        draft.text().extend_from_slice(br#""}"#);
-        draft.finish(b'0', b'0').into()
+        Letter::connected(namespace, socket, recovery).into()
     }
 
     /// Tells a client that `namespace` does not let it in. `json` is an object with a `message`,
     /// and `data` if there is more to say.
     pub fn refused(namespace: &str, json: &str) -> Self {
-        let mut draft = Draft::new(namespace, None);
-        draft.text().extend_from_slice(json.as_bytes());
-        draft.finish(b'4', b'4').into()
+        Letter::refused(namespace, json).into()
     }
 
     /// Tells a client that it is no longer in `namespace`.
     pub fn disconnected(namespace: &str) -> Self {
-        Draft::new(namespace, None).finish(b'1', b'1').into()
+        Letter::disconnected(namespace).into()
+    }
+
+    /// A letter in the words of a parser, which makes one message of it.
+    pub fn worded(letter: Letter, parser: &dyn Parser) -> Self {
+        let message =
+            Plain::read(letter.packet(), letter.attachments()).map(|packet| parser.encode(&packet));
+        let (opcode, digit, bytes): (_, &[u8], _) = match message {
+            Some(Data::Text(text)) => (Opcode::Text, b"4", text),
+            Some(Data::Binary(bytes)) => (Opcode::Binary, b"", bytes),
+            // All letters can be read: they are written here.
+            None => return letter.into(),
+        };
+        let mut head = [0; HEADER_BYTES_MAX + 1];
+        let header = Header::new(opcode, digit.len() + bytes.len(), None);
+        let len = header.as_bytes().len();
+        head[..len].copy_from_slice(header.as_bytes());
+        head[len..len + digit.len()].copy_from_slice(digit);
+        Self::from_wire(Wire::new(&head[..len + digit.len()], &bytes))
     }
 
     /// A packet of the session itself.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,10 +11,10 @@ use roomful_proto::args::{Args, ToArgs};
 use roomful_proto::engine::payload::{self, Payload};
 use roomful_proto::engine::{Data, Packet};
 use roomful_proto::socket::text::Header;
-use roomful_proto::socket::{self, packet};
+use roomful_proto::socket::{self, Arrived, Mux, Whole, packet};
 use roomful_proto::ws::frame::CONTROL_BYTES_MAX;
 use roomful_proto::ws::{CloseCode, Decoder, Message, Role, WsError};
-use roomful_proto::{AckId, Form, Limits, Parcel};
+use roomful_proto::{AckId, Form, Letter, Limits, Moment, MsgPack, Parcel, Parser, Violation};
 use serde_json::Value;
 
 /// A failure is shown whole, so no file has to remember it; the tests leave the tree as it was.
@@ -525,6 +527,140 @@ proptest! {
                 prop_assert_eq!(auth.get().as_bytes()[0], b'{');
             }
             socket::Packet::Connect(None) | socket::Packet::Disconnect => {}
+        }
+    }
+}
+
+// msgpack
+
+/// Whether values are the same to JavaScript, where `1.0` is `1`.
+fn alike(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let same =
+                |(a, b): ((&String, &Value), (&String, &Value))| a.0 == b.0 && alike(a.1, b.1);
+            a.len() == b.len() && a.iter().zip(b).all(same)
+        }
+        _ => a == b,
+    }
+}
+
+/// A packet as msgpack.
+fn msgpack(letter: Letter) -> Bytes {
+    let parcel = Parcel::worded(letter, &MsgPack);
+    let mut wire = messages(parcel.wire());
+    assert_eq!(messages(parcel.form(Form::TextOnly)), wire, "text only");
+    let body = Bytes::copy_from_slice(parcel.polling());
+    let polled = Payload::new(body, 1).unwrap().map(|packet| data(packet.unwrap()));
+    assert_eq!(polled.collect::<Vec<_>>(), wire, "polling");
+    match (wire.pop(), wire.len()) {
+        (Some(Data::Binary(bytes)), 0) => bytes,
+        other => panic!("{other:?} is not one binary message"),
+    }
+}
+
+/// What arrives of a message at one who has joined `namespace`.
+fn arrived(namespace: &str, message: Bytes) -> Result<Option<Arrived>, Violation> {
+    let (now, limits) = (Moment::from_millis(0), Arc::new(Limits::default()));
+    let mut mux = Mux::new(now, Arc::clone(&limits));
+    let hello = Whole::new(0, namespace, None).unwrap();
+    let Some(Arrived::Connect { slot, .. }) = mux.take_whole(now, hello).unwrap() else {
+        panic!("no CONNECT");
+    };
+    assert!(mux.accept(slot));
+    mux.take_whole(now, MsgPack.decode(Data::Binary(message), &limits)?)
+}
+
+fn event_of(namespace: &str, message: Bytes) -> socket::Event {
+    match arrived(namespace, message) {
+        Ok(Some(Arrived::Event { event, .. })) => event,
+        other => panic!("{other:?} is no event"),
+    }
+}
+
+/// Bytes that are nearly msgpack: whole values, one behind the other, and lengths that lie.
+fn msgpack_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let value = prop_oneof![
+        vec(any::<u8>(), 0..4),
+        (any::<u8>(), any::<[u8; 8]>()).prop_map(|(marker, tail)| [&[marker][..], &tail].concat()),
+        (0xc0_u8..=0xdf, 0_u8..4).prop_map(|(marker, len)| vec![marker, 0, 0, 0, len]),
+        Just(b"\xa1e".to_vec()),
+        Just(b"\xc4\x01b".to_vec()),
+        Just(b"\x82\xac_placeholder\xc3\xa3num\x00".to_vec()),
+        (0x80_u8..=0xa0).prop_map(|marker| vec![marker]),
+    ];
+    vec(value, 0..30).prop_map(|values| values.concat())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn json_to_msgpack_and_back_says_the_same(
+        namespace in namespace(),
+        name in event_name(),
+        ack in ack_id(),
+        values in (json(), json()),
+        attached in vec(vec(any::<u8>(), 0..300), 0..4),
+    ) {
+        let attached: Vec<_> = attached.into_iter().map(Bytes::from).collect();
+        let args = (&values.0, &attached, &values.1);
+        let letter = Letter::event(&namespace, ack, &name, &args).unwrap();
+        let event = event_of(&namespace, msgpack(letter));
+        prop_assert_eq!((event.name(), event.ack), (name.as_str(), ack));
+        let (first, bytes, second): (Value, Vec<Bytes>, Value) =
+            (event.args.get(0).unwrap(), event.args.get(1).unwrap(), event.args.get(2).unwrap());
+        prop_assert!(alike(&first, &values.0), "{first} {}", values.0);
+        prop_assert!(alike(&second, &values.1), "{second} {}", values.1);
+        prop_assert_eq!(bytes, attached);
+    }
+
+    #[test]
+    fn random_bytes_are_no_msgpack_or_can_be_sent_on(
+        bytes in prop_oneof![vec(any::<u8>(), 0..200), msgpack_bytes()],
+        is_payload in any::<bool>(),
+    ) {
+        let limits = Limits::default();
+        let message = match is_payload {
+            true => [&b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1e"[..], &bytes].concat(),
+            false => bytes,
+        };
+        let Ok(mut whole) = MsgPack.decode(Data::Binary(message.clone().into()), &limits) else {
+            return Ok(());
+        };
+        prop_assert!(std::str::from_utf8(whole.json()).is_ok());
+        let Ok(Some(Arrived::Event { event, .. })) = arrived("/", message.into()) else {
+            return Ok(());
+        };
+        let letter = Letter::event("/", event.ack, event.name(), &event.args).unwrap();
+        let again = event_of("/", msgpack(letter));
+        prop_assert_eq!(again.name(), event.name());
+        // Numbers may have been in a longer form, but then their text is the same.
+        prop_assert_eq!(again.args, event.args);
+    }
+
+    #[test]
+    fn whatever_text_arrives_can_be_sent_as_msgpack(
+        text in packet_text(),
+        attachments in vec(vec(any::<u8>(), 0..4), 0..3),
+    ) {
+        let limits = Limits::default();
+        let attachments: Vec<_> = attachments.into_iter().map(Bytes::from).collect();
+        let header = Header::decode(Bytes::from(text), &limits);
+        let Ok(packet) = header.and_then(|header| header.finish(attachments, &limits)) else {
+            return Ok(());
+        };
+        if let socket::Packet::Event(event) = packet {
+            let letter = Letter::event("/", event.ack, event.name(), &event.args).unwrap();
+            // Attachments that no placeholder names are not sent, and spaces are not kept.
+            let once = event_of("/", msgpack(letter));
+            let letter = Letter::event("/", event.ack, once.name(), &once.args).unwrap();
+            let twice = event_of("/", msgpack(letter));
+            prop_assert_eq!(once.args, twice.args);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use roomful_proto::socket::packet::is_reserved;
 use roomful_proto::{
-    AckId, ArgError, Args, EncodeError, FromArg, Parcel, SocketId, ToArgs, Unstamped,
+    AckId, ArgError, Args, EncodeError, FromArg, Letter, Parcel, SocketId, ToArgs, Unstamped,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::event::{CallName, EmitName};
 use crate::link::{Pushed, Worth};
 use crate::namespace::NamespaceCore;
+use crate::parser::parcel;
 use crate::socket::{EmitError, Member};
 
 /// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
@@ -91,13 +92,15 @@ impl Broadcast {
         event: N,
         args: T,
     ) -> Result<usize, EmitError> {
+        let name = event.event_name();
         if let Some(journal) = &self.namespace.journal {
-            let event = self.written(event.event_name(), |namespace, name| {
-                Unstamped::event(namespace, name, &args)
-            })?;
-            return Ok(journal.send(event, &self.rooms, &self.except, self.worth));
+            let write = |namespace: &str, name: &str| Unstamped::event(namespace, name, &args);
+            let event = self.written(name, write)?;
+            let parser = self.namespace.parser.as_ref();
+            let sent = journal.send(event, &self.rooms, &self.except, self.worth, parser);
+            return sent.map_err(|error| self.unwritten(name, error));
         }
-        let parcel = self.parcel(event.event_name(), None, &args)?;
+        let parcel = self.parcel(name, None, &args)?;
         let selection = self.namespace.rooms.select(&self.rooms, &self.except);
         let deliver =
             |member: &&Member| member.deliver(parcel.clone(), self.worth) == Pushed::Queued;
@@ -164,7 +167,9 @@ impl Broadcast {
         ack: Option<AckId>,
         args: &T,
     ) -> Result<Parcel, EmitError> {
-        self.written(event, |namespace, name| Parcel::event(namespace, ack, name, args))
+        self.written(event, |namespace, name| {
+            parcel(Letter::event(namespace, ack, name, args)?, self.namespace.parser.as_ref())
+        })
     }
 
     fn written<W>(
@@ -176,11 +181,12 @@ impl Broadcast {
             tracing::error!(event, "a reserved name cannot be emitted");
             return Err(EmitError::ReservedEvent);
         }
-        write(&self.namespace.name, event).map_err(|error| {
-            self.namespace.count(|metrics| &metrics.encode_failures);
-            tracing::error!(event, %error, "event not sent");
-            EmitError::Encode(error)
-        })
+        write(&self.namespace.name, event).map_err(|error| self.unwritten(event, error))
+    }
+
+    fn unwritten(&self, event: &str, error: EncodeError) -> EmitError {
+        self.namespace.note_unwritten(event, &error);
+        EmitError::Encode(error)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use roomful_proto::Limits;
 
+use crate::parser::ServerParser;
 use crate::recovery::Recovery;
 
 /// What a server is set to. Made by [`Builder`](crate::Builder).
@@ -15,6 +16,8 @@ pub(crate) struct Config {
     pub(crate) origins: Origins,
     pub(crate) transports: Transports,
     pub(crate) serve_client: bool,
+    /// `None` is the default encoding.
+    pub(crate) parser: Option<ServerParser>,
     pub(crate) outbox_bytes_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) http_connections_max: usize,
@@ -42,6 +45,7 @@ impl Default for Config {
             origins: Origins::SameHost,
             transports: Transports::Both,
             serve_client: true,
+            parser: None,
             outbox_bytes_max: 8 * 1024 * 1024,
             connections_max: 1_000_000,
             http_connections_max: 100_000,

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomful_proto::socket::Slot;
-use roomful_proto::{Parcel, RecoveryId, SocketId};
+use roomful_proto::{Letter, Parcel, RecoveryId, SocketId};
 
 use crate::core;
 use crate::handler::Data;
 use crate::hello::Refusal;
 use crate::link::{Link, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
+use crate::parser::parcel;
 use crate::recovery::{AuthDigest, Beginning, Claim, Guard, Key, Newcomer, Recovery};
 use crate::socket::{Member, SocketCore};
 
@@ -121,7 +122,11 @@ impl Entrance {
             new.enter(journal, link, visitor);
         }
         let recovery = journal.as_ref().map(|_| new.recovery);
-        push(link, &namespace, Parcel::connected(&namespace.name, new.id, recovery));
+        let connected = Letter::connected(&namespace.name, new.id, recovery);
+        match parcel(connected, namespace.parser.as_ref()) {
+            Ok(connected) => push(link, &namespace, connected),
+            Err(error) => namespace.note_unwritten("an accepted connection", &error),
+        }
         for missed in new.missed {
             push(link, &namespace, missed);
         }

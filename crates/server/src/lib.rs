@@ -68,6 +68,11 @@
 //!
 //! [`Server::layer`] and [`Server::service`] fit any tower stack, such as axum's.
 //!
+//! # Other encodings
+//!
+//! All packets are text by default, with bytes in messages of their own. [`Builder::parser`] makes
+//! it msgpack, or anything else: see [`parser`].
+//!
 //! # Features
 //!
 //! `bundle` (default): the JavaScript client, if `npm ci` was run in `bundle/` before the build.
@@ -95,6 +100,7 @@ mod link;
 mod metrics;
 mod namespace;
 mod outbox;
+pub mod parser;
 mod polling;
 mod recovery;
 mod rooms;
@@ -120,6 +126,7 @@ pub use handler::{Ack, FromEvent, Handler, Incoming, Reply, Started};
 pub use hello::{Connect, Hello, Refusal};
 pub use metrics::Stats;
 pub use namespace::Namespace;
+pub use parser::{MsgPack, Parser};
 pub use recovery::{Beginning, NotRecovered, Recovery, RecoveryBuilder};
 pub use roomful_proto::{
     ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,

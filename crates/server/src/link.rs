@@ -134,6 +134,8 @@ pub(crate) enum Pushed {
     Overflow,
     /// A volatile parcel that could not leave at once.
     Dropped,
+    /// A letter that the server's parser could not write.
+    Unwritten,
 }
 
 /// How much a parcel is worth to its client.

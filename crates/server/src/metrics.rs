@@ -64,9 +64,10 @@ counters! {
     asks_refused,
     /// Rooms not joined because the socket was in `rooms_max` already.
     rooms_refused,
-    /// Values that could not be written as JSON, so that their event was not sent.
+    /// Values that could not be written as JSON, or by the server's parser, so that their event was
+    /// not sent.
     encode_failures,
-    /// Handlers that panicked.
+    /// Handlers that panicked, and parsers that did while they read.
     panics,
 }
 

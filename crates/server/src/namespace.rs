@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use roomful_proto::{AckId, Args, Reason, SocketId, ToArgs};
+use roomful_proto::{AckId, Args, EncodeError, Reason, SocketId, ToArgs};
 
 use crate::broadcast::{Broadcast, Poll};
 use crate::core::{Core, WeakCore};
@@ -24,6 +24,7 @@ use crate::handler::{self, Data, Erased, Handler, Started};
 use crate::hello::{Connect, Hello, Refusal, Types};
 use crate::link::Link;
 use crate::metrics::{Counter, Metrics};
+use crate::parser::ServerParser;
 use crate::recovery::{Beginning, Journal, Recovery};
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::{Member, Socket, SocketCore};
@@ -42,6 +43,8 @@ pub(crate) struct NamespaceCore {
     pub(crate) state: Arc<dyn Any + Send + Sync>,
     pub(crate) ack_timeout: Duration,
     pub(crate) asks_max: usize,
+    /// `None` is the default encoding.
+    pub(crate) parser: Option<ServerParser>,
     rooms_max: usize,
     /// What can be missed here; `None` where nothing is recovered.
     pub(crate) journal: Option<Arc<Journal>>,
@@ -259,6 +262,7 @@ impl NamespaceCore {
             state: Arc::clone(&core.state),
             ack_timeout: core.config.ack_timeout,
             asks_max: core.config.asks_max,
+            parser: core.config.parser.clone(),
             rooms_max: core.config.rooms_max,
             journal: core.config.recovery.as_ref().map(|recovery| {
                 // So long it may take to notice that a client is gone.
@@ -314,6 +318,12 @@ impl NamespaceCore {
             journal.left(id, room);
         }
         left
+    }
+
+    /// Something could not be written and is not sent.
+    pub(crate) fn note_unwritten(&self, what: &str, error: &EncodeError) {
+        self.count(|metrics| &metrics.encode_failures);
+        tracing::error!(what, %error, "not sent");
     }
 
     /// Counts how a socket began.

@@ -16,6 +16,7 @@ use crate::config::{Config, Origins, Transports};
 use crate::core::Core;
 use crate::metrics::Stats;
 use crate::namespace::Namespace;
+use crate::parser::{Parser, ServerParser};
 use crate::recovery::Recovery;
 use crate::serve::{self, NotFound, ServeError};
 use crate::service::{Layer, Service};
@@ -248,15 +249,36 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
+    /// How packets are written, where it is not the default encoding: [`MsgPack`](crate::MsgPack),
+    /// or a [`Parser`] of your own. A server speaks one encoding, and its clients must speak the
+    /// same; the JavaScript client takes it as its option `parser`.
+    ///
+    /// ```
+    /// use roomful::{MsgPack, Server};
+    ///
+    /// let io = Server::builder().parser(MsgPack).build();
+    /// ```
+    pub fn parser(mut self, parser: impl Parser) -> Self {
+        self.config.parser = Some(ServerParser::new(parser));
+        self
+    }
+
     /// Largest message, polling body, and sum of the attachments of a packet. Default 1,000,000.
     pub fn payload_bytes_max(mut self, bytes: usize) -> Self {
         self.config.limits.payload_bytes_max = bytes;
         self
     }
 
-    /// Attachments that one packet may have. Default 10.
+    /// Attachments that one packet may have, each in a message of its own. Default 10.
     pub fn attachments_max(mut self, count: u32) -> Self {
         self.config.limits.attachments_max = count;
+        self
+    }
+
+    /// Attachments that one packet may have where packets come in one piece, as with
+    /// [`MsgPack`](crate::MsgPack). Default 10,000.
+    pub fn whole_attachments_max(mut self, count: usize) -> Self {
+        self.config.limits.whole_attachments_max = count;
         self
     }
 

@@ -21,6 +21,7 @@ use crate::handler::{Data, Reply};
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
+use crate::parser::{self, parcel};
 use crate::recovery::Beginning;
 use crate::rooms::NotJoined;
 
@@ -291,7 +292,7 @@ impl SocketCore {
             None => Letter::event(&self.namespace.name, None, event, args)
                 .map(|letter| self.deliver(letter, worth)),
             Some(journal) => Unstamped::event(&self.namespace.name, event, args)
-                .map(|event| journal.send_to(self, event, worth)),
+                .and_then(|event| journal.send_to(self, event, worth)),
         };
         let pushed = pushed.map_err(|error| {
             self.note_encode_failure(event, &error);
@@ -302,6 +303,7 @@ impl SocketCore {
             Pushed::Gone => Err(EmitError::Gone),
             Pushed::Overflow => Err(EmitError::Overflow),
             Pushed::Dropped => Err(EmitError::Dropped),
+            Pushed::Unwritten => Err(EmitError::Encode(parser::panicked())),
         }
     }
 
@@ -325,6 +327,7 @@ impl SocketCore {
         match self.deliver(letter.map_err(CallError::Encode)?, Worth::Kept) {
             Pushed::Queued => Ok(asked),
             Pushed::Gone | Pushed::Overflow | Pushed::Dropped => Err(CallError::Gone),
+            Pushed::Unwritten => Err(CallError::Encode(parser::panicked())),
         }
     }
 
@@ -341,7 +344,16 @@ impl SocketCore {
 
     /// Sends a letter to this client, and counts when it does not go.
     fn deliver(&self, letter: Letter, worth: Worth) -> Pushed {
-        let pushed = self.link.push_letter(letter, worth);
+        let pushed = match &self.namespace.parser {
+            None => self.link.push_letter(letter, worth),
+            chosen => match parcel(letter, chosen.as_ref()) {
+                Ok(parcel) => self.link.push(parcel, worth),
+                Err(error) => {
+                    self.note_encode_failure("a packet", &error);
+                    Pushed::Unwritten
+                }
+            },
+        };
         if pushed != Pushed::Queued {
             self.note(pushed);
         }
@@ -350,7 +362,8 @@ impl SocketCore {
 
     pub(crate) fn note(&self, pushed: Pushed) {
         match pushed {
-            Pushed::Queued | Pushed::Gone => {}
+            // What could not be written is counted where that was tried.
+            Pushed::Queued | Pushed::Gone | Pushed::Unwritten => {}
             Pushed::Overflow => {
                 self.namespace.count(|metrics| &metrics.slow_peers);
                 tracing::warn!(socket = %self.id, "outbox full: the client reads too slowly");
@@ -370,8 +383,7 @@ impl SocketCore {
     }
 
     pub(crate) fn note_encode_failure(&self, event: &str, error: &EncodeError) {
-        self.namespace.count(|metrics| &metrics.encode_failures);
-        tracing::error!(event, %error, "event not sent");
+        self.namespace.note_unwritten(event, error);
     }
 
     pub(crate) fn note_misfit(&self, event: &str, error: &ArgError) {

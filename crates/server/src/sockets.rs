@@ -16,7 +16,7 @@ use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::{FuturesUnordered, Stream};
 use roomful_proto::engine::Data as Message;
 use roomful_proto::socket::{Arrived, Event, Mux, Slot};
-use roomful_proto::{AckId, Args, Moment, Parcel, Reason, SocketId, Violation};
+use roomful_proto::{AckId, Args, Letter, Moment, Reason, SocketId, Violation};
 
 use crate::asks;
 use crate::core::Core;
@@ -24,6 +24,7 @@ use crate::entry::{Entrance, Identity, Visitor, decide};
 use crate::handler::{Data, Decided, Done, Reply, Started, Work};
 use crate::hello::Refusal;
 use crate::link::{Link, Pushed, Worth};
+use crate::parser::parcel;
 use crate::recovery;
 use crate::socket::SocketCore;
 
@@ -142,7 +143,14 @@ impl Sockets {
         now: Moment,
         message: Message,
     ) -> Result<(), Violation> {
-        if let Some(arrived) = self.mux.take(now, message)? {
+        let arrived = match &self.core.config.parser {
+            None => self.mux.take(now, message)?,
+            Some(parser) => {
+                let whole = parser.read(message, &self.core)?;
+                self.mux.take_whole(now, whole)?
+            }
+        };
+        if let Some(arrived) = arrived {
             self.arrived(cx, now, arrived);
         }
         Ok(())
@@ -307,15 +315,15 @@ impl Sockets {
 
     fn refuse(&mut self, slot: Slot, refusal: &Refusal) {
         self.core.metrics.refused.add();
-        let parcel = Parcel::refused(self.mux.namespace(slot), &refusal.to_json());
+        let letter = Letter::refused(self.mux.namespace(slot), &refusal.to_json());
         self.mux.refuse(slot);
-        self.push(parcel);
+        self.push(letter);
     }
 
     fn crowded(&self, namespace: &str) {
         self.core.metrics.refused.add();
         let refusal = Refusal::new("too many namespaces on one connection");
-        self.push(Parcel::refused(namespace, &refusal.to_json()));
+        self.push(Letter::refused(namespace, &refusal.to_json()));
     }
 
     fn event(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {
@@ -470,7 +478,15 @@ impl Sockets {
     }
 
     /// Sends what belongs to no event.
-    fn push(&self, parcel: Parcel) {
+    fn push(&self, letter: Letter) {
+        let parcel = match parcel(letter, self.core.config.parser.as_ref()) {
+            Ok(parcel) => parcel,
+            Err(error) => {
+                self.core.metrics.encode_failures.add();
+                tracing::error!(%error, "a packet could not be sent");
+                return;
+            }
+        };
         if self.link.push(parcel, Worth::Kept) == Pushed::Overflow {
             self.core.metrics.slow_peers.add();
         }
@@ -481,8 +497,8 @@ impl Sockets {
         let Some(Seat::Joined(socket)) = self.seats.get(index) else {
             return;
         };
-        let (slot, parcel) = (socket.slot, Parcel::disconnected(&socket.namespace.name));
-        self.push(parcel);
+        let (slot, letter) = (socket.slot, Letter::disconnected(&socket.namespace.name));
+        self.push(letter);
         self.mux.leave(now, slot);
         self.vacate(cx, now, index, Reason::ServerNamespaceDisconnect);
     }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use roomful::{
-    Ack, Args, Beginning, CallError, Hello, Namespace, Reason, Recovery, Refusal, Server, Socket,
+    Ack, Args, Beginning, CallError, Hello, MsgPack, Namespace, Reason, Recovery, Refusal, Server,
+    Socket,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -70,6 +71,11 @@ fn configured() -> Result<Server, Box<dyn Error>> {
     if let Some(ms) = number("RECOVERY")? {
         let recovery = Recovery::builder().window(Duration::from_millis(ms));
         builder = builder.recovery(recovery.build());
+    }
+    match env::var("PARSER").as_deref() {
+        Ok("msgpack") => builder = builder.parser(MsgPack),
+        Ok(other) => return Err(format!("PARSER={other}: only msgpack is known").into()),
+        Err(_) => {}
     }
     Ok(builder.build())
 }

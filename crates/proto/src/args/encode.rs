@@ -54,10 +54,7 @@ impl<'a> ArgsWriter<'a> {
 
     /// Sets bytes aside and writes their placeholder.
     fn attach(&mut self, bytes: &[u8]) {
-        self.text.extend_from_slice(br#"{"_placeholder":true,"num":"#);
-        let mut number = itoa::Buffer::new();
-        self.text.extend_from_slice(number.format(self.attachments.count).as_bytes());
-        self.text.push(b'}');
+        placeholder::push(self.text, self.attachments.count);
         self.attachments.push(bytes);
     }
 

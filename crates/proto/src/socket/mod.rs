@@ -1,14 +1,19 @@
 //! Socket.IO 5: namespaces, events and acks on one engine session.
 //!
-//! Specification: <https://socket.io/docs/v4/socket-io-protocol/>. [`text`] is the default encoding,
-//! [`Mux`] is the server's end: which namespaces a connection has joined, and what arrives in them.
+//! Specification: <https://socket.io/docs/v4/socket-io-protocol/>. [`text`] is the default encoding
+//! and [`msgpack`] another one, as a [`Parser`]. [`Mux`] is the server's end: which namespaces a
+//! connection has joined, and what arrives in them.
 //!
 //! Not here: who may join a namespace, rooms, and what happens with an event.
 
+pub mod msgpack;
 mod mux;
 pub mod packet;
+pub mod parser;
 pub(crate) mod placeholder;
 pub mod text;
 
+pub use msgpack::MsgPack;
 pub use mux::{Arrived, Mux, Slot};
 pub use packet::{Event, Packet, PacketKind};
+pub use parser::{Parser, Plain, Whole};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::packet::{Event, Packet};
+use super::parser::Whole;
 use super::text::Header;
 use crate::args::Args;
 use crate::engine::Data;
@@ -143,6 +144,13 @@ impl Mux {
             (Data::Text(_), Some(_)) => Err(Violation::MissingAttachment),
             (Data::Binary(_), None) => Err(Violation::StrayAttachment),
         }
+    }
+
+    /// As [`take`](Self::take), for a packet that came in one piece and was read by a
+    /// [`Parser`](super::Parser).
+    pub fn take_whole(&mut self, now: Moment, whole: Whole) -> Result<Option<Arrived>, Violation> {
+        let (header, attachments) = whole.into_parts(&self.limits)?;
+        self.packet(now, header, attachments)
     }
 
     /// What arrived; `None` when that was all.

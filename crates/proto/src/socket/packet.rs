@@ -39,6 +39,39 @@ impl PacketKind {
             _ => return None,
         })
     }
+
+    /// The type of that number, which is its digit.
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
+        Self::new(b'0'.wrapping_add(number))
+    }
+
+    /// Its number, which is its digit.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Connect => 0,
+            Self::Disconnect => 1,
+            Self::Event => 2,
+            Self::Ack => 3,
+            Self::ConnectError => 4,
+            Self::BinaryEvent => 5,
+            Self::BinaryAck => 6,
+        }
+    }
+
+    /// Whether attachments belong to it.
+    pub(crate) const fn is_binary(self) -> bool {
+        matches!(self, Self::BinaryEvent | Self::BinaryAck)
+    }
+
+    /// The type in an encoding whose packets come in one piece, where attachments make no type of
+    /// their own.
+    pub(crate) const fn plain(self) -> Self {
+        match self {
+            Self::BinaryEvent => Self::Event,
+            Self::BinaryAck => Self::Ack,
+            other => other,
+        }
+    }
 }
 
 /// Names of events that belong to the protocol or to its clients and may not be sent.

@@ -5,6 +5,13 @@ use crate::error::Violation;
 /// A placeholder as clients and servers write it, up to its number.
 const USUAL: &[u8] = br#"{"_placeholder":true,"num":"#;
 
+/// Appends the placeholder of that number.
+pub(crate) fn push(json: &mut Vec<u8>, number: usize) {
+    json.extend_from_slice(USUAL);
+    json.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    json.push(b'}');
+}
+
 /// Checks that each placeholder in `json` names one of the attachments, none twice. Passed on to
 /// other clients, one that names nothing would end their connections; one attachment named a
 /// thousand times would be a thousand copies in a typed argument.
@@ -110,7 +117,8 @@ struct Open {
 }
 
 /// What the value to come belongs to.
-enum Key {
+#[derive(Clone, Copy)]
+pub(super) enum Key {
     Absent,
     Placeholder,
     Number,
@@ -144,7 +152,7 @@ impl Open {
 }
 
 impl Key {
-    fn new(raw: &[u8]) -> Self {
+    pub(super) fn new(raw: &[u8]) -> Self {
         let unescaped;
         let name = if raw.contains(&b'\\') {
             unescaped = serde_json::from_slice::<String>(raw).unwrap_or_default();

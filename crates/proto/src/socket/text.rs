@@ -27,35 +27,48 @@ pub struct Header {
     text: Bytes,
 }
 
+/// What stands before the JSON of a packet.
+pub(super) struct Head {
+    pub(super) kind: PacketKind,
+    attachments: u32,
+    namespace: Range<usize>,
+    pub(super) ack: Option<AckId>,
+    /// Where the JSON begins.
+    pub(super) json: usize,
+}
+
 impl Header {
     /// Reads all but the JSON of a packet.
     pub fn decode(text: Bytes, limits: &Limits) -> Result<Self, Violation> {
-        let (&digit, rest) = text.split_first().ok_or(Violation::PacketType)?;
-        let kind = PacketKind::new(digit).ok_or(Violation::PacketType)?;
-        let mut at = 1;
-        let mut attachments = 0;
-        if matches!(kind, PacketKind::BinaryEvent | PacketKind::BinaryAck) {
-            let (count, len) = attachment_count(rest, limits.attachments_max)?;
-            attachments = count;
-            at += len;
-        }
-        let namespace = namespace(&text, at);
-        if namespace.len() > limits.namespace_bytes_max {
-            return Err(Violation::NamespaceName);
-        }
-        if !namespace.is_empty() {
-            // The comma is missing where nothing follows the name.
-            at = (namespace.end + 1).min(text.len());
-        }
-        let digits = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let ack = ack_id(&text[at..at + digits])?;
-        Ok(Self { kind, attachments, namespace, ack, json: at + digits, text })
+        let head = Head::read(&text, limits.attachments_max, limits.namespace_bytes_max)?;
+        let Head { kind, attachments, namespace, ack, json } = head;
+        Ok(Self { kind, attachments, namespace, ack, json, text })
+    }
+
+    /// The header of a packet that came in one piece and has been read, with so many attachments:
+    /// where its namespace and its JSON are in `text`.
+    pub(super) fn of_whole(
+        kind: PacketKind,
+        ack: Option<AckId>,
+        attachments: usize,
+        text: Bytes,
+        namespace: Range<usize>,
+        json: usize,
+    ) -> Result<Self, Violation> {
+        let kind = match (kind, attachments) {
+            (kind, 0) => kind,
+            (PacketKind::Event, _) => PacketKind::BinaryEvent,
+            (PacketKind::Ack, _) => PacketKind::BinaryAck,
+            // Only arguments have bytes in them.
+            _ => return Err(Violation::Payload),
+        };
+        // All are there.
+        Ok(Self { kind, attachments: 0, namespace, ack, json, text })
     }
 
     /// The namespace; `/` where the packet names none.
     pub fn namespace(&self) -> &str {
-        let name = self.text.get(self.namespace.clone()).unwrap_or_default();
-        if name.is_empty() { "/" } else { std::str::from_utf8(name).unwrap_or("/") }
+        name_of(&self.text, &self.namespace)
     }
 
     /// Reads the JSON, now that all attachments are there.
@@ -80,7 +93,7 @@ impl Header {
         if !check_depth(json, limits.json_depth_max) {
             return Err(Violation::Depth);
         }
-        let is_binary = matches!(self.kind, PacketKind::BinaryEvent | PacketKind::BinaryAck);
+        let is_binary = self.kind.is_binary();
         if is_binary || !json.is_empty() {
             serde_json::from_slice::<IgnoredAny>(json).map_err(|_| Violation::Payload)?;
         }
@@ -135,6 +148,47 @@ impl Header {
         let span = start..self.json + before + list.len() - 1;
         Ok(Packet::Ack(id, Args::from_packet(self.text, span, attachments)))
     }
+}
+
+impl Head {
+    #[inline]
+    pub(super) fn read(
+        text: &[u8],
+        attachments_max: u32,
+        namespace_bytes_max: usize,
+    ) -> Result<Self, Violation> {
+        let (&digit, rest) = text.split_first().ok_or(Violation::PacketType)?;
+        let kind = PacketKind::new(digit).ok_or(Violation::PacketType)?;
+        let mut at = 1;
+        let mut attachments = 0;
+        if kind.is_binary() {
+            let (count, len) = attachment_count(rest, attachments_max)?;
+            attachments = count;
+            at += len;
+        }
+        let namespace = namespace(text, at);
+        if namespace.len() > namespace_bytes_max {
+            return Err(Violation::NamespaceName);
+        }
+        if !namespace.is_empty() {
+            // The comma is missing where nothing follows the name.
+            at = (namespace.end + 1).min(text.len());
+        }
+        let digits = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let ack = ack_id(&text[at..at + digits])?;
+        Ok(Self { kind, attachments, namespace, ack, json: at + digits })
+    }
+
+    /// The namespace; `/` where the packet names none.
+    pub(super) fn namespace<'a>(&self, text: &'a [u8]) -> &'a str {
+        name_of(text, &self.namespace)
+    }
+}
+
+/// The name of a namespace in its packet.
+fn name_of<'a>(text: &'a [u8], at: &Range<usize>) -> &'a str {
+    let name = text.get(at.clone()).unwrap_or_default();
+    if name.is_empty() { "/" } else { std::str::from_utf8(name).unwrap_or("/") }
 }
 
 /// The attachment count and the bytes it takes with its dash.

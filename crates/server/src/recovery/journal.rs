@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use roomful_proto::{Parcel, RecoveryId, SocketId, Unstamped};
+use roomful_proto::{EncodeError, Parcel, RecoveryId, SocketId, Unstamped};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -24,6 +24,7 @@ use super::{AuthDigest, Claim, Key, NotRecovered, Settings, Store};
 use crate::core;
 use crate::handler::Data;
 use crate::link::{Link, Pushed, Worth};
+use crate::parser::{ServerParser, parcel};
 use crate::rooms::{Rooms, Selection};
 use crate::socket::{Member, SocketCore};
 
@@ -173,9 +174,10 @@ impl Journal {
         to: &[String],
         except: &[String],
         worth: Worth,
-    ) -> usize {
+        parser: Option<&ServerParser>,
+    ) -> Result<usize, EncodeError> {
         let mut journal = self.lock();
-        let parcel = journal.stamp(event, worth);
+        let parcel = journal.stamp(event, worth, parser)?;
         let number = journal.record(&parcel, to, except, worth);
         let places = journal.state.places.iter().filter_map(Weak::upgrade);
         let selections: Vec<_> = places.map(|rooms| rooms.select(to, except)).collect();
@@ -190,13 +192,18 @@ impl Journal {
         drop(journal);
         // Not under the lock: it is logged.
         failed.into_iter().for_each(|(member, pushed)| member.socket.note(pushed));
-        queued
+        Ok(queued)
     }
 
     /// Sends an event to one socket.
-    pub(crate) fn send_to(&self, socket: &SocketCore, event: Unstamped, worth: Worth) -> Pushed {
+    pub(crate) fn send_to(
+        &self,
+        socket: &SocketCore,
+        event: Unstamped,
+        worth: Worth,
+    ) -> Result<Pushed, EncodeError> {
         let mut journal = self.lock();
-        let parcel = journal.stamp(event, worth);
+        let parcel = journal.stamp(event, worth, socket.namespace.parser.as_ref())?;
         let number = journal.record(&parcel, &[socket.id.as_str()], &[], worth);
         if worth == Worth::Kept {
             socket.note_sent(number);
@@ -204,7 +211,7 @@ impl Journal {
         let pushed = socket.link.push(parcel, worth);
         drop(journal);
         socket.note(pushed);
-        pushed
+        Ok(pushed)
     }
 
     /// Waits until the socket of that key has no connection any more; the old one is told to end.
@@ -253,14 +260,19 @@ impl Guard<'_> {
 
     /// Writes the offset into an event. A volatile one is not kept and has no number of its own, but
     /// clients take any text at its end for an offset.
-    fn stamp(&self, event: Unstamped, worth: Worth) -> Parcel {
+    fn stamp(
+        &self,
+        event: Unstamped,
+        worth: Worth,
+        parser: Option<&ServerParser>,
+    ) -> Result<Parcel, EncodeError> {
         let number = match worth {
             Worth::Kept => self.state.next,
             Worth::Volatile => self.last(),
         };
         let mut offset = self.journal.mark.clone();
         offset.push_str(itoa::Buffer::new().format(number));
-        event.stamp(&offset).into()
+        parcel(event.stamp(&offset), parser)
     }
 
     /// Gives an event its number and keeps it, unless it is volatile.
@@ -610,7 +622,7 @@ mod tests {
 
     fn emit(journal: &Journal, to: &[String]) {
         let event = Unstamped::event("/", "e", &()).unwrap();
-        journal.send(event, to, &[], Worth::Kept);
+        journal.send(event, to, &[], Worth::Kept, None).unwrap();
     }
 
     /// How many events came back, or why none did.
