@@ -3,11 +3,15 @@
 //! Specification: <https://socket.io/docs/v4/socket-io-protocol/>. [`text`] is the default encoding,
 //! [`Mux`] is the server's end: which namespaces a connection has joined, and what arrives in them.
 //!
+//! Clients of Socket.IO 2 differ only in how they join: they are in `/` without asking, and say about
+//! themselves what stands in a query behind the namespace.
+//!
 //! Not here: who may join a namespace, rooms, and what happens with an event.
 
 mod mux;
 pub mod packet;
 pub(crate) mod placeholder;
+mod query;
 pub mod text;
 
 pub use mux::{Arrived, Mux, Slot};
