@@ -34,7 +34,8 @@ function options() {
     maxHttpBufferSize: process.env.MAX_PAYLOAD,
   };
   const given = Object.entries(chosen).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(given.map(([key, value]) => [key, Number(value)]));
+  const limits = Object.fromEntries(given.map(([key, value]) => [key, Number(value)]));
+  return { ...limits, allowEIO3: process.env.ALLOW_EIO3 === "1" };
 }
 
 function requireToken(socket, next) {

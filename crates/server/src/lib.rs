@@ -83,6 +83,7 @@ mod connection;
 mod core;
 mod cork;
 mod cors;
+mod dialect;
 mod door;
 mod event;
 mod front;

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::{FuturesUnordered, Stream};
-use roomful_proto::engine::Data as Message;
+use roomful_proto::engine::{Data as Message, Revision};
 use roomful_proto::socket::{Arrived, Event, Mux, Slot};
 use roomful_proto::{AckId, Args, Moment, Parcel, Reason, SocketId, Violation};
 
@@ -125,7 +125,7 @@ impl Sockets {
     pub(crate) fn new(core: Arc<Core>, link: Arc<Link>, now: Moment) -> Self {
         let limits = Arc::clone(&core.limits);
         Self {
-            mux: Mux::new(now + limits.connect_timeout, limits),
+            mux: Mux::new(now + limits.connect_timeout, link.dialect.revision, limits),
             core,
             link,
             seats: Vec::new(),
@@ -134,6 +134,12 @@ impl Sockets {
             event_bytes: 0,
             answered: false,
         }
+    }
+
+    /// Joins `/` for a client that is there without asking.
+    pub(crate) fn join_main(&mut self, cx: &mut Context<'_>, now: Moment) {
+        let arrived = self.mux.join_main();
+        self.arrived(cx, now, arrived);
     }
 
     /// Takes a message of the session.
@@ -299,7 +305,10 @@ impl Sockets {
             return;
         }
         // Before anything else can be sent to the socket: the client must see this first.
-        self.push(Parcel::connected(&namespace.name, id));
+        self.push(match self.link.dialect.revision {
+            Revision::V4 => Parcel::connected(&namespace.name, id),
+            Revision::V3 => Parcel::connected_v2(&namespace.name),
+        });
         let link = Arc::clone(&self.link);
         let socket = Arc::new(SocketCore::new(id, link, namespace, table, slot, data));
         socket.namespace.rooms.enter(id, Member::new(&socket));
@@ -316,7 +325,7 @@ impl Sockets {
 
     fn refuse(&mut self, slot: Slot, refusal: &Refusal) {
         self.core.metrics.refused.add();
-        let parcel = Parcel::refused(self.mux.namespace(slot), &refusal.to_json());
+        let parcel = Parcel::refused(self.mux.namespace(slot), &self.tell(refusal));
         self.mux.refuse(slot);
         self.push(parcel);
     }
@@ -324,7 +333,12 @@ impl Sockets {
     fn crowded(&self, namespace: &str) {
         self.core.metrics.refused.add();
         let refusal = Refusal::new("too many namespaces on one connection");
-        self.push(Parcel::refused(namespace, &refusal.to_json()));
+        self.push(Parcel::refused(namespace, &self.tell(&refusal)));
+    }
+
+    /// What the client is told of a refusal, as JSON.
+    fn tell(&self, refusal: &Refusal) -> String {
+        if self.link.dialect.is_v3() { refusal.to_json_v2() } else { refusal.to_json() }
     }
 
     fn event(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {

@@ -65,7 +65,8 @@ fn configured() -> Result<Server, Box<dyn Error>> {
     if let Some(bytes) = number("MAX_PAYLOAD")? {
         builder = builder.payload_bytes_max(usize::try_from(bytes)?);
     }
-    Ok(builder.build())
+    let is_set = |name: &str| env::var(name).is_ok_and(|value| value == "1");
+    Ok(builder.allow_eio3(is_set("ALLOW_EIO3")).jsonp(is_set("JSONP")).build())
 }
 
 fn number(name: &str) -> Result<Option<u64>, Box<dyn Error>> {

@@ -31,12 +31,11 @@ impl fmt::Display for Transport {
 }
 
 /// Which Engine.IO a client speaks, and with it which Socket.IO.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Revision {
     /// Engine.IO 3, below Socket.IO 2 and 1: see [`v3`](super::v3).
     V3,
     /// Engine.IO 4, below Socket.IO 3 and later.
-    #[default]
     V4,
 }
 
