@@ -259,6 +259,9 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// So [`Builder::origins`] does not hold any more: any page can open a session and read what
     /// comes, as its visitor where a cookie says who that is. Allow it only where nothing depends
     /// on cookies or on where a client is in the network.
+    ///
+    /// What a client sends is a form, and its size is that of the form as it comes: up to three
+    /// times that of its texts.
     pub fn jsonp(mut self, allow: bool) -> Self {
         self.config.jsonp = allow;
         self

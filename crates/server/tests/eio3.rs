@@ -13,6 +13,7 @@ use roomful_proto::ws::Message;
 use serde_json::{Value, json};
 use support::*;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 const V3: &str = "/socket.io/?EIO=3&transport=polling";
 const V3_WEBSOCKET: &str = "/socket.io/?EIO=3&transport=websocket";
@@ -273,6 +274,35 @@ async fn the_main_namespace_decides_about_them_too() {
     assert_eq!(server.len(), 1);
     let seen = seen.lock().unwrap().clone();
     assert_eq!(seen, [(json!({}), None), (json!({}), Some("me".to_owned()))]);
+}
+
+#[tokio::test]
+async fn what_comes_before_the_main_namespace_has_decided_is_kept() {
+    let decide = Arc::new(Notify::new());
+    let decided = Arc::clone(&decide);
+    let server = open_with(move |io| {
+        io.of("/").connect(move |_: Hello| {
+            let decided = Arc::clone(&decided);
+            async move {
+                decided.notified().await;
+                Ok::<_, Refusal>(())
+            }
+        });
+    })
+    .await;
+    let mut ws = Ws::upgrade(server.address, V3_WEBSOCKET).await;
+    assert!(ws.text().await.starts_with("0{"));
+    ws.send_text(r#"420["echo",1]"#).await;
+    ws.send_text("2").await;
+    assert_eq!(ws.text().await, "3");
+    decide.notify_one();
+    assert_eq!(ws.text().await, "40");
+    assert_eq!(ws.text().await, "430[1]");
+    // Having left the namespace does not end the connection.
+    ws.send_text("41").await;
+    until("it has left", || server.is_empty()).await;
+    ws.send_text("2").await;
+    assert_eq!(ws.text().await, "3");
 }
 
 #[tokio::test]
