@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use roomful_proto::engine::payload::{self, Payload, SEPARATOR};
 use roomful_proto::Violation;
+use roomful_proto::engine::payload::{self, Payload, SEPARATOR};
 use roomful_proto::engine::{Data, Packet};
 
 fn read(body: &[u8], max: u32) -> (Vec<Packet>, Option<Violation>) {
