@@ -33,7 +33,7 @@ fn arrived(message: Bytes) -> Option<Arrived> {
     let mut whole = MsgPack.decode(Data::Binary(message), &limits).ok()?;
     assert!(std::str::from_utf8(whole.json()).is_ok());
     assert!(whole.attachments().len() <= limits.whole_attachments_max);
-    let mut mux = Mux::new(NOW, Arc::clone(&limits));
+    let mut mux = Mux::new(NOW, roomful_proto::engine::Revision::V4, Arc::clone(&limits));
     for namespace in ["/", "/a"] {
         let hello = Whole::new(0, namespace, None).unwrap();
         let Some(Arrived::Connect { slot, .. }) = mux.take_whole(NOW, hello).unwrap() else {

@@ -1,7 +1,8 @@
 //! Namespaces through any sequence of messages and decisions: slots keep their limit, nothing comes
 //! from a namespace that was not joined, and an early call is harmless.
 //!
-//! Input: steps of a verb, a length and that much text.
+//! Input: steps of a verb, a length and that much text. The top bit of the first verb chooses the
+//! revision.
 
 #![no_main]
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use roomful_proto::engine::Data;
+use roomful_proto::engine::{Data, Revision};
 use roomful_proto::socket::{Arrived, Mux, Slot};
 use roomful_proto::{Limits, Moment, Violation};
 
@@ -38,28 +39,32 @@ impl Driver {
 
     fn drain(&mut self) {
         while let Some(arrived) = self.mux.poll() {
-            match arrived {
-                Arrived::Connect { slot, auth } => {
-                    assert!(auth.is_none_or(|auth| auth.trim_ascii().starts_with(b"{")));
-                    let taken = self.seats[slot.index()].replace((slot, Seat::Asking));
-                    assert!(taken.is_none_or(|(_, seat)| seat == Seat::Left));
-                }
-                Arrived::Crowded { .. } => {
-                    let taken =
-                        |seat: &Option<_>| matches!(seat, Some((_, seat)) if *seat != Seat::Left);
-                    assert!(self.seats.iter().all(taken));
-                }
-                Arrived::Event { slot, event } => {
-                    assert_eq!(*self.seat(slot), Seat::Joined);
-                    assert!(event.args.attachments().len() <= self.limits.attachments_max as usize);
-                    let attached: usize = event.args.attachments().iter().map(Bytes::len).sum();
-                    assert!(attached <= self.limits.payload_bytes_max);
-                }
-                Arrived::Ack { slot, .. } => assert_eq!(*self.seat(slot), Seat::Joined),
-                Arrived::Disconnect { slot } => {
-                    assert_ne!(*self.seat(slot), Seat::Left);
-                    *self.seat(slot) = Seat::Left;
-                }
+            self.arrived(arrived);
+        }
+    }
+
+    fn arrived(&mut self, arrived: Arrived) {
+        match arrived {
+            Arrived::Connect { slot, auth } => {
+                assert!(auth.is_none_or(|auth| auth.trim_ascii().starts_with(b"{")));
+                let taken = self.seats[slot.index()].replace((slot, Seat::Asking));
+                assert!(taken.is_none_or(|(_, seat)| seat == Seat::Left));
+            }
+            Arrived::Crowded { .. } => {
+                let taken =
+                    |seat: &Option<_>| matches!(seat, Some((_, seat)) if *seat != Seat::Left);
+                assert!(self.seats.iter().all(taken));
+            }
+            Arrived::Event { slot, event } => {
+                assert_eq!(*self.seat(slot), Seat::Joined);
+                assert!(event.args.attachments().len() <= self.limits.attachments_max as usize);
+                let attached: usize = event.args.attachments().iter().map(Bytes::len).sum();
+                assert!(attached <= self.limits.payload_bytes_max);
+            }
+            Arrived::Ack { slot, .. } => assert_eq!(*self.seat(slot), Seat::Joined),
+            Arrived::Disconnect { slot } => {
+                assert_ne!(*self.seat(slot), Seat::Left);
+                *self.seat(slot) = Seat::Left;
             }
         }
     }
@@ -108,13 +113,19 @@ fuzz_target!(|data: &[u8]| {
     limits.held_events_max = 3;
     limits.payload_bytes_max = 500;
     let limits = Arc::new(limits);
+    let is_v3 = data.first().is_some_and(|verb| verb & 0x80 != 0);
+    let revision = if is_v3 { Revision::V3 } else { Revision::V4 };
     let now = Moment::from_millis(1000);
     let mut driver = Driver {
         now,
-        mux: Mux::new(now + limits.connect_timeout, Arc::clone(&limits)),
+        mux: Mux::new(now + limits.connect_timeout, revision, Arc::clone(&limits)),
         limits,
         seats: [None; NAMESPACES_MAX],
     };
+    if is_v3 {
+        let arrived = driver.mux.join_main();
+        driver.arrived(arrived);
+    }
     let mut steps = data;
     while let [verb, len, rest @ ..] = steps {
         let (text, rest) = rest.split_at(usize::from(*len).min(rest.len()));

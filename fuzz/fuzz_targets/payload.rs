@@ -1,5 +1,5 @@
-//! Polling bodies: never more packets than the limit, nothing after an error, and what was read
-//! reads back when it is written again.
+//! Polling bodies of both revisions: never more packets than the limit, nothing after an error, and
+//! what was read reads back when it is written again.
 //!
 //! Input: one byte for the limit, then the body.
 
@@ -7,11 +7,16 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
+use roomful_proto::Violation;
 use roomful_proto::engine::payload::{self, Payload, SEPARATOR};
-use roomful_proto::{Violation, engine::Packet};
+use roomful_proto::engine::{Data, Packet};
 
 fn read(body: &[u8], max: u32) -> (Vec<Packet>, Option<Violation>) {
-    let mut payload = match Payload::new(Bytes::copy_from_slice(body), max) {
+    drain(Payload::new(Bytes::copy_from_slice(body), max))
+}
+
+fn drain(payload: Result<Payload, Violation>) -> (Vec<Packet>, Option<Violation>) {
+    let mut payload = match payload {
         Ok(payload) => payload,
         Err(violation) => return (Vec::new(), Some(violation)),
     };
@@ -35,6 +40,13 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let max = u32::from(*max);
+    let (packets, _) = drain(Payload::v3(Bytes::copy_from_slice(body), max));
+    assert!(packets.len() <= max as usize);
+    for packet in packets {
+        if let Packet::Message(Data::Text(text)) = packet {
+            assert!(std::str::from_utf8(&text).is_ok());
+        }
+    }
     let (packets, violation) = read(body, max);
     assert!(packets.len() <= max as usize);
     let separators = body.iter().filter(|byte| **byte == SEPARATOR).count();

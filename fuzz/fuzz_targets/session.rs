@@ -1,7 +1,7 @@
 //! A session through any sequence of inputs: an end is the end, early calls are harmless, and a
 //! deadline that was kept moves on.
 //!
-//! Input: one byte for the transport, then steps of a verb, a length and that much text.
+//! Input: one byte for the transport and the revision, then steps of a verb, a length and that much text.
 
 #![no_main]
 
@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use roomful_proto::engine::{Data, Input, Output, Packet, Session, Transport};
+use roomful_proto::engine::{Data, Input, Output, Packet, Revision, Session, Transport};
 use roomful_proto::{Limits, Moment, Reason, Violation};
 
 struct Driver {
     now: Moment,
     session: Session,
+    is_v3: bool,
     closed: bool,
 }
 
@@ -30,7 +31,12 @@ impl Driver {
                 Output::Message(Data::Text(text)) => assert!(std::str::from_utf8(&text).is_ok()),
                 Output::Upgraded => assert_eq!(self.session.transport(), Transport::WebSocket),
                 Output::Send(packet) => {
-                    assert!(matches!(packet, Packet::Ping(_) | Packet::Noop | Packet::Close))
+                    let beats = match packet {
+                        Packet::Ping(_) => !self.is_v3,
+                        Packet::Pong(_) => self.is_v3,
+                        _ => false,
+                    };
+                    assert!(beats || matches!(packet, Packet::Noop | Packet::Close));
                 }
                 Output::Probe(packet) => assert_eq!(packet, Packet::Pong("probe".into())),
                 _ => {}
@@ -88,6 +94,8 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let mut steps = steps;
+    let is_v3 = transport & 2 != 0;
+    let revision = if is_v3 { Revision::V3 } else { Revision::V4 };
     let transport = match transport & 1 {
         0 => Transport::Polling,
         _ => Transport::WebSocket,
@@ -95,8 +103,8 @@ fuzz_target!(|data: &[u8]| {
     let mut limits = Limits::default();
     limits.payload_packets_max = 10;
     let now = Moment::from_millis(1000);
-    let mut driver =
-        Driver { now, session: Session::new(now, transport, Arc::new(limits)), closed: false };
+    let session = Session::new(now, transport, revision, Arc::new(limits));
+    let mut driver = Driver { now, session, is_v3, closed: false };
     while let [verb, len, rest @ ..] = steps {
         let (text, rest) = rest.split_at(usize::from(*len).min(rest.len()));
         steps = rest;

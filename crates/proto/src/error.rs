@@ -19,6 +19,8 @@ pub enum Violation {
     Unexpected,
     /// More packets in a polling body than `payload_packets_max`.
     PayloadPackets,
+    /// A length in a polling body of Engine.IO 3 that does not fit what is behind it.
+    PayloadLength,
     /// A body or a message that is not UTF-8.
     Utf8,
     /// A Socket.IO packet without a type, or with an unknown one.
@@ -70,6 +72,7 @@ impl Violation {
             Self::Base64 => "broken base64",
             Self::Unexpected => "unexpected packet",
             Self::PayloadPackets => "too many packets in a payload",
+            Self::PayloadLength => "wrong length in a payload",
             Self::Utf8 => "not UTF-8",
             Self::PacketType => "unknown packet type",
             Self::AttachmentCount => "bad attachment count",

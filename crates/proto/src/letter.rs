@@ -57,8 +57,13 @@ impl Letter {
         draft.finish(b'0', b'0')
     }
 
+    /// As [`connected`](Self::connected), for a client of Socket.IO 2, which is told no id.
+    pub fn connected_v2(namespace: &str) -> Self {
+        Draft::new(namespace, None).finish(b'0', b'0')
+    }
+
     /// Tells a client that `namespace` does not let it in. `json` is an object with a `message`,
-    /// and `data` if there is more to say.
+    /// and `data` if there is more to say; to a client of Socket.IO 2, what its page shall hear.
     pub fn refused(namespace: &str, json: &str) -> Self {
         let mut draft = Draft::new(namespace, None);
         draft.text().extend_from_slice(json.as_bytes());

@@ -24,6 +24,7 @@ pub mod id;
 pub mod letter;
 pub mod limits;
 pub mod parcel;
+pub mod percent;
 pub mod reason;
 pub mod socket;
 mod text;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::args::ToArgs;
 use crate::engine::packet::{Data, Packet, base64_encode};
 use crate::engine::payload::SEPARATOR;
+use crate::engine::{Revision, v3};
 use crate::error::EncodeError;
 use crate::id::{AckId, RecoveryId, SocketId};
 use crate::letter::{Answer, Letter};
@@ -35,6 +36,22 @@ pub enum Form {
     Wire,
     /// Text frames only, with bytes in base64: the client asked for `b64=1`.
     TextOnly,
+    /// As Engine.IO 3 has it: a binary frame begins with the type of its packet.
+    V3,
+    /// Both: text frames only, with the type before the base64.
+    V3TextOnly,
+}
+
+impl Form {
+    /// What a client takes that speaks `revision`, and with `base64` has asked for `b64=1`.
+    pub const fn new(revision: Revision, base64: bool) -> Self {
+        match (revision, base64) {
+            (Revision::V4, false) => Self::Wire,
+            (Revision::V4, true) => Self::TextOnly,
+            (Revision::V3, false) => Self::V3,
+            (Revision::V3, true) => Self::V3TextOnly,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -57,6 +74,8 @@ const SHORT_BYTES_MAX: usize = 118;
 struct Rare {
     polling: OnceLock<Bytes>,
     text_only: OnceLock<Bytes>,
+    v3: OnceLock<Bytes>,
+    v3_text_only: OnceLock<Bytes>,
 }
 
 impl Parcel {
@@ -86,8 +105,13 @@ impl Parcel {
         Letter::connected(namespace, socket, recovery).into()
     }
 
+    /// As [`connected`](Self::connected), for a client of Socket.IO 2, which is told no id.
+    pub fn connected_v2(namespace: &str) -> Self {
+        Letter::connected_v2(namespace).into()
+    }
+
     /// Tells a client that `namespace` does not let it in. `json` is an object with a `message`,
-    /// and `data` if there is more to say.
+    /// and `data` if there is more to say; to a client of Socket.IO 2, what its page shall hear.
     pub fn refused(namespace: &str, json: &str) -> Self {
         Letter::refused(namespace, json).into()
     }
@@ -173,8 +197,18 @@ impl Parcel {
         let rare = || self.shared.rare.get_or_init(Box::default);
         match form {
             Form::Wire => self.wire(),
-            Form::TextOnly => rare().text_only.get_or_init(|| self.encode_text_only()),
+            Form::TextOnly => rare().text_only.get_or_init(|| self.encode_text_only(base64_encode)),
+            // Without bytes they are all the same.
+            Form::V3 | Form::V3TextOnly if !self.has_bytes() => self.wire(),
+            Form::V3 => rare().v3.get_or_init(|| self.encode_v3()),
+            Form::V3TextOnly => {
+                rare().v3_text_only.get_or_init(|| self.encode_text_only(v3::base64_encode))
+            }
         }
+    }
+
+    fn has_bytes(&self) -> bool {
+        frame::split(self.wire()).any(|(opcode, _)| opcode == Opcode::Binary)
     }
 
     /// Appends what [`polling`](Self::polling) gives, without keeping it where nobody else needs it.
@@ -205,17 +239,29 @@ impl Parcel {
         }
     }
 
-    fn encode_text_only(&self) -> Bytes {
+    fn encode_text_only(&self, encode: fn(&[u8], &mut Vec<u8>)) -> Bytes {
         let mut wire = Vec::with_capacity(self.len());
         let mut text = Vec::new();
         for (opcode, payload) in frame::split(self.wire()) {
             if opcode == Opcode::Binary {
                 text.clear();
-                base64_encode(payload, &mut text);
+                encode(payload, &mut text);
                 frame::write(&mut wire, Opcode::Text, &text, None);
             } else {
                 frame::write(&mut wire, opcode, payload, None);
             }
+        }
+        Bytes::from(wire)
+    }
+
+    fn encode_v3(&self) -> Bytes {
+        let mut wire = Vec::with_capacity(self.len() + 16);
+        for (opcode, payload) in frame::split(self.wire()) {
+            let prefix: &[u8] = if opcode == Opcode::Binary { &[v3::MESSAGE] } else { &[] };
+            let header = Header::new(opcode, prefix.len() + payload.len(), None);
+            wire.extend_from_slice(header.as_bytes());
+            wire.extend_from_slice(prefix);
+            wire.extend_from_slice(payload);
         }
         Bytes::from(wire)
     }
@@ -298,6 +344,9 @@ mod tests {
             Parcel::connected("/a", socket, recovery),
             r#"40/a,{"sid":"AAAAAAAAAAAAAAAAAAAA","pid":"____________________"}"#,
         );
+        check(Letter::connected_v2("/").into(), "40");
+        check(Letter::connected_v2("/a").into(), "40/a,");
+        check(Parcel::refused("/a", r#""no""#), r#"44/a,"no""#);
         check(Parcel::engine(&Packet::Ping(Bytes::new())), "2");
     }
 
@@ -311,9 +360,22 @@ mod tests {
         assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Binary, &[1, 2][..])]);
         let frames: Vec<_> = frame::split(parcel.form(Form::TextOnly)).collect();
         assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Text, &b"bAQI="[..])]);
+        let frames: Vec<_> = frame::split(parcel.form(Form::V3)).collect();
+        assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Binary, &[4, 1, 2][..])]);
+        let frames: Vec<_> = frame::split(parcel.form(Form::V3TextOnly)).collect();
+        assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Text, &b"b4AQI="[..])]);
         let answer = Parcel::ack("/a", AckId::new(5).unwrap(), &bytes).unwrap();
         let json = r#"461-/a,5[{"_placeholder":true,"num":0}]"#;
         assert_eq!(polling(&answer), format!("{json}\u{1e}bAQI="));
+    }
+
+    #[test]
+    fn what_has_no_bytes_is_the_same_in_every_form() {
+        let parcel = Parcel::event("/", None, "e", "x").unwrap();
+        for form in [Form::V3, Form::V3TextOnly] {
+            assert_eq!(parcel.form(form).as_ptr(), parcel.wire().as_ptr());
+        }
+        assert_eq!(parcel.form(Form::TextOnly), parcel.wire());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomful_proto::engine::{Data, Input, Output, Packet, Session, Transport};
+use roomful_proto::engine::{Data, Input, Output, Packet, Revision, Session, Transport};
 use roomful_proto::{Limits, Moment, Parcel, Reason};
 use support::{Dice, Sent, Server};
 
@@ -429,7 +429,7 @@ fn deadlines_never_lie() {
 fn a_poll_that_is_not_answered_yet_is_let_go_only_once() {
     let limits = Arc::new(Limits::default());
     let mut now = Moment::from_millis(0);
-    let mut session = Session::new(now, Transport::Polling, limits);
+    let mut session = Session::new(now, Transport::Polling, Revision::V4, limits);
     let probe = Data::Text("2probe".into());
     for input in [Input::ProbeOpened, Input::Probe(probe), Input::Poll] {
         session.receive(now, input);

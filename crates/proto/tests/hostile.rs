@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomful_proto::engine::payload::Payload;
-use roomful_proto::engine::{Data, Input, Packet, Transport};
+use roomful_proto::engine::{Data, Input, Packet, Revision, Transport};
 use roomful_proto::error::ArgCause;
 use roomful_proto::socket::packet::RESERVED_EVENTS;
 use roomful_proto::socket::{Arrived, Event, Mux, Slot};
@@ -414,6 +414,108 @@ mod engine {
     }
 }
 
+mod v3 {
+    use super::*;
+
+    /// How many packets a body gives up to its error.
+    fn body(body: impl Into<Bytes>) -> (usize, Option<Violation>) {
+        let payload = match Payload::v3(body.into(), 200_000) {
+            Ok(payload) => payload,
+            Err(violation) => return (0, Some(violation)),
+        };
+        let mut count = 0;
+        for packet in payload {
+            match packet {
+                Ok(_) => count += 1,
+                Err(violation) => return (count, Some(violation)),
+            }
+        }
+        (count, None)
+    }
+
+    fn open(transport: Transport) -> Server {
+        let mut server = Server::speaking(Revision::V3, false, transport, Limits::default());
+        server.sent.clear();
+        server
+    }
+
+    #[test]
+    fn a_length_of_310_digits_is_refused_and_nothing_is_allocated() {
+        for digit in ["0", "1", "9"] {
+            let text = format!("{}:4", digit.repeat(310));
+            assert_eq!(body(text), (0, Some(Violation::PayloadLength)));
+        }
+        for digit in [0, 1, 9] {
+            let bytes = [&[1][..], &[digit; 310], &[0xff, 4]].concat();
+            assert_eq!(body(bytes), (0, Some(Violation::PayloadLength)));
+        }
+        let terabyte = [&[1][..], &[9; 12], &[0xff, 4]].concat();
+        assert_eq!(body(terabyte), (0, Some(Violation::PayloadLength)));
+    }
+
+    #[test]
+    fn a_megabyte_of_digits_is_refused_by_the_first_few() {
+        for digit in [b'1', 1, 0] {
+            assert_eq!(body(vec![digit; 1_000_000]), (0, Some(Violation::PayloadLength)));
+        }
+    }
+
+    #[test]
+    fn many_small_packets_are_taken_up_to_the_limit() {
+        assert_eq!(body("1:6".repeat(200_000)), (200_000, None));
+        assert_eq!(body("1:6".repeat(200_001)), (200_000, Some(Violation::PayloadPackets)));
+        assert_eq!(body("2:4é".repeat(200_000)), (200_000, None));
+        assert_eq!(body([0, 1, 0xff, b'6'].repeat(200_000)), (200_000, None));
+    }
+
+    #[test]
+    fn a_length_within_a_character_is_refused() {
+        assert_eq!(body("2:4😀"), (0, Some(Violation::PayloadLength)));
+        assert_eq!(body("4:4😀x"), (1, None));
+        assert_eq!(body("3:4😀2:4😀1:6"), (1, Some(Violation::PayloadLength)));
+        assert_eq!(body(&b"\x00\x03\xff4\xf0\x9f\x98\x80"[..]), (0, Some(Violation::Utf8)));
+    }
+
+    #[test]
+    fn a_small_packet_does_not_keep_a_large_body() {
+        let body = Bytes::from(format!("2:4a{}:4{}", 500_001, "x".repeat(500_000)));
+        let mut payload = Payload::v3(body.clone(), 9).unwrap();
+        let Some(Ok(Packet::Message(Data::Text(small)))) = payload.next() else {
+            panic!("no message");
+        };
+        drop(payload);
+        assert!(body.is_unique(), "{small:?} keeps the body");
+    }
+
+    #[test]
+    fn a_body_of_pings_can_be_held_back() {
+        let mut server = open(Transport::Polling);
+        server.hold(true);
+        server.receive(Input::Body(Bytes::from("1:2".repeat(200_000))));
+        assert_eq!(server.sent, []);
+    }
+
+    #[test]
+    fn what_another_revision_sends_is_refused() {
+        let check = |mut server: Server, input: Input, violation| {
+            server.sent.clear();
+            server.receive(input);
+            assert_eq!(server.sent.first(), Some(&Sent::Broken(violation)));
+        };
+        for (frame, violation) in [
+            (Data::Text("3".into()), Violation::Unexpected),
+            (Data::Text("bAQI=".into()), Violation::EnginePacket),
+            (Data::Binary(Bytes::from_static(b"\x01")), Violation::EnginePacket),
+            (Data::Binary(Bytes::new()), Violation::EnginePacket),
+        ] {
+            check(open(Transport::WebSocket), Input::Frame(frame), violation);
+        }
+        check(open(Transport::Polling), Input::Body("40".into()), Violation::PayloadLength);
+        let v4 = Server::new(Transport::WebSocket, Limits::default());
+        check(v4, Input::Frame(Data::Text("b4AQI=".into())), Violation::Base64);
+    }
+}
+
 mod sockets {
     use super::*;
 
@@ -421,7 +523,8 @@ mod sockets {
 
     /// A connection that has joined `/`.
     fn joined(limits: &Limits) -> (Mux, Slot) {
-        let mut mux = Mux::new(NOW + limits.connect_timeout, Arc::new(limits.clone()));
+        let mut mux =
+            Mux::new(NOW + limits.connect_timeout, Revision::V4, Arc::new(limits.clone()));
         let slot = join(&mut mux, "0");
         assert!(mux.accept(slot));
         (mux, slot)
@@ -538,7 +641,7 @@ mod sockets {
     fn packets_before_joining_are_refused() {
         for text in ["2[\"a\"]", "31[]", "1", "2/a,[\"a\"]"] {
             let limits = Limits::default();
-            let mut mux = Mux::new(NOW + limits.connect_timeout, Arc::new(limits));
+            let mut mux = Mux::new(NOW + limits.connect_timeout, Revision::V4, Arc::new(limits));
             assert_eq!(receive(&mut mux, text), Err(Violation::NotConnected), "{text}");
         }
         check("2/other,[\"a\"]", Violation::NotConnected);
@@ -549,7 +652,7 @@ mod sockets {
     fn a_connection_that_never_joins_ends_once() {
         let limits = Limits::default();
         let until = NOW + limits.connect_timeout;
-        let mut mux = Mux::new(until, Arc::new(limits));
+        let mut mux = Mux::new(until, Revision::V4, Arc::new(limits));
         assert_eq!(mux.deadline(), Some(until));
         assert_eq!(mux.expire(Moment::from_millis(44_999)), Ok(()));
         assert_eq!(mux.expire(until), Err(Violation::ConnectTimeout));

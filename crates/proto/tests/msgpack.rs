@@ -14,7 +14,7 @@ const NOW: Moment = Moment::from_millis(0);
 
 /// A mux that has joined `/` and `/a`.
 fn mux() -> Mux {
-    let mut mux = Mux::new(NOW, Arc::new(Limits::default()));
+    let mut mux = Mux::new(NOW, roomful_proto::engine::Revision::V4, Arc::new(Limits::default()));
     for text in ["0", "0/a,"] {
         let Some(Arrived::Connect { slot, .. }) = mux.take(NOW, text_message(text)).unwrap() else {
             panic!("no CONNECT");
@@ -152,7 +152,8 @@ mod others {
     fn each_dialect_is_read_as_the_default_encoding_is() {
         for vector in vectors() {
             let is_connect = vector.text.starts_with('0');
-            let new = || Mux::new(NOW, Arc::new(Limits::default()));
+            let new =
+                || Mux::new(NOW, roomful_proto::engine::Revision::V4, Arc::new(Limits::default()));
             let mux = || if is_connect { new() } else { mux() };
             let found = take(&mut mux(), vector.message.clone());
             let found =

@@ -9,12 +9,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use roomful_proto::args::{Args, ToArgs};
 use roomful_proto::engine::payload::{self, Payload};
-use roomful_proto::engine::{Data, Packet};
+use roomful_proto::engine::{Data, Packet, Revision, jsonp, v3};
 use roomful_proto::socket::text::Header;
 use roomful_proto::socket::{self, Arrived, Mux, Whole, packet};
-use roomful_proto::ws::frame::CONTROL_BYTES_MAX;
+use roomful_proto::ws::frame::{self, CONTROL_BYTES_MAX, Opcode};
 use roomful_proto::ws::{CloseCode, Decoder, Message, Role, WsError};
-use roomful_proto::{AckId, Form, Letter, Limits, Moment, MsgPack, Parcel, Parser, Violation};
+use roomful_proto::{
+    AckId, Form, Letter, Limits, Moment, MsgPack, Parcel, Parser, Violation, percent,
+};
 use serde_json::Value;
 
 /// A failure is shown whole, so no file has to remember it; the tests leave the tree as it was.
@@ -566,7 +568,7 @@ fn msgpack(letter: Letter) -> Bytes {
 /// What arrives of a message at one who has joined `namespace`.
 fn arrived(namespace: &str, message: Bytes) -> Result<Option<Arrived>, Violation> {
     let (now, limits) = (Moment::from_millis(0), Arc::new(Limits::default()));
-    let mut mux = Mux::new(now, Arc::clone(&limits));
+    let mut mux = Mux::new(now, Revision::V4, Arc::clone(&limits));
     let hello = Whole::new(0, namespace, None).unwrap();
     let Some(Arrived::Connect { slot, .. }) = mux.take_whole(now, hello).unwrap() else {
         panic!("no CONNECT");
@@ -683,4 +685,88 @@ fn packet_text() -> impl Strategy<Value = String> {
         (head, broken).prop_map(|(head, tail)| head + &tail),
         (head, whole).prop_map(|(head, tail)| head + &tail),
     ]
+}
+
+// Engine.IO 3
+
+/// An event with a text and perhaps bytes: as a parcel, and the messages it is made of.
+fn parcel() -> impl Strategy<Value = (Parcel, Vec<Data>)> {
+    let text = prop_oneof![".{0,30}", "[a-z😀é\u{2028}:]{0,30}"];
+    let attachment = proptest::option::of(vec(any::<u8>(), 0..200));
+    (text, attachment).prop_map(|(text, attachment)| {
+        let parcel = match attachment {
+            Some(bytes) => Parcel::event("/", None, "e", &(&text, Bytes::from(bytes))),
+            None => Parcel::event("/", None, "e", &text),
+        };
+        let parcel = parcel.unwrap();
+        let message = |(opcode, payload): (Opcode, &[u8])| match opcode {
+            Opcode::Binary => Data::Binary(Bytes::copy_from_slice(payload)),
+            _ => Data::Text(Bytes::copy_from_slice(&payload[1..])),
+        };
+        let messages = frame::split(parcel.wire()).map(message).collect();
+        (parcel, messages)
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_v3_body_reads_back(parcels in vec(parcel(), 1..6), base64: bool) {
+        let body = v3::encode(parcels.iter().map(|(parcel, _)| parcel), base64);
+        let mut messages = parcels.iter().flat_map(|(_, messages)| messages);
+        let has_bytes = messages.any(|message| matches!(message, Data::Binary(_)));
+        prop_assert_eq!(matches!(body, Data::Binary(_)), has_bytes && !base64);
+        let (Data::Text(body) | Data::Binary(body)) = body;
+        let read: Vec<_> = Payload::v3(body, 100).unwrap().map(Result::unwrap).collect();
+        let sent = parcels.into_iter().flat_map(|(_, messages)| messages).map(Packet::Message);
+        prop_assert_eq!(read, sent.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn any_v3_body_comes_to_an_end(body in vec(any::<u8>(), 0..300), kind in 0..4_u8) {
+        // Bytes that are only random hardly ever come behind the first length.
+        let of = |alphabet: &[u8]| -> Vec<u8> {
+            body.iter().map(|byte| alphabet[usize::from(*byte) % alphabet.len()]).collect()
+        };
+        let body = match kind {
+            0 => of("01246:b😀".as_bytes()),
+            1 => of(&[0, 1, 2, 0xff, 4, b'4']),
+            2 => [&[0, 1, 0xff, b'6'][..], &body].concat(),
+            _ => body,
+        };
+        let len = body.len();
+        if let Ok(payload) = Payload::v3(Bytes::from(body), u32::MAX) {
+            let packets: Vec<_> = payload.collect();
+            prop_assert!(packets.len() <= len);
+            let errors = packets.iter().filter(|packet| packet.is_err()).count();
+            prop_assert!(errors == 0 || errors == 1 && packets[packets.len() - 1].is_err());
+        }
+    }
+
+    #[test]
+    fn a_script_holds_any_body_as_one_text(body in ".{0,100}", index: u32) {
+        let script = String::from_utf8(jsonp::script(index, body.as_bytes())).unwrap();
+        let head = format!("___eio[{index}](");
+        let text = script.strip_prefix(&head).and_then(|rest| rest.strip_suffix(");")).unwrap();
+        prop_assert_eq!(serde_json::from_str::<String>(text).unwrap(), body);
+        let ends = text.contains(['<', '\n', '\r', '\u{2028}', '\u{2029}']);
+        prop_assert!(!ends);
+    }
+
+    /// What a client does to a body, and back.
+    #[test]
+    fn a_form_gives_any_body(body in "[an\\\\\n%&=+😀]{0,60}") {
+        // Which of the two it was, a client does not say.
+        prop_assume!(!body.contains("\\\n"));
+        let escaped = body.replace("\\n", "\\\n").replace('\n', "\\n");
+        let encoded: String = escaped.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let form = format!("x=1&d={encoded}");
+        prop_assert_eq!(jsonp::body(form.as_bytes()).unwrap(), body.as_bytes());
+    }
+
+    #[test]
+    fn percent_decoding_never_grows_a_text(text in vec(any::<u8>(), 0..100)) {
+        prop_assert!(percent::decode(&text).len() <= text.len());
+    }
 }

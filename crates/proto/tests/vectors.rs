@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! limit NAME=VALUE     first of all: another limit than the default
-//! open TRANSPORT       the session opens
+//! open TRANSPORT       the session opens; behind it `v3`, or `v3 b64`, for old clients
 //! > TEXT   >> HEX      a text frame, a binary frame
 //! get   get-gone       a poll begins, is given up
 //! post BODY            a body; ␞ is the separator
@@ -22,6 +22,7 @@
 //! ```text
 //! < TEXT   << HEX      a text frame, a binary frame
 //! got BODY   got 400   the poll is answered, a second poll is refused
+//! got-hex HEX          the poll is answered with a body that is no text
 //! posted ok            the body is answered
 //! probed TEXT   probe-closed   upgraded
 //! broken WHY   close REASON
@@ -38,7 +39,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomful_proto::engine::{Data, Input, Transport};
+use roomful_proto::engine::{Data, Input, Revision, Transport};
 use roomful_proto::{Limits, Parcel, Reason};
 use support::{Sent, Server};
 
@@ -114,8 +115,18 @@ fn play(text: &str) -> Result<(), String> {
 }
 
 fn is_expectation(line: &str) -> bool {
-    let verbs =
-        ["<", "<<", "got", "posted", "probed", "probe-closed", "upgraded", "broken", "close"];
+    let verbs = [
+        "<",
+        "<<",
+        "got",
+        "got-hex",
+        "posted",
+        "probed",
+        "probe-closed",
+        "upgraded",
+        "broken",
+        "close",
+    ];
     verbs.contains(&line.split(' ').next().unwrap_or_default())
 }
 
@@ -150,12 +161,18 @@ fn set_limit(limits: &mut Limits, assignment: &str) {
 }
 
 fn open(line: &str, limits: Limits) -> Server {
-    let transport = match line {
-        "open polling" => Transport::Polling,
-        "open websocket" => Transport::WebSocket,
+    let (transport, dialect) = match line.split(' ').collect::<Vec<_>>()[..] {
+        ["open", "polling", ref dialect @ ..] => (Transport::Polling, dialect.join(" ")),
+        ["open", "websocket", ref dialect @ ..] => (Transport::WebSocket, dialect.join(" ")),
         _ => panic!("`{line}` before the session is open"),
     };
-    Server::new(transport, limits)
+    let (revision, base64) = match dialect.as_str() {
+        "" => (Revision::V4, false),
+        "v3" => (Revision::V3, false),
+        "v3 b64" => (Revision::V3, true),
+        _ => panic!("`{line}` opens nothing"),
+    };
+    Server::speaking(revision, base64, transport, limits)
 }
 
 fn act(server: &mut Server, verb: &str, rest: &str) {
@@ -217,10 +234,9 @@ fn show(sent: &Sent) -> String {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace('\u{1e}', "␞");
     match sent {
         Sent::Frame(Data::Text(bytes)) => format!("< {}", text(bytes)),
-        Sent::Frame(Data::Binary(bytes)) => {
-            let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("<< {}", digits.join(" "))
-        }
+        Sent::Frame(Data::Binary(bytes)) => format!("<< {}", show_hex(bytes)),
+        // So each packet of a binary body begins.
+        Sent::Got(body) if matches!(body[0], 0 | 1) => format!("got-hex {}", show_hex(body)),
         Sent::Got(body) => format!("got {}", text(body)),
         Sent::GotRefused => "got 400".to_owned(),
         Sent::Posted => "posted ok".to_owned(),
@@ -230,4 +246,9 @@ fn show(sent: &Sent) -> String {
         Sent::Broken(why) => format!("broken {why}"),
         Sent::Closed(reason) => format!("close {reason}"),
     }
+}
+
+fn show_hex(bytes: &[u8]) -> String {
+    let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.join(" ")
 }

@@ -15,6 +15,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) origins: Origins,
     pub(crate) transports: Transports,
+    pub(crate) allow_eio3: bool,
+    pub(crate) jsonp: bool,
     pub(crate) serve_client: bool,
     /// `None` is the default encoding.
     pub(crate) parser: Option<ServerParser>,
@@ -44,6 +46,8 @@ impl Default for Config {
             limits: Limits::default(),
             origins: Origins::SameHost,
             transports: Transports::Both,
+            allow_eio3: false,
+            jsonp: false,
             serve_client: true,
             parser: None,
             outbox_bytes_max: 8 * 1024 * 1024,

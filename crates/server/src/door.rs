@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use roomful_proto::engine::{Query, Refused, Transport};
+use roomful_proto::engine::{Query, Refused, Revision, Transport, jsonp};
 use roomful_proto::ws::handshake;
 use roomful_proto::{Form, Reason, SessionId};
 
@@ -22,6 +22,7 @@ use crate::config::Transports;
 use crate::connection::{Connection, Guarded};
 use crate::core::{self, Core};
 use crate::cors;
+use crate::dialect::Dialect;
 use crate::handshake::Handshake;
 use crate::head::Head;
 use crate::link::{Link, Order, Request as LinkRequest};
@@ -37,8 +38,9 @@ pub struct PeerAddress(pub SocketAddr);
 pub(crate) enum Decision {
     /// Answer it.
     Answer(Answer),
-    /// Wait for what there is to send: [`poll`].
-    Poll(Arc<Link>),
+    /// Wait for what there is to send: [`poll`]. With a number it is to be a script that calls the
+    /// function of that number.
+    Poll(Arc<Link>, Option<u32>),
     /// Receive its body and hand that over: [`post`].
     Post(BodyGuard),
     /// Answer that it becomes a WebSocket, and make it one.
@@ -63,11 +65,13 @@ pub(crate) fn decide(core: &Arc<Core>, head: &Head<'_>) -> Decision {
     };
     match checked {
         Checked::Preflight => Decision::Answer(cors::preflight(head)),
-        Checked::Open(Transport::Polling) => open_polling(core, head),
-        Checked::Open(Transport::WebSocket) => open_websocket(core, head),
-        Checked::Session(link) if upgrade => Upgrade::decide(core, head, || Some(To::Probe(link))),
+        Checked::Open(Transport::Polling, dialect) => open_polling(core, head, dialect),
+        Checked::Open(Transport::WebSocket, dialect) => open_websocket(core, head, dialect),
+        Checked::Session(link) if upgrade => {
+            Upgrade::decide(core, head, link.dialect.revision, || Some(To::Probe(link)))
+        }
         Checked::Session(link) => match head.method {
-            "GET" => Decision::Poll(link),
+            "GET" => begin_poll(head, link),
             "POST" => begin_post(head, &link),
             _ => empty(StatusCode::INTERNAL_SERVER_ERROR),
         },
@@ -83,7 +87,7 @@ enum Checked {
     /// Ask whether pages of its origin may connect.
     Preflight,
     /// Open a session.
-    Open(Transport),
+    Open(Transport, Dialect),
     /// Take part in a session.
     Session(Arc<Link>),
 }
@@ -140,7 +144,9 @@ fn check(core: &Core, head: &Head<'_>, upgrade: bool) -> Result<Checked, Refusal
             // For a session that is on a WebSocket already, this one is accepted and then closed.
             transport == Transport::WebSocket
         } else {
-            transport == Transport::Polling && link.transport() == Transport::Polling
+            transport == Transport::Polling
+                && link.transport() == Transport::Polling
+                && link.dialect.jsonp == is_jsonp(&query)?
         };
         return if fits { Ok(Checked::Session(link)) } else { Err(Refused::BadRequest.into()) };
     }
@@ -150,12 +156,30 @@ fn check(core: &Core, head: &Head<'_>, upgrade: bool) -> Result<Checked, Refusal
     if (transport == Transport::WebSocket) != upgrade {
         return Err(Refused::BadRequest.into());
     }
-    query.check_revision()?;
+    let dialect = Dialect::new(&query);
+    if transport == Transport::Polling && is_jsonp(&query)? && !core.config.jsonp {
+        tracing::debug!("refused: Builder::jsonp lets clients poll with scripts");
+        return Err(Refused::BadRequest.into());
+    }
+    if dialect.is_v3() && !core.config.allow_eio3 {
+        tracing::debug!("refused: Builder::allow_eio3 lets clients of Socket.IO 2 in");
+        return Err(Refused::Version.into());
+    }
     if core.sessions.len() >= core.config.connections_max {
         core.metrics.connections_refused.add();
         return Err(Refusal::Crowded);
     }
-    Ok(Checked::Open(transport))
+    Ok(Checked::Open(transport, dialect))
+}
+
+/// Whether the client polls with a script. What is not a number would not be its function's name
+/// alone.
+fn is_jsonp(query: &Query<'_>) -> Result<bool, Refused> {
+    match query.jsonp.map(jsonp::index) {
+        None => Ok(false),
+        Some(Some(_)) => Ok(true),
+        Some(None) => Err(Refused::BadRequest),
+    }
 }
 
 fn check_origin(core: &Core, head: &Head<'_>) -> Result<(), Refusal> {
@@ -184,12 +208,17 @@ fn is_upgrade(head: &Head<'_>) -> bool {
     upgrade.split(',').any(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
-fn new_link(core: &Core, head: &Head<'_>, transport: Transport) -> Option<Arc<Link>> {
+fn new_link(
+    core: &Core,
+    head: &Head<'_>,
+    transport: Transport,
+    dialect: Dialect,
+) -> Option<Arc<Link>> {
     let id = SessionId::from_random(core::random()?);
     let handshake = Handshake::new(head);
     let outbox_bytes_max = core.config.outbox_bytes_max;
     let link = core.sessions.insert(core.config.connections_max, |key| {
-        Link::new(id, key, transport, handshake, outbox_bytes_max)
+        Link::new(id, key, transport, dialect, handshake, outbox_bytes_max)
     })?;
     if core.is_closing() {
         // The server has begun to close since this was checked, and may not have seen this one.
@@ -201,8 +230,8 @@ fn new_link(core: &Core, head: &Head<'_>, transport: Transport) -> Option<Arc<Li
 // Polling.
 
 /// The open packet is what the first poll of the session is answered.
-fn open_polling(core: &Arc<Core>, head: &Head<'_>) -> Decision {
-    let Some(link) = new_link(core, head, Transport::Polling) else {
+fn open_polling(core: &Arc<Core>, head: &Head<'_>, dialect: Dialect) -> Decision {
+    let Some(link) = new_link(core, head, Transport::Polling, dialect) else {
         return Decision::Answer(Refusal::Crowded.answer(false));
     };
     let upgrades: &[_] = match core.config.transports {
@@ -211,16 +240,34 @@ fn open_polling(core: &Arc<Core>, head: &Head<'_>) -> Decision {
     };
     let connection = Connection::polling(Arc::clone(core), Arc::clone(&link), upgrades);
     drop(tokio::spawn(Guarded::new(Arc::clone(&link), connection)));
-    Decision::Poll(link)
+    begin_poll(head, link)
+}
+
+fn begin_poll(head: &Head<'_>, link: Arc<Link>) -> Decision {
+    let function = if link.dialect.jsonp {
+        Query::parse(head.query).jsonp.and_then(jsonp::index)
+    } else {
+        None
+    };
+    Decision::Poll(link, function)
 }
 
 /// Waits for something to send.
-pub(crate) async fn poll(link: &Link) -> Answer {
-    match polling::poll(link).await {
-        Some(PollReply::Body(body)) => {
+pub(crate) async fn poll(link: &Link, function: Option<u32>) -> Answer {
+    match (polling::poll(link).await, function) {
+        (Some(PollReply::Body(body)), None) => {
             Answer::new(StatusCode::OK, "text/plain; charset=UTF-8", body).cache("no-store")
         }
-        Some(PollReply::Overlap) | None => Answer::empty(StatusCode::BAD_REQUEST),
+        (Some(PollReply::Body(body)), Some(function)) => {
+            let script = jsonp::script(function, &body);
+            Answer::new(StatusCode::OK, "text/javascript; charset=UTF-8", script)
+                .cache("no-store")
+                .with(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+        }
+        (Some(PollReply::Bytes(body)), _) => {
+            Answer::new(StatusCode::OK, "application/octet-stream", body).cache("no-store")
+        }
+        (Some(PollReply::Overlap) | None, _) => Answer::empty(StatusCode::BAD_REQUEST),
     }
 }
 
@@ -230,7 +277,7 @@ fn begin_post(head: &Head<'_>, link: &Arc<Link>) -> Decision {
         let _ = link.request(LinkRequest::BodyBroken);
         return empty(StatusCode::BAD_REQUEST);
     };
-    if head.header("content-type") == Some(b"application/octet-stream") {
+    if !link.dialect.is_v3() && head.header("content-type") == Some(b"application/octet-stream") {
         // Dropping the guard ends the session.
         return empty(StatusCode::BAD_REQUEST);
     }
@@ -273,15 +320,20 @@ enum To {
     Probe(Arc<Link>),
 }
 
-fn open_websocket(core: &Arc<Core>, head: &Head<'_>) -> Decision {
-    Upgrade::decide(core, head, || {
-        let link = new_link(core, head, Transport::WebSocket)?;
+fn open_websocket(core: &Arc<Core>, head: &Head<'_>, dialect: Dialect) -> Decision {
+    Upgrade::decide(core, head, dialect.revision, || {
+        let link = new_link(core, head, Transport::WebSocket, dialect)?;
         Some(To::Open(Opening { core: Arc::clone(core), link: Some(link) }))
     })
 }
 
 impl Upgrade {
-    fn decide(core: &Arc<Core>, head: &Head<'_>, to: impl FnOnce() -> Option<To>) -> Decision {
+    fn decide(
+        core: &Arc<Core>,
+        head: &Head<'_>,
+        revision: Revision,
+        to: impl FnOnce() -> Option<To>,
+    ) -> Decision {
         let accept = handshake::accept(&handshake::Request {
             method: head.method,
             connection: head.text("connection"),
@@ -296,7 +348,7 @@ impl Upgrade {
         let Some(to) = to() else {
             return Decision::Answer(Refusal::Crowded.answer(true));
         };
-        let form = if Query::parse(head.query).base64 { Form::TextOnly } else { Form::Wire };
+        let form = Form::new(revision, Query::parse(head.query).base64);
         Decision::Upgrade(Self { core: Arc::clone(core), accept, form, to })
     }
 

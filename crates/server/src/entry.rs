@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use roomful_proto::engine::Revision;
 use roomful_proto::socket::Slot;
 use roomful_proto::{Letter, Parcel, RecoveryId, SocketId};
 
@@ -122,7 +123,10 @@ impl Entrance {
             new.enter(journal, link, visitor);
         }
         let recovery = journal.as_ref().map(|_| new.recovery);
-        let connected = Letter::connected(&namespace.name, new.id, recovery);
+        let connected = match link.dialect.revision {
+            Revision::V4 => Letter::connected(&namespace.name, new.id, recovery),
+            Revision::V3 => Letter::connected_v2(&namespace.name),
+        };
         match parcel(connected, namespace.parser.as_ref()) {
             Ok(connected) => push(link, &namespace, connected),
             Err(error) => namespace.note_unwritten("an accepted connection", &error),

@@ -5,6 +5,8 @@
 
 use std::net::SocketAddr;
 
+use roomful_proto::percent;
+
 use crate::head::Head;
 
 /// What is kept of a request at most; further headers are left out. A browser with cookies sends
@@ -90,24 +92,9 @@ fn push(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.push(0);
 }
 
-/// Decodes `%41` and `+`; what is not a code stays as it is, what is not UTF-8 is replaced.
+/// Decodes `%41` and `+`; what is not UTF-8 is replaced.
 fn percent_decode(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        let hex = |at: usize| tail.get(at).and_then(|&digit| char::from(digit).to_digit(16));
-        match (byte, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                // Two hexadecimal digits are at most 255.
-                out.push((high * 16 + low) as u8);
-                rest = &tail[2..];
-            }
-            (b'+', ..) => out.push(b' '),
-            _ => out.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    String::from_utf8_lossy(&percent::decode(text.as_bytes())).into_owned()
 }
 
 #[cfg(test)]

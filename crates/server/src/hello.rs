@@ -111,6 +111,18 @@ impl Refusal {
         }
         json.to_string()
     }
+
+    /// The same for a client of Socket.IO 2, which is told one thing: the data, if its parser takes
+    /// it, or else the message.
+    pub(crate) fn to_json_v2(&self) -> String {
+        use serde_json::Value;
+        match &self.data {
+            Some(data @ (Value::String(_) | Value::Object(_) | Value::Array(_))) => {
+                data.to_string()
+            }
+            _ => Value::from(self.message.as_str()).to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Any Socket.IO client of revision 5 talks to it over WebSocket or HTTP long-polling; in a browser
-//! the unchanged `socket.io-client`.
+//! the unchanged `socket.io-client`. Older ones may, too, where [`Builder::allow_eio3`] lets them in.
 //!
 //! # The nouns
 //!
@@ -88,6 +88,7 @@ mod connection;
 mod core;
 mod cork;
 mod cors;
+mod dialect;
 mod door;
 mod entry;
 mod event;

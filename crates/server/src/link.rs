@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 
 use crate::connection::Connection;
 use crate::cork;
+use crate::dialect::Dialect;
 use crate::handshake::Handshake;
 use crate::outbox::{Batch, COPIED_BYTES_MAX, Full, Outbox};
 use crate::polling::{BodyReply, PollReply};
@@ -48,6 +49,7 @@ const WRITES_PER_FLUSH: usize = 16;
 pub(crate) struct Link {
     pub(crate) id: SessionId,
     pub(crate) key: Key,
+    pub(crate) dialect: Dialect,
     state: Mutex<State>,
     /// The writing half of the stream, where it can be written to from any task. Locked for one
     /// system call at a time, and only by whoever the state names as writing.
@@ -116,6 +118,8 @@ pub(crate) enum Request {
 
 /// What another task wants of the connection.
 pub(crate) enum Order {
+    /// Join `/` for a client that does not ask for it.
+    JoinMain,
     /// Take this socket out of its namespace.
     Leave(SocketId),
     /// Close the connection.
@@ -179,6 +183,7 @@ impl Link {
         id: SessionId,
         key: Key,
         transport: Transport,
+        dialect: Dialect,
         handshake: Handshake,
         outbox_bytes_max: usize,
     ) -> Self {
@@ -207,6 +212,7 @@ impl Link {
         Self {
             id,
             key,
+            dialect,
             state: Mutex::new(state),
             writer: Mutex::new(None),
             waiting: AtomicUsize::new(0),
@@ -707,6 +713,8 @@ impl State {
 mod tests {
     use std::task::Wake;
 
+    use roomful_proto::engine::Query;
+
     use super::*;
     use crate::head::{Head, Headers};
     use crate::sessions::Sessions;
@@ -721,7 +729,9 @@ mod tests {
         let headers = Headers::Slice(&[]);
         let head = Head { method: "GET", path: "/", query: "", headers, peer: None };
         let id = SessionId::from_random([7; 15]);
-        let make = |key| Link::new(id, key, Transport::Polling, Handshake::new(&head), 1_000);
+        let dialect = Dialect::new(&Query::default());
+        let handshake = Handshake::new(&head);
+        let make = |key| Link::new(id, key, Transport::Polling, dialect, handshake, 1_000);
         Sessions::default().insert(1, make).unwrap()
     }
 

@@ -192,7 +192,7 @@ fn spare(mut tail: Vec<u8>) {
 
 impl Batch {
     /// The parcels that are not written whole.
-    fn left(&self) -> &[Parcel] {
+    pub(crate) fn left(&self) -> &[Parcel] {
         &self.parcels[self.done..]
     }
 

@@ -6,16 +6,21 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use roomful_proto::Parcel;
 use roomful_proto::engine::payload::SEPARATOR;
+use roomful_proto::engine::{Data, Revision, jsonp, v3};
 use tokio::sync::oneshot;
 
 use crate::connection;
+use crate::dialect::Dialect;
 use crate::link::{Link, Request};
 use crate::outbox::Batch;
 
 /// The answer to a poll (GET).
 pub(crate) enum PollReply {
     Body(Bytes),
+    /// A body that is no text.
+    Bytes(Bytes),
     /// Another poll was waiting already.
     Overlap,
 }
@@ -73,39 +78,72 @@ impl Polling {
 
     /// Answers the poll that waits with as many parcels as one body should hold, at least one.
     /// `false` when no poll waits or there is nothing to send.
-    pub(crate) fn answer_poll(&mut self, batch: &mut Batch, body_bytes_max: usize) -> bool {
+    pub(crate) fn answer_poll(
+        &mut self,
+        batch: &mut Batch,
+        body_bytes_max: usize,
+        dialect: Dialect,
+    ) -> bool {
         if batch.is_empty() {
             return false;
         }
         let Some(reply) = self.poll.take() else {
             return false;
         };
-        let mut body = Vec::new();
-        while let Some(parcel) = batch.first() {
-            let len = body.len();
-            if len > 0 {
-                body.push(SEPARATOR);
-            } else {
-                body.reserve(parcel.len());
-            }
-            parcel.append_polling(&mut body);
-            if len > 0 && body.len() > body_bytes_max {
-                body.truncate(len);
-                break;
-            }
-            batch.written_first();
-        }
+        let answer = match dialect.revision {
+            Revision::V4 => PollReply::Body(fill(batch, body_bytes_max)),
+            Revision::V3 => match fill_v3(batch, body_bytes_max, dialect.base64) {
+                Data::Text(body) => PollReply::Body(body),
+                Data::Binary(body) => PollReply::Bytes(body),
+            },
+        };
         // Where the peer is gone, so is the session: a poll that is given up ends it.
-        let _ = reply.send(PollReply::Body(Bytes::from(body)));
+        let _ = reply.send(answer);
         true
     }
 
     /// Answers the poll that waits with a noop, now that another transport has taken over.
-    pub(crate) fn release_poll(&mut self) {
+    pub(crate) fn release_poll(&mut self, dialect: Dialect) {
         if let Some(reply) = self.poll.take() {
-            let _ = reply.send(PollReply::Body(Bytes::from_static(b"6")));
+            let noop = if dialect.is_v3() { v3::NOOP } else { b"6" };
+            let _ = reply.send(PollReply::Body(Bytes::from_static(noop)));
         }
     }
+}
+
+/// Takes parcels out, as many as a body should hold.
+fn fill(batch: &mut Batch, body_bytes_max: usize) -> Bytes {
+    let mut body = Vec::new();
+    while let Some(parcel) = batch.first() {
+        let len = body.len();
+        if len > 0 {
+            body.push(SEPARATOR);
+        } else {
+            body.reserve(parcel.len());
+        }
+        parcel.append_polling(&mut body);
+        if len > 0 && body.len() > body_bytes_max {
+            body.truncate(len);
+            break;
+        }
+        batch.written_first();
+    }
+    Bytes::from(body)
+}
+
+/// The same for Engine.IO 3, which has no limit for a body: it is one only of the work at a time, and
+/// lengths and base64 are not counted.
+fn fill_v3(batch: &mut Batch, body_bytes_max: usize, base64: bool) -> Data {
+    let mut len = 0;
+    let fits = |parcel: &&Parcel| {
+        let is_first = len == 0;
+        len += parcel.len();
+        is_first || len <= body_bytes_max
+    };
+    let count = batch.left().iter().take_while(fits).count();
+    let body = v3::encode(batch.left().iter().take(count), base64);
+    (0..count).for_each(|_| batch.written_first());
+    body
 }
 
 /// A body that is being received; dropped before it was answered, it ends the session, because what
@@ -122,7 +160,11 @@ impl BodyGuard {
     }
 
     /// Hands the body over and waits for the answer; `None` when the session has ended.
-    pub(crate) async fn hand_over(mut self, body: Bytes) -> Option<BodyReply> {
+    pub(crate) async fn hand_over(mut self, mut body: Bytes) -> Option<BodyReply> {
+        if self.link.dialect.jsonp {
+            // A form without a body ends the session.
+            body = Bytes::from(jsonp::body(&body)?);
+        }
         let (reply, answer) = oneshot::channel();
         let resting = self.link.request_running(Request::Body(body, reply)).ok()?;
         if let Some((connection, waker)) = resting {

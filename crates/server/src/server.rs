@@ -243,6 +243,47 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
+    /// Whether clients of Socket.IO 1 and 2 may connect, which speak Engine.IO 3. Default no: they are
+    /// refused with code 5, `Unsupported protocol version`.
+    ///
+    /// What is different for them:
+    ///
+    /// - They are in `/` as soon as they are connected, without having asked for it. The `connect`
+    ///   function of `/` decides about them too, so it must not take an `auth` for granted: they
+    ///   can give none there. What it can ask for is the [query](crate::Hello::query).
+    /// - For other namespaces they give a query, `io("/chat", { query: { token } })`. It is what
+    ///   [`Hello::auth`](crate::Hello::auth) reads: an object of texts, at most 64, of which the
+    ///   first of a name counts.
+    /// - A [`Refusal`](crate::Refusal) reaches them as `error`: its data, if that is a text, an
+    ///   object or a list, else its message.
+    /// - They ping, and the server answers. One that is silent for `ping_interval` and
+    ///   `ping_timeout` together is disconnected; the server cannot ask whether it is still there.
+    /// - They compute a `socket.id` of their own from the secret id of their session. It is not
+    ///   the id of the socket here, which is random and public as that of any other: tell them
+    ///   theirs in an event, if they need it.
+    ///
+    /// What it costs: bytes that go to them are encoded once more, on WebSocket once for all of
+    /// them and while they poll for each.
+    pub fn allow_eio3(mut self, allow: bool) -> Self {
+        self.config.allow_eio3 = allow;
+        self
+    }
+
+    /// Whether clients may poll with scripts (JSONP), as very old browsers do. Default no: they are
+    /// refused with code 3, `Bad request`.
+    ///
+    /// A script is fetched without regard for its origin, and the page that fetches it reads it.
+    /// So [`Builder::origins`] does not hold any more: any page can open a session and read what
+    /// comes, as its visitor where a cookie says who that is. Allow it only where nothing depends
+    /// on cookies or on where a client is in the network.
+    ///
+    /// What a client sends is a form, and its size is that of the form as it comes: up to three
+    /// times that of its texts.
+    pub fn jsonp(mut self, allow: bool) -> Self {
+        self.config.jsonp = allow;
+        self
+    }
+
     /// Whether the JavaScript client is served below the path, where it is built in. Default yes.
     pub fn serve_client(mut self, serve: bool) -> Self {
         self.config.serve_client = serve;

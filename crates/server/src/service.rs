@@ -144,7 +144,7 @@ where
     let (cors, decision) = decide(&core, &parts);
     let answer = match decision {
         Decision::Answer(answer) => answer,
-        Decision::Poll(link) => door::poll(&link).await,
+        Decision::Poll(link, function) => door::poll(&link, function).await,
         Decision::Post(guard) => {
             let bytes_max = core.limits.payload_bytes_max;
             let body = body::receive(body, bytes_max, core.config.request_timeout).await;

@@ -125,7 +125,7 @@ impl Sockets {
     pub(crate) fn new(core: Arc<Core>, link: Arc<Link>, now: Moment) -> Self {
         let limits = Arc::clone(&core.limits);
         Self {
-            mux: Mux::new(now + limits.connect_timeout, limits),
+            mux: Mux::new(now + limits.connect_timeout, link.dialect.revision, limits),
             core,
             link,
             seats: Vec::new(),
@@ -134,6 +134,12 @@ impl Sockets {
             event_bytes: 0,
             answered: false,
         }
+    }
+
+    /// Joins `/` for a client that is there without asking.
+    pub(crate) fn join_main(&mut self, cx: &mut Context<'_>, now: Moment) {
+        let arrived = self.mux.join_main();
+        self.arrived(cx, now, arrived);
     }
 
     /// Takes a message of the session.
@@ -315,7 +321,7 @@ impl Sockets {
 
     fn refuse(&mut self, slot: Slot, refusal: &Refusal) {
         self.core.metrics.refused.add();
-        let letter = Letter::refused(self.mux.namespace(slot), &refusal.to_json());
+        let letter = Letter::refused(self.mux.namespace(slot), &self.tell(refusal));
         self.mux.refuse(slot);
         self.push(letter);
     }
@@ -323,7 +329,12 @@ impl Sockets {
     fn crowded(&self, namespace: &str) {
         self.core.metrics.refused.add();
         let refusal = Refusal::new("too many namespaces on one connection");
-        self.push(Letter::refused(namespace, &refusal.to_json()));
+        self.push(Letter::refused(namespace, &self.tell(&refusal)));
+    }
+
+    /// What the client is told of a refusal, as JSON.
+    fn tell(&self, refusal: &Refusal) -> String {
+        if self.link.dialect.is_v3() { refusal.to_json_v2() } else { refusal.to_json() }
     }
 
     fn event(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {

@@ -77,7 +77,8 @@ fn configured() -> Result<Server, Box<dyn Error>> {
         Ok(other) => return Err(format!("PARSER={other}: only msgpack is known").into()),
         Err(_) => {}
     }
-    Ok(builder.build())
+    let is_set = |name: &str| env::var(name).is_ok_and(|value| value == "1");
+    Ok(builder.allow_eio3(is_set("ALLOW_EIO3")).jsonp(is_set("JSONP")).build())
 }
 
 fn number(name: &str) -> Result<Option<u64>, Box<dyn Error>> {

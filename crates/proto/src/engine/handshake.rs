@@ -30,6 +30,15 @@ impl fmt::Display for Transport {
     }
 }
 
+/// Which Engine.IO a client speaks, and with it which Socket.IO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Revision {
+    /// Engine.IO 3, below Socket.IO 2 and 1: see [`v3`](super::v3).
+    V3,
+    /// Engine.IO 4, below Socket.IO 3 and later.
+    V4,
+}
+
 /// Why a request is refused. [`Refused::code`] and the text of [`fmt::Display`] are what the
 /// official server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +54,7 @@ pub enum Refused {
     BadRequest,
     /// Not allowed here.
     Forbidden,
-    /// Another revision of the protocol than 4.
+    /// A revision of the protocol that is not served.
     Version,
 }
 
@@ -94,6 +103,9 @@ pub struct Query<'a> {
     pub session: Option<&'a str>,
     /// `b64=1`: the client takes no binary frames.
     pub base64: bool,
+    /// `j`: the client polls with a script, and this is the number of its function. See
+    /// [`jsonp`](super::jsonp).
+    pub jsonp: Option<&'a str>,
 }
 
 impl<'a> Query<'a> {
@@ -118,6 +130,8 @@ impl<'a> Query<'a> {
                 found.revision.get_or_insert(value);
             } else if let Some(value) = value(pair, "b64") {
                 found.base64 |= value == "1";
+            } else if let Some(value) = value(pair, "j") {
+                found.jsonp.get_or_insert(value);
             }
         }
         found
@@ -132,9 +146,9 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// Checks that revision 4 is asked for.
-    pub fn check_revision(&self) -> Result<(), Refused> {
-        if self.revision == Some("4") { Ok(()) } else { Err(Refused::Version) }
+    /// The revision that is asked for: 4 if it is named so, else 3, whatever is named.
+    pub fn revision(&self) -> Revision {
+        if self.revision == Some("4") { Revision::V4 } else { Revision::V3 }
     }
 }
 
@@ -210,9 +224,10 @@ mod tests {
             assert_eq!(Query::parse(query).transport(), Err(Refused::UnknownTransport), "{query}");
         }
         for query in ["", "EIO=3", "EIO=abc", "EIO=", "EIO=04", "EIO[]=4"] {
-            assert_eq!(Query::parse(query).check_revision(), Err(Refused::Version), "{query}");
+            assert_eq!(Query::parse(query).revision(), Revision::V3, "{query}");
         }
-        let repeated = Query::parse("EIO=4&EIO=3&transport=polling&transport=x&sid=a&sid=b&b64=1");
+        let repeated =
+            Query::parse("EIO=4&EIO=3&transport=polling&transport=x&sid=a&sid=b&b64=1&j=0&j=1");
         assert_eq!(
             repeated,
             Query {
@@ -220,7 +235,9 @@ mod tests {
                 transport: Some("polling"),
                 session: Some("a"),
                 base64: true,
+                jsonp: Some("0"),
             }
         );
+        assert_eq!(repeated.revision(), Revision::V4);
     }
 }

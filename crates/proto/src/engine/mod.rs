@@ -1,15 +1,18 @@
 //! Engine.IO 4: one session over polling, WebSocket, or first the one and then the other.
 //!
 //! Specification: <https://socket.io/docs/v4/engine-io-protocol/>. [`packet`] and [`payload`] are the
-//! encodings, [`Session`] is the server's end of a connection.
+//! encodings, [`Session`] is the server's end of a connection. Where Engine.IO 3 differs is in
+//! [`v3`]; a session speaks one of them from its handshake on.
 //!
-//! Not here: Engine.IO 3, and the HTTP requests themselves.
+//! Not here: the HTTP requests themselves.
 
 pub mod handshake;
+pub mod jsonp;
 pub mod packet;
 pub mod payload;
 mod session;
+pub mod v3;
 
-pub use handshake::{Handshake, Query, Refused, Transport};
+pub use handshake::{Handshake, Query, Refused, Revision, Transport};
 pub use packet::{Data, Packet};
 pub use session::{Input, Output, Session};

@@ -15,6 +15,16 @@ pub enum Data {
     Binary(Bytes),
 }
 
+impl Data {
+    /// The same with other bytes.
+    pub(crate) fn map(self, change: impl FnOnce(Bytes) -> Bytes) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(change(text)),
+            Self::Binary(bytes) => Self::Binary(change(bytes)),
+        }
+    }
+}
+
 /// One packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
@@ -77,13 +87,18 @@ impl Packet {
 /// Appends `b` and the base64 form of `bytes`.
 pub(crate) fn base64_encode(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'b');
+    push_base64(bytes, out);
+}
+
+/// Appends the base64 form of `bytes`.
+pub(crate) fn push_base64(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
     // The slice has exactly the room that padded base64 takes.
     let _ = STANDARD.encode_slice(bytes, &mut out[start..]);
 }
 
-fn base64_decode(text: &[u8]) -> Result<Bytes, Violation> {
+pub(super) fn base64_decode(text: &[u8]) -> Result<Bytes, Violation> {
     STANDARD.decode(text).map(Bytes::from).map_err(|_| Violation::Base64)
 }
 

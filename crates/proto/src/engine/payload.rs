@@ -1,8 +1,9 @@
-//! Polling bodies: packets joined by the record separator.
+//! Polling bodies: packets joined by the record separator; in Engine.IO 3 each behind its length.
 
 use bytes::Bytes;
 
 use super::packet::Packet;
+use super::v3;
 use crate::error::Violation;
 use crate::text::is_text;
 
@@ -15,10 +16,18 @@ pub const SEPARATOR: u8 = 0x1e;
 pub struct Payload {
     /// What is left; `None` when all packets were given.
     rest: Option<Bytes>,
+    form: Form,
     /// Packets that may still come.
     budget: u32,
     /// Bytes of the whole body.
     len: usize,
+}
+
+/// How a body holds its packets.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Separated,
+    V3(v3::Form),
 }
 
 impl Payload {
@@ -27,7 +36,17 @@ impl Payload {
         if !is_text(&body) {
             return Err(Violation::Utf8);
         }
-        Ok(Self { len: body.len(), rest: Some(body), budget: packets_max })
+        Ok(Self::begin(body, Form::Separated, packets_max))
+    }
+
+    /// A body of Engine.IO 3. It may hold up to `packets_max` packets.
+    pub fn v3(body: Bytes, packets_max: u32) -> Result<Self, Violation> {
+        let form = v3::Form::of(&body)?;
+        Ok(Self::begin(body, Form::V3(form), packets_max))
+    }
+
+    const fn begin(body: Bytes, form: Form, packets_max: u32) -> Self {
+        Self { len: body.len(), rest: Some(body), form, budget: packets_max }
     }
 
     /// Whether all packets were given.
@@ -41,6 +60,9 @@ impl Payload {
             Some(left) => left,
             None => return Some(Err(Violation::PayloadPackets)),
         };
+        if let Form::V3(form) = self.form {
+            return Some(self.take_v3(rest, form));
+        }
         let end = memchr::memchr(SEPARATOR, &rest);
         let packet = match end {
             Some(end) => {
@@ -50,10 +72,18 @@ impl Payload {
             }
             None => rest,
         };
-        // A part of the body would keep all of it alive, for as long as an event waits somewhere.
-        let packet =
-            if packet.len() < self.len / 2 { Bytes::copy_from_slice(&packet) } else { packet };
-        Some(Packet::take(packet))
+        Some(Packet::take(self.detach(packet)))
+    }
+
+    fn take_v3(&mut self, mut rest: Bytes, form: v3::Form) -> Result<Packet, Violation> {
+        let data = v3::split(&mut rest, form)?;
+        self.rest = Some(rest).filter(|rest| !rest.is_empty());
+        v3::decode(data.map(|bytes| self.detach(bytes)))
+    }
+
+    /// A part of the body would keep all of it alive, for as long as an event waits somewhere.
+    fn detach(&self, part: Bytes) -> Bytes {
+        if part.len() < self.len / 2 { Bytes::copy_from_slice(&part) } else { part }
     }
 }
 

@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::handshake::Transport;
+use super::handshake::{Revision, Transport};
 use super::packet::{Data, Packet};
 use super::payload::Payload;
+use super::v3;
 use crate::error::Violation;
 use crate::limits::Limits;
 use crate::reason::Reason;
@@ -83,6 +84,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Session {
     transport: Transport,
+    revision: Revision,
     state: State,
     poll: Poll,
     heartbeat: Heartbeat,
@@ -126,16 +128,22 @@ enum Heartbeat {
     Resting(Moment),
     /// A pong must come before then.
     Awaiting(Moment),
+    /// Engine.IO 3: the client pings, and must do so before then.
+    Listening(Moment),
 }
 
 impl Session {
     /// A session that was just opened on `transport`. The open packet is the caller's to send.
-    pub fn new(now: Moment, transport: Transport, limits: Arc<Limits>) -> Self {
+    pub fn new(now: Moment, transport: Transport, revision: Revision, limits: Arc<Limits>) -> Self {
         Self {
             transport,
+            revision,
             state: State::Open,
             poll: Poll::Absent,
-            heartbeat: Heartbeat::Resting(now + limits.ping_interval),
+            heartbeat: match revision {
+                Revision::V4 => Heartbeat::Resting(now + limits.ping_interval),
+                Revision::V3 => Heartbeat::Listening(now + silence_max(&limits)),
+            },
             bodies: VecDeque::new(),
             held: false,
             out: VecDeque::new(),
@@ -193,7 +201,7 @@ impl Session {
         if self.is_closed() || self.transport != Transport::WebSocket {
             return None;
         }
-        match decode(data) {
+        match self.decode(data) {
             Ok(Packet::Message(message)) if self.out.is_empty() => return Some(message),
             Ok(packet) => self.packet(now, packet),
             Err(violation) => self.fail(now, violation),
@@ -251,7 +259,8 @@ impl Session {
             Poll::Waiting { until } => until,
             Poll::Absent => None,
         };
-        let (Heartbeat::Resting(beat) | Heartbeat::Awaiting(beat)) = self.heartbeat;
+        let (Heartbeat::Resting(beat) | Heartbeat::Awaiting(beat) | Heartbeat::Listening(beat)) =
+            self.heartbeat;
         [state, poll, Some(beat)].into_iter().flatten().min()
     }
 
@@ -317,7 +326,11 @@ impl Session {
     fn packet(&mut self, now: Moment, packet: Packet) {
         match packet {
             Packet::Message(data) => self.out.push_back(Output::Message(data)),
-            Packet::Pong(_) => {
+            Packet::Ping(data) if self.revision == Revision::V3 => {
+                self.heartbeat = Heartbeat::Listening(now + silence_max(&self.limits));
+                self.out.push_back(Output::Send(Packet::Pong(data)));
+            }
+            Packet::Pong(_) if self.revision == Revision::V4 => {
                 // A pong that nobody asked for changes nothing.
                 if let Heartbeat::Awaiting(_) = self.heartbeat {
                     self.heartbeat = Heartbeat::Resting(now + self.limits.ping_interval);
@@ -325,7 +338,10 @@ impl Session {
             }
             Packet::Close => self.closed_by_peer(),
             Packet::Noop => {}
-            Packet::Ping(_) => self.broken(Reason::TransportError, Violation::Unexpected),
+            // In that direction the other revision has them.
+            Packet::Ping(_) | Packet::Pong(_) => {
+                self.broken(Reason::TransportError, Violation::Unexpected);
+            }
             Packet::Open(_) | Packet::Upgrade => {
                 self.broken(Reason::ParseError, Violation::Unexpected);
             }
@@ -375,7 +391,12 @@ impl Session {
     }
 
     fn body(&mut self, body: Bytes) {
-        match Payload::new(body, self.limits.payload_packets_max) {
+        let packets_max = self.limits.payload_packets_max;
+        let payload = match self.revision {
+            Revision::V4 => Payload::new(body, packets_max),
+            Revision::V3 => Payload::v3(body, packets_max),
+        };
+        match payload {
             Ok(payload) => self.bodies.push_back(payload),
             Err(violation) => self.broken(Reason::ParseError, violation),
         }
@@ -413,7 +434,7 @@ impl Session {
         let State::Upgrading { until, probed } = self.state else {
             return;
         };
-        match (decode(data), probed) {
+        match (self.decode(data), probed) {
             (Ok(Packet::Ping(text)), false) if text == "probe" => {
                 self.out.push_back(Output::Probe(Packet::Pong(text)));
                 self.state = State::Upgrading { until, probed: true };
@@ -446,13 +467,13 @@ impl Session {
                 self.heartbeat = Heartbeat::Awaiting(now + self.limits.ping_timeout);
                 self.out.push_back(Output::Send(Packet::Ping(Bytes::new())));
             }
-            Heartbeat::Awaiting(until) if now >= until => {
+            Heartbeat::Awaiting(until) | Heartbeat::Listening(until) if now >= until => {
                 if self.is_polled() {
                     self.out.push_back(Output::Send(Packet::Close));
                 }
                 self.end(Reason::PingTimeout);
             }
-            Heartbeat::Resting(_) | Heartbeat::Awaiting(_) => {}
+            Heartbeat::Resting(_) | Heartbeat::Awaiting(_) | Heartbeat::Listening(_) => {}
         }
     }
 
@@ -472,11 +493,17 @@ impl Session {
         self.bodies.clear();
         self.out.push_back(Output::Closed(reason));
     }
+
+    fn decode(&self, data: Data) -> Result<Packet, Violation> {
+        match (self.revision, data) {
+            (Revision::V4, Data::Text(text)) => Packet::take(text),
+            (Revision::V4, data @ Data::Binary(_)) => Ok(Packet::Message(data)),
+            (Revision::V3, data) => v3::decode(data),
+        }
+    }
 }
 
-fn decode(data: Data) -> Result<Packet, Violation> {
-    match data {
-        Data::Text(text) => Packet::take(text),
-        Data::Binary(_) => Ok(Packet::Message(data)),
-    }
+/// How long a client of Engine.IO 3 may be silent.
+fn silence_max(limits: &Limits) -> Duration {
+    limits.ping_interval.saturating_add(limits.ping_timeout)
 }

@@ -4,6 +4,9 @@
 //! and [`msgpack`] another one, as a [`Parser`]. [`Mux`] is the server's end: which namespaces a
 //! connection has joined, and what arrives in them.
 //!
+//! Clients of Socket.IO 2 differ only in how they join: they are in `/` without asking, and say about
+//! themselves what stands in a query behind the namespace.
+//!
 //! Not here: who may join a namespace, rooms, and what happens with an event.
 
 pub mod msgpack;
@@ -11,6 +14,7 @@ mod mux;
 pub mod packet;
 pub mod parser;
 pub(crate) mod placeholder;
+mod query;
 pub mod text;
 
 pub use msgpack::MsgPack;

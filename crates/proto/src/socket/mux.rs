@@ -12,9 +12,10 @@ use bytes::Bytes;
 
 use super::packet::{Event, Packet};
 use super::parser::Whole;
+use super::query;
 use super::text::Header;
 use crate::args::Args;
-use crate::engine::Data;
+use crate::engine::{Data, Revision};
 use crate::error::Violation;
 use crate::id::AckId;
 use crate::limits::Limits;
@@ -77,6 +78,7 @@ pub enum Arrived {
 /// The server's end of Socket.IO on one connection.
 #[derive(Debug)]
 pub struct Mux {
+    revision: Revision,
     limits: Arc<Limits>,
     seats: Vec<Seat>,
     assembling: Option<Box<Assembling>>,
@@ -116,8 +118,9 @@ struct Assembling {
 
 impl Mux {
     /// A connection that was just opened and has joined nothing.
-    pub const fn new(connect_until: Moment, limits: Arc<Limits>) -> Self {
+    pub const fn new(connect_until: Moment, revision: Revision, limits: Arc<Limits>) -> Self {
         Self {
+            revision,
             limits,
             seats: Vec::new(),
             assembling: None,
@@ -126,6 +129,12 @@ impl Mux {
             attempts: 0,
             released: VecDeque::new(),
         }
+    }
+
+    /// A client of Socket.IO 2 joins `/` by being there: asks for it in its name. Only once, and
+    /// before anything was received.
+    pub fn join_main(&mut self) -> Arrived {
+        self.join("/".into(), None)
     }
 
     /// Takes a message of the session. Afterwards [`poll`](Self::poll) until it gives `None`. After
@@ -222,6 +231,11 @@ impl Mux {
     }
 
     fn text(&mut self, now: Moment, text: Bytes) -> Result<Option<Arrived>, Violation> {
+        if self.revision == Revision::V3
+            && let Some((name, auth)) = query::split(&text, &self.limits)?
+        {
+            return self.connect(name, Some(auth)).map(Some);
+        }
         let header = Header::decode(text, &self.limits)?;
         if header.attachments == 0 {
             return self.packet(now, header, Vec::new());
@@ -285,6 +299,14 @@ impl Mux {
                 Ok(Some(arrived))
             }
             _ => self.hold(index, arrived).map(|()| None),
+        }
+    }
+
+    /// The client asks to join, for the first time or again.
+    fn connect(&mut self, name: Box<str>, auth: Option<Bytes>) -> Result<Arrived, Violation> {
+        match self.seats.iter().position(|seat| seat.namespace == name) {
+            Some(index) => self.join_again(index, auth),
+            None => Ok(self.join(name, auth)),
         }
     }
 

@@ -111,7 +111,7 @@ pub fn write(wire: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: Option<[u
 
 /// The unmasked frames of `wire`, which must have been written by [`write()`] or [`Header`]: each
 /// as its opcode and payload. Ends at the first byte that is not the start of a whole frame.
-pub fn split(wire: &[u8]) -> impl Iterator<Item = (Opcode, &[u8])> {
+pub fn split(wire: &[u8]) -> impl Iterator<Item = (Opcode, &[u8])> + Clone {
     let mut rest = wire;
     std::iter::from_fn(move || {
         let (&[first, second], tail) = rest.split_first_chunk::<2>()?;

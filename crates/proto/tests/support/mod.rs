@@ -6,10 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomful_proto::engine::{Data, Handshake, Input, Output, Packet, Session, Transport};
+use roomful_proto::engine::{
+    Data, Handshake, Input, Output, Packet, Revision, Session, Transport, v3,
+};
 use roomful_proto::socket::{Arrived, Mux, Slot};
 use roomful_proto::ws::frame::{self, Opcode};
-use roomful_proto::{AckId, Args, Limits, Moment, Parcel, Reason, SessionId, SocketId, Violation};
+use roomful_proto::{
+    AckId, Args, Form, Limits, Moment, Parcel, Reason, SessionId, SocketId, Violation,
+};
 
 /// What leaves the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +46,9 @@ pub(crate) struct Server {
     pub(crate) now: Moment,
     pub(crate) session: Session,
     pub(crate) mux: Mux,
+    revision: Revision,
+    /// The client takes no bytes.
+    base64: bool,
     limits: Arc<Limits>,
     waiting: VecDeque<Parcel>,
     slots: BTreeMap<String, Slot>,
@@ -55,12 +62,24 @@ pub(crate) struct Server {
 impl Server {
     /// A connection that was just opened; the open packet is on its way.
     pub(crate) fn new(transport: Transport, limits: Limits) -> Self {
+        Self::speaking(Revision::V4, false, transport, limits)
+    }
+
+    /// As [`new`](Self::new), with a client of that revision.
+    pub(crate) fn speaking(
+        revision: Revision,
+        base64: bool,
+        transport: Transport,
+        limits: Limits,
+    ) -> Self {
         let limits = Arc::new(limits);
         let now = Moment::from_millis(0);
         let mut server = Self {
             now,
-            session: Session::new(now, transport, Arc::clone(&limits)),
-            mux: Mux::new(now + limits.connect_timeout, Arc::clone(&limits)),
+            session: Session::new(now, transport, revision, Arc::clone(&limits)),
+            mux: Mux::new(now + limits.connect_timeout, revision, Arc::clone(&limits)),
+            revision,
+            base64,
             limits,
             waiting: VecDeque::new(),
             slots: BTreeMap::new(),
@@ -80,6 +99,11 @@ impl Server {
         };
         let open = Packet::Open(Bytes::from(open.to_json()));
         server.send(Parcel::engine(&open));
+        if revision == Revision::V3 {
+            let arrived = server.mux.join_main();
+            server.arrived(arrived);
+            server.work();
+        }
         server
     }
 
@@ -209,7 +233,8 @@ impl Server {
         match self.session.transport() {
             Transport::WebSocket => {
                 for parcel in self.waiting.drain(..) {
-                    for (opcode, payload) in frame::split(parcel.wire()) {
+                    let form = Form::new(self.revision, self.base64);
+                    for (opcode, payload) in frame::split(parcel.form(form)) {
                         let payload = Bytes::copy_from_slice(payload);
                         self.sent.push(Sent::Frame(match opcode {
                             Opcode::Binary => Data::Binary(payload),
@@ -222,8 +247,16 @@ impl Server {
             Transport::Polling if !self.session.is_polled() || self.waiting.is_empty() => false,
             Transport::Polling => {
                 let parcels: Vec<_> = self.waiting.drain(..).collect();
-                let packets: Vec<_> = parcels.iter().map(Parcel::polling).collect();
-                self.sent.push(Sent::Got(packets.join(&0x1e)));
+                let body = match self.revision {
+                    Revision::V4 => {
+                        let packets: Vec<_> = parcels.iter().map(Parcel::polling).collect();
+                        packets.join(&0x1e)
+                    }
+                    Revision::V3 => match v3::encode(parcels.iter(), self.base64) {
+                        Data::Text(body) | Data::Binary(body) => body.to_vec(),
+                    },
+                };
+                self.sent.push(Sent::Got(body));
                 self.session.receive(self.now, Input::PollAnswered);
                 true
             }
@@ -242,20 +275,24 @@ impl Server {
 
     fn arrivals(&mut self) {
         while let Some(arrived) = self.mux.poll() {
-            match arrived {
-                Arrived::Connect { slot, .. } => self.asked_to_join(slot),
-                Arrived::Crowded { namespace } => self.refuse(&namespace),
-                Arrived::Event { slot, event } => {
-                    let namespace = self.mux.namespace(slot).to_owned();
-                    self.event(&namespace, event.name(), event.ack, &event.args);
-                }
-                Arrived::Ack { slot, id, args } => {
-                    let namespace = self.mux.namespace(slot).to_owned();
-                    let id = args_with_id(id, &args);
-                    self.emit(&namespace, None, "answered", &id);
-                }
-                Arrived::Disconnect { .. } => {}
+            self.arrived(arrived);
+        }
+    }
+
+    fn arrived(&mut self, arrived: Arrived) {
+        match arrived {
+            Arrived::Connect { slot, .. } => self.asked_to_join(slot),
+            Arrived::Crowded { namespace } => self.refuse(&namespace),
+            Arrived::Event { slot, event } => {
+                let namespace = self.mux.namespace(slot).to_owned();
+                self.event(&namespace, event.name(), event.ack, &event.args);
             }
+            Arrived::Ack { slot, id, args } => {
+                let namespace = self.mux.namespace(slot).to_owned();
+                let id = args_with_id(id, &args);
+                self.emit(&namespace, None, "answered", &id);
+            }
+            Arrived::Disconnect { .. } => {}
         }
     }
 
@@ -274,11 +311,17 @@ impl Server {
     fn welcome(&mut self, namespace: &str) {
         self.ids += 1;
         let id = SocketId::from_random([self.ids; 15]);
-        self.waiting.push_back(Parcel::connected(namespace, id, None));
+        self.waiting.push_back(match self.revision {
+            Revision::V4 => Parcel::connected(namespace, id, None),
+            Revision::V3 => Parcel::connected_v2(namespace),
+        });
     }
 
     fn refuse(&mut self, namespace: &str) {
-        let why = r#"{"message":"Invalid namespace"}"#;
+        let why = match self.revision {
+            Revision::V4 => r#"{"message":"Invalid namespace"}"#,
+            Revision::V3 => r#""Invalid namespace""#,
+        };
         self.waiting.push_back(Parcel::refused(namespace, why));
     }
 

@@ -131,8 +131,11 @@ impl Connection {
             // It came too late to be told with the others.
             link.order(Order::Close(Reason::ServerShuttingDown));
         }
+        if link.dialect.is_v3() {
+            link.order(Order::JoinMain);
+        }
         Self {
-            session: Session::new(now, transport, limits),
+            session: Session::new(now, transport, link.dialect.revision, limits),
             sockets: Sockets::new(Arc::clone(&core), Arc::clone(&link), now),
             core,
             link,
@@ -178,6 +181,7 @@ impl Connection {
         }
         for order in errands.orders {
             match order {
+                Order::JoinMain => self.sockets.join_main(cx, now),
                 Order::Leave(id) => self.sockets.leave(cx, now, id),
                 Order::Close(reason) => {
                     if reason == Reason::ForcedServerClose {
@@ -301,7 +305,7 @@ impl Connection {
         self.link.adopt(sending);
         let carrier = std::mem::replace(&mut self.carrier, carry(&self.link, socket));
         if let Carrier::Polling(mut polling) = carrier {
-            polling.release_poll();
+            polling.release_poll(self.link.dialect);
             polling.answer_bodies(|| BodyReply::Taken);
         }
         self.link.set_transport(Transport::WebSocket);
@@ -331,8 +335,9 @@ impl Connection {
         match &mut self.carrier {
             Carrier::Polling(polling) => {
                 let mut batch = self.link.take_batch();
-                polling.answer_poll(&mut batch, self.core.limits.payload_bytes_max);
-                polling.release_poll();
+                let dialect = self.link.dialect;
+                polling.answer_poll(&mut batch, self.core.limits.payload_bytes_max, dialect);
+                polling.release_poll(dialect);
                 polling.answer_bodies(|| BodyReply::Bad);
                 self.phase = Phase::Over;
             }

@@ -29,7 +29,7 @@ impl Connection {
         }
         let limit = self.core.limits.payload_bytes_max;
         let answered = match &mut self.carrier {
-            Carrier::Polling(polling) => polling.answer_poll(&mut batch, limit),
+            Carrier::Polling(polling) => polling.answer_poll(&mut batch, limit, self.link.dialect),
             Carrier::WebSocket(_) => false,
         };
         self.link.give_back(batch);

@@ -227,7 +227,7 @@ impl Front {
         let Taken { cors, decision, body, mut missing, mut last } = request;
         let answer = match decision {
             Decision::Answer(answer) => answer,
-            Decision::Poll(link) => self.attended(door::poll(&link)).await?,
+            Decision::Poll(link, function) => self.attended(door::poll(&link, function)).await?,
             Decision::Post(guard) => {
                 let body = self.receive(body, missing).await;
                 if matches!(body, Err(NotReceived::Broken)) {

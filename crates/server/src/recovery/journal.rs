@@ -574,10 +574,11 @@ fn mark() -> String {
 #[cfg(test)]
 mod tests {
     use roomful_proto::SessionId;
-    use roomful_proto::engine::Transport;
+    use roomful_proto::engine::{Query, Transport};
 
     use super::super::Recovery;
     use super::*;
+    use crate::dialect::Dialect;
     use crate::handshake::Handshake;
     use crate::head::{Head, Headers};
     use crate::sessions::Sessions;
@@ -593,7 +594,9 @@ mod tests {
         let headers = Headers::Slice(&[]);
         let head = Head { method: "GET", path: "/", query: "", headers, peer: None };
         let id = SessionId::from_random([7; 15]);
-        let make = |key| Link::new(id, key, Transport::Polling, Handshake::new(&head), 100_000);
+        let dialect = Dialect::new(&Query::parse("EIO=4"));
+        let handshake = Handshake::new(&head);
+        let make = |key| Link::new(id, key, Transport::Polling, dialect, handshake, 100_000);
         Sessions::default().insert(1, make).unwrap()
     }
 
