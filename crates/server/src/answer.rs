@@ -56,6 +56,11 @@ impl Answer {
         }
     }
 
+    /// Whether a cache may keep it and give it to others.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.cache.is_some_and(|cache| cache.starts_with("public"))
+    }
+
     /// The connection ends behind it.
     pub(crate) fn is_last(&self) -> bool {
         self.headers.iter().any(|(name, value)| name == header::CONNECTION && value == "close")

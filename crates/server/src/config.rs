@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use roomful_proto::Limits;
 
+use crate::cors::Cors;
+use crate::origins::Origins;
+
 /// What a server is set to. Made by [`Builder`](crate::Builder).
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -11,6 +14,7 @@ pub(crate) struct Config {
     pub(crate) path: String,
     pub(crate) limits: Limits,
     pub(crate) origins: Origins,
+    pub(crate) cors: Cors,
     pub(crate) transports: Transports,
     pub(crate) serve_client: bool,
     pub(crate) outbox_bytes_max: usize,
@@ -37,6 +41,7 @@ impl Default for Config {
             path: "/socket.io".to_owned(),
             limits: Limits::default(),
             origins: Origins::SameHost,
+            cors: Cors::new(),
             transports: Transports::Both,
             serve_client: true,
             outbox_bytes_max: 8 * 1024 * 1024,
@@ -47,42 +52,6 @@ impl Default for Config {
             rooms_max: 1_000,
             ack_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-/// Which web pages may connect, by their origin (scheme, host and port).
-///
-/// A browser names the origin of a page with every request; other programs name none and are not
-/// held back by this. It is checked for polling and for WebSocket alike.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Origins {
-    /// Only pages of the host that the request goes to. The default.
-    #[default]
-    SameHost,
-    /// All pages. With cookies as the only proof of who somebody is, any page can then act for its
-    /// visitors.
-    Any,
-    /// Pages of the same host and of these origins, such as `https://example.org`.
-    List(Vec<String>),
-}
-
-impl Origins {
-    /// Whether a page of `origin` may connect to `host`.
-    pub(crate) fn allow(&self, origin: &str, host: Option<&str>) -> bool {
-        let same_host = || {
-            let authority = origin.split_once("://");
-            authority
-                .zip(host)
-                .is_some_and(|((_, authority), host)| authority.eq_ignore_ascii_case(host))
-        };
-        match self {
-            Self::Any => true,
-            Self::SameHost => same_host(),
-            Self::List(origins) => {
-                origins.iter().any(|listed| origin.eq_ignore_ascii_case(listed)) || same_host()
-            }
         }
     }
 }
@@ -98,30 +67,4 @@ pub enum Transports {
     PollingOnly,
     /// Only WebSocket.
     WebSocketOnly,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_is_compared_whole() {
-        let check = |origins: &Origins, origin: &str, allowed: bool| {
-            let host = Some("example.org:3000");
-            assert_eq!(origins.allow(origin, host), allowed, "{origin:?}");
-        };
-        let same = Origins::SameHost;
-        check(&same, "http://example.org:3000", true);
-        check(&same, "https://EXAMPLE.org:3000", true);
-        check(&same, "http://example.org", false);
-        check(&same, "http://evil-example.org:3000", false);
-        check(&same, "http://example.org:3000.evil.org", false);
-        check(&same, "null", false);
-        let list = Origins::List(vec!["https://app.example.com".into()]);
-        check(&list, "https://app.example.com", true);
-        check(&list, "http://app.example.com", false);
-        check(&list, "https://app.example.com.evil.org", false);
-        check(&list, "http://example.org:3000", true);
-        check(&Origins::Any, "null", true);
-    }
 }

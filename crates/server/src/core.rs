@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
@@ -63,6 +64,16 @@ impl Core {
 
     pub(crate) fn find_namespace(&self, name: &str) -> Option<Arc<NamespaceCore>> {
         self.namespaces.read().get(name).cloned()
+    }
+
+    /// Calls a function of the user's that has no socket; `None` when it panics, which is counted.
+    pub(crate) fn guarded<T>(&self, what: &str, function: impl FnOnce() -> T) -> Option<T> {
+        let called = catch_unwind(AssertUnwindSafe(function));
+        if called.is_err() {
+            self.metrics.panics.add();
+            tracing::error!("{what} panicked");
+        }
+        called.ok()
     }
 
     pub(crate) fn is_closing(&self) -> bool {

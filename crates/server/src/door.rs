@@ -21,7 +21,7 @@ use crate::bundle;
 use crate::config::Transports;
 use crate::connection::{Connection, Guarded};
 use crate::core::{self, Core};
-use crate::cors;
+use crate::cors::{self, CorsHeaders, Origin};
 use crate::handshake::Handshake;
 use crate::head::Head;
 use crate::link::{Link, Order, Request as LinkRequest};
@@ -45,13 +45,31 @@ pub(crate) enum Decision {
     Upgrade(Upgrade),
 }
 
-/// Decides about a request below the path of the server.
-pub(crate) fn decide(core: &Arc<Core>, head: &Head<'_>) -> Decision {
+/// What every answer to a request says beside what it says.
+pub(crate) struct Finish {
+    cors: CorsHeaders,
+}
+
+impl Finish {
+    pub(crate) fn apply(self, core: &Core, answer: Answer) -> Answer {
+        self.cors.apply(&core.config.cors, answer)
+    }
+}
+
+/// Takes a request below the path of the server in: what is to be done with it, and how whatever
+/// comes of that is to be finished.
+pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Decision) {
+    let origin = Origin::of(core, head);
+    let finish = Finish { cors: CorsHeaders::new(&core.config.origins, origin) };
+    (finish, decide(core, head, origin))
+}
+
+fn decide(core: &Arc<Core>, head: &Head<'_>, origin: Origin<'_>) -> Decision {
     if let Some(file) = bundle::wanted(head, core.config.serve_client) {
         return Decision::Answer(bundle::answer(file, head));
     }
     let upgrade = is_upgrade(head);
-    let checked = match check(core, head, upgrade) {
+    let checked = match check(core, head, origin, upgrade) {
         // A session that is open may still fetch its close packet.
         Ok(Checked::Session(link)) => Checked::Session(link),
         _ if core.is_closing() => return empty(StatusCode::SERVICE_UNAVAILABLE),
@@ -62,7 +80,7 @@ pub(crate) fn decide(core: &Arc<Core>, head: &Head<'_>) -> Decision {
         }
     };
     match checked {
-        Checked::Preflight => Decision::Answer(cors::preflight(head)),
+        Checked::Preflight => Decision::Answer(cors::preflight(&core.config, head)),
         Checked::Open(Transport::Polling) => open_polling(core, head),
         Checked::Open(Transport::WebSocket) => open_websocket(core, head),
         Checked::Session(link) if upgrade => Upgrade::decide(core, head, || Some(To::Probe(link))),
@@ -123,17 +141,22 @@ impl Refusal {
     }
 }
 
-fn check(core: &Core, head: &Head<'_>, upgrade: bool) -> Result<Checked, Refusal> {
+fn check(
+    core: &Core,
+    head: &Head<'_>,
+    origin: Origin<'_>,
+    upgrade: bool,
+) -> Result<Checked, Refusal> {
     let query = Query::parse(head.query);
     if cors::is_preflight(head) {
-        check_origin(core, head)?;
+        check_origin(origin)?;
         return Ok(Checked::Preflight);
     }
     let transport = query.transport()?;
     if !is_enabled(core.config.transports, transport) {
         return Err(Refused::UnknownTransport.into());
     }
-    check_origin(core, head)?;
+    check_origin(origin)?;
     if let Some(sid) = query.session {
         let link = core.sessions.by_id(sid).ok_or(Refused::UnknownSession)?;
         let fits = if upgrade {
@@ -158,16 +181,14 @@ fn check(core: &Core, head: &Head<'_>, upgrade: bool) -> Result<Checked, Refusal
     Ok(Checked::Open(transport))
 }
 
-fn check_origin(core: &Core, head: &Head<'_>) -> Result<(), Refusal> {
-    if head.header("origin").is_none() {
-        return Ok(());
-    }
-    let origin = head.text("origin").ok_or(Refused::BadRequest)?;
-    if core.config.origins.allow(origin, head.text("host")) {
-        Ok(())
-    } else {
-        tracing::warn!(?origin, "refused: allow this origin with Builder::origins");
-        Err(Refusal::Origin)
+fn check_origin(origin: Origin<'_>) -> Result<(), Refusal> {
+    match origin {
+        Origin::Absent | Origin::Allowed(_) => Ok(()),
+        Origin::Refused(origin) => {
+            tracing::warn!(?origin, "refused: allow this origin with Builder::origins");
+            Err(Refusal::Origin)
+        }
+        Origin::Malformed(_) => Err(Refused::BadRequest.into()),
     }
 }
 

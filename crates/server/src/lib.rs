@@ -93,6 +93,7 @@ mod hello;
 mod link;
 mod metrics;
 mod namespace;
+mod origins;
 mod outbox;
 mod polling;
 mod rooms;
@@ -111,13 +112,15 @@ pub use asks::{Call, CallError};
 pub use body::Body;
 pub use broadcast::{Answers, Broadcast};
 pub use bytes::Bytes;
-pub use config::{Origins, Transports};
+pub use config::Transports;
+pub use cors::Cors;
 pub use door::PeerAddress;
 pub use event::{CallName, EmitName, Event, OnName};
 pub use handler::{Ack, FromEvent, Handler, Incoming, Reply, Started};
 pub use hello::{Connect, Hello, Refusal};
 pub use metrics::Stats;
 pub use namespace::Namespace;
+pub use origins::{OriginRule, Origins};
 pub use roomful_proto::{
     ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,
 };

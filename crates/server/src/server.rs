@@ -12,10 +12,12 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
-use crate::config::{Config, Origins, Transports};
+use crate::config::{Config, Transports};
 use crate::core::Core;
+use crate::cors::Cors;
 use crate::metrics::Stats;
 use crate::namespace::Namespace;
+use crate::origins::Origins;
 use crate::serve::{self, NotFound, ServeError};
 use crate::service::{Layer, Service};
 use crate::websocket::Wire;
@@ -217,6 +219,12 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Which web pages may connect. Default: those of the same host.
     pub fn origins(mut self, origins: Origins) -> Self {
         self.config.origins = origins;
+        self
+    }
+
+    /// What browsers are told about pages of other hosts. Default: what clients need.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.config.cors = cors;
         self
     }
 

@@ -19,8 +19,7 @@ use crate::answer::Answer;
 use crate::body::{self, Body};
 use crate::connection;
 use crate::core::Core;
-use crate::cors::Cors;
-use crate::door::{self, Decision, PeerAddress, Upgrade};
+use crate::door::{self, Decision, Finish, PeerAddress, Upgrade};
 use crate::head::{Head, Headers};
 use crate::websocket::Wire;
 use crate::wire::Rewind;
@@ -141,7 +140,7 @@ where
     B::Data: Send,
 {
     let (mut parts, body) = request.into_parts();
-    let (cors, decision) = decide(&core, &parts);
+    let (finish, decision) = receive(&core, &parts);
     let answer = match decision {
         Decision::Answer(answer) => answer,
         Decision::Poll(link) => door::poll(&link).await,
@@ -152,10 +151,10 @@ where
         }
         Decision::Upgrade(upgrade) => begin_upgrade(&mut parts, upgrade),
     };
-    cors.apply(answer).into_response()
+    finish.apply(&core, answer).into_response()
 }
 
-fn decide(core: &Arc<Core>, parts: &Parts) -> (Cors, Decision) {
+fn receive(core: &Arc<Core>, parts: &Parts) -> (Finish, Decision) {
     let head = Head {
         method: parts.method.as_str(),
         path: parts.uri.path(),
@@ -163,7 +162,7 @@ fn decide(core: &Arc<Core>, parts: &Parts) -> (Cors, Decision) {
         headers: Headers::Map(&parts.headers),
         peer: parts.extensions.get::<PeerAddress>().map(|address| address.0),
     };
-    (Cors::new(&core.config.origins, &head), door::decide(core, &head))
+    door::receive(core, &head)
 }
 
 /// Waits for the stream in a task of its own, which then is the task of the connection.

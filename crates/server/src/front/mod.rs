@@ -31,8 +31,7 @@ use crate::answer::Answer;
 use crate::body::NotReceived;
 use crate::closing::Phase;
 use crate::core::Core;
-use crate::cors::Cors;
-use crate::door::{self, Decision, Upgrade};
+use crate::door::{self, Decision, Finish, Upgrade};
 use crate::scratch::Scratch;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
@@ -79,7 +78,7 @@ enum Step {
 
 /// A request, without the bytes that it was read from.
 struct Taken {
-    cors: Cors,
+    finish: Finish,
     decision: Decision,
     /// The body as far as it has come, and how much has not.
     body: Vec<u8>,
@@ -213,9 +212,10 @@ impl Front {
         let rest = &bytes[request.head_len..];
         let (body, next) = rest.split_at(rest.len().min(request.body_len));
         self.input.extend_from_slice(next);
+        let (finish, decision) = door::receive(&self.core, &request.head);
         Taken {
-            cors: Cors::new(&self.core.config.origins, &request.head),
-            decision: door::decide(&self.core, &request.head),
+            finish,
+            decision,
             body: body.to_vec(),
             missing: request.body_len - body.len(),
             last: request.last,
@@ -224,7 +224,7 @@ impl Front {
 
     /// Answers a request; `None` when the peer is gone or does not take its answer.
     async fn serve(&mut self, request: Taken) -> Option<Flow> {
-        let Taken { cors, decision, body, mut missing, mut last } = request;
+        let Taken { finish, decision, body, mut missing, mut last } = request;
         let answer = match decision {
             Decision::Answer(answer) => answer,
             Decision::Poll(link) => self.attended(door::poll(&link)).await?,
@@ -243,7 +243,7 @@ impl Front {
                 answer
             }
             Decision::Upgrade(upgrade) => {
-                let answer = cors.apply(upgrade.answer());
+                let answer = finish.apply(&self.core, upgrade.answer());
                 if upgrade.takes_answer() {
                     return Some(Flow::Upgrade(
                         upgrade,
@@ -255,7 +255,7 @@ impl Front {
             }
         };
         last |= answer.is_last() || self.core.closing.is_past(Phase::SayingGoodbye);
-        self.write(&cors.apply(answer), last).await?;
+        self.write(&finish.apply(&self.core, answer), last).await?;
         if last {
             return Some(Flow::End);
         }
