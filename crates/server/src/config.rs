@@ -5,6 +5,7 @@ use std::time::Duration;
 use roomful_proto::Limits;
 
 use crate::cors::Cors;
+use crate::hooks::Hooks;
 use crate::origins::Origins;
 
 /// What a server is set to. Made by [`Builder`](crate::Builder).
@@ -25,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) rooms_max: usize,
     pub(crate) ack_timeout: Duration,
     pub(crate) request_timeout: Duration,
+    pub(crate) allow_timeout: Duration,
+    pub(crate) hooks: Hooks,
 }
 
 impl Config {
@@ -52,6 +55,8 @@ impl Default for Config {
             rooms_max: 1_000,
             ack_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            allow_timeout: Duration::from_secs(10),
+            hooks: Hooks::default(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The door: HTTP requests to sessions.
 //!
 //! It checks a request in the official order (transport, origin, session or method, revision),
-//! answers what is wrong with the official codes, and hands what is right to its connection. It
+//! answers what is wrong with the official codes, asks whether a session may be opened, and hands
+//! what is right to its connection. It
 //! neither reads nor writes HTTP: those who do ask it, the [front](crate::front) where the server
 //! serves by itself, and the [service](crate::service) inside another server.
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use roomful_proto::engine::{Query, Refused, Transport};
+use roomful_proto::engine::{Query, Transport};
 use roomful_proto::ws::handshake;
 use roomful_proto::{Reason, SessionId};
 
@@ -22,16 +23,25 @@ use crate::config::Transports;
 use crate::connection::{Connection, Guarded};
 use crate::core::{self, Core};
 use crate::cors::{self, CorsHeaders, Origin};
-use crate::handshake::Handshake;
 use crate::head::Head;
+use crate::hooks;
 use crate::link::{Link, Order, Request as LinkRequest};
 use crate::polling::{self, BodyGuard, BodyReply, PollReply};
+use crate::refused::{Cause, ConnectionError};
+use crate::request::Request;
 use crate::websocket::{WebSocket, Wire};
 
 /// The address of the peer, as an extension of a request. [`Server::serve`](crate::Server::serve)
 /// adds it; a server that embeds this one can add it too.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub SocketAddr);
+
+/// A request that was looked at.
+pub(crate) enum Received {
+    Decided(Decision),
+    /// It may open a session if it is allowed to: [`ask`], as long as its client is there.
+    Asks(Box<Applicant>),
+}
 
 /// What is to be done with a request.
 pub(crate) enum Decision {
@@ -58,42 +68,63 @@ impl Finish {
 
 /// Takes a request below the path of the server in: what is to be done with it, and how whatever
 /// comes of that is to be finished.
-pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Decision) {
+pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
     let origin = Origin::of(core, head);
     let finish = Finish { cors: CorsHeaders::new(&core.config.origins, origin) };
     (finish, decide(core, head, origin))
 }
 
-fn decide(core: &Arc<Core>, head: &Head<'_>, origin: Origin<'_>) -> Decision {
+fn decide(core: &Arc<Core>, head: &Head<'_>, origin: Origin<'_>) -> Received {
     if let Some(file) = bundle::wanted(head, core.config.serve_client) {
-        return Decision::Answer(bundle::answer(file, head));
+        return Decision::Answer(bundle::answer(file, head)).into();
     }
     let upgrade = is_upgrade(head);
     let checked = match check(core, head, origin, upgrade) {
         // A session that is open may still fetch its close packet.
         Ok(Checked::Session(link)) => Checked::Session(link),
-        _ if core.is_closing() => return empty(StatusCode::SERVICE_UNAVAILABLE),
+        _ if core.is_closing() => return empty(StatusCode::SERVICE_UNAVAILABLE).into(),
         Ok(checked) => checked,
-        Err(refusal) => {
-            core.metrics.requests_refused.add();
-            return Decision::Answer(refusal.answer(upgrade));
-        }
+        Err(cause) => return refuse(core, &Request::new(*head), &cause, upgrade).into(),
     };
-    match checked {
+    let decision = match checked {
         Checked::Preflight => Decision::Answer(cors::preflight(&core.config, head)),
-        Checked::Open(Transport::Polling) => open_polling(core, head),
-        Checked::Open(Transport::WebSocket) => open_websocket(core, head),
-        Checked::Session(link) if upgrade => Upgrade::decide(core, head, || Some(To::Probe(link))),
+        Checked::Open(transport) => return apply(core, head, transport),
+        Checked::Session(link) if upgrade => match accept(head) {
+            Ok(accepted) => Decision::Upgrade(Upgrade::new(core, accepted, To::Probe(link))),
+            Err(refusal) => refuse_upgrade(core, head, refusal),
+        },
         Checked::Session(link) => match head.method {
             "GET" => Decision::Poll(link),
             "POST" => begin_post(head, &link),
             _ => empty(StatusCode::INTERNAL_SERVER_ERROR),
         },
+    };
+    decision.into()
+}
+
+impl From<Decision> for Received {
+    fn from(decision: Decision) -> Self {
+        Self::Decided(decision)
     }
 }
 
 const fn empty(status: StatusCode) -> Decision {
     Decision::Answer(Answer::empty(status))
+}
+
+/// Refuses a request, for which no lock must be held: somebody may want to know.
+fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) -> Decision {
+    core.metrics.requests_refused.add();
+    match cause {
+        Cause::OriginRefused { origin } => {
+            core.metrics.origins_refused.add();
+            tracing::warn!(?origin, "refused: allow this origin with Builder::origins");
+        }
+        Cause::TooManyConnections => core.metrics.connections_refused.add(),
+        _ => {}
+    }
+    core.tell_error(&ConnectionError::new(cause, request));
+    Decision::Answer(cause.answer(upgrade))
 }
 
 /// What a request may do.
@@ -106,89 +137,56 @@ enum Checked {
     Session(Arc<Link>),
 }
 
-/// Why a request is refused.
-enum Refusal {
-    Protocol(Refused),
-    /// Pages of this origin may not connect.
-    Origin,
-    /// As many connections as there may be.
-    Crowded,
-}
-
-impl From<Refused> for Refusal {
-    fn from(refused: Refused) -> Self {
-        Self::Protocol(refused)
-    }
-}
-
-impl Refusal {
-    fn answer(&self, upgrade: bool) -> Answer {
-        let (status, code, message) = match self {
-            Self::Protocol(refused) => (StatusCode::BAD_REQUEST, refused.code(), refused.message()),
-            Self::Origin => {
-                (StatusCode::FORBIDDEN, Refused::Forbidden.code(), "Origin not allowed")
-            }
-            Self::Crowded => {
-                (StatusCode::SERVICE_UNAVAILABLE, Refused::Forbidden.code(), "Too many connections")
-            }
-        };
-        if upgrade {
-            return Answer::new(status, "text/html", message)
-                .with(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        let json = format!(r#"{{"code":{code},"message":"{message}"}}"#);
-        Answer::new(status, "application/json", json)
-    }
-}
-
-fn check(
+fn check<'a>(
     core: &Core,
-    head: &Head<'_>,
-    origin: Origin<'_>,
+    head: &Head<'a>,
+    origin: Origin<'a>,
     upgrade: bool,
-) -> Result<Checked, Refusal> {
+) -> Result<Checked, Cause<'a>> {
     let query = Query::parse(head.query);
     if cors::is_preflight(head) {
         check_origin(origin)?;
         return Ok(Checked::Preflight);
     }
-    let transport = query.transport()?;
+    let unknown = || Cause::unknown_transport(query.transport);
+    let transport = query.transport().map_err(|_| unknown())?;
     if !is_enabled(core.config.transports, transport) {
-        return Err(Refused::UnknownTransport.into());
+        return Err(unknown());
     }
     check_origin(origin)?;
     if let Some(sid) = query.session {
-        let link = core.sessions.by_id(sid).ok_or(Refused::UnknownSession)?;
+        let link = core.sessions.by_id(sid).ok_or_else(|| Cause::unknown_session(sid))?;
+        let previous = link.transport();
         let fits = if upgrade {
             // For a session that is on a WebSocket already, this one is accepted and then closed.
             transport == Transport::WebSocket
         } else {
-            transport == Transport::Polling && link.transport() == Transport::Polling
+            transport == Transport::Polling && previous == Transport::Polling
         };
-        return if fits { Ok(Checked::Session(link)) } else { Err(Refused::BadRequest.into()) };
+        return if fits {
+            Ok(Checked::Session(link))
+        } else {
+            Err(Cause::mismatch(transport, previous))
+        };
     }
     if head.method != "GET" {
-        return Err(Refused::HandshakeMethod.into());
+        return Err(Cause::handshake_method(head.method));
     }
     if (transport == Transport::WebSocket) != upgrade {
-        return Err(Refused::BadRequest.into());
+        return Err(Cause::TransportHandshake);
     }
-    query.check_revision()?;
+    query.check_revision().map_err(|_| Cause::unsupported_version(query.revision))?;
     if core.sessions.len() >= core.config.connections_max {
-        core.metrics.connections_refused.add();
-        return Err(Refusal::Crowded);
+        return Err(Cause::TooManyConnections);
     }
     Ok(Checked::Open(transport))
 }
 
-fn check_origin(origin: Origin<'_>) -> Result<(), Refusal> {
+fn check_origin(origin: Origin<'_>) -> Result<(), Cause<'_>> {
     match origin {
         Origin::Absent | Origin::Allowed(_) => Ok(()),
-        Origin::Refused(origin) => {
-            tracing::warn!(?origin, "refused: allow this origin with Builder::origins");
-            Err(Refusal::Origin)
-        }
-        Origin::Malformed(_) => Err(Refused::BadRequest.into()),
+        Origin::Refused(origin) => Err(Cause::origin_refused(origin)),
+        Origin::Malformed(origin) => Err(Cause::invalid_origin(origin)),
     }
 }
 
@@ -205,9 +203,65 @@ fn is_upgrade(head: &Head<'_>) -> bool {
     upgrade.split(',').any(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
-fn new_link(core: &Core, head: &Head<'_>, transport: Transport) -> Option<Arc<Link>> {
+// Opening a session.
+
+/// A request that may open a session if it is allowed to.
+pub(crate) struct Applicant {
+    request: Request<'static>,
+    /// `None` for polling.
+    accepted: Option<Accepted>,
+}
+
+/// Opens a session, unless it is first to be asked whether it may.
+fn apply(core: &Arc<Core>, head: &Head<'_>, transport: Transport) -> Received {
+    let accepted = match transport {
+        Transport::Polling => None,
+        Transport::WebSocket => match accept(head) {
+            Ok(accepted) => Some(accepted),
+            Err(refusal) => return refuse_upgrade(core, head, refusal).into(),
+        },
+    };
+    let request = Request::new(*head);
+    if core.config.hooks.decides() {
+        let request = request.into_owned();
+        return Received::Asks(Box::new(Applicant { request, accepted }));
+    }
+    admit(core, &request, accepted).into()
+}
+
+/// Asks whether a request may open a session, and opens it. Nothing is open, and nothing counted,
+/// before that is decided.
+pub(crate) async fn ask(core: &Arc<Core>, applicant: Box<Applicant>) -> Decision {
+    let Applicant { request, accepted } = *applicant;
+    let allowed = tokio::select! {
+        biased;
+        () = core.closing.begun() => return empty(StatusCode::SERVICE_UNAVAILABLE),
+        allowed = hooks::allow(core, request.clone()) => allowed,
+    };
+    match allowed {
+        Ok(()) => admit(core, &request, accepted),
+        Err(not_allowed) => refuse(core, &request, &not_allowed.cause(), accepted.is_some()),
+    }
+}
+
+fn admit(core: &Arc<Core>, request: &Request<'_>, accepted: Option<Accepted>) -> Decision {
+    let upgrade = accepted.is_some();
+    let transport = if upgrade { Transport::WebSocket } else { Transport::Polling };
+    let Some(link) = new_link(core, request, transport) else {
+        return refuse(core, request, &Cause::TooManyConnections, upgrade);
+    };
+    match accepted {
+        Some(accepted) => {
+            let opening = Opening { core: Arc::clone(core), link: Some(link) };
+            Decision::Upgrade(Upgrade::new(core, accepted, To::Open(opening)))
+        }
+        None => open_polling(core, link),
+    }
+}
+
+fn new_link(core: &Core, request: &Request<'_>, transport: Transport) -> Option<Arc<Link>> {
     let id = SessionId::from_random(core::random()?);
-    let handshake = Handshake::new(head);
+    let handshake = request.to_handshake();
     let outbox_bytes_max = core.config.outbox_bytes_max;
     let link = core.sessions.insert(core.config.connections_max, |key| {
         Link::new(id, key, transport, handshake, outbox_bytes_max)
@@ -222,10 +276,7 @@ fn new_link(core: &Core, head: &Head<'_>, transport: Transport) -> Option<Arc<Li
 // Polling.
 
 /// The open packet is what the first poll of the session is answered.
-fn open_polling(core: &Arc<Core>, head: &Head<'_>) -> Decision {
-    let Some(link) = new_link(core, head, Transport::Polling) else {
-        return Decision::Answer(Refusal::Crowded.answer(false));
-    };
+fn open_polling(core: &Arc<Core>, link: Arc<Link>) -> Decision {
     let upgrades: &[_] = match core.config.transports {
         Transports::Both => &[Transport::WebSocket],
         _ => &[],
@@ -282,9 +333,15 @@ pub(crate) async fn post(guard: BodyGuard, body: Result<Bytes, NotReceived>) -> 
 /// A request that becomes a WebSocket.
 pub(crate) struct Upgrade {
     core: Arc<Core>,
+    accepted: Accepted,
+    to: To,
+}
+
+/// A request to become one that is as it should be.
+struct Accepted {
+    /// The proof that it was understood.
     accept: String,
     text_only: bool,
-    to: To,
 }
 
 /// What the WebSocket is for.
@@ -294,31 +351,32 @@ enum To {
     Probe(Arc<Link>),
 }
 
-fn open_websocket(core: &Arc<Core>, head: &Head<'_>) -> Decision {
-    Upgrade::decide(core, head, || {
-        let link = new_link(core, head, Transport::WebSocket)?;
-        Some(To::Open(Opening { core: Arc::clone(core), link: Some(link) }))
-    })
+fn accept(head: &Head<'_>) -> Result<Accepted, handshake::Refusal> {
+    let accept = handshake::accept(&handshake::Request {
+        method: head.method,
+        connection: head.text("connection"),
+        upgrade: head.text("upgrade"),
+        version: head.text("sec-websocket-version"),
+        key: head.text("sec-websocket-key"),
+    })?;
+    Ok(Accepted { accept, text_only: Query::parse(head.query).base64 })
+}
+
+fn refuse_upgrade(core: &Core, head: &Head<'_>, refusal: handshake::Refusal) -> Decision {
+    let refused = refuse(core, &Request::new(*head), &Cause::TransportHandshake, true);
+    match refused {
+        Decision::Answer(answer) if refusal == handshake::Refusal::Version => Decision::Answer(
+            answer
+                .status(StatusCode::UPGRADE_REQUIRED)
+                .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
+        ),
+        refused => refused,
+    }
 }
 
 impl Upgrade {
-    fn decide(core: &Arc<Core>, head: &Head<'_>, to: impl FnOnce() -> Option<To>) -> Decision {
-        let accept = handshake::accept(&handshake::Request {
-            method: head.method,
-            connection: head.text("connection"),
-            upgrade: head.text("upgrade"),
-            version: head.text("sec-websocket-version"),
-            key: head.text("sec-websocket-key"),
-        });
-        let accept = match accept {
-            Ok(accept) => accept,
-            Err(refusal) => return Decision::Answer(refuse_upgrade(core, refusal)),
-        };
-        let Some(to) = to() else {
-            return Decision::Answer(Refusal::Crowded.answer(true));
-        };
-        let text_only = Query::parse(head.query).base64;
-        Decision::Upgrade(Self { core: Arc::clone(core), accept, text_only, to })
+    fn new(core: &Arc<Core>, accepted: Accepted, to: To) -> Self {
+        Self { core: Arc::clone(core), accepted, to }
     }
 
     /// What to answer before the stream is a WebSocket.
@@ -326,19 +384,19 @@ impl Upgrade {
         Answer::empty(StatusCode::SWITCHING_PROTOCOLS)
             .with(header::UPGRADE, HeaderValue::from_static("websocket"))
             .with(header::CONNECTION, HeaderValue::from_static("Upgrade"))
-            .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accept.as_bytes())
+            .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accepted.accept.as_bytes())
     }
 
     /// Whether the connection says something at once, with which the answer can go out. A client
     /// that takes no binary frames is written to in another form, and there are few.
     pub(crate) const fn takes_answer(&self) -> bool {
-        matches!(self.to, To::Open(_)) && !self.text_only
+        matches!(self.to, To::Open(_)) && !self.accepted.text_only
     }
 
     /// Makes the stream a WebSocket, on which `answer` is still to be written if there is any. It may
     /// be a connection to be run; if not, its session has it.
     pub(crate) fn complete(self, wire: Wire, answer: &[u8]) -> Option<Connection> {
-        let socket = Box::new(WebSocket::new(wire, &self.core, self.text_only));
+        let socket = Box::new(WebSocket::new(wire, &self.core, self.accepted.text_only));
         match self.to {
             To::Open(opening) => {
                 Some(Connection::websocket(self.core, opening.done()?, socket, answer))
@@ -350,17 +408,6 @@ impl Upgrade {
             }
         }
     }
-}
-
-fn refuse_upgrade(core: &Core, refusal: handshake::Refusal) -> Answer {
-    core.metrics.requests_refused.add();
-    let answer = Refusal::Protocol(Refused::BadRequest).answer(true);
-    if refusal != handshake::Refusal::Version {
-        return answer;
-    }
-    answer
-        .status(StatusCode::UPGRADE_REQUIRED)
-        .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
 }
 
 /// A session whose WebSocket is not there yet; it is forgotten if that never comes.

@@ -90,12 +90,15 @@ mod handler;
 mod handshake;
 mod head;
 mod hello;
+mod hooks;
 mod link;
 mod metrics;
 mod namespace;
 mod origins;
 mod outbox;
 mod polling;
+mod refused;
+mod request;
 mod rooms;
 mod scratch;
 mod serve;
@@ -121,6 +124,8 @@ pub use hello::{Connect, Hello, Refusal};
 pub use metrics::Stats;
 pub use namespace::Namespace;
 pub use origins::{OriginRule, Origins};
+pub use refused::{Cause, ConnectionError};
+pub use request::Request;
 pub use roomful_proto::{
     ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,
 };

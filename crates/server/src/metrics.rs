@@ -33,6 +33,12 @@ counters! {
     closed,
     /// Requests that were refused before a session began or was found, for whatever reason.
     requests_refused,
+    /// Requests refused because pages of their origin may not connect.
+    origins_refused,
+    /// Requests that the function given to `allow_request` refused.
+    forbidden,
+    /// Requests refused because that function did not decide in time.
+    allow_timeouts,
     /// Requests refused because `connections_max` were open, and TCP connections dropped because
     /// `http_connections_max` were.
     connections_refused,
@@ -62,7 +68,7 @@ counters! {
     rooms_refused,
     /// Values that could not be written as JSON, so that their event was not sent.
     encode_failures,
-    /// Handlers that panicked.
+    /// Handlers and other functions of the user's that panicked.
     panics,
 }
 

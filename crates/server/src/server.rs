@@ -1,13 +1,14 @@
 //! [`Server`] and its [`Builder`].
 
 use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -15,9 +16,12 @@ use tokio::net::TcpListener;
 use crate::config::{Config, Transports};
 use crate::core::Core;
 use crate::cors::Cors;
+use crate::hello::Refusal;
 use crate::metrics::Stats;
 use crate::namespace::Namespace;
 use crate::origins::Origins;
+use crate::refused::ConnectionError;
+use crate::request::Request;
 use crate::serve::{self, NotFound, ServeError};
 use crate::service::{Layer, Service};
 use crate::websocket::Wire;
@@ -84,7 +88,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// an `axum::Router`.
     pub async fn serve_with<S, B>(&self, listener: TcpListener, other: S)
     where
-        S: tower_service::Service<Request<Incoming>, Response = Response<B>>
+        S: tower_service::Service<http::Request<Incoming>, Response = Response<B>>
             + Clone
             + Send
             + 'static,
@@ -143,6 +147,23 @@ impl<A> Server<A> {
     /// What the server has counted.
     pub fn stats(&self) -> Stats {
         self.core.metrics.read(self.core.sessions.len())
+    }
+
+    /// Calls `on_error` for each request that is refused before a session was opened or found for it:
+    /// what the official server tells as `connection_error`. It is called on the way of the request,
+    /// so it must be quick; one that panics is counted and changes nothing. A second function takes
+    /// the place of the first.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// io.on_connection_error(|error| eprintln!("{:?}: {error}", error.address()));
+    /// ```
+    pub fn on_connection_error<F>(&self, on_error: F) -> &Self
+    where
+        F: Fn(&ConnectionError<'_>) + Send + Sync + 'static,
+    {
+        self.core.set_on_error(Arc::new(on_error));
+        self
     }
 
     /// Closes the server: it takes no more clients, every socket sees `server shutting down`, and
@@ -225,6 +246,41 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// What browsers are told about pages of other hosts. Default: what clients need.
     pub fn cors(mut self, cors: Cors) -> Self {
         self.config.cors = cors;
+        self
+    }
+
+    /// Decides which requests may open a session, before anything is kept of them: an async function
+    /// of the [`Request`] that gives `Ok(())` or a [`Refusal`]. It is asked for polling and WebSocket
+    /// alike, once for each session, when all else about the request is right; requests of a session
+    /// that is open are not asked about.
+    ///
+    /// A refusal is answered 403 with its message; its data is not sent. The function may wait, for
+    /// [`allow_timeout`](Self::allow_timeout), and is dropped where it waits when the client goes.
+    /// Then it is answered 503; when it panics, 500. To know who somebody is, let the namespace
+    /// decide ([`Namespace::connect`](crate::Namespace::connect)), which can remember it.
+    ///
+    /// ```
+    /// # use roomful::{Refusal, Request, Server};
+    /// async fn is_known(request: Request<'static>) -> Result<(), Refusal> {
+    ///     match request.header("x-key") {
+    ///         Some("letmein") => Ok(()),
+    ///         _ => Err(Refusal::new("no key")),
+    ///     }
+    /// }
+    /// let io = Server::builder().allow_request(is_known).build();
+    /// ```
+    pub fn allow_request<F, Fut>(mut self, allow: F) -> Self
+    where
+        F: Fn(Request<'static>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.config.hooks.set_allow(allow);
+        self
+    }
+
+    /// Time for that function to decide. Default 10 s.
+    pub fn allow_timeout(mut self, timeout: Duration) -> Self {
+        self.config.allow_timeout = timeout;
         self
     }
 

@@ -19,7 +19,7 @@ use crate::answer::Answer;
 use crate::body::{self, Body};
 use crate::connection;
 use crate::core::Core;
-use crate::door::{self, Decision, Finish, PeerAddress, Upgrade};
+use crate::door::{self, Decision, Finish, PeerAddress, Received, Upgrade};
 use crate::head::{Head, Headers};
 use crate::websocket::Wire;
 use crate::wire::Rewind;
@@ -140,7 +140,11 @@ where
     B::Data: Send,
 {
     let (mut parts, body) = request.into_parts();
-    let (finish, decision) = receive(&core, &parts);
+    let (finish, received) = receive(&core, &parts);
+    let decision = match received {
+        Received::Decided(decision) => decision,
+        Received::Asks(applicant) => door::ask(&core, applicant).await,
+    };
     let answer = match decision {
         Decision::Answer(answer) => answer,
         Decision::Poll(link) => door::poll(&link).await,
@@ -154,7 +158,7 @@ where
     finish.apply(&core, answer).into_response()
 }
 
-fn receive(core: &Arc<Core>, parts: &Parts) -> (Finish, Decision) {
+fn receive(core: &Arc<Core>, parts: &Parts) -> (Finish, Received) {
     let head = Head {
         method: parts.method.as_str(),
         path: parts.uri.path(),

@@ -31,7 +31,7 @@ use crate::answer::Answer;
 use crate::body::NotReceived;
 use crate::closing::Phase;
 use crate::core::Core;
-use crate::door::{self, Decision, Finish, Upgrade};
+use crate::door::{self, Decision, Finish, Received, Upgrade};
 use crate::scratch::Scratch;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
@@ -79,7 +79,7 @@ enum Step {
 /// A request, without the bytes that it was read from.
 struct Taken {
     finish: Finish,
-    decision: Decision,
+    received: Received,
     /// The body as far as it has come, and how much has not.
     body: Vec<u8>,
     missing: usize,
@@ -212,10 +212,10 @@ impl Front {
         let rest = &bytes[request.head_len..];
         let (body, next) = rest.split_at(rest.len().min(request.body_len));
         self.input.extend_from_slice(next);
-        let (finish, decision) = door::receive(&self.core, &request.head);
+        let (finish, received) = door::receive(&self.core, &request.head);
         Taken {
             finish,
-            decision,
+            received,
             body: body.to_vec(),
             missing: request.body_len - body.len(),
             last: request.last,
@@ -224,7 +224,15 @@ impl Front {
 
     /// Answers a request; `None` when the peer is gone or does not take its answer.
     async fn serve(&mut self, request: Taken) -> Option<Flow> {
-        let Taken { finish, decision, body, mut missing, mut last } = request;
+        let Taken { finish, received, body, mut missing, mut last } = request;
+        let decision = match received {
+            Received::Decided(decision) => decision,
+            // Large, and most servers never ask.
+            Received::Asks(applicant) => {
+                let core = Arc::clone(&self.core);
+                self.attended(Box::pin(async move { door::ask(&core, applicant).await })).await?
+            }
+        };
         let answer = match decision {
             Decision::Answer(answer) => answer,
             Decision::Poll(link) => self.attended(door::poll(&link)).await?,

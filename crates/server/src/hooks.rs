@@ -1,0 +1,87 @@
+//! [`Hooks`]: functions of the user's that stand around requests.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+
+use crate::core::Core;
+use crate::hello::Refusal;
+use crate::refused::{Cause, ConnectionError};
+use crate::request::Request;
+
+type Asking = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+type AllowFn = Arc<dyn Fn(Request<'static>) -> Asking + Send + Sync>;
+pub(crate) type ErrorFn = Arc<dyn Fn(&ConnectionError<'_>) + Send + Sync>;
+
+/// What a server was given. A request that nothing stands around pays one look for each.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    allow: Option<AllowFn>,
+}
+
+/// Why a request may not open a session.
+pub(crate) enum NotAllowed {
+    Refused(Refusal),
+    Late,
+    Panicked,
+}
+
+impl Hooks {
+    pub(crate) fn set_allow<F, Fut>(&mut self, allow: F)
+    where
+        F: Fn(Request<'static>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.allow = Some(Arc::new(move |request| Box::pin(allow(request))));
+    }
+
+    /// Whether somebody decides who may open a session.
+    pub(crate) const fn decides(&self) -> bool {
+        self.allow.is_some()
+    }
+}
+
+/// Asks whether a request may open a session.
+pub(crate) async fn allow(core: &Core, request: Request<'static>) -> Result<(), NotAllowed> {
+    let Some(allow) = &core.config.hooks.allow else {
+        return Ok(());
+    };
+    let asking = AssertUnwindSafe(async { allow(request).await }).catch_unwind();
+    match tokio::time::timeout(core.config.allow_timeout, asking).await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(Ok(Err(refusal))) => {
+            core.metrics.forbidden.add();
+            Err(NotAllowed::Refused(refusal))
+        }
+        Ok(Err(_panic)) => {
+            core.metrics.panics.add();
+            tracing::error!("the function of allow_request panicked; the request is refused");
+            Err(NotAllowed::Panicked)
+        }
+        Err(_late) => {
+            core.metrics.allow_timeouts.add();
+            tracing::warn!("the function of allow_request did not decide in time");
+            Err(NotAllowed::Late)
+        }
+    }
+}
+
+impl NotAllowed {
+    pub(crate) fn cause(&self) -> Cause<'_> {
+        match self {
+            Self::Refused(refusal) => Cause::Forbidden { message: refusal.message() },
+            Self::Late => Cause::NoDecision,
+            Self::Panicked => Cause::Panicked,
+        }
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks").field("allow", &self.allow.is_some()).finish()
+    }
+}

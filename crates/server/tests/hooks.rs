@@ -1,0 +1,372 @@
+//! Functions of the user's around requests: what they see, what comes of what they say, and that they
+//! cost nobody anything when they wait, panic or never end. Each is tried where the server serves by
+//! itself and inside another.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use roomful::{Builder, Cause, ConnectionError, Origins, PeerAddress, Refusal, Request, Server};
+use support::*;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+
+/// What functions have told, one line each.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn tell(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().push(line.into());
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// The same settings served by the server itself, and inside another server.
+async fn both(build: impl Fn(Builder) -> Server) -> [Running; 2] {
+    let own = start(build(Server::builder())).await;
+    let io = build(Server::builder());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = axum::Router::new()
+        .layer(io.layer())
+        .layer(axum::Extension(PeerAddress(SocketAddr::from(([192, 0, 2, 1], 7)))));
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    [own, Running { io, address, serving }]
+}
+
+#[track_caller]
+fn check_refusal(response: &Response, status: u16, code: u8, message: &str) {
+    let json: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+    let expected = serde_json::json!({ "code": code, "message": message });
+    assert_eq!((response.status, json), (status, expected));
+    assert_eq!(response.header("content-type"), Some("application/json"));
+}
+
+#[track_caller]
+fn check_refused_upgrade(response: &Response, status: u16, message: &str) {
+    assert_eq!((response.status, response.text()), (status, message));
+    assert_eq!(response.header("connection"), Some("close"));
+}
+
+// Who may open a session.
+
+/// Lets in whoever has the key, after a wait.
+fn keyed(builder: Builder, told: &Told) -> Server {
+    let told = told.clone();
+    let is_known = move |request: Request<'static>| {
+        let told = told.clone();
+        async move {
+            tokio::task::yield_now().await;
+            told.tell(format!(
+                "{} {} {:?} {:?}",
+                request.method(),
+                request.path(),
+                request.query("transport"),
+                request.address().map(|address| address.ip())
+            ));
+            match request.header("X-Key") {
+                Some("letmein") => Ok(()),
+                key => Err(Refusal::new(format!("not with {key:?}"))),
+            }
+        }
+    };
+    builder.allow_request(is_known).build()
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_opens_nothing() {
+    let told = Told::default();
+    for server in both(|builder| keyed(builder, &told)).await {
+        let response = get(server.address, POLLING, "x-key: <b>\"\r\n").await;
+        check_refusal(&response, 403, 4, "not with Some(\"<b>\\\"\")");
+        let mut conn = Conn::open(server.address).await;
+        conn.send(upgrade_head(WEBSOCKET)).await;
+        let response = conn.response().await;
+        check_refused_upgrade(&response, 403, "not with None");
+        assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"));
+        conn.ended().await;
+        let stats = server.stats();
+        assert_eq!((stats.forbidden, stats.requests_refused, stats.opened), (2, 2, 0));
+        let lines = told.take();
+        assert!(lines[0].starts_with("GET /socket.io/ Some(\"polling\") Some("), "{lines:?}");
+        assert!(lines[1].starts_with("GET /socket.io/ Some(\"websocket\") Some("), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_allowed_opens_its_session_and_is_asked_about_once() {
+    let told = Told::default();
+    for server in both(|builder| keyed(builder, &told)).await {
+        let key = "X-Key: letmein\r\n";
+        let response = get(server.address, POLLING, key).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        let open: serde_json::Value = serde_json::from_str(&response.text()[1..]).unwrap();
+        let poller =
+            Poller { address: server.address, sid: open["sid"].as_str().unwrap().to_owned() };
+        poller.join().await;
+        // Its upgrade is not asked about.
+        let mut probe = Ws::upgrade(server.address, &poller.upgrade_target()).await;
+        probe.send_text("2probe").await;
+        assert_eq!(probe.text().await, "3probe");
+        let mut conn = Conn::open(server.address).await;
+        conn.send(upgrade_head_with(WEBSOCKET, key)).await;
+        assert_eq!(conn.response().await.status, 101);
+        let mut ws = Ws::over(conn);
+        assert!(ws.text().await.starts_with("0{"));
+        assert_eq!(told.take().len(), 2);
+        assert_eq!((server.stats().forbidden, server.stats().opened), (0, 2));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_anyway_is_not_asked_about() {
+    let told = Told::default();
+    for server in both(|builder| keyed(builder, &told)).await {
+        for (target, headers) in [
+            ("/socket.io/?EIO=4", ""),
+            ("/socket.io/?EIO=3&transport=polling", ""),
+            (POLLING, "Origin: https://evil.example\r\n"),
+            (WEBSOCKET, ""),
+            ("/socket.io/?EIO=4&transport=polling&sid=none", ""),
+        ] {
+            let response = get(server.address, target, headers).await;
+            assert!(matches!(response.status, 400 | 403), "{target}");
+        }
+        let bad = upgrade_head(WEBSOCKET).replace(KEY, "short");
+        assert_eq!(request(server.address, bad).await.status, 400);
+        assert_eq!(told.take(), [""; 0]);
+        assert_eq!(server.stats().forbidden, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_the_namespace_sees_is_what_was_asked_about() {
+    let told = Told::default();
+    let server = start(keyed(Server::builder(), &told)).await;
+    let io = server.of("/seen").connect(async |hello: roomful::Hello| {
+        Err::<(), _>(Refusal::new(format!("{:?} {:?}", hello.header("x-key"), hello.query("a"))))
+    });
+    let mut conn = Conn::open(server.address).await;
+    conn.send(upgrade_head_with(&format!("{WEBSOCKET}&a=b"), "X-Key: letmein\r\n")).await;
+    assert_eq!(conn.response().await.status, 101);
+    let mut client = Client { ws: Ws::over(conn), id: String::new() };
+    assert!(client.ws.text().await.starts_with("0{"));
+    let refused = client.join("/seen", "").await.unwrap_err();
+    assert_eq!(refused["message"], "Some(\"letmein\") Some(\"b\")");
+    drop(io);
+}
+
+#[tokio::test]
+async fn a_function_that_panics_at_once_or_later_is_500_and_counted() {
+    let at_once = |builder: Builder| {
+        let panics = |_: Request<'static>| -> std::future::Ready<Result<(), Refusal>> {
+            panic!("on purpose")
+        };
+        builder.allow_request(panics).build()
+    };
+    let later = |builder: Builder| {
+        let panics = async |_: Request<'static>| -> Result<(), Refusal> {
+            tokio::task::yield_now().await;
+            panic!("on purpose")
+        };
+        builder.allow_request(panics).build()
+    };
+    for server in both(at_once).await.into_iter().chain(both(later).await) {
+        check_refusal(&get(server.address, POLLING, "").await, 500, 3, "Internal error");
+        let response = request(server.address, upgrade_head(WEBSOCKET)).await;
+        check_refused_upgrade(&response, 500, "Internal error");
+        let stats = server.stats();
+        assert_eq!((stats.panics, stats.forbidden, stats.opened), (2, 0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_does_not_decide_is_503_in_time() {
+    let never = |builder: Builder| {
+        let never = async |_: Request<'static>| std::future::pending().await;
+        builder.allow_request(never).allow_timeout(Duration::from_millis(20)).build()
+    };
+    for server in both(never).await {
+        check_refusal(&get(server.address, POLLING, "").await, 503, 4, "No decision in time");
+        let response = request(server.address, upgrade_head(WEBSOCKET)).await;
+        check_refused_upgrade(&response, 503, "No decision in time");
+        assert_eq!((server.stats().allow_timeouts, server.stats().opened), (2, 0));
+    }
+}
+
+/// Tells when it is dropped.
+struct Waiting(mpsc::UnboundedSender<&'static str>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _ = self.0.send("dropped");
+    }
+}
+
+/// A function that waits for ever, and tells when it begins and when it is dropped.
+fn waiting(builder: Builder, told: &mpsc::UnboundedSender<&'static str>) -> Server {
+    let told = told.clone();
+    let wait = move |_: Request<'static>| {
+        let waiting = Waiting(told.clone());
+        let _ = told.send("asked");
+        async move {
+            let _waiting = waiting;
+            std::future::pending().await
+        }
+    };
+    builder.allow_request(wait).build()
+}
+
+#[tokio::test]
+async fn a_question_is_dropped_when_its_client_goes() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    for server in both(|builder| waiting(builder, &tell)).await {
+        for request in [head("GET", POLLING, ""), upgrade_head(WEBSOCKET)] {
+            let mut conn = Conn::open(server.address).await;
+            conn.send(request).await;
+            assert_eq!(within(told.recv()).await, Some("asked"));
+            drop(conn);
+            assert_eq!(within(told.recv()).await, Some("dropped"));
+        }
+        assert_eq!((server.stats().opened, server.stats().connections), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_closes_waits_for_no_decision() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    for server in both(|builder| waiting(builder, &tell)).await {
+        let mut conn = Conn::open(server.address).await;
+        conn.send(head("GET", POLLING, "")).await;
+        assert_eq!(within(told.recv()).await, Some("asked"));
+        within(server.io.close()).await;
+        assert_eq!(conn.response().await.status, 503);
+        assert_eq!(within(told.recv()).await, Some("dropped"));
+    }
+}
+
+#[tokio::test]
+async fn while_one_is_decided_about_others_come_in() {
+    let gate = Arc::new(Notify::new());
+    let waits = Arc::clone(&gate);
+    let io = Server::builder().connections_max(1).allow_request(move |request| {
+        let waits = Arc::clone(&waits);
+        async move {
+            if request.query("wait").is_some() {
+                waits.notified().await;
+            }
+            Ok(())
+        }
+    });
+    let server = start(io.build()).await;
+    let mut slow = Conn::open(server.address).await;
+    slow.send(head("GET", &format!("{POLLING}&wait"), "")).await;
+    let _first = server.ws().await;
+    until("opened", || server.stats().opened == 1).await;
+    // There was room when the slow one came.
+    gate.notify_one();
+    check_refusal(&slow.response().await, 503, 4, "Too many connections");
+    assert_eq!(server.stats().connections_refused, 1);
+}
+
+// What is told of requests that are refused.
+
+fn told_by(io: Server, told: &Told) -> Server {
+    let told = told.clone();
+    io.on_connection_error(move |error: &ConnectionError<'_>| {
+        assert!(error.address().is_some());
+        told.tell(format!("{} {} {:?}", error.code(), error.message(), error.cause()));
+    });
+    io
+}
+
+#[tokio::test]
+async fn every_refusal_is_told_with_its_code_its_message_and_what_was_wrong() {
+    let told = Told::default();
+    let build = |builder: Builder| {
+        let allow = async |request: Request<'static>| match request.header("x-key") {
+            Some(_) => Err(Refusal::new("not you")),
+            None => Ok(()),
+        };
+        told_by(builder.allow_request(allow).build(), &told)
+    };
+    for server in both(build).await {
+        let ws = server.ws();
+        let mut ws = ws.await;
+        let open: serde_json::Value = serde_json::from_str(&ws.text().await[1..]).unwrap();
+        let sid = open["sid"].as_str().unwrap();
+        assert_eq!(told.take(), [""; 0]);
+        let check = |line: &str| assert_eq!(told.take(), [line]);
+        let ask = async |target: &str, headers: &str| {
+            drop(get(server.address, target, headers).await);
+        };
+        ask("/socket.io/?EIO=4&transport=tele", "").await;
+        check("0 Transport unknown UnknownTransport { transport: \"tele\" }");
+        ask("/socket.io/?EIO=4", "").await;
+        check("0 Transport unknown UnknownTransport { transport: \"\" }");
+        ask(&format!("{POLLING}&sid={}", "x".repeat(1_000)), "").await;
+        let cut = "x".repeat(64);
+        check(&format!("1 Session ID unknown UnknownSession {{ session: \"{cut}\" }}"));
+        drop(request(server.address, head("PUT", POLLING, "")).await);
+        check("2 Bad handshake method HandshakeMethod { method: \"PUT\" }");
+        ask(POLLING, "Origin: https://a.example\r\nOrigin: https://b.example\r\n").await;
+        assert!(told.take()[0].starts_with("3 Bad request InvalidOrigin { origin: [104, 116, "));
+        ask(POLLING, "Origin: https://a.example\r\n").await;
+        check("4 Origin not allowed OriginRefused { origin: \"https://a.example\" }");
+        ask(&format!("{POLLING}&sid={sid}"), "").await;
+        let mismatch = told.take();
+        assert_eq!(
+            mismatch,
+            ["3 Bad request TransportMismatch { transport: \"polling\", previous: \"websocket\" }"]
+        );
+        assert!(!mismatch[0].contains(sid));
+        ask(WEBSOCKET, "").await;
+        check("3 Bad request TransportHandshake");
+        let bad = upgrade_head(WEBSOCKET).replace("Version: 13", "Version: 8");
+        drop(request(server.address, bad).await);
+        check("3 Bad request TransportHandshake");
+        ask(POLLING, "x-key: 1\r\n").await;
+        check("4 not you Forbidden { message: \"not you\" }");
+        ask("/socket.io/?EIO=3&transport=polling", "").await;
+        check("5 Unsupported protocol version UnsupportedVersion { revision: \"3\" }");
+        assert_eq!(server.stats().requests_refused, 11);
+        assert_eq!(server.stats().origins_refused, 1);
+    }
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told() {
+    let told = Told::default();
+    let server = start(told_by(Server::builder().connections_max(0).build(), &told)).await;
+    check_refusal(&get(server.address, POLLING, "").await, 503, 4, "Too many connections");
+    assert_eq!(told.take(), ["4 Too many connections TooManyConnections"]);
+}
+
+#[tokio::test]
+async fn a_function_that_panics_at_an_error_changes_nothing() {
+    for server in both(|builder| builder.origins(Origins::SameHost).build()).await {
+        server.on_connection_error(|error| {
+            assert!(!matches!(error.cause(), Cause::OriginRefused { .. }), "on purpose");
+        });
+        let response = get(server.address, POLLING, "Origin: https://a.example\r\n").await;
+        check_refusal(&response, 403, 4, "Origin not allowed");
+        assert_eq!(server.stats().panics, 1);
+        // From within it, the server can be asked anything, and even given another function.
+        let (again, told) = (server.io.clone(), Told::default());
+        let tell = told.clone();
+        server.on_connection_error(move |error| {
+            tell.tell(format!("{} {}", error.message(), again.stats().requests_refused));
+            again.on_connection_error(|_| {});
+        });
+        assert_eq!(get(server.address, WEBSOCKET, "").await.status, 400);
+        assert_eq!(get(server.address, WEBSOCKET, "").await.status, 400);
+        assert_eq!(told.take(), ["Bad request 2"]);
+    }
+}
