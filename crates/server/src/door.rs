@@ -24,6 +24,7 @@ use crate::connection::{Connection, Guarded};
 use crate::core::{self, Core};
 use crate::cors::{self, CorsHeaders, Origin};
 use crate::head::Head;
+use crate::headers::AnswerHeaders;
 use crate::hooks;
 use crate::link::{Link, Order, Request as LinkRequest};
 use crate::polling::{self, BodyGuard, BodyReply, PollReply};
@@ -58,11 +59,17 @@ pub(crate) enum Decision {
 /// What every answer to a request says beside what it says.
 pub(crate) struct Finish {
     cors: CorsHeaders,
+    /// What the first or every answer of a session says, for those that have something to add.
+    session: Option<Box<AnswerHeaders>>,
 }
 
 impl Finish {
     pub(crate) fn apply(self, core: &Core, answer: Answer) -> Answer {
-        self.cors.apply(&core.config.cors, answer)
+        let answer = self.cors.apply(&core.config.cors, answer);
+        match self.session {
+            Some(headers) if answer.is_of_session() => headers.apply(answer),
+            _ => answer,
+        }
     }
 }
 
@@ -70,8 +77,26 @@ impl Finish {
 /// comes of that is to be finished.
 pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
     let origin = Origin::of(core, head);
-    let finish = Finish { cors: CorsHeaders::new(&core.config.origins, origin) };
-    (finish, decide(core, head, origin))
+    let received = decide(core, head, origin);
+    let adds = core.config.hooks.add_headers();
+    let session = if adds { session_headers(core, head, &received) } else { None };
+    let cors = CorsHeaders::new(&core.config.origins, origin);
+    (Finish { cors, session }, received)
+}
+
+/// What is added to the answer, if it becomes one of a session.
+fn session_headers(
+    core: &Core,
+    head: &Head<'_>,
+    received: &Received,
+) -> Option<Box<AnswerHeaders>> {
+    if let Received::Decided(Decision::Answer(_)) = received {
+        return None;
+    }
+    let initial = Query::parse(head.query).session.is_none();
+    let mut headers = Box::<AnswerHeaders>::default();
+    hooks::headers(core, head, initial, &mut headers);
+    Some(headers)
 }
 
 fn decide(core: &Arc<Core>, head: &Head<'_>, origin: Origin<'_>) -> Received {

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 
 use crate::core::Core;
+use crate::head::Head;
+use crate::headers::AnswerHeaders;
 use crate::hello::Refusal;
 use crate::refused::{Cause, ConnectionError};
 use crate::request::Request;
 
 type Asking = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+type HeadersFn = Arc<dyn Fn(&Request<'_>, &mut AnswerHeaders) + Send + Sync>;
 type AllowFn = Arc<dyn Fn(Request<'static>) -> Asking + Send + Sync>;
 pub(crate) type ErrorFn = Arc<dyn Fn(&ConnectionError<'_>) + Send + Sync>;
 
@@ -21,6 +24,8 @@ pub(crate) type ErrorFn = Arc<dyn Fn(&ConnectionError<'_>) + Send + Sync>;
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     allow: Option<AllowFn>,
+    initial_headers: Option<HeadersFn>,
+    headers: Option<HeadersFn>,
 }
 
 /// Why a request may not open a session.
@@ -39,9 +44,58 @@ impl Hooks {
         self.allow = Some(Arc::new(move |request| Box::pin(allow(request))));
     }
 
+    pub(crate) fn set_initial_headers<F>(&mut self, add: F)
+    where
+        F: Fn(&Request<'_>, &mut AnswerHeaders) + Send + Sync + 'static,
+    {
+        self.initial_headers = Some(Arc::new(add));
+    }
+
+    pub(crate) fn set_headers<F>(&mut self, add: F)
+    where
+        F: Fn(&Request<'_>, &mut AnswerHeaders) + Send + Sync + 'static,
+    {
+        self.headers = Some(Arc::new(add));
+    }
+
+    /// Whether anything is added to answers of sessions.
+    pub(crate) const fn add_headers(&self) -> bool {
+        self.initial_headers.is_some() || self.headers.is_some()
+    }
+
     /// Whether somebody decides who may open a session.
     pub(crate) const fn decides(&self) -> bool {
         self.allow.is_some()
+    }
+}
+
+/// Collects what is added to the answer to a request of a session, which may be its first.
+pub(crate) fn headers(core: &Core, head: &Head<'_>, initial: bool, headers: &mut AnswerHeaders) {
+    let hooks = &core.config.hooks;
+    let request = Request::new(*head);
+    if let Some(add) = hooks.initial_headers.as_ref().filter(|_| initial) {
+        add_guarded(core, "the function of initial_headers", headers, |to| add(&request, to));
+    }
+    if let Some(add) = &hooks.headers {
+        add_guarded(core, "the function of headers", headers, |to| add(&request, to));
+    }
+}
+
+/// What a function has added that panics is forgotten with it.
+fn add_guarded(
+    core: &Core,
+    what: &str,
+    headers: &mut AnswerHeaders,
+    add: impl FnOnce(&mut AnswerHeaders),
+) {
+    let added = core.guarded(what, || {
+        let mut added = AnswerHeaders::default();
+        add(&mut added);
+        added
+    });
+    if let Some(added) = added {
+        core.metrics.headers_refused.add_many(added.refused());
+        headers.append(added);
     }
 }
 
@@ -82,6 +136,10 @@ impl NotAllowed {
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hooks").field("allow", &self.allow.is_some()).finish()
+        f.debug_struct("Hooks")
+            .field("allow", &self.allow.is_some())
+            .field("initial_headers", &self.initial_headers.is_some())
+            .field("headers", &self.headers.is_some())
+            .finish()
     }
 }

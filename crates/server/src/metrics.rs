@@ -42,6 +42,8 @@ counters! {
     /// Requests refused because `connections_max` were open, and TCP connections dropped because
     /// `http_connections_max` were.
     connections_refused,
+    /// Headers that functions of the user's could not add to an answer.
+    headers_refused,
     /// Upgrades from polling to WebSocket.
     upgrades,
     /// Connections closed because the peer broke the protocol or crossed a limit.
@@ -77,7 +79,11 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add_many(1);
+    }
+
+    pub(crate) fn add_many(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use crate::config::{Config, Transports};
 use crate::core::Core;
 use crate::cors::Cors;
+use crate::headers::AnswerHeaders;
 use crate::hello::Refusal;
 use crate::metrics::Stats;
 use crate::namespace::Namespace;
@@ -281,6 +282,34 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Time for that function to decide. Default 10 s.
     pub fn allow_timeout(mut self, timeout: Duration) -> Self {
         self.config.allow_timeout = timeout;
+        self
+    }
+
+    /// Adds headers to the first answer of each session: the one to its first poll, or the 101 of its
+    /// WebSocket. Called when the request has come, and it must be quick; one that panics is counted
+    /// and adds nothing.
+    ///
+    /// ```
+    /// let io = roomful::Server::builder()
+    ///     .initial_headers(|_, headers| headers.add("set-cookie", "seen=1; Path=/; HttpOnly"))
+    ///     .build();
+    /// ```
+    pub fn initial_headers<F>(mut self, add: F) -> Self
+    where
+        F: Fn(&Request<'_>, &mut AnswerHeaders) + Send + Sync + 'static,
+    {
+        self.config.hooks.set_initial_headers(add);
+        self
+    }
+
+    /// Adds headers to every answer of a session: to its polls, to its bodies, and to the 101 of its
+    /// WebSocket. Otherwise as [`initial_headers`](Self::initial_headers), after which it is called.
+    /// Refusals have none of both.
+    pub fn headers<F>(mut self, add: F) -> Self
+    where
+        F: Fn(&Request<'_>, &mut AnswerHeaders) + Send + Sync + 'static,
+    {
+        self.config.hooks.set_headers(add);
         self
     }
 

@@ -370,3 +370,109 @@ async fn a_function_that_panics_at_an_error_changes_nothing() {
         assert_eq!(told.take(), ["Bad request 2"]);
     }
 }
+
+// Headers that are added to answers.
+
+fn with_headers(builder: Builder) -> Server {
+    builder
+        .initial_headers(|request, headers| {
+            headers.set("x-first", request.header("x-asked").unwrap_or("none"));
+            headers.set("x-both", "first");
+        })
+        .headers(|request, headers| {
+            headers.add("x-every", request.method());
+            headers.set("x-both", "every");
+        })
+        .build()
+}
+
+#[track_caller]
+fn check_headers(response: &Response, first: Option<&str>, every: Option<&str>) {
+    let found = (response.header("x-first"), response.header("x-every"));
+    assert_eq!(found, (first, every), "{response:?}");
+    assert_eq!(response.header("x-both"), every.map(|_| "every"));
+}
+
+#[tokio::test]
+async fn the_first_and_every_answer_of_a_session_have_what_was_added() {
+    for server in both(with_headers).await {
+        let response = get(server.address, POLLING, "X-Asked: a\r\n").await;
+        check_headers(&response, Some("a"), Some("GET"));
+        assert_eq!(response.header("content-type"), Some("text/plain; charset=UTF-8"));
+        let poller = server.poller().await;
+        check_headers(&poller.post("40").await, None, Some("POST"));
+        check_headers(&poller.get().await, None, Some("GET"));
+        let response = request(server.address, upgrade_head(&poller.upgrade_target())).await;
+        assert_eq!(response.status, 101);
+        check_headers(&response, None, Some("GET"));
+        let response = request(server.address, upgrade_head(WEBSOCKET)).await;
+        assert_eq!(response.status, 101);
+        check_headers(&response, Some("none"), Some("GET"));
+        // Refusals have none.
+        check_headers(&get(server.address, WEBSOCKET, "").await, None, None);
+        check_headers(&request(server.address, upgrade_head(POLLING)).await, None, None);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_was_asked_about_has_them_and_a_refused_one_has_not() {
+    let build = |builder: Builder| {
+        with_headers(builder.allow_request(async |request| match request.header("x-asked") {
+            Some(_) => Ok(()),
+            None => Err(Refusal::new("no")),
+        }))
+    };
+    for server in both(build).await {
+        let asked = "X-Asked: b\r\n";
+        check_headers(&get(server.address, POLLING, asked).await, Some("b"), Some("GET"));
+        let response = request(server.address, upgrade_head_with(WEBSOCKET, asked)).await;
+        check_headers(&response, Some("b"), Some("GET"));
+        let response = get(server.address, POLLING, "").await;
+        assert_eq!(response.status, 403);
+        check_headers(&response, None, None);
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_would_be_more_than_a_value_is_left_out_and_counted() {
+    let build = |builder: Builder| {
+        builder
+            .headers(|request, headers| {
+                let asked = request.query("x").unwrap_or_default();
+                headers.set("x-good", "1");
+                headers.set("x-bad", &asked);
+                headers.set(&asked, "1");
+                headers.set("content-length", "0");
+            })
+            .build()
+    };
+    for server in both(build).await {
+        let target = format!("{POLLING}&x=a%0d%0aset-cookie:+b=c%0d%0a%0d%0a%3cscript%3e");
+        let response = get(server.address, &target, "").await;
+        assert!(response.text().starts_with("0{"), "{response:?}");
+        assert_eq!(response.header("x-good"), Some("1"));
+        assert_eq!((response.header("x-bad"), response.header("set-cookie")), (None, None));
+        assert_eq!(server.stats().headers_refused, 3);
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_panics_adds_nothing_and_the_answer_goes_out() {
+    let build = |builder: Builder| {
+        builder
+            .initial_headers(|_, headers| {
+                headers.set("x-first", "1");
+                panic!("on purpose");
+            })
+            .headers(|_, headers| headers.set("x-every", "1"))
+            .build()
+    };
+    for server in both(build).await {
+        let response = get(server.address, POLLING, "").await;
+        assert_eq!((response.status, response.header("x-first")), (200, None));
+        assert_eq!(response.header("x-every"), Some("1"));
+        let response = request(server.address, upgrade_head(WEBSOCKET)).await;
+        assert_eq!((response.status, response.header("x-first")), (101, None));
+        assert_eq!(server.stats().panics, 2);
+    }
+}
