@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use roomful_proto::Limits;
 
+use crate::cookie::Cookie;
 use crate::cors::Cors;
 use crate::hooks::Hooks;
 use crate::origins::Origins;
@@ -16,6 +17,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) origins: Origins,
     pub(crate) cors: Cors,
+    pub(crate) cookie: Option<Cookie>,
     pub(crate) transports: Transports,
     pub(crate) serve_client: bool,
     pub(crate) outbox_bytes_max: usize,
@@ -45,6 +47,7 @@ impl Default for Config {
             limits: Limits::default(),
             origins: Origins::SameHost,
             cors: Cors::new(),
+            cookie: None,
             transports: Transports::Both,
             serve_client: true,
             outbox_bytes_max: 8 * 1024 * 1024,

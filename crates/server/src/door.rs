@@ -78,7 +78,7 @@ impl Finish {
 pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
     let origin = Origin::of(core, head);
     let received = decide(core, head, origin);
-    let adds = core.config.hooks.add_headers();
+    let adds = core.config.hooks.add_headers() || core.config.cookie.is_some();
     let session = if adds { session_headers(core, head, &received) } else { None };
     let cors = CorsHeaders::new(&core.config.origins, origin);
     (Finish { cors, session }, received)
@@ -90,11 +90,16 @@ fn session_headers(
     head: &Head<'_>,
     received: &Received,
 ) -> Option<Box<AnswerHeaders>> {
-    if let Received::Decided(Decision::Answer(_)) = received {
-        return None;
-    }
+    let polls = match received {
+        Received::Decided(Decision::Answer(_)) => return None,
+        Received::Decided(decision) => matches!(decision, Decision::Poll(_)),
+        Received::Asks(applicant) => applicant.accepted.is_none(),
+    };
     let initial = Query::parse(head.query).session.is_none();
     let mut headers = Box::<AnswerHeaders>::default();
+    if let Some(cookie) = core.config.cookie.as_ref().filter(|_| initial && polls) {
+        headers.add("set-cookie", &cookie.write()?);
+    }
     hooks::headers(core, head, initial, &mut headers);
     Some(headers)
 }

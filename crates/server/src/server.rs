@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use crate::config::{Config, Transports};
+use crate::cookie::Cookie;
 use crate::core::Core;
 use crate::cors::Cors;
 use crate::headers::AnswerHeaders;
@@ -247,6 +248,12 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// What browsers are told about pages of other hosts. Default: what clients need.
     pub fn cors(mut self, cors: Cors) -> Self {
         self.config.cors = cors;
+        self
+    }
+
+    /// Sets a cookie for load balancers with the first answer to a polling client. Default: none.
+    pub fn cookie(mut self, cookie: Cookie) -> Self {
+        self.config.cookie = Some(cookie);
         self
     }
 

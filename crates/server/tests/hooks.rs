@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use roomful::{Builder, Cause, ConnectionError, Origins, PeerAddress, Refusal, Request, Server};
+use roomful::{
+    Builder, Cause, ConnectionError, Cookie, Origins, PeerAddress, Refusal, Request, Server,
+};
 use support::*;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -474,5 +476,60 @@ async fn a_function_that_panics_adds_nothing_and_the_answer_goes_out() {
         let response = request(server.address, upgrade_head(WEBSOCKET)).await;
         assert_eq!((response.status, response.header("x-first")), (101, None));
         assert_eq!(server.stats().panics, 2);
+    }
+}
+
+// The cookie.
+
+fn set_cookie(response: &Response) -> Vec<&str> {
+    response.headers("set-cookie")
+}
+
+#[tokio::test]
+async fn a_cookie_is_set_with_the_first_polling_answer_and_never_else() {
+    for server in both(|builder| builder.cookie(Cookie::new()).build()).await {
+        let response = get(server.address, POLLING, "").await;
+        let cookies = set_cookie(&response);
+        let [cookie] = cookies[..] else { panic!("{response:?}") };
+        let (value, attributes) = cookie.strip_prefix("io=").unwrap().split_once("; ").unwrap();
+        assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax");
+        assert_eq!(value.len(), 20);
+        // It is another secret than the one that speaks for the client.
+        assert!(!response.text().contains(value));
+        let unknown = get(server.address, &format!("{POLLING}&sid={value}"), "").await;
+        check_refusal(&unknown, 400, 1, "Session ID unknown");
+        let again = get(server.address, POLLING, "").await;
+        assert!(!set_cookie(&again)[0].contains(value));
+
+        let poller = server.poller().await;
+        for response in [
+            poller.post("40").await,
+            poller.get().await,
+            request(server.address, upgrade_head(&poller.upgrade_target())).await,
+            request(server.address, upgrade_head(WEBSOCKET)).await,
+            unknown,
+            get(server.address, WEBSOCKET, "").await,
+        ] {
+            assert_eq!(set_cookie(&response), [""; 0], "{response:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_has_the_value_of_the_server_and_stands_beside_others() {
+    let build = |builder: Builder| {
+        let cookie = Cookie::new().name("node").value("a").path("/socket.io/");
+        builder
+            .cookie(cookie.max_age(Duration::from_secs(9)).secure(true))
+            .initial_headers(|_, headers| headers.add("set-cookie", "seen=1"))
+            .allow_request(async |_| Ok(()))
+            .build()
+    };
+    for server in both(build).await {
+        let response = get(server.address, POLLING, "").await;
+        let ours = "node=a; Path=/socket.io/; Max-Age=9; HttpOnly; Secure; SameSite=Lax";
+        assert_eq!(set_cookie(&response), [ours, "seen=1"]);
+        let response = request(server.address, upgrade_head(WEBSOCKET)).await;
+        assert_eq!((response.status, set_cookie(&response)), (101, vec!["seen=1"]));
     }
 }
