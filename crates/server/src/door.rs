@@ -59,13 +59,19 @@ pub(crate) enum Decision {
 /// What every answer to a request says beside what it says.
 pub(crate) struct Finish {
     cors: CorsHeaders,
-    /// What the first or every answer of a session says, for those that have something to add.
+    /// What was added to whatever it will be.
+    any: Option<Box<AnswerHeaders>>,
+    /// What was added if it is one of a session.
     session: Option<Box<AnswerHeaders>>,
 }
 
 impl Finish {
     pub(crate) fn apply(self, core: &Core, answer: Answer) -> Answer {
         let answer = self.cors.apply(&core.config.cors, answer);
+        let answer = match self.any {
+            Some(headers) => headers.apply(answer),
+            None => answer,
+        };
         match self.session {
             Some(headers) if answer.is_of_session() => headers.apply(answer),
             _ => answer,
@@ -77,11 +83,28 @@ impl Finish {
 /// comes of that is to be finished.
 pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
     let origin = Origin::of(core, head);
-    let received = decide(core, head, origin);
-    let adds = core.config.hooks.add_headers() || core.config.cookie.is_some();
-    let session = if adds { session_headers(core, head, &received) } else { None };
     let cors = CorsHeaders::new(&core.config.origins, origin);
-    (Finish { cors, session }, received)
+    let mut finish = Finish { cors, any: None, session: None };
+    if core.config.hooks.see_requests() {
+        let headers = finish.any.insert(Box::default());
+        if let Some(answer) = show(core, head, headers) {
+            return (finish, answer.into());
+        }
+    }
+    let received = decide(core, head, origin);
+    if core.config.hooks.add_headers() || core.config.cookie.is_some() {
+        finish.session = session_headers(core, head, &received);
+    }
+    (finish, received)
+}
+
+/// Shows a request to whoever sees it first, and may answer it.
+fn show(core: &Core, head: &Head<'_>, headers: &mut AnswerHeaders) -> Option<Answer> {
+    let upgrade = is_upgrade(head);
+    let Some(flow) = hooks::see(core, head, headers) else {
+        return Some(refuse(core, &Request::new(*head), &Cause::Panicked, upgrade));
+    };
+    flow.into_answer(upgrade)
 }
 
 /// What is added to the answer, if it becomes one of a session.
@@ -106,7 +129,7 @@ fn session_headers(
 
 fn decide(core: &Arc<Core>, head: &Head<'_>, origin: Origin<'_>) -> Received {
     if let Some(file) = bundle::wanted(head, core.config.serve_client) {
-        return Decision::Answer(bundle::answer(file, head)).into();
+        return bundle::answer(file, head).into();
     }
     let upgrade = is_upgrade(head);
     let checked = match check(core, head, origin, upgrade) {
@@ -121,7 +144,7 @@ fn decide(core: &Arc<Core>, head: &Head<'_>, origin: Origin<'_>) -> Received {
         Checked::Open(transport) => return apply(core, head, transport),
         Checked::Session(link) if upgrade => match accept(head) {
             Ok(accepted) => Decision::Upgrade(Upgrade::new(core, accepted, To::Probe(link))),
-            Err(refusal) => refuse_upgrade(core, head, refusal),
+            Err(refusal) => refuse_upgrade(core, head, refusal).into(),
         },
         Checked::Session(link) => match head.method {
             "GET" => Decision::Poll(link),
@@ -138,12 +161,24 @@ impl From<Decision> for Received {
     }
 }
 
+impl From<Answer> for Decision {
+    fn from(answer: Answer) -> Self {
+        Self::Answer(answer)
+    }
+}
+
+impl From<Answer> for Received {
+    fn from(answer: Answer) -> Self {
+        Self::Decided(Decision::Answer(answer))
+    }
+}
+
 const fn empty(status: StatusCode) -> Decision {
     Decision::Answer(Answer::empty(status))
 }
 
 /// Refuses a request, for which no lock must be held: somebody may want to know.
-fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) -> Decision {
+fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) -> Answer {
     core.metrics.requests_refused.add();
     match cause {
         Cause::OriginRefused { origin } => {
@@ -154,7 +189,7 @@ fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) 
         _ => {}
     }
     core.tell_error(&ConnectionError::new(cause, request));
-    Decision::Answer(cause.answer(upgrade))
+    cause.answer(upgrade)
 }
 
 /// What a request may do.
@@ -270,7 +305,7 @@ pub(crate) async fn ask(core: &Arc<Core>, applicant: Box<Applicant>) -> Decision
     };
     match allowed {
         Ok(()) => admit(core, &request, accepted),
-        Err(not_allowed) => refuse(core, &request, &not_allowed.cause(), accepted.is_some()),
+        Err(not_allowed) => refuse(core, &request, &not_allowed.cause(), accepted.is_some()).into(),
     }
 }
 
@@ -278,7 +313,7 @@ fn admit(core: &Arc<Core>, request: &Request<'_>, accepted: Option<Accepted>) ->
     let upgrade = accepted.is_some();
     let transport = if upgrade { Transport::WebSocket } else { Transport::Polling };
     let Some(link) = new_link(core, request, transport) else {
-        return refuse(core, request, &Cause::TooManyConnections, upgrade);
+        return refuse(core, request, &Cause::TooManyConnections, upgrade).into();
     };
     match accepted {
         Some(accepted) => {
@@ -392,16 +427,14 @@ fn accept(head: &Head<'_>) -> Result<Accepted, handshake::Refusal> {
     Ok(Accepted { accept, text_only: Query::parse(head.query).base64 })
 }
 
-fn refuse_upgrade(core: &Core, head: &Head<'_>, refusal: handshake::Refusal) -> Decision {
-    let refused = refuse(core, &Request::new(*head), &Cause::TransportHandshake, true);
-    match refused {
-        Decision::Answer(answer) if refusal == handshake::Refusal::Version => Decision::Answer(
-            answer
-                .status(StatusCode::UPGRADE_REQUIRED)
-                .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
-        ),
-        refused => refused,
+fn refuse_upgrade(core: &Core, head: &Head<'_>, refusal: handshake::Refusal) -> Answer {
+    let answer = refuse(core, &Request::new(*head), &Cause::TransportHandshake, true);
+    if refusal != handshake::Refusal::Version {
+        return answer;
     }
+    answer
+        .status(StatusCode::UPGRADE_REQUIRED)
+        .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
 }
 
 impl Upgrade {

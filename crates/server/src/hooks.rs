@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 
 use crate::core::Core;
+use crate::flow::Flow;
 use crate::head::Head;
 use crate::headers::AnswerHeaders;
 use crate::hello::Refusal;
@@ -17,12 +18,14 @@ use crate::request::Request;
 
 type Asking = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 type HeadersFn = Arc<dyn Fn(&Request<'_>, &mut AnswerHeaders) + Send + Sync>;
+type RequestFn = Arc<dyn Fn(&Request<'_>, &mut AnswerHeaders) -> Flow + Send + Sync>;
 type AllowFn = Arc<dyn Fn(Request<'static>) -> Asking + Send + Sync>;
 pub(crate) type ErrorFn = Arc<dyn Fn(&ConnectionError<'_>) + Send + Sync>;
 
 /// What a server was given. A request that nothing stands around pays one look for each.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
+    on_request: Option<RequestFn>,
     allow: Option<AllowFn>,
     initial_headers: Option<HeadersFn>,
     headers: Option<HeadersFn>,
@@ -36,6 +39,18 @@ pub(crate) enum NotAllowed {
 }
 
 impl Hooks {
+    pub(crate) fn set_on_request<F>(&mut self, on_request: F)
+    where
+        F: Fn(&Request<'_>, &mut AnswerHeaders) -> Flow + Send + Sync + 'static,
+    {
+        self.on_request = Some(Arc::new(on_request));
+    }
+
+    /// Whether somebody sees requests before the server does.
+    pub(crate) const fn see_requests(&self) -> bool {
+        self.on_request.is_some()
+    }
+
     pub(crate) fn set_allow<F, Fut>(&mut self, allow: F)
     where
         F: Fn(Request<'static>) -> Fut + Send + Sync + 'static,
@@ -69,34 +84,39 @@ impl Hooks {
     }
 }
 
+/// Shows a request to whoever sees it first, and collects what is added to its answer; `None` when
+/// the function panics.
+pub(crate) fn see(core: &Core, head: &Head<'_>, headers: &mut AnswerHeaders) -> Option<Flow> {
+    let Some(see) = &core.config.hooks.on_request else {
+        return Some(Flow::Pass);
+    };
+    add(core, "the function of on_request", headers, |to| see(&Request::new(*head), to))
+}
+
 /// Collects what is added to the answer to a request of a session, which may be its first.
 pub(crate) fn headers(core: &Core, head: &Head<'_>, initial: bool, headers: &mut AnswerHeaders) {
     let hooks = &core.config.hooks;
     let request = Request::new(*head);
-    if let Some(add) = hooks.initial_headers.as_ref().filter(|_| initial) {
-        add_guarded(core, "the function of initial_headers", headers, |to| add(&request, to));
+    if let Some(first) = hooks.initial_headers.as_ref().filter(|_| initial) {
+        add(core, "the function of initial_headers", headers, |to| first(&request, to));
     }
-    if let Some(add) = &hooks.headers {
-        add_guarded(core, "the function of headers", headers, |to| add(&request, to));
+    if let Some(every) = &hooks.headers {
+        add(core, "the function of headers", headers, |to| every(&request, to));
     }
 }
 
-/// What a function has added that panics is forgotten with it.
-fn add_guarded(
+/// Lets a function add headers. What one has added that panics is forgotten with it.
+fn add<T>(
     core: &Core,
     what: &str,
     headers: &mut AnswerHeaders,
-    add: impl FnOnce(&mut AnswerHeaders),
-) {
-    let added = core.guarded(what, || {
-        let mut added = AnswerHeaders::default();
-        add(&mut added);
-        added
-    });
-    if let Some(added) = added {
-        core.metrics.headers_refused.add_many(added.refused());
-        headers.append(added);
-    }
+    function: impl FnOnce(&mut AnswerHeaders) -> T,
+) -> Option<T> {
+    let mut added = AnswerHeaders::default();
+    let returned = core.guarded(what, || function(&mut added))?;
+    core.metrics.headers_refused.add_many(added.refused());
+    headers.append(added);
+    Some(returned)
 }
 
 /// Asks whether a request may open a session.
@@ -137,6 +157,7 @@ impl NotAllowed {
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hooks")
+            .field("on_request", &self.on_request.is_some())
             .field("allow", &self.allow.is_some())
             .field("initial_headers", &self.initial_headers.is_some())
             .field("headers", &self.headers.is_some())

@@ -17,6 +17,7 @@ use crate::config::{Config, Transports};
 use crate::cookie::Cookie;
 use crate::core::Core;
 use crate::cors::Cors;
+use crate::flow::Flow;
 use crate::headers::AnswerHeaders;
 use crate::hello::Refusal;
 use crate::metrics::Stats;
@@ -248,6 +249,45 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// What browsers are told about pages of other hosts. Default: what clients need.
     pub fn cors(mut self, cors: Cors) -> Self {
         self.config.cors = cors;
+        self
+    }
+
+    /// Shows every request below the path of the server to a function, before anything else is done
+    /// with it: polls, bodies, upgrades, preflights, and those for the files of the client. It may add
+    /// headers to whatever the answer will be, and it may answer by itself. It is called on the way of
+    /// every request, so it must be quick; when it panics, the request is answered 500.
+    ///
+    /// What happens to a request, in order: this; client files and preflights; transport, origin,
+    /// session or method, revision and the WebSocket handshake; [`allow_request`]; the headers of
+    /// [`initial_headers`] and [`headers`]; and when the session joins a namespace,
+    /// [`Namespace::connect`]. A function that has to wait fits [`allow_request`], or a tower
+    /// layer around [`Server::service`] where the server is inside another.
+    ///
+    /// What pages of other origins are told is added to every answer, to those of this function, too.
+    ///
+    /// ```
+    /// use roomful::{Flow, Server, StatusCode};
+    ///
+    /// let io = Server::builder()
+    ///     .on_request(|request, headers| {
+    ///         headers.set("x-frame-options", "DENY");
+    ///         match request.path() {
+    ///             "/socket.io/health" => Flow::answer(StatusCode::OK, "fine"),
+    ///             _ => Flow::Pass,
+    ///         }
+    ///     })
+    ///     .build();
+    /// ```
+    ///
+    /// [`allow_request`]: Self::allow_request
+    /// [`initial_headers`]: Self::initial_headers
+    /// [`headers`]: Self::headers
+    /// [`Namespace::connect`]: crate::Namespace::connect
+    pub fn on_request<F>(mut self, on_request: F) -> Self
+    where
+        F: Fn(&Request<'_>, &mut AnswerHeaders) -> Flow + Send + Sync + 'static,
+    {
+        self.config.hooks.set_on_request(on_request);
         self
     }
 

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use roomful::{
-    Builder, Cause, ConnectionError, Cookie, Origins, PeerAddress, Refusal, Request, Server,
+    AnswerHeaders, Builder, Cause, ConnectionError, Cookie, Flow, Origins, PeerAddress, Refusal,
+    Request, Server, StatusCode,
 };
 use support::*;
 use tokio::net::TcpListener;
@@ -531,5 +532,117 @@ async fn a_cookie_has_the_value_of_the_server_and_stands_beside_others() {
         assert_eq!(set_cookie(&response), [ours, "seen=1"]);
         let response = request(server.address, upgrade_head(WEBSOCKET)).await;
         assert_eq!((response.status, set_cookie(&response)), (101, vec!["seen=1"]));
+    }
+}
+
+// Whoever sees requests first.
+
+#[tokio::test]
+async fn every_request_below_the_path_is_seen_and_its_answer_has_what_was_added() {
+    let told = Told::default();
+    let build = |builder: Builder| {
+        let told = told.clone();
+        builder
+            .on_request(move |request, headers| {
+                let upgrade = request.header("Upgrade").unwrap_or("-");
+                told.tell(format!("{} {} {upgrade}", request.method(), request.path()));
+                headers.set("x-seen", "1");
+                Flow::Pass
+            })
+            .origins(Origins::Any)
+            .build()
+    };
+    for server in both(build).await {
+        let poller = server.poller().await;
+        let page = "Origin: https://a.example\r\n";
+        let asks = format!("{page}Access-Control-Request-Method: GET\r\n");
+        for (seen, asked, status) in [
+            ("GET /socket.io/ -", head("GET", POLLING, ""), 200),
+            ("POST /socket.io/ -", post(&poller.target(), "40"), 200),
+            ("GET /socket.io/ websocket", upgrade_head(WEBSOCKET), 101),
+            ("GET /socket.io/ websocket", upgrade_head(&poller.upgrade_target()), 101),
+            ("OPTIONS /socket.io/ -", head("OPTIONS", POLLING, &asks), 204),
+            ("GET /socket.io/ -", head("GET", "/socket.io/?EIO=4", page), 400),
+            ("PUT /socket.io -", head("PUT", "/socket.io", ""), 400),
+        ] {
+            told.take();
+            let response = request(server.address, asked).await;
+            assert_eq!((response.status, response.header("x-seen")), (status, Some("1")), "{seen}");
+            assert_eq!(told.take(), [seen]);
+        }
+        let _ = get(server.address, "/socket.io/socket.io.js", "").await;
+        assert_eq!(told.take(), ["GET /socket.io/socket.io.js -"]);
+        let foreign = get(server.address, "/elsewhere", "").await;
+        assert_eq!((foreign.status, foreign.header("x-seen")), (404, None));
+        assert_eq!(told.take(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_answered_goes_nowhere_else() {
+    let build = |builder: Builder| {
+        builder
+            .on_request(|request, headers| {
+                headers.set("content-type", "text/x-own");
+                match request.query("stop").as_deref() {
+                    Some("teapot") => Flow::answer(StatusCode::IM_A_TEAPOT, "short and stout"),
+                    Some("none") => Flow::answer(StatusCode::NO_CONTENT, "not said"),
+                    Some("early") => Flow::answer(StatusCode::SWITCHING_PROTOCOLS, "x"),
+                    _ => Flow::Pass,
+                }
+            })
+            .origins(Origins::Any)
+            .build()
+    };
+    for server in both(build).await {
+        let poller = server.poller().await;
+        for stop in ["teapot", "none", "early"] {
+            let (status, body) = match stop {
+                "teapot" => (418, "short and stout"),
+                "none" => (204, ""),
+                _ => (500, ""),
+            };
+            let of_session = format!("{}&stop={stop}", poller.target());
+            // All on one connection: what was not wanted of the bodies is read past.
+            let mut conn = Conn::open(server.address).await;
+            for asked in [
+                head("GET", &format!("{POLLING}&stop={stop}"), ""),
+                post(&of_session, "40"),
+                head("GET", &of_session, "Origin: https://a.example\r\n"),
+                upgrade_head(&format!("{WEBSOCKET}&stop={stop}")),
+            ] {
+                conn.send(asked.clone()).await;
+                let response = conn.response().await;
+                assert_eq!((response.status, response.text()), (status, body), "{asked}");
+                assert_eq!(response.header("content-type"), Some("text/x-own"));
+                let told = response.header("access-control-allow-origin");
+                assert_eq!(told, asked.contains("Origin").then_some("*"));
+            }
+            // An upgrade that is none is the end.
+            conn.ended().await;
+        }
+        poller.join().await;
+        assert_eq!((server.stats().opened, server.stats().requests_refused), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_panics_at_a_request_is_500_and_counted() {
+    let told = Told::default();
+    let build = |builder: Builder| {
+        let panics = |_: &Request<'_>, headers: &mut AnswerHeaders| -> Flow {
+            headers.set("x-seen", "1");
+            panic!("on purpose")
+        };
+        told_by(builder.on_request(panics).build(), &told)
+    };
+    for server in both(build).await {
+        let response = get(server.address, POLLING, "").await;
+        check_refusal(&response, 500, 3, "Internal error");
+        assert_eq!(response.header("x-seen"), None);
+        let response = request(server.address, upgrade_head(WEBSOCKET)).await;
+        check_refused_upgrade(&response, 500, "Internal error");
+        assert_eq!((server.stats().panics, server.stats().opened), (2, 0));
+        assert_eq!(told.take(), ["3 Internal error Panicked"; 2]);
     }
 }
