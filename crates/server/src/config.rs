@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use roomful_proto::Limits;
 
+use crate::bundle::ServeClient;
 use crate::cookie::Cookie;
 use crate::cors::Cors;
 use crate::hooks::Hooks;
@@ -19,7 +20,7 @@ pub(crate) struct Config {
     pub(crate) cors: Cors,
     pub(crate) cookie: Option<Cookie>,
     pub(crate) transports: Transports,
-    pub(crate) serve_client: bool,
+    pub(crate) serve_client: ServeClient,
     pub(crate) outbox_bytes_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) http_connections_max: usize,
@@ -49,7 +50,7 @@ impl Default for Config {
             cors: Cors::new(),
             cookie: None,
             transports: Transports::Both,
-            serve_client: true,
+            serve_client: ServeClient::Embedded,
             outbox_bytes_max: 8 * 1024 * 1024,
             connections_max: 1_000_000,
             http_connections_max: 100_000,

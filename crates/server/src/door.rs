@@ -18,7 +18,7 @@ use roomful_proto::{Reason, SessionId};
 
 use crate::answer::Answer;
 use crate::body::NotReceived;
-use crate::bundle;
+use crate::bundle::{self, OnDisk, Wanted};
 use crate::config::Transports;
 use crate::connection::{Connection, Guarded};
 use crate::core::{self, Core};
@@ -48,6 +48,8 @@ pub(crate) enum Received {
 pub(crate) enum Decision {
     /// Answer it.
     Answer(Answer),
+    /// Answer it with a file: [`bundle::read`].
+    Read(Box<OnDisk>),
     /// Wait for what there is to send: [`poll`].
     Poll(Arc<Link>),
     /// Receive its body and hand that over: [`post`].
@@ -114,7 +116,7 @@ fn session_headers(
     received: &Received,
 ) -> Option<Box<AnswerHeaders>> {
     let polls = match received {
-        Received::Decided(Decision::Answer(_)) => return None,
+        Received::Decided(Decision::Answer(_) | Decision::Read(_)) => return None,
         Received::Decided(decision) => matches!(decision, Decision::Poll(_)),
         Received::Asks(applicant) => applicant.accepted.is_none(),
     };
@@ -128,8 +130,11 @@ fn session_headers(
 }
 
 fn decide(core: &Arc<Core>, head: &Head<'_>, origin: Origin<'_>) -> Received {
-    if let Some(file) = bundle::wanted(head, core.config.serve_client) {
-        return bundle::answer(file, head).into();
+    match bundle::wanted(head, &core.config.serve_client) {
+        None => {}
+        Some(Wanted::Found(file)) => return bundle::answer(file, head).into(),
+        Some(Wanted::Missing) => return bundle::missing().into(),
+        Some(Wanted::OnDisk(file)) => return Decision::Read(file).into(),
     }
     let upgrade = is_upgrade(head);
     let checked = match check(core, head, origin, upgrade) {

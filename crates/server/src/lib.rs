@@ -117,6 +117,7 @@ mod wire;
 pub use asks::{Call, CallError};
 pub use body::Body;
 pub use broadcast::{Answers, Broadcast};
+pub use bundle::ServeClient;
 pub use bytes::Bytes;
 pub use config::Transports;
 pub use cookie::{Cookie, SameSite};

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
+use crate::bundle::ServeClient;
 use crate::config::{Config, Transports};
 use crate::cookie::Cookie;
 use crate::core::Core;
@@ -366,9 +367,16 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Whether the JavaScript client is served below the path, where it is built in. Default yes.
-    pub fn serve_client(mut self, serve: bool) -> Self {
-        self.config.serve_client = serve;
+    /// Whether the JavaScript client is served below the path, and from where: `true` for the one that
+    /// is built in, `false`, or a [`ServeClient`]. Default: the one that is built in, if there is one.
+    ///
+    /// ```
+    /// # use roomful::{ServeClient, Server};
+    /// let dist = "node_modules/socket.io-client/dist";
+    /// let io = Server::builder().serve_client(ServeClient::Directory(dist.into())).build();
+    /// ```
+    pub fn serve_client(mut self, serve: impl Into<ServeClient>) -> Self {
+        self.config.serve_client = serve.into();
         self
     }
 

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::answer::Answer;
 use crate::body::{self, Body};
+use crate::bundle;
 use crate::connection;
 use crate::core::Core;
 use crate::door::{self, Decision, Finish, PeerAddress, Received, Upgrade};
@@ -147,6 +148,7 @@ where
     };
     let answer = match decision {
         Decision::Answer(answer) => answer,
+        Decision::Read(file) => bundle::read(file).await,
         Decision::Poll(link) => door::poll(&link).await,
         Decision::Post(guard) => {
             let bytes_max = core.limits.payload_bytes_max;

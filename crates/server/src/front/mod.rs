@@ -29,6 +29,7 @@ use self::output::Output;
 use self::request::{HEADERS_MAX, Parsed, Request};
 use crate::answer::Answer;
 use crate::body::NotReceived;
+use crate::bundle;
 use crate::closing::Phase;
 use crate::core::Core;
 use crate::door::{self, Decision, Finish, Received, Upgrade};
@@ -235,6 +236,7 @@ impl Front {
         };
         let answer = match decision {
             Decision::Answer(answer) => answer,
+            Decision::Read(file) => self.attended(bundle::read(file)).await?,
             Decision::Poll(link) => self.attended(door::poll(&link)).await?,
             Decision::Post(guard) => {
                 let body = self.receive(body, missing).await;
