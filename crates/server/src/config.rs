@@ -13,8 +13,10 @@ use crate::origins::Origins;
 /// What a server is set to. Made by [`Builder`](crate::Builder).
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Without a slash at its end.
+    /// Without a slash at its end; empty for everything.
     pub(crate) path: String,
+    /// Whether the path itself, without a slash behind it, is somebody else's.
+    pub(crate) slash_required: bool,
     pub(crate) limits: Limits,
     pub(crate) origins: Origins,
     pub(crate) cors: Cors,
@@ -37,7 +39,7 @@ impl Config {
     /// Whether a path is that of the server or below it.
     pub(crate) fn is_ours(&self, path: &str) -> bool {
         let rest = path.strip_prefix(self.path.as_str());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        rest.is_some_and(|rest| rest.starts_with('/') || rest.is_empty() && !self.slash_required)
     }
 }
 
@@ -45,6 +47,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             path: "/socket.io".to_owned(),
+            slash_required: false,
             limits: Limits::default(),
             origins: Origins::SameHost,
             cors: Cors::new(),

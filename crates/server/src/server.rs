@@ -71,7 +71,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     }
 
     /// Serves at `address`, such as `127.0.0.1:3000`, until the server is [closed](Self::close).
-    /// All paths but the server's own answer 404.
+    /// All paths but the server's own answer 404; an upgrade to one of them is closed with that.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     }
 
     /// Serves on a listener, and gives requests to other paths to `other`: a tower service such as
-    /// an `axum::Router`.
+    /// an `axum::Router`. Upgrades to other paths are given to it, too.
     pub async fn serve_with<S, B>(&self, listener: TcpListener, other: S)
     where
         S: tower_service::Service<http::Request<Incoming>, Response = Response<B>>
@@ -235,9 +235,23 @@ impl<A: Send + Sync + 'static> Builder<A> {
         Builder { config: self.config, state }
     }
 
-    /// Where the server is. Default `/socket.io`.
+    /// Where the server is. Default `/socket.io`; `/` is everywhere.
+    ///
+    /// Requests to this path are the server's, with and without a slash at its end, and those to all
+    /// paths below it: `/socket.io`, `/socket.io/` and `/socket.io/anything`, but not `/socket.iox`.
+    /// So clients find it whatever their `addTrailingSlash` is set to. Paths are compared as they
+    /// were sent: `/Socket.io/`, `/socket%2Eio/` and `//socket.io/` are others.
     pub fn path(mut self, path: &str) -> Self {
-        self.config.path = format!("/{}", path.trim_matches('/'));
+        let path = path.trim_matches('/');
+        self.config.path = if path.is_empty() { String::new() } else { format!("/{path}") };
+        self
+    }
+
+    /// Whether the path without a slash at its end is left to others, as the official server leaves it
+    /// unless its `addTrailingSlash` is off. Default no. Where the server is mounted as a
+    /// [service](Server::service), whoever mounts it decides.
+    pub fn trailing_slash_required(mut self, required: bool) -> Self {
+        self.config.slash_required = required;
         self
     }
 
