@@ -159,7 +159,7 @@ impl<'a> Origin<'a> {
         let Some(origin) = head.only_text("origin") else {
             return Self::Malformed(first);
         };
-        let allow = || core.config.origins.allow(origin, head.text("host"));
+        let allow = || core.config.origins.allow(origin, head.host());
         if core.guarded("the rule of the origins", allow) == Some(true) {
             Self::Allowed(origin)
         } else {

@@ -130,7 +130,14 @@ mod tests {
             .map(|&(name, value)| httparse::Header { name, value: value.as_bytes() })
             .collect();
         let headers = Headers::Slice(&headers);
-        Handshake::new(&Head { method: "GET", path: "/", query, headers, peer: None })
+        Handshake::new(&Head {
+            method: "GET",
+            path: "/",
+            query,
+            authority: None,
+            headers,
+            peer: None,
+        })
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(crate) struct Head<'a> {
     pub(crate) path: &'a str,
     /// Behind the question mark; empty where there is none.
     pub(crate) query: &'a str,
+    /// The host, with its port, where the first line of the request names it, as HTTP/2 does.
+    pub(crate) authority: Option<&'a str>,
     pub(crate) headers: Headers<'a>,
     pub(crate) peer: Option<SocketAddr>,
 }
@@ -48,6 +50,11 @@ impl<'a> Head<'a> {
             }
         };
         self.text(name).filter(|_| !comes_again)
+    }
+
+    /// The host that the request goes to, with its port.
+    pub(crate) fn host(&self) -> Option<&'a str> {
+        self.text("host").or(self.authority)
     }
 }
 

@@ -66,7 +66,14 @@
 //!
 //! # Inside another server
 //!
-//! [`Server::layer`] and [`Server::service`] fit any tower stack, such as axum's.
+//! [`Server::layer`] and [`Server::service`] fit any tower stack, such as axum's. [`embedding`] shows
+//! that and more: a middleware in front, other paths, HTTP/2, TLS, a Unix socket.
+//!
+//! # Around a request
+//!
+//! [`Builder::on_request`] sees each request first, [`Builder::allow_request`] decides who may open a
+//! session, [`Builder::origins`] and [`Builder::cors`] are about pages of other hosts,
+//! [`Builder::headers`] adds to answers, and [`Server::on_connection_error`] tells what was refused.
 //!
 //! # Features
 //!
@@ -85,6 +92,7 @@ mod core;
 mod cork;
 mod cors;
 mod door;
+pub mod embedding;
 mod event;
 mod flow;
 mod front;

@@ -720,7 +720,8 @@ mod tests {
 
     fn link() -> Arc<Link> {
         let headers = Headers::Slice(&[]);
-        let head = Head { method: "GET", path: "/", query: "", headers, peer: None };
+        let head =
+            Head { method: "GET", path: "/", query: "", authority: None, headers, peer: None };
         let id = SessionId::from_random([7; 15]);
         let make = |key| Link::new(id, key, Transport::Polling, Handshake::new(&head), 1_000);
         Sessions::default().insert(1, make).unwrap()

@@ -137,6 +137,7 @@ mod tests {
             method: "GET",
             path: "/live/x",
             query: "a=%41&b=c+d",
+            authority: None,
             headers: Headers::Slice(&headers),
             peer: Some(([127, 0, 0, 1], 80).into()),
         };

@@ -165,6 +165,7 @@ fn receive(core: &Arc<Core>, parts: &Parts) -> (Finish, Received) {
         method: parts.method.as_str(),
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
+        authority: parts.uri.authority().map(http::uri::Authority::as_str),
         headers: Headers::Map(&parts.headers),
         peer: parts.extensions.get::<PeerAddress>().map(|address| address.0),
     };
