@@ -17,8 +17,8 @@ pub enum Flow {
     Answer {
         /// Its status: anything from 200 on.
         status: StatusCode,
-        /// Its body; its type is whatever `content-type` was added to the headers. Left out where
-        /// the status says that there is none.
+        /// Its body, which is plain text unless another `content-type` is set in the headers. Left
+        /// out where the status says that there is none.
         body: Bytes,
     },
 }
@@ -41,11 +41,8 @@ impl Flow {
                 tracing::error!(%status, "on_request gave no answer, but an announcement of one");
                 Answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
             }
-            status => {
-                let mut answer = Answer::empty(status);
-                answer.body = body;
-                answer
-            }
+            status if body.is_empty() => Answer::empty(status),
+            status => Answer::new(status, "text/plain; charset=utf-8", body),
         };
         Some(if upgrade {
             answer.with(header::CONNECTION, HeaderValue::from_static("close"))

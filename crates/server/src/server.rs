@@ -315,7 +315,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Decides which requests may open a session, before anything is kept of them: an async function
     /// of the [`Request`] that gives `Ok(())` or a [`Refusal`]. It is asked for polling and WebSocket
     /// alike, once for each session, when all else about the request is right; requests of a session
-    /// that is open are not asked about.
+    /// that is open are not asked about. The request is a [copy](Request::into_owned).
     ///
     /// A refusal is answered 403 with its message; its data is not sent. The function may wait, for
     /// [`allow_timeout`](Self::allow_timeout), and is dropped where it waits when the client goes.

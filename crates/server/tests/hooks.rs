@@ -13,6 +13,7 @@ use roomful::{
     AnswerHeaders, Builder, Cause, ConnectionError, Cookie, Flow, Origins, PeerAddress, Refusal,
     Request, Server, StatusCode,
 };
+use roomful_proto::ws::frame::Opcode;
 use support::*;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -277,6 +278,32 @@ async fn while_one_is_decided_about_others_come_in() {
     gate.notify_one();
     check_refusal(&slow.response().await, 503, 4, "Too many connections");
     assert_eq!(server.stats().connections_refused, 1);
+}
+
+#[tokio::test]
+async fn requests_behind_one_that_is_asked_about_are_answered_in_order() {
+    let told = Told::default();
+    for server in both(|builder| keyed(builder, &told)).await {
+        let mut conn = Conn::open(server.address).await;
+        let key = "X-Key: letmein\r\n";
+        let asked = [
+            head("GET", POLLING, ""),
+            head("GET", "/socket.io/?EIO=4", ""),
+            head("GET", POLLING, key),
+            head("GET", "/elsewhere", ""),
+            // Bytes that come before the answer to an upgrade are not lost.
+            upgrade_head_with(WEBSOCKET, key),
+        ];
+        let mut bytes = asked.concat().into_bytes();
+        bytes.extend(frame_bytes(Opcode::Text, b"40"));
+        conn.send(bytes).await;
+        for status in [403, 400, 200, 404, 101] {
+            assert_eq!(conn.response().await.status, status);
+        }
+        let mut ws = Ws::over(conn);
+        assert!(ws.text().await.starts_with("0{"));
+        assert!(ws.text().await.starts_with("40{"));
+    }
 }
 
 // What is told of requests that are refused.
@@ -583,7 +610,9 @@ async fn a_request_that_is_answered_goes_nowhere_else() {
     let build = |builder: Builder| {
         builder
             .on_request(|request, headers| {
-                headers.set("content-type", "text/x-own");
+                if request.query("typed").is_some() {
+                    headers.set("content-type", "text/x-own");
+                }
                 match request.query("stop").as_deref() {
                     Some("teapot") => Flow::answer(StatusCode::IM_A_TEAPOT, "short and stout"),
                     Some("none") => Flow::answer(StatusCode::NO_CONTENT, "not said"),
@@ -614,13 +643,16 @@ async fn a_request_that_is_answered_goes_nowhere_else() {
                 conn.send(asked.clone()).await;
                 let response = conn.response().await;
                 assert_eq!((response.status, response.text()), (status, body), "{asked}");
-                assert_eq!(response.header("content-type"), Some("text/x-own"));
+                let plain = (!body.is_empty()).then_some("text/plain; charset=utf-8");
+                assert_eq!(response.header("content-type"), plain);
                 let told = response.header("access-control-allow-origin");
                 assert_eq!(told, asked.contains("Origin").then_some("*"));
             }
             // An upgrade that is none is the end.
             conn.ended().await;
         }
+        let typed = get(server.address, &format!("{POLLING}&stop=teapot&typed"), "").await;
+        assert_eq!((typed.status, typed.header("content-type")), (418, Some("text/x-own")));
         poller.join().await;
         assert_eq!((server.stats().opened, server.stats().requests_refused), (1, 0));
     }
