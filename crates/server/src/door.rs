@@ -2,9 +2,9 @@
 //!
 //! It checks a request in the official order (transport, origin, session or method, revision),
 //! answers what is wrong with the official codes, asks whether a session may be opened, and hands
-//! what is right to its connection. It
-//! neither reads nor writes HTTP: those who do ask it, the [front](crate::front) where the server
-//! serves by itself, and the [service](crate::service) inside another server.
+//! what is right to its connection. It neither reads nor writes HTTP: those who do ask it, the
+//! [front](crate::front) where the server serves by itself, and the [service](crate::service) inside
+//! another server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
