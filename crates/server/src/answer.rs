@@ -48,12 +48,33 @@ impl Answer {
         self
     }
 
+    /// Without the headers of that name.
+    pub(crate) fn without(mut self, name: &HeaderName) -> Self {
+        if name == header::CONTENT_TYPE {
+            self.content_type = None;
+        } else if name == header::CACHE_CONTROL {
+            self.cache = None;
+        }
+        self.headers.retain(|(found, _)| found != name);
+        self
+    }
+
     /// With one more header, if the value can be one.
     pub(crate) fn with_bytes(self, name: HeaderName, value: &[u8]) -> Self {
         match HeaderValue::from_bytes(value) {
             Ok(value) => self.with(name, value),
             Err(_) => self,
         }
+    }
+
+    /// Whether a cache may keep it and give it to others.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.cache.is_some_and(|cache| cache.starts_with("public"))
+    }
+
+    /// Whether it says what a session has to say, and not that something went wrong.
+    pub(crate) fn is_of_session(&self) -> bool {
+        matches!(self.status, StatusCode::OK | StatusCode::SWITCHING_PROTOCOLS)
     }
 
     /// The connection ends behind it.

@@ -71,6 +71,11 @@ impl Closing {
         HttpConnection(self)
     }
 
+    /// Waits until the server begins to close.
+    pub(crate) async fn begun(&self) {
+        self.reached(Phase::SayingGoodbye).await;
+    }
+
     /// Waits until the server hangs up.
     pub(crate) async fn hung_up(&self) {
         self.reached(Phase::HangingUp).await;

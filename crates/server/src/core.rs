@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use tokio::time::Instant;
 
 use crate::closing::{Close, Closing, Phase};
 use crate::config::Config;
+use crate::hooks::ErrorFn;
 use crate::link::{Link, Order};
 use crate::metrics::Metrics;
 use crate::namespace::NamespaceCore;
+use crate::refused::ConnectionError;
 use crate::sessions::Sessions;
 use crate::wheel::Wheel;
 
@@ -27,6 +30,7 @@ pub(crate) struct Core {
     pub(crate) metrics: Metrics,
     pub(crate) state: Arc<dyn Any + Send + Sync>,
     namespaces: RwLock<HashMap<Box<str>, Arc<NamespaceCore>>>,
+    on_error: RwLock<Option<ErrorFn>>,
     origin: Instant,
     pub(crate) closing: Closing,
 }
@@ -41,6 +45,7 @@ impl Core {
             metrics: Metrics::default(),
             state,
             namespaces: RwLock::default(),
+            on_error: RwLock::default(),
             origin: Instant::now(),
             closing: Closing::default(),
         })
@@ -64,6 +69,29 @@ impl Core {
 
     pub(crate) fn find_namespace(&self, name: &str) -> Option<Arc<NamespaceCore>> {
         self.namespaces.read().get(name).cloned()
+    }
+
+    /// From now on tells this function of requests that are refused.
+    pub(crate) fn set_on_error(&self, on_error: ErrorFn) {
+        let _old = self.on_error.write().replace(on_error);
+    }
+
+    /// Tells whoever wants to know of a request that is refused.
+    pub(crate) fn tell_error(&self, error: &ConnectionError<'_>) {
+        let on_error = self.on_error.read().clone();
+        if let Some(on_error) = on_error {
+            self.guarded("the function of on_connection_error", || on_error(error));
+        }
+    }
+
+    /// Calls a function of the user's that has no socket; `None` when it panics, which is counted.
+    pub(crate) fn guarded<T>(&self, what: &str, function: impl FnOnce() -> T) -> Option<T> {
+        let called = catch_unwind(AssertUnwindSafe(function));
+        if called.is_err() {
+            self.metrics.panics.add();
+            tracing::error!("{what} panicked");
+        }
+        called.ok()
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -1,9 +1,10 @@
 //! The door: HTTP requests to sessions.
 //!
 //! It checks a request in the official order (transport, origin, session or method, revision),
-//! answers what is wrong with the official codes, and hands what is right to its connection. It
-//! neither reads nor writes HTTP: those who do ask it, the [front](crate::front) where the server
-//! serves by itself, and the [service](crate::service) inside another server.
+//! answers what is wrong with the official codes, asks whether a session may be opened, and hands
+//! what is right to its connection. It neither reads nor writes HTTP: those who do ask it, the
+//! [front](crate::front) where the server serves by itself, and the [service](crate::service) inside
+//! another server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,22 +12,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use roomful_proto::engine::{Query, Refused, Revision, Transport, jsonp};
+use roomful_proto::engine::{Query, Transport, jsonp};
 use roomful_proto::ws::handshake;
 use roomful_proto::{Form, Reason, SessionId};
 
 use crate::answer::Answer;
 use crate::body::NotReceived;
-use crate::bundle;
+use crate::bundle::{self, OnDisk, Wanted};
 use crate::config::Transports;
 use crate::connection::{Connection, Guarded};
 use crate::core::{self, Core};
-use crate::cors;
+use crate::cors::{self, CorsHeaders, Origin};
 use crate::dialect::Dialect;
-use crate::handshake::Handshake;
 use crate::head::Head;
+use crate::headers::AnswerHeaders;
+use crate::hooks;
 use crate::link::{Link, Order, Request as LinkRequest};
 use crate::polling::{self, BodyGuard, BodyReply, PollReply};
+use crate::refused::{Cause, ConnectionError};
+use crate::request::Request;
 use crate::websocket::{WebSocket, Wire};
 
 /// The address of the peer, as an extension of a request. [`Server::serve`](crate::Server::serve)
@@ -34,10 +38,19 @@ use crate::websocket::{WebSocket, Wire};
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub SocketAddr);
 
+/// A request that was looked at.
+pub(crate) enum Received {
+    Decided(Decision),
+    /// It may open a session if it is allowed to: [`ask`], as long as its client is there.
+    Asks(Box<Applicant>),
+}
+
 /// What is to be done with a request.
 pub(crate) enum Decision {
     /// Answer it.
     Answer(Answer),
+    /// Answer it with a file: [`bundle::read`].
+    Read(Box<OnDisk>),
     /// Wait for what there is to send: [`poll`]. With a number it is to be a script that calls the
     /// function of that number.
     Poll(Arc<Link>, Option<u32>),
@@ -47,39 +60,143 @@ pub(crate) enum Decision {
     Upgrade(Upgrade),
 }
 
-/// Decides about a request below the path of the server.
-pub(crate) fn decide(core: &Arc<Core>, head: &Head<'_>) -> Decision {
-    if let Some(file) = bundle::wanted(head, core.config.serve_client) {
-        return Decision::Answer(bundle::answer(file, head));
+/// What every answer to a request says beside what it says.
+pub(crate) struct Finish {
+    cors: CorsHeaders,
+    /// What was added to whatever it will be.
+    any: Option<Box<AnswerHeaders>>,
+    /// What was added if it is one of a session.
+    session: Option<Box<AnswerHeaders>>,
+}
+
+impl Finish {
+    pub(crate) fn apply(self, core: &Core, answer: Answer) -> Answer {
+        let answer = self.cors.apply(&core.config.cors, answer);
+        let answer = match self.any {
+            Some(headers) => headers.apply(answer),
+            None => answer,
+        };
+        match self.session {
+            Some(headers) if answer.is_of_session() => headers.apply(answer),
+            _ => answer,
+        }
+    }
+}
+
+/// Takes a request below the path of the server in: what is to be done with it, and how whatever
+/// comes of that is to be finished.
+pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
+    let origin = Origin::of(core, head);
+    let cors = CorsHeaders::new(&core.config.origins, origin);
+    let mut finish = Finish { cors, any: None, session: None };
+    if core.config.hooks.see_requests() {
+        let headers = finish.any.insert(Box::default());
+        if let Some(answer) = show(core, head, headers) {
+            return (finish, answer.into());
+        }
+    }
+    let received = decide(core, head, origin);
+    if core.config.hooks.add_headers() || core.config.cookie.is_some() {
+        finish.session = session_headers(core, head, &received);
+    }
+    (finish, received)
+}
+
+/// Shows a request to whoever sees it first, and may answer it.
+fn show(core: &Core, head: &Head<'_>, headers: &mut AnswerHeaders) -> Option<Answer> {
+    let upgrade = is_upgrade(head);
+    let Some(flow) = hooks::see(core, head, headers) else {
+        return Some(refuse(core, &Request::new(*head), &Cause::Panicked, upgrade));
+    };
+    flow.into_answer(upgrade)
+}
+
+/// What is added to the answer, if it becomes one of a session.
+fn session_headers(
+    core: &Core,
+    head: &Head<'_>,
+    received: &Received,
+) -> Option<Box<AnswerHeaders>> {
+    let polls = match received {
+        Received::Decided(Decision::Answer(_) | Decision::Read(_)) => return None,
+        Received::Decided(decision) => matches!(decision, Decision::Poll(..)),
+        Received::Asks(applicant) => applicant.accepted.is_none(),
+    };
+    let initial = Query::parse(head.query).session.is_none();
+    let mut headers = Box::<AnswerHeaders>::default();
+    if let Some(cookie) = core.config.cookie.as_ref().filter(|_| initial && polls) {
+        headers.add("set-cookie", &cookie.write()?);
+    }
+    hooks::headers(core, head, initial, &mut headers);
+    Some(headers)
+}
+
+fn decide(core: &Arc<Core>, head: &Head<'_>, origin: Origin<'_>) -> Received {
+    match bundle::wanted(head, &core.config.serve_client) {
+        None => {}
+        Some(Wanted::Found(file)) => return bundle::answer(file, head).into(),
+        Some(Wanted::Missing) => return bundle::missing().into(),
+        Some(Wanted::OnDisk(file)) => return Decision::Read(file).into(),
     }
     let upgrade = is_upgrade(head);
-    let checked = match check(core, head, upgrade) {
+    let checked = match check(core, head, origin, upgrade) {
         // A session that is open may still fetch its close packet.
         Ok(Checked::Session(link)) => Checked::Session(link),
-        _ if core.is_closing() => return empty(StatusCode::SERVICE_UNAVAILABLE),
+        _ if core.is_closing() => return empty(StatusCode::SERVICE_UNAVAILABLE).into(),
         Ok(checked) => checked,
-        Err(refusal) => {
-            core.metrics.requests_refused.add();
-            return Decision::Answer(refusal.answer(upgrade));
-        }
+        Err(cause) => return refuse(core, &Request::new(*head), &cause, upgrade).into(),
     };
-    match checked {
-        Checked::Preflight => Decision::Answer(cors::preflight(head)),
-        Checked::Open(Transport::Polling, dialect) => open_polling(core, head, dialect),
-        Checked::Open(Transport::WebSocket, dialect) => open_websocket(core, head, dialect),
-        Checked::Session(link) if upgrade => {
-            Upgrade::decide(core, head, link.dialect.revision, || Some(To::Probe(link)))
-        }
+    let decision = match checked {
+        Checked::Preflight => Decision::Answer(cors::preflight(&core.config, head)),
+        Checked::Open(transport, dialect) => return apply(core, head, transport, dialect),
+        Checked::Session(link) if upgrade => match accept(head, link.dialect) {
+            Ok(accepted) => Decision::Upgrade(Upgrade::new(core, accepted, To::Probe(link))),
+            Err(refusal) => refuse_upgrade(core, head, refusal).into(),
+        },
         Checked::Session(link) => match head.method {
-            "GET" => begin_poll(head, link),
+            "GET" => begin_poll(head.query, link),
             "POST" => begin_post(head, &link),
             _ => empty(StatusCode::INTERNAL_SERVER_ERROR),
         },
+    };
+    decision.into()
+}
+
+impl From<Decision> for Received {
+    fn from(decision: Decision) -> Self {
+        Self::Decided(decision)
+    }
+}
+
+impl From<Answer> for Decision {
+    fn from(answer: Answer) -> Self {
+        Self::Answer(answer)
+    }
+}
+
+impl From<Answer> for Received {
+    fn from(answer: Answer) -> Self {
+        Self::Decided(Decision::Answer(answer))
     }
 }
 
 const fn empty(status: StatusCode) -> Decision {
     Decision::Answer(Answer::empty(status))
+}
+
+/// Refuses a request, for which no lock must be held: somebody may want to know.
+fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) -> Answer {
+    core.metrics.requests_refused.add();
+    match cause {
+        Cause::OriginRefused { origin } => {
+            core.metrics.origins_refused.add();
+            tracing::warn!(?origin, "refused: allow this origin with Builder::origins");
+        }
+        Cause::TooManyConnections => core.metrics.connections_refused.add(),
+        _ => {}
+    }
+    core.tell_error(&ConnectionError::new(cause, request));
+    cause.answer(upgrade)
 }
 
 /// What a request may do.
@@ -92,106 +209,76 @@ enum Checked {
     Session(Arc<Link>),
 }
 
-/// Why a request is refused.
-enum Refusal {
-    Protocol(Refused),
-    /// Pages of this origin may not connect.
-    Origin,
-    /// As many connections as there may be.
-    Crowded,
-}
-
-impl From<Refused> for Refusal {
-    fn from(refused: Refused) -> Self {
-        Self::Protocol(refused)
-    }
-}
-
-impl Refusal {
-    fn answer(&self, upgrade: bool) -> Answer {
-        let (status, code, message) = match self {
-            Self::Protocol(refused) => (StatusCode::BAD_REQUEST, refused.code(), refused.message()),
-            Self::Origin => {
-                (StatusCode::FORBIDDEN, Refused::Forbidden.code(), "Origin not allowed")
-            }
-            Self::Crowded => {
-                (StatusCode::SERVICE_UNAVAILABLE, Refused::Forbidden.code(), "Too many connections")
-            }
-        };
-        if upgrade {
-            return Answer::new(status, "text/html", message)
-                .with(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        let json = format!(r#"{{"code":{code},"message":"{message}"}}"#);
-        Answer::new(status, "application/json", json)
-    }
-}
-
-fn check(core: &Core, head: &Head<'_>, upgrade: bool) -> Result<Checked, Refusal> {
+fn check<'a>(
+    core: &Core,
+    head: &Head<'a>,
+    origin: Origin<'a>,
+    upgrade: bool,
+) -> Result<Checked, Cause<'a>> {
     let query = Query::parse(head.query);
     if cors::is_preflight(head) {
-        check_origin(core, head)?;
+        check_origin(origin)?;
         return Ok(Checked::Preflight);
     }
-    let transport = query.transport()?;
+    let unknown = || Cause::unknown_transport(query.transport);
+    let transport = query.transport().map_err(|_| unknown())?;
     if !is_enabled(core.config.transports, transport) {
-        return Err(Refused::UnknownTransport.into());
+        return Err(unknown());
     }
-    check_origin(core, head)?;
+    check_origin(origin)?;
     if let Some(sid) = query.session {
-        let link = core.sessions.by_id(sid).ok_or(Refused::UnknownSession)?;
+        let link = core.sessions.by_id(sid).ok_or_else(|| Cause::unknown_session(sid))?;
+        let previous = link.transport();
         let fits = if upgrade {
             // For a session that is on a WebSocket already, this one is accepted and then closed.
             transport == Transport::WebSocket
         } else {
             transport == Transport::Polling
-                && link.transport() == Transport::Polling
+                && previous == Transport::Polling
                 && link.dialect.jsonp == is_jsonp(&query)?
         };
-        return if fits { Ok(Checked::Session(link)) } else { Err(Refused::BadRequest.into()) };
+        return if fits {
+            Ok(Checked::Session(link))
+        } else {
+            Err(Cause::mismatch(transport, previous))
+        };
     }
     if head.method != "GET" {
-        return Err(Refused::HandshakeMethod.into());
+        return Err(Cause::handshake_method(head.method));
     }
     if (transport == Transport::WebSocket) != upgrade {
-        return Err(Refused::BadRequest.into());
+        return Err(Cause::TransportHandshake);
     }
     let dialect = Dialect::new(&query);
     if transport == Transport::Polling && is_jsonp(&query)? && !core.config.jsonp {
         tracing::debug!("refused: Builder::jsonp lets clients poll with scripts");
-        return Err(Refused::BadRequest.into());
+        return Err(Cause::TransportHandshake);
     }
     if dialect.is_v3() && !core.config.allow_eio3 {
         tracing::debug!("refused: Builder::allow_eio3 lets clients of Socket.IO 2 in");
-        return Err(Refused::Version.into());
+        return Err(Cause::unsupported_version(query.revision));
     }
     if core.sessions.len() >= core.config.connections_max {
-        core.metrics.connections_refused.add();
-        return Err(Refusal::Crowded);
+        return Err(Cause::TooManyConnections);
     }
     Ok(Checked::Open(transport, dialect))
 }
 
 /// Whether the client polls with a script. What is not a number would not be its function's name
 /// alone.
-fn is_jsonp(query: &Query<'_>) -> Result<bool, Refused> {
+fn is_jsonp<'a>(query: &Query<'_>) -> Result<bool, Cause<'a>> {
     match query.jsonp.map(jsonp::index) {
         None => Ok(false),
         Some(Some(_)) => Ok(true),
-        Some(None) => Err(Refused::BadRequest),
+        Some(None) => Err(Cause::TransportHandshake),
     }
 }
 
-fn check_origin(core: &Core, head: &Head<'_>) -> Result<(), Refusal> {
-    if head.header("origin").is_none() {
-        return Ok(());
-    }
-    let origin = head.text("origin").ok_or(Refused::BadRequest)?;
-    if core.config.origins.allow(origin, head.text("host")) {
-        Ok(())
-    } else {
-        tracing::warn!(?origin, "refused: allow this origin with Builder::origins");
-        Err(Refusal::Origin)
+fn check_origin(origin: Origin<'_>) -> Result<(), Cause<'_>> {
+    match origin {
+        Origin::Absent | Origin::Allowed(_) => Ok(()),
+        Origin::Refused(origin) => Err(Cause::origin_refused(origin)),
+        Origin::Malformed(origin) => Err(Cause::invalid_origin(origin)),
     }
 }
 
@@ -208,14 +295,76 @@ fn is_upgrade(head: &Head<'_>) -> bool {
     upgrade.split(',').any(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
+// Opening a session.
+
+/// A request that may open a session if it is allowed to.
+pub(crate) struct Applicant {
+    request: Request<'static>,
+    dialect: Dialect,
+    /// `None` for polling.
+    accepted: Option<Accepted>,
+}
+
+/// Opens a session, unless it is first to be asked whether it may.
+fn apply(core: &Arc<Core>, head: &Head<'_>, transport: Transport, dialect: Dialect) -> Received {
+    let accepted = match transport {
+        Transport::Polling => None,
+        Transport::WebSocket => match accept(head, dialect) {
+            Ok(accepted) => Some(accepted),
+            Err(refusal) => return refuse_upgrade(core, head, refusal).into(),
+        },
+    };
+    let request = Request::new(*head);
+    if core.config.hooks.decides() {
+        let request = request.into_owned();
+        return Received::Asks(Box::new(Applicant { request, dialect, accepted }));
+    }
+    admit(core, &request, dialect, accepted).into()
+}
+
+/// Asks whether a request may open a session, and opens it. Nothing is open, and nothing counted,
+/// before that is decided.
+pub(crate) async fn ask(core: &Arc<Core>, applicant: Box<Applicant>) -> Decision {
+    let Applicant { request, dialect, accepted } = *applicant;
+    let allowed = tokio::select! {
+        biased;
+        () = core.closing.begun() => return empty(StatusCode::SERVICE_UNAVAILABLE),
+        allowed = hooks::allow(core, request.clone()) => allowed,
+    };
+    match allowed {
+        Ok(()) => admit(core, &request, dialect, accepted),
+        Err(not_allowed) => refuse(core, &request, &not_allowed.cause(), accepted.is_some()).into(),
+    }
+}
+
+fn admit(
+    core: &Arc<Core>,
+    request: &Request<'_>,
+    dialect: Dialect,
+    accepted: Option<Accepted>,
+) -> Decision {
+    let upgrade = accepted.is_some();
+    let transport = if upgrade { Transport::WebSocket } else { Transport::Polling };
+    let Some(link) = new_link(core, request, transport, dialect) else {
+        return refuse(core, request, &Cause::TooManyConnections, upgrade).into();
+    };
+    match accepted {
+        Some(accepted) => {
+            let opening = Opening { core: Arc::clone(core), link: Some(link) };
+            Decision::Upgrade(Upgrade::new(core, accepted, To::Open(opening)))
+        }
+        None => open_polling(core, request, link),
+    }
+}
+
 fn new_link(
     core: &Core,
-    head: &Head<'_>,
+    request: &Request<'_>,
     transport: Transport,
     dialect: Dialect,
 ) -> Option<Arc<Link>> {
     let id = SessionId::from_random(core::random()?);
-    let handshake = Handshake::new(head);
+    let handshake = request.to_handshake();
     let outbox_bytes_max = core.config.outbox_bytes_max;
     let link = core.sessions.insert(core.config.connections_max, |key| {
         Link::new(id, key, transport, dialect, handshake, outbox_bytes_max)
@@ -230,25 +379,19 @@ fn new_link(
 // Polling.
 
 /// The open packet is what the first poll of the session is answered.
-fn open_polling(core: &Arc<Core>, head: &Head<'_>, dialect: Dialect) -> Decision {
-    let Some(link) = new_link(core, head, Transport::Polling, dialect) else {
-        return Decision::Answer(Refusal::Crowded.answer(false));
-    };
+fn open_polling(core: &Arc<Core>, request: &Request<'_>, link: Arc<Link>) -> Decision {
     let upgrades: &[_] = match core.config.transports {
         Transports::Both => &[Transport::WebSocket],
         _ => &[],
     };
     let connection = Connection::polling(Arc::clone(core), Arc::clone(&link), upgrades);
     drop(tokio::spawn(Guarded::new(Arc::clone(&link), connection)));
-    begin_poll(head, link)
+    begin_poll(request.query_string(), link)
 }
 
-fn begin_poll(head: &Head<'_>, link: Arc<Link>) -> Decision {
-    let function = if link.dialect.jsonp {
-        Query::parse(head.query).jsonp.and_then(jsonp::index)
-    } else {
-        None
-    };
+fn begin_poll(query: &str, link: Arc<Link>) -> Decision {
+    let function =
+        if link.dialect.jsonp { Query::parse(query).jsonp.and_then(jsonp::index) } else { None };
     Decision::Poll(link, function)
 }
 
@@ -308,9 +451,15 @@ pub(crate) async fn post(guard: BodyGuard, body: Result<Bytes, NotReceived>) -> 
 /// A request that becomes a WebSocket.
 pub(crate) struct Upgrade {
     core: Arc<Core>,
+    accepted: Accepted,
+    to: To,
+}
+
+/// A request to become one that is as it should be.
+struct Accepted {
+    /// The proof that it was understood.
     accept: String,
     form: Form,
-    to: To,
 }
 
 /// What the WebSocket is for.
@@ -320,36 +469,31 @@ enum To {
     Probe(Arc<Link>),
 }
 
-fn open_websocket(core: &Arc<Core>, head: &Head<'_>, dialect: Dialect) -> Decision {
-    Upgrade::decide(core, head, dialect.revision, || {
-        let link = new_link(core, head, Transport::WebSocket, dialect)?;
-        Some(To::Open(Opening { core: Arc::clone(core), link: Some(link) }))
-    })
+fn accept(head: &Head<'_>, dialect: Dialect) -> Result<Accepted, handshake::Refusal> {
+    let accept = handshake::accept(&handshake::Request {
+        method: head.method,
+        connection: head.text("connection"),
+        upgrade: head.text("upgrade"),
+        version: head.text("sec-websocket-version"),
+        key: head.text("sec-websocket-key"),
+    })?;
+    let form = Form::new(dialect.revision, Query::parse(head.query).base64);
+    Ok(Accepted { accept, form })
+}
+
+fn refuse_upgrade(core: &Core, head: &Head<'_>, refusal: handshake::Refusal) -> Answer {
+    let answer = refuse(core, &Request::new(*head), &Cause::TransportHandshake, true);
+    if refusal != handshake::Refusal::Version {
+        return answer;
+    }
+    answer
+        .status(StatusCode::UPGRADE_REQUIRED)
+        .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
 }
 
 impl Upgrade {
-    fn decide(
-        core: &Arc<Core>,
-        head: &Head<'_>,
-        revision: Revision,
-        to: impl FnOnce() -> Option<To>,
-    ) -> Decision {
-        let accept = handshake::accept(&handshake::Request {
-            method: head.method,
-            connection: head.text("connection"),
-            upgrade: head.text("upgrade"),
-            version: head.text("sec-websocket-version"),
-            key: head.text("sec-websocket-key"),
-        });
-        let accept = match accept {
-            Ok(accept) => accept,
-            Err(refusal) => return Decision::Answer(refuse_upgrade(core, refusal)),
-        };
-        let Some(to) = to() else {
-            return Decision::Answer(Refusal::Crowded.answer(true));
-        };
-        let form = Form::new(revision, Query::parse(head.query).base64);
-        Decision::Upgrade(Self { core: Arc::clone(core), accept, form, to })
+    fn new(core: &Arc<Core>, accepted: Accepted, to: To) -> Self {
+        Self { core: Arc::clone(core), accepted, to }
     }
 
     /// What to answer before the stream is a WebSocket.
@@ -357,19 +501,19 @@ impl Upgrade {
         Answer::empty(StatusCode::SWITCHING_PROTOCOLS)
             .with(header::UPGRADE, HeaderValue::from_static("websocket"))
             .with(header::CONNECTION, HeaderValue::from_static("Upgrade"))
-            .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accept.as_bytes())
+            .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accepted.accept.as_bytes())
     }
 
     /// Whether the connection says something at once, with which the answer can go out. That has only
     /// the one form.
     pub(crate) const fn takes_answer(&self) -> bool {
-        matches!((&self.to, self.form), (To::Open(_), Form::Wire))
+        matches!((&self.to, self.accepted.form), (To::Open(_), Form::Wire))
     }
 
     /// Makes the stream a WebSocket, on which `answer` is still to be written if there is any. It may
     /// be a connection to be run; if not, its session has it.
     pub(crate) fn complete(self, wire: Wire, answer: &[u8]) -> Option<Connection> {
-        let socket = Box::new(WebSocket::new(wire, &self.core, self.form));
+        let socket = Box::new(WebSocket::new(wire, &self.core, self.accepted.form));
         match self.to {
             To::Open(opening) => {
                 Some(Connection::websocket(self.core, opening.done()?, socket, answer))
@@ -381,17 +525,6 @@ impl Upgrade {
             }
         }
     }
-}
-
-fn refuse_upgrade(core: &Core, refusal: handshake::Refusal) -> Answer {
-    core.metrics.requests_refused.add();
-    let answer = Refusal::Protocol(Refused::BadRequest).answer(true);
-    if refusal != handshake::Refusal::Version {
-        return answer;
-    }
-    answer
-        .status(StatusCode::UPGRADE_REQUIRED)
-        .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
 }
 
 /// A session whose WebSocket is not there yet; it is forgotten if that never comes.

@@ -30,6 +30,7 @@ const LEFT_OUT: [&str; 12] = [
 ];
 
 /// The request that opened a connection.
+#[derive(Clone)]
 pub(crate) struct Handshake {
     /// The query, then for each header its name and its value, each ended by a zero byte.
     bytes: Box<[u8]>,
@@ -59,13 +60,17 @@ impl Handshake {
 
     /// The value of the first header of that name, in any case, where it is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name));
+        std::str::from_utf8(found?.1).ok()
+    }
+
+    /// Names, in the case in which they came, and values.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let mut parts = self.parts().skip(1);
-        while let (Some(found), Some(value)) = (parts.next(), parts.next()) {
-            if found.eq_ignore_ascii_case(name.as_bytes()) {
-                return std::str::from_utf8(value).ok();
-            }
-        }
-        None
+        std::iter::from_fn(move || {
+            let (name, value) = (parts.next()?, parts.next()?);
+            Some((std::str::from_utf8(name).unwrap_or_default(), value))
+        })
     }
 
     /// The query as it was sent.
@@ -76,14 +81,18 @@ impl Handshake {
 
     /// The value of the first query parameter of that name, percent-decoded.
     pub(crate) fn query_value(&self, name: &str) -> Option<String> {
-        let mut pairs =
-            self.query().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs.find(|(key, _)| percent_decode(key) == name).map(|(_, value)| percent_decode(value))
+        query_value(self.query(), name)
     }
 
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.split(|&byte| byte == 0)
     }
+}
+
+/// The value of the first parameter of that name, percent-decoded.
+pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.find(|(key, _)| percent_decode(key) == name).map(|(_, value)| percent_decode(value))
 }
 
 /// Neither a query nor a header can hold a zero byte: such requests are refused.
@@ -108,7 +117,14 @@ mod tests {
             .map(|&(name, value)| httparse::Header { name, value: value.as_bytes() })
             .collect();
         let headers = Headers::Slice(&headers);
-        Handshake::new(&Head { method: "GET", path: "/", query, headers, peer: None })
+        Handshake::new(&Head {
+            method: "GET",
+            path: "/",
+            query,
+            authority: None,
+            headers,
+            peer: None,
+        })
     }
 
     #[test]

@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use http::HeaderMap;
 
 /// The head of a request. Borrowed: what is kept of it is copied out.
+#[derive(Clone, Copy)]
 pub(crate) struct Head<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     /// Behind the question mark; empty where there is none.
     pub(crate) query: &'a str,
+    /// The host, with its port, where the first line of the request names it, as HTTP/2 does.
+    pub(crate) authority: Option<&'a str>,
     pub(crate) headers: Headers<'a>,
     pub(crate) peer: Option<SocketAddr>,
 }
@@ -35,10 +38,29 @@ impl<'a> Head<'a> {
 
     /// The same, where it is text: ASCII that can be seen, blanks and tabs.
     pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
-        let value = self.header(name)?;
-        let is_text = value.iter().all(|&byte| matches!(byte, b'\t' | b' '..=b'~'));
-        std::str::from_utf8(value).ok().filter(|_| is_text)
+        text(self.header(name)?)
     }
+
+    /// The same, where it comes only once.
+    pub(crate) fn only_text(&self, name: &str) -> Option<&'a str> {
+        let comes_again = match self.headers {
+            Headers::Map(map) => map.get_all(name).iter().nth(1).is_some(),
+            Headers::Slice(headers) => {
+                headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).nth(1).is_some()
+            }
+        };
+        self.text(name).filter(|_| !comes_again)
+    }
+
+    /// The host that the request goes to, with its port.
+    pub(crate) fn host(&self) -> Option<&'a str> {
+        self.text("host").or(self.authority)
+    }
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    let is_text = value.iter().all(|&byte| matches!(byte, b'\t' | b' '..=b'~'));
+    std::str::from_utf8(value).ok().filter(|_| is_text)
 }
 
 impl<'a> Headers<'a> {

@@ -84,7 +84,9 @@ impl<A> fmt::Debug for Hello<A> {
     }
 }
 
-/// Why a client may not join. It is told: in JavaScript as `connect_error` with an `Error` whose
+/// Why a client may not join, or not even open a session (see
+/// [`Builder::allow_request`](crate::Builder::allow_request)). It is told: when it may not join, in
+/// JavaScript as `connect_error` with an `Error` whose
 /// `message` and `data` are these.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
@@ -102,6 +104,10 @@ impl Refusal {
     pub fn data(mut self, data: impl serde::Serialize) -> Self {
         self.data = serde_json::to_value(data).ok();
         self
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(crate) fn to_json(&self) -> String {

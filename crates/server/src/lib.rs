@@ -66,7 +66,14 @@
 //!
 //! # Inside another server
 //!
-//! [`Server::layer`] and [`Server::service`] fit any tower stack, such as axum's.
+//! [`Server::layer`] and [`Server::service`] fit any tower stack, such as axum's. [`embedding`] shows
+//! that and more: a middleware in front, other paths, HTTP/2, TLS, a Unix socket.
+//!
+//! # Around a request
+//!
+//! [`Builder::on_request`] sees each request first, [`Builder::allow_request`] decides who may open a
+//! session, [`Builder::origins`] and [`Builder::cors`] are about pages of other hosts,
+//! [`Builder::headers`] adds to answers, and [`Server::on_connection_error`] tells what was refused.
 //!
 //! # Other encodings
 //!
@@ -85,25 +92,33 @@ mod bundle;
 mod closing;
 mod config;
 mod connection;
+mod cookie;
 mod core;
 mod cork;
 mod cors;
 mod dialect;
 mod door;
+pub mod embedding;
 mod entry;
 mod event;
+mod flow;
 mod front;
 mod handler;
 mod handshake;
 mod head;
+mod headers;
 mod hello;
+mod hooks;
 mod link;
 mod metrics;
 mod namespace;
+mod origins;
 mod outbox;
 pub mod parser;
 mod polling;
 mod recovery;
+mod refused;
+mod request;
 mod rooms;
 mod scratch;
 mod serve;
@@ -119,16 +134,25 @@ mod wire;
 pub use asks::{Call, CallError};
 pub use body::Body;
 pub use broadcast::{Answers, Broadcast};
+pub use bundle::ServeClient;
 pub use bytes::Bytes;
-pub use config::{Origins, Transports};
+pub use config::Transports;
+pub use cookie::{Cookie, SameSite};
+pub use cors::Cors;
 pub use door::PeerAddress;
 pub use event::{CallName, EmitName, Event, OnName};
+pub use flow::Flow;
 pub use handler::{Ack, FromEvent, Handler, Incoming, Reply, Started};
+pub use headers::AnswerHeaders;
 pub use hello::{Connect, Hello, Refusal};
+pub use http::StatusCode;
 pub use metrics::Stats;
 pub use namespace::Namespace;
+pub use origins::{OriginRule, Origins};
 pub use parser::{MsgPack, Parser};
 pub use recovery::{Beginning, NotRecovered, Recovery, RecoveryBuilder};
+pub use refused::{Cause, ConnectionError};
+pub use request::Request;
 pub use roomful_proto::{
     ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,
 };

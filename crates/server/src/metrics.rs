@@ -33,9 +33,17 @@ counters! {
     closed,
     /// Requests that were refused before a session began or was found, for whatever reason.
     requests_refused,
+    /// Requests refused because pages of their origin may not connect.
+    origins_refused,
+    /// Requests that the function given to `allow_request` refused.
+    forbidden,
+    /// Requests refused because that function did not decide in time.
+    allow_timeouts,
     /// Requests refused because `connections_max` were open, and TCP connections dropped because
     /// `http_connections_max` were.
     connections_refused,
+    /// Headers that functions of the user's could not add to an answer.
+    headers_refused,
     /// Upgrades from polling to WebSocket.
     upgrades,
     /// Connections closed because the peer broke the protocol or crossed a limit.
@@ -67,7 +75,7 @@ counters! {
     /// Values that could not be written as JSON, or by the server's parser, so that their event was
     /// not sent.
     encode_failures,
-    /// Handlers that panicked, and parsers that did while they read.
+    /// Handlers and other functions of the user's that panicked, and parsers that did while they read.
     panics,
 }
 
@@ -76,7 +84,11 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add_many(1);
+    }
+
+    pub(crate) fn add_many(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {

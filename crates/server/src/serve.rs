@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -230,9 +231,15 @@ impl tower_service::Service<Request<Incoming>> for NotFound {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let text = "Nothing here. The Socket.IO server answers below its own path.\n";
         let not_found = Answer::new(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text);
+        // Whoever wants to speak something else has nothing to say in HTTP any more.
+        let not_found = if request.headers().contains_key(header::UPGRADE) {
+            not_found.with(header::CONNECTION, HeaderValue::from_static("close"))
+        } else {
+            not_found
+        };
         std::future::ready(Ok(not_found.into_response()))
     }
 }

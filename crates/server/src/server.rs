@@ -1,23 +1,33 @@
 //! [`Server`] and its [`Builder`].
 
 use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
-use crate::config::{Config, Origins, Transports};
+use crate::bundle::ServeClient;
+use crate::config::{Config, Transports};
+use crate::cookie::Cookie;
 use crate::core::Core;
+use crate::cors::Cors;
+use crate::flow::Flow;
+use crate::headers::AnswerHeaders;
+use crate::hello::Refusal;
 use crate::metrics::Stats;
 use crate::namespace::Namespace;
+use crate::origins::Origins;
 use crate::parser::{Parser, ServerParser};
 use crate::recovery::Recovery;
+use crate::refused::ConnectionError;
+use crate::request::Request;
 use crate::serve::{self, NotFound, ServeError};
 use crate::service::{Layer, Service};
 use crate::websocket::Wire;
@@ -63,7 +73,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     }
 
     /// Serves at `address`, such as `127.0.0.1:3000`, until the server is [closed](Self::close).
-    /// All paths but the server's own answer 404.
+    /// All paths but the server's own answer 404; an upgrade to one of them is closed with that.
     ///
     /// # Errors
     ///
@@ -81,10 +91,10 @@ impl<A: Send + Sync + 'static> Server<A> {
     }
 
     /// Serves on a listener, and gives requests to other paths to `other`: a tower service such as
-    /// an `axum::Router`.
+    /// an `axum::Router`. Upgrades to other paths are given to it, too.
     pub async fn serve_with<S, B>(&self, listener: TcpListener, other: S)
     where
-        S: tower_service::Service<Request<Incoming>, Response = Response<B>>
+        S: tower_service::Service<http::Request<Incoming>, Response = Response<B>>
             + Clone
             + Send
             + 'static,
@@ -143,6 +153,23 @@ impl<A> Server<A> {
     /// What the server has counted.
     pub fn stats(&self) -> Stats {
         self.core.metrics.read(self.core.sessions.len())
+    }
+
+    /// Calls `on_error` for each request that is refused before a session was opened or found for it:
+    /// what the official server tells as `connection_error`. It is called on the way of the request,
+    /// so it must be quick; one that panics is counted and changes nothing. A second function takes
+    /// the place of the first.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// io.on_connection_error(|error| eprintln!("{:?}: {error}", error.address()));
+    /// ```
+    pub fn on_connection_error<F>(&self, on_error: F) -> &Self
+    where
+        F: Fn(&ConnectionError<'_>) + Send + Sync + 'static,
+    {
+        self.core.set_on_error(Arc::new(on_error));
+        self
     }
 
     /// Moves all clients away, for another server to take them over, and then
@@ -225,15 +252,143 @@ impl<A: Send + Sync + 'static> Builder<A> {
         Builder { config: self.config, state }
     }
 
-    /// Where the server is. Default `/socket.io`.
+    /// Where the server is. Default `/socket.io`; `/` is everywhere.
+    ///
+    /// Requests to this path are the server's, with and without a slash at its end, and those to all
+    /// paths below it: `/socket.io`, `/socket.io/` and `/socket.io/anything`, but not `/socket.iox`.
+    /// So clients find it whatever their `addTrailingSlash` is set to. Paths are compared as they
+    /// were sent: `/Socket.io/`, `/socket%2Eio/` and `//socket.io/` are others.
     pub fn path(mut self, path: &str) -> Self {
-        self.config.path = format!("/{}", path.trim_matches('/'));
+        let path = path.trim_matches('/');
+        self.config.path = if path.is_empty() { String::new() } else { format!("/{path}") };
+        self
+    }
+
+    /// Whether the path without a slash at its end is left to others, as the official server leaves it
+    /// unless its `addTrailingSlash` is off. Default no. Where the server is mounted as a
+    /// [service](Server::service), whoever mounts it decides.
+    pub fn trailing_slash_required(mut self, required: bool) -> Self {
+        self.config.slash_required = required;
         self
     }
 
     /// Which web pages may connect. Default: those of the same host.
     pub fn origins(mut self, origins: Origins) -> Self {
         self.config.origins = origins;
+        self
+    }
+
+    /// What browsers are told about pages of other hosts. Default: what clients need.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.config.cors = cors;
+        self
+    }
+
+    /// Shows every request below the path of the server to a function, before anything else is done
+    /// with it: polls, bodies, upgrades, preflights, and those for the files of the client. It may add
+    /// headers to whatever the answer will be, and it may answer by itself. It is called on the way of
+    /// every request, so it must be quick; when it panics, the request is answered 500.
+    ///
+    /// What happens to a request, in order: this; client files and preflights; transport, origin,
+    /// session or method, revision and the WebSocket handshake; [`allow_request`]; the headers of
+    /// [`initial_headers`] and [`headers`]; and when the session joins a namespace,
+    /// [`Namespace::connect`]. A function that has to wait fits [`allow_request`], or a tower
+    /// layer around [`Server::service`] where the server is inside another.
+    ///
+    /// What pages of other origins are told is added to every answer, to those of this function, too.
+    ///
+    /// ```
+    /// use roomful::{Flow, Server, StatusCode};
+    ///
+    /// let io = Server::builder()
+    ///     .on_request(|request, headers| {
+    ///         headers.set("x-frame-options", "DENY");
+    ///         match request.path() {
+    ///             "/socket.io/health" => Flow::answer(StatusCode::OK, "fine"),
+    ///             _ => Flow::Pass,
+    ///         }
+    ///     })
+    ///     .build();
+    /// ```
+    ///
+    /// [`allow_request`]: Self::allow_request
+    /// [`initial_headers`]: Self::initial_headers
+    /// [`headers`]: Self::headers
+    /// [`Namespace::connect`]: crate::Namespace::connect
+    pub fn on_request<F>(mut self, on_request: F) -> Self
+    where
+        F: Fn(&Request<'_>, &mut AnswerHeaders) -> Flow + Send + Sync + 'static,
+    {
+        self.config.hooks.set_on_request(on_request);
+        self
+    }
+
+    /// Sets a cookie for load balancers with the first answer to a polling client. Default: none.
+    pub fn cookie(mut self, cookie: Cookie) -> Self {
+        self.config.cookie = Some(cookie);
+        self
+    }
+
+    /// Decides which requests may open a session, before anything is kept of them: an async function
+    /// of the [`Request`] that gives `Ok(())` or a [`Refusal`]. It is asked for polling and WebSocket
+    /// alike, once for each session, when all else about the request is right; requests of a session
+    /// that is open are not asked about. The request is a [copy](Request::into_owned).
+    ///
+    /// A refusal is answered 403 with its message; its data is not sent. The function may wait, for
+    /// [`allow_timeout`](Self::allow_timeout), and is dropped where it waits when the client goes.
+    /// Then it is answered 503; when it panics, 500. To know who somebody is, let the namespace
+    /// decide ([`Namespace::connect`](crate::Namespace::connect)), which can remember it.
+    ///
+    /// ```
+    /// # use roomful::{Refusal, Request, Server};
+    /// async fn is_known(request: Request<'static>) -> Result<(), Refusal> {
+    ///     match request.header("x-key") {
+    ///         Some("letmein") => Ok(()),
+    ///         _ => Err(Refusal::new("no key")),
+    ///     }
+    /// }
+    /// let io = Server::builder().allow_request(is_known).build();
+    /// ```
+    pub fn allow_request<F, Fut>(mut self, allow: F) -> Self
+    where
+        F: Fn(Request<'static>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.config.hooks.set_allow(allow);
+        self
+    }
+
+    /// Time for that function to decide. Default 10 s.
+    pub fn allow_timeout(mut self, timeout: Duration) -> Self {
+        self.config.allow_timeout = timeout;
+        self
+    }
+
+    /// Adds headers to the first answer of each session: the one to its first poll, or the 101 of its
+    /// WebSocket. Called when the request has come, and it must be quick; one that panics is counted
+    /// and adds nothing.
+    ///
+    /// ```
+    /// let io = roomful::Server::builder()
+    ///     .initial_headers(|_, headers| headers.add("set-cookie", "seen=1; Path=/; HttpOnly"))
+    ///     .build();
+    /// ```
+    pub fn initial_headers<F>(mut self, add: F) -> Self
+    where
+        F: Fn(&Request<'_>, &mut AnswerHeaders) + Send + Sync + 'static,
+    {
+        self.config.hooks.set_initial_headers(add);
+        self
+    }
+
+    /// Adds headers to every answer of a session: to its polls, to its bodies, and to the 101 of its
+    /// WebSocket. Otherwise as [`initial_headers`](Self::initial_headers), after which it is called.
+    /// Refusals have none of both.
+    pub fn headers<F>(mut self, add: F) -> Self
+    where
+        F: Fn(&Request<'_>, &mut AnswerHeaders) + Send + Sync + 'static,
+    {
+        self.config.hooks.set_headers(add);
         self
     }
 
@@ -284,9 +439,16 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Whether the JavaScript client is served below the path, where it is built in. Default yes.
-    pub fn serve_client(mut self, serve: bool) -> Self {
-        self.config.serve_client = serve;
+    /// Whether the JavaScript client is served below the path, and from where: `true` for the one that
+    /// is built in, `false`, or a [`ServeClient`]. Default: the one that is built in, if there is one.
+    ///
+    /// ```
+    /// # use roomful::{ServeClient, Server};
+    /// let dist = "node_modules/socket.io-client/dist";
+    /// let io = Server::builder().serve_client(ServeClient::Directory(dist.into())).build();
+    /// ```
+    pub fn serve_client(mut self, serve: impl Into<ServeClient>) -> Self {
+        self.config.serve_client = serve.into();
         self
     }
 

@@ -17,10 +17,10 @@ use tokio::net::TcpStream;
 
 use crate::answer::Answer;
 use crate::body::{self, Body};
+use crate::bundle;
 use crate::connection;
 use crate::core::Core;
-use crate::cors::Cors;
-use crate::door::{self, Decision, PeerAddress, Upgrade};
+use crate::door::{self, Decision, Finish, PeerAddress, Received, Upgrade};
 use crate::head::{Head, Headers};
 use crate::websocket::Wire;
 use crate::wire::Rewind;
@@ -141,9 +141,14 @@ where
     B::Data: Send,
 {
     let (mut parts, body) = request.into_parts();
-    let (cors, decision) = decide(&core, &parts);
+    let (finish, received) = receive(&core, &parts);
+    let decision = match received {
+        Received::Decided(decision) => decision,
+        Received::Asks(applicant) => door::ask(&core, applicant).await,
+    };
     let answer = match decision {
         Decision::Answer(answer) => answer,
+        Decision::Read(file) => bundle::read(file).await,
         Decision::Poll(link, function) => door::poll(&link, function).await,
         Decision::Post(guard) => {
             let bytes_max = core.limits.payload_bytes_max;
@@ -152,18 +157,19 @@ where
         }
         Decision::Upgrade(upgrade) => begin_upgrade(&mut parts, upgrade),
     };
-    cors.apply(answer).into_response()
+    finish.apply(&core, answer).into_response()
 }
 
-fn decide(core: &Arc<Core>, parts: &Parts) -> (Cors, Decision) {
+fn receive(core: &Arc<Core>, parts: &Parts) -> (Finish, Received) {
     let head = Head {
         method: parts.method.as_str(),
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
+        authority: parts.uri.authority().map(http::uri::Authority::as_str),
         headers: Headers::Map(&parts.headers),
         peer: parts.extensions.get::<PeerAddress>().map(|address| address.0),
     };
-    (Cors::new(&core.config.origins, &head), door::decide(core, &head))
+    door::receive(core, &head)
 }
 
 /// Waits for the stream in a task of its own, which then is the task of the connection.

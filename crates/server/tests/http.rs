@@ -556,6 +556,61 @@ async fn a_path_of_ones_own_replaces_the_default() {
     }
 }
 
+#[tokio::test]
+async fn the_path_of_everything_is_everything() {
+    for path in ["/", "", "//"] {
+        let server = start(Server::builder().path(path).build()).await;
+        for path in ["/", "/socket.io/", "/x"] {
+            let target = format!("{path}?EIO=4&transport=polling");
+            assert_eq!(get(server.address, &target, "").await.status, 200, "{path}");
+        }
+        let response = request(server.address, upgrade_head("/?EIO=4&transport=websocket")).await;
+        assert_eq!(response.status, 101);
+    }
+}
+
+#[tokio::test]
+async fn the_path_without_a_slash_can_be_left_to_others() {
+    let server = start(Server::builder().trailing_slash_required(true).build()).await;
+    for (path, status) in
+        [("/socket.io", 404), ("/socket.io/", 200), ("/socket.io/x", 200), ("/socket.iox", 404)]
+    {
+        let target = format!("{path}?EIO=4&transport=polling");
+        assert_eq!(get(server.address, &target, "").await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_to_another_path_is_answered_and_closed() {
+    let server = server().await;
+    for target in ["/", "/chat?EIO=4&transport=websocket", "/socket.iox/"] {
+        let mut conn = Conn::open(server.address).await;
+        conn.send(upgrade_head(target)).await;
+        let response = conn.response().await;
+        assert_eq!((response.status, response.header("connection")), (404, Some("close")));
+        conn.ended().await;
+    }
+    assert_eq!(server.stats().opened, 0);
+}
+
+#[tokio::test]
+async fn an_upgrade_to_another_path_goes_to_whoever_is_there() {
+    let io = Server::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let echo = async |headers: http::HeaderMap| headers["upgrade"].to_str().unwrap().to_owned();
+    let other = axum::Router::new().route("/other", axum::routing::get(echo));
+    let server = io.clone();
+    tokio::spawn(async move { server.serve_with(listener, other).await });
+    let mut conn = Conn::open(address).await;
+    conn.send(upgrade_head("/other")).await;
+    let response = conn.response().await;
+    assert_eq!((response.status, response.text()), (200, "websocket"));
+    // It is theirs to say whether the connection goes on.
+    conn.send(upgrade_head(WEBSOCKET)).await;
+    assert_eq!(conn.response().await.status, 101);
+}
+
 // Odd requests.
 
 #[tokio::test]
@@ -810,7 +865,7 @@ async fn the_bundle_is_served_as_it_is_with_its_tag() {
             assert_eq!(response.header("content-type"), Some(expected.as_str()));
             assert_eq!(response.header("etag"), Some(tag.as_str()));
             assert_eq!(response.header("cache-control"), Some("public, max-age=0"));
-            assert_eq!(response.header("vary"), Some("Accept-Encoding"));
+            assert_eq!(response.headers("vary"), ["Accept-Encoding", "Origin"]);
             assert_eq!(response.header("content-encoding"), None);
             assert!(response.body.len() > 10_000, "{target}");
         }

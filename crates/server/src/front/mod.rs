@@ -29,10 +29,10 @@ use self::output::Output;
 use self::request::{HEADERS_MAX, Parsed, Request};
 use crate::answer::Answer;
 use crate::body::NotReceived;
+use crate::bundle;
 use crate::closing::Phase;
 use crate::core::Core;
-use crate::cors::Cors;
-use crate::door::{self, Decision, Upgrade};
+use crate::door::{self, Decision, Finish, Received, Upgrade};
 use crate::scratch::Scratch;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
@@ -79,8 +79,8 @@ enum Step {
 
 /// A request, without the bytes that it was read from.
 struct Taken {
-    cors: Cors,
-    decision: Decision,
+    finish: Finish,
+    received: Received,
     /// The body as far as it has come, and how much has not.
     body: Vec<u8>,
     missing: usize,
@@ -213,9 +213,10 @@ impl Front {
         let rest = &bytes[request.head_len..];
         let (body, next) = rest.split_at(rest.len().min(request.body_len));
         self.input.extend_from_slice(next);
+        let (finish, received) = door::receive(&self.core, &request.head);
         Taken {
-            cors: Cors::new(&self.core.config.origins, &request.head),
-            decision: door::decide(&self.core, &request.head),
+            finish,
+            received,
             body: body.to_vec(),
             missing: request.body_len - body.len(),
             last: request.last,
@@ -224,9 +225,18 @@ impl Front {
 
     /// Answers a request; `None` when the peer is gone or does not take its answer.
     async fn serve(&mut self, request: Taken) -> Option<Flow> {
-        let Taken { cors, decision, body, mut missing, mut last } = request;
+        let Taken { finish, received, body, mut missing, mut last } = request;
+        let decision = match received {
+            Received::Decided(decision) => decision,
+            // Large, and most servers never ask.
+            Received::Asks(applicant) => {
+                let core = Arc::clone(&self.core);
+                self.attended(Box::pin(async move { door::ask(&core, applicant).await })).await?
+            }
+        };
         let answer = match decision {
             Decision::Answer(answer) => answer,
+            Decision::Read(file) => self.attended(bundle::read(file)).await?,
             Decision::Poll(link, function) => self.attended(door::poll(&link, function)).await?,
             Decision::Post(guard) => {
                 let body = self.receive(body, missing).await;
@@ -243,7 +253,7 @@ impl Front {
                 answer
             }
             Decision::Upgrade(upgrade) => {
-                let answer = cors.apply(upgrade.answer());
+                let answer = finish.apply(&self.core, upgrade.answer());
                 if upgrade.takes_answer() {
                     return Some(Flow::Upgrade(
                         upgrade,
@@ -255,7 +265,7 @@ impl Front {
             }
         };
         last |= answer.is_last() || self.core.closing.is_past(Phase::SayingGoodbye);
-        self.write(&cors.apply(answer), last).await?;
+        self.write(&finish.apply(&self.core, answer), last).await?;
         if last {
             return Some(Flow::End);
         }

@@ -515,7 +515,12 @@ pub struct Poller {
 
 impl Poller {
     pub async fn open(address: SocketAddr) -> Self {
-        let response = get(address, POLLING, "").await;
+        Self::open_at(address, POLLING).await
+    }
+
+    /// Opens a session elsewhere; its later requests go to the usual place all the same.
+    pub async fn open_at(address: SocketAddr, target: &str) -> Self {
+        let response = get(address, target, "").await;
         assert_eq!(response.status, 200, "{response:?}");
         let open: Value = serde_json::from_str(response.text().strip_prefix('0').unwrap()).unwrap();
         let sid = open["sid"].as_str().unwrap().to_owned();

@@ -1,0 +1,200 @@
+//! [`Origins`]: which web pages may connect.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Which web pages may connect, by their origin (scheme, host and port).
+///
+/// A browser names the origin of a page with every request; other programs name none and are not
+/// held back by this. It is checked for polling and for WebSocket alike, and for preflights.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origins {
+    /// Only pages of the host that the request goes to. The default.
+    #[default]
+    SameHost,
+    /// All pages. With cookies as the only proof of who somebody is, any page can then act for its
+    /// visitors.
+    Any,
+    /// Pages of the same host and of these origins, such as `https://example.org`. In one with a
+    /// star for its first label, `https://*.example.org`, the star stands for one label or more:
+    /// for `a.example.org` and `a.b.example.org`, and neither for `example.org` itself nor for
+    /// `badexample.org`. A star anywhere else stands for nothing.
+    List(Vec<String>),
+    /// Pages of the same host and of those origins that a function takes: see
+    /// [`matching`](Self::matching).
+    Matching(OriginRule),
+}
+
+/// A function that takes origins or refuses them. Equal only to itself.
+#[derive(Clone)]
+pub struct OriginRule(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl Origins {
+    /// Pages of the same host and of those origins for which `rule` is true. It is given the origin
+    /// as the browser has sent it, such as `https://example.org`, or `null`. It is called for every
+    /// request that names an origin, so it must be quick; one that panics has refused.
+    ///
+    /// Compare whole origins: `ends_with("example.org")` is true for `https://badexample.org`.
+    ///
+    /// ```
+    /// # use roomful::Origins;
+    /// let branches = Origins::matching(|origin| {
+    ///     let name = origin.strip_prefix("https://").and_then(|rest| rest.strip_suffix(".preview.example"));
+    ///     name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    /// });
+    /// ```
+    pub fn matching(rule: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self::Matching(OriginRule(Arc::new(rule)))
+    }
+
+    /// Pages of the same host and of all sub-domains of an origin: of `https://a.example.org` and
+    /// `https://a.b.example.org` for `https://example.org`, and not of that itself. Scheme and port
+    /// are compared too. The same as a [`List`](Self::List) of `https://*.example.org`.
+    pub fn subdomains_of(origin: &str) -> Self {
+        Self::List(vec![origin.replacen("://", "://*.", 1)])
+    }
+
+    /// Whether a page of `origin` may connect to `host`.
+    pub(crate) fn allow(&self, origin: &str, host: Option<&str>) -> bool {
+        let same_host = || {
+            let authority = origin.split_once("://");
+            authority
+                .zip(host)
+                .is_some_and(|((_, authority), host)| authority.eq_ignore_ascii_case(host))
+        };
+        match self {
+            Self::Any => true,
+            Self::SameHost => same_host(),
+            Self::List(origins) => {
+                origins.iter().any(|listed| is_listed(origin, listed)) || same_host()
+            }
+            Self::Matching(rule) => same_host() || rule.0(origin),
+        }
+    }
+}
+
+impl fmt::Debug for OriginRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OriginRule").finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for OriginRule {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for OriginRule {}
+
+/// Whether an origin is the listed one, or one of its sub-domains where it begins with a star.
+fn is_listed(origin: &str, listed: &str) -> bool {
+    match listed.split_once("://*.") {
+        Some((scheme, domain)) => is_subdomain(origin, scheme, domain),
+        None => origin.eq_ignore_ascii_case(listed),
+    }
+}
+
+/// The dot in front of the domain is compared too: else anybody could register a name with the
+/// right end.
+fn is_subdomain(origin: &str, scheme: &str, domain: &str) -> bool {
+    let Some((found, authority)) = origin.split_once("://") else {
+        return false;
+    };
+    let (authority, domain) = (authority.as_bytes(), domain.as_bytes());
+    let Some((rest, end)) =
+        authority.len().checked_sub(domain.len()).map(|at| authority.split_at(at))
+    else {
+        return false;
+    };
+    let Some(labels) = rest.strip_suffix(b".") else {
+        return false;
+    };
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let named = !labels.is_empty() && labels.iter().all(in_name);
+    let fits = !domain.is_empty() && end.eq_ignore_ascii_case(domain);
+    named && fits && found.eq_ignore_ascii_case(scheme)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(origins: &Origins, origin: &str, allowed: bool) {
+        assert_eq!(origins.allow(origin, Some("example.org:3000")), allowed, "{origin:?}");
+    }
+
+    #[test]
+    fn an_origin_is_compared_whole() {
+        let same = Origins::SameHost;
+        check(&same, "http://example.org:3000", true);
+        check(&same, "https://EXAMPLE.org:3000", true);
+        check(&same, "http://example.org", false);
+        check(&same, "http://evil-example.org:3000", false);
+        check(&same, "http://example.org:3000.evil.org", false);
+        check(&same, "null", false);
+        let list = Origins::List(vec!["https://app.example.com".into()]);
+        check(&list, "https://app.example.com", true);
+        check(&list, "http://app.example.com", false);
+        check(&list, "https://app.example.com.evil.org", false);
+        check(&list, "http://example.org:3000", true);
+        check(&Origins::Any, "null", true);
+    }
+
+    #[test]
+    fn a_subdomain_begins_at_a_dot() {
+        let subdomains = Origins::subdomains_of("https://example.com");
+        for inside in ["https://a.example.com", "HTTPS://A.b-1.EXAMPLE.com"] {
+            check(&subdomains, inside, true);
+        }
+        for outside in [
+            "https://example.com",
+            "https://.example.com",
+            "https://badexample.com",
+            "https://a.badexample.com",
+            "http://a.example.com",
+            "https://a.example.com:444",
+            "https://a.example.com.evil.org",
+            "https://evil.org/.example.com",
+            "https://evil.org:80.example.com",
+            "https://evil@.example.com",
+            "https://evil.org#.example.com",
+            "https://evil.org?.example.com",
+            "https://evil.org%2f.example.com",
+            "https://é.example.com",
+            "a.example.com",
+            "null",
+            "",
+        ] {
+            check(&subdomains, outside, false);
+        }
+        check(
+            &Origins::subdomains_of("https://example.com:8443"),
+            "https://a.example.com:8443",
+            true,
+        );
+    }
+
+    #[test]
+    fn a_star_stands_only_for_whole_labels_at_the_front() {
+        let list = |origin: &str| Origins::List(vec![origin.to_owned()]);
+        check(&list("https://*.example.com"), "https://a.example.com", true);
+        for odd in ["*", "https://*", "https://*.", "https://a*.example.com", "*.example.com"] {
+            check(&list(odd), "https://a.example.com", false);
+            check(&list(odd), "https://a.", false);
+        }
+        check(&Origins::subdomains_of("example.com"), "https://a.example.com", false);
+    }
+
+    #[test]
+    fn a_rule_decides_beside_the_same_host() {
+        let rule = Origins::matching(|origin| origin == "https://one.example");
+        check(&rule, "https://one.example", true);
+        check(&rule, "http://example.org:3000", true);
+        check(&rule, "https://two.example", false);
+        assert_eq!(rule, rule.clone());
+        assert_ne!(rule, Origins::matching(|_| true));
+    }
+}
