@@ -2,8 +2,9 @@
 //!
 //! Its first form is what goes into a WebSocket: whole frames, unmasked, the Socket.IO packet and
 //! its attachments one behind the other. A server's frames look the same for everybody, so these
-//! very bytes are written to each socket. Polling needs another form, and clients that take no
-//! binary frames a third; each is made once, when somebody first needs it.
+//! very bytes are written to each socket. Polling needs another form, clients that take no binary
+//! frames a third, and those that take compressed messages a fourth; each is made once, when
+//! somebody first needs it.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -11,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::args::ToArgs;
+use crate::deflate::Deflate;
 use crate::engine::packet::{Packet, base64_encode};
 use crate::engine::payload::SEPARATOR;
 use crate::error::EncodeError;
@@ -34,12 +36,16 @@ pub enum Form {
     Wire,
     /// Text frames only, with bytes in base64: the client asked for `b64=1`.
     TextOnly,
+    /// As `Wire`, but frames may be compressed: `permessage-deflate` was agreed on.
+    Deflated,
 }
 
 #[derive(Debug)]
 struct Shared {
     wire: Wire,
     rare: OnceLock<Box<Rare>>,
+    /// How it is compressed; without it, it is not.
+    deflate: Option<Arc<Deflate>>,
 }
 
 /// The bytes of a parcel. Those of most lie beside its reference count, in one allocation.
@@ -56,6 +62,8 @@ const SHORT_BYTES_MAX: usize = 118;
 struct Rare {
     polling: OnceLock<Bytes>,
     text_only: OnceLock<Bytes>,
+    /// `None` when that is no smaller.
+    deflated: OnceLock<Option<Bytes>>,
 }
 
 impl Parcel {
@@ -160,7 +168,24 @@ impl Parcel {
         match form {
             Form::Wire => self.wire(),
             Form::TextOnly => rare().text_only.get_or_init(|| self.encode_text_only()),
+            Form::Deflated => match &self.shared.deflate {
+                Some(deflate) if self.deflates() => {
+                    let deflated = rare().deflated.get_or_init(|| self.encode_deflated(deflate));
+                    deflated.as_deref().unwrap_or(self.wire())
+                }
+                _ => self.wire(),
+            },
         }
+    }
+
+    /// Whether it may have another form for those who take compressed messages.
+    pub fn deflates(&self) -> bool {
+        self.shared.deflate.as_ref().is_some_and(|deflate| self.len() >= deflate.threshold())
+    }
+
+    /// Whether its sender wants it compressed nowhere, as one that is [`Deflate::never`] is.
+    pub fn is_plain(&self) -> bool {
+        self.shared.deflate.as_ref().is_some_and(|deflate| deflate.threshold() == usize::MAX)
     }
 
     /// Appends what [`polling`](Self::polling) gives, without keeping it where nobody else needs it.
@@ -206,19 +231,39 @@ impl Parcel {
         Bytes::from(wire)
     }
 
+    /// Each frame is a message of its own, and only those that get smaller are compressed.
+    fn encode_deflated(&self, deflate: &Deflate) -> Option<Bytes> {
+        let mut wire = Vec::new();
+        let mut small = Vec::new();
+        let mut any = false;
+        for (opcode, payload) in frame::split(self.wire()) {
+            if deflate.message(payload, &mut small) {
+                let header = Header::new(opcode, small.len(), None).compressed();
+                wire.extend_from_slice(header.as_bytes());
+                wire.extend_from_slice(&small);
+                any = true;
+            } else {
+                frame::write(&mut wire, opcode, payload, None);
+            }
+        }
+        any.then(|| Bytes::from(wire.into_boxed_slice()))
+    }
+
     fn frame(opcode: Opcode, payload: &[u8]) -> Self {
         let header = Header::new(opcode, payload.len(), None);
         Self::from_wire(Wire::new(header.as_bytes(), payload))
     }
 
     fn from_wire(wire: Wire) -> Self {
-        Self { shared: Arc::new(Shared { wire, rare: OnceLock::new() }) }
+        Self { shared: Arc::new(Shared { wire, rare: OnceLock::new(), deflate: None }) }
     }
 }
 
 impl From<Letter> for Parcel {
-    fn from(letter: Letter) -> Self {
-        Self::from_wire(Wire::new(letter.packet(), letter.attachments()))
+    fn from(mut letter: Letter) -> Self {
+        let deflate = letter.deflate.take();
+        let wire = Wire::new(letter.packet(), letter.attachments());
+        Self { shared: Arc::new(Shared { wire, rare: OnceLock::new(), deflate }) }
     }
 }
 
@@ -262,6 +307,12 @@ mod tests {
 
     fn polling(parcel: &Parcel) -> String {
         String::from_utf8(parcel.polling().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_short_parcel_fills_its_size() {
+        // With the two counts in front.
+        assert_eq!(size_of::<Shared>() + 2 * size_of::<usize>(), 160);
     }
 
     #[test]
