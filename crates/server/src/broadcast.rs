@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use roomful_proto::socket::packet::is_reserved;
-use roomful_proto::{AckId, ArgError, Args, FromArg, Parcel, SocketId, ToArgs};
+use roomful_proto::{AckId, ArgError, Args, FromArg, Letter, Parcel, SocketId, ToArgs};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -28,6 +28,7 @@ pub struct Broadcast {
     rooms: Vec<String>,
     except: Vec<String>,
     worth: Worth,
+    compress: bool,
     timeout: Duration,
 }
 
@@ -38,6 +39,7 @@ impl Broadcast {
             rooms: Vec::new(),
             except: Vec::new(),
             worth: Worth::Kept,
+            compress: true,
             timeout: namespace.ack_timeout,
         }
     }
@@ -62,6 +64,13 @@ impl Broadcast {
     /// Leaves out clients to whom the event could not leave at once.
     pub fn volatile(mut self) -> Self {
         self.worth = Worth::Volatile;
+        self
+    }
+
+    /// Whether the event may be compressed, on a WebSocket or in the answer to a poll, where that is
+    /// on. Default yes. What must not be guessed from the size of what is sent is better not.
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -159,11 +168,14 @@ impl Broadcast {
             tracing::error!(event, "a reserved name cannot be emitted");
             return Err(EmitError::ReservedEvent);
         }
-        Parcel::event(&self.namespace.name, ack, event, args).map_err(|error| {
-            self.namespace.count(|metrics| &metrics.encode_failures);
-            tracing::error!(event, %error, "event not sent");
-            EmitError::Encode(error)
-        })
+        match Letter::event(&self.namespace.name, ack, event, args) {
+            Ok(letter) => Ok(self.namespace.packed(letter, self.compress).into()),
+            Err(error) => {
+                self.namespace.count(|metrics| &metrics.encode_failures);
+                tracing::error!(event, %error, "event not sent");
+                Err(EmitError::Encode(error))
+            }
+        }
     }
 }
 

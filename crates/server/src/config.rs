@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use roomful_proto::Limits;
 
+use crate::compression::{Compression, HttpCompression};
+
 /// What a server is set to. Made by [`Builder`](crate::Builder).
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -13,6 +15,9 @@ pub(crate) struct Config {
     pub(crate) origins: Origins,
     pub(crate) transports: Transports,
     pub(crate) serve_client: bool,
+    /// Of WebSocket messages; `None` for none.
+    pub(crate) compression: Option<Compression>,
+    pub(crate) http_compression: HttpCompression,
     pub(crate) outbox_bytes_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) http_connections_max: usize,
@@ -39,6 +44,8 @@ impl Default for Config {
             origins: Origins::SameHost,
             transports: Transports::Both,
             serve_client: true,
+            compression: None,
+            http_compression: HttpCompression::default(),
             outbox_bytes_max: 8 * 1024 * 1024,
             connections_max: 1_000_000,
             http_connections_max: 100_000,

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
+use roomful_proto::deflate::Deflate;
 use roomful_proto::id::ID_BYTES;
 use roomful_proto::{Limits, Moment, Reason};
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ pub(crate) struct Core {
     pub(crate) wheel: Arc<Wheel>,
     pub(crate) metrics: Metrics,
     pub(crate) state: Arc<dyn Any + Send + Sync>,
+    /// How WebSocket messages are compressed, if they are.
+    pub(crate) deflate: Option<Arc<Deflate>>,
     namespaces: RwLock<HashMap<Box<str>, Arc<NamespaceCore>>>,
     origin: Instant,
     pub(crate) closing: Closing,
@@ -32,6 +35,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(config: Config, state: Arc<dyn Any + Send + Sync>) -> Arc<Self> {
+        let deflate = config.compression.map(|c| Arc::new(Deflate::new(c.threshold, c.level)));
         Arc::new(Self {
             limits: Arc::new(config.limits.clone()),
             config,
@@ -39,6 +43,7 @@ impl Core {
             wheel: Arc::new(Wheel::new()),
             metrics: Metrics::default(),
             state,
+            deflate,
             namespaces: RwLock::default(),
             origin: Instant::now(),
             closing: Closing::default(),

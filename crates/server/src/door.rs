@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
+use roomful_proto::deflate;
 use roomful_proto::engine::{Query, Refused, Transport};
 use roomful_proto::ws::handshake;
 use roomful_proto::{Form, Reason, SessionId};
@@ -18,6 +19,7 @@ use roomful_proto::{Form, Reason, SessionId};
 use crate::answer::Answer;
 use crate::body::NotReceived;
 use crate::bundle;
+use crate::coding::Accepted;
 use crate::config::Transports;
 use crate::connection::{Connection, Guarded};
 use crate::core::{self, Core};
@@ -25,7 +27,7 @@ use crate::cors;
 use crate::handshake::Handshake;
 use crate::head::Head;
 use crate::link::{Link, Order, Request as LinkRequest};
-use crate::polling::{self, BodyGuard, BodyReply, PollReply};
+use crate::polling::{BodyGuard, BodyReply, PollReply};
 use crate::websocket::{WebSocket, Wire};
 
 /// The address of the peer, as an extension of a request. [`Server::serve`](crate::Server::serve)
@@ -37,8 +39,8 @@ pub struct PeerAddress(pub SocketAddr);
 pub(crate) enum Decision {
     /// Answer it.
     Answer(Answer),
-    /// Wait for what there is to send: [`poll`].
-    Poll(Arc<Link>),
+    /// Wait for what there is to send, and answer with that: [`poll_answer`].
+    Poll(Arc<Link>, Accepted),
     /// Receive its body and hand that over: [`post`].
     Post(BodyGuard),
     /// Answer that it becomes a WebSocket, and make it one.
@@ -67,7 +69,7 @@ pub(crate) fn decide(core: &Arc<Core>, head: &Head<'_>) -> Decision {
         Checked::Open(Transport::WebSocket) => open_websocket(core, head),
         Checked::Session(link) if upgrade => Upgrade::decide(core, head, || Some(To::Probe(link))),
         Checked::Session(link) => match head.method {
-            "GET" => Decision::Poll(link),
+            "GET" => Decision::Poll(link, accepted(core, head)),
             "POST" => begin_post(head, &link),
             _ => empty(StatusCode::INTERNAL_SERVER_ERROR),
         },
@@ -211,17 +213,46 @@ fn open_polling(core: &Arc<Core>, head: &Head<'_>) -> Decision {
     };
     let connection = Connection::polling(Arc::clone(core), Arc::clone(&link), upgrades);
     drop(tokio::spawn(Guarded::new(Arc::clone(&link), connection)));
-    Decision::Poll(link)
+    Decision::Poll(link, accepted(core, head))
 }
 
-/// Waits for something to send.
-pub(crate) async fn poll(link: &Link) -> Answer {
-    match polling::poll(link).await {
-        Some(PollReply::Body(body)) => {
-            Answer::new(StatusCode::OK, "text/plain; charset=UTF-8", body).cache("no-store")
-        }
+/// What a poll accepts its answer to be compressed with.
+fn accepted(core: &Core, head: &Head<'_>) -> Accepted {
+    match head.text("accept-encoding") {
+        Some(header) if !core.config.http_compression.is_off() => Accepted::new(header),
+        _ => Accepted::default(),
+    }
+}
+
+/// What a poll is answered, once [`poll`](crate::polling::poll) has waited for something to send.
+pub(crate) fn poll_answer(core: &Core, reply: Option<PollReply>, accepted: Accepted) -> Answer {
+    let answer = |body: Bytes| {
+        Answer::new(StatusCode::OK, "text/plain; charset=UTF-8", body).cache("no-store")
+    };
+    match reply {
+        Some(PollReply::Body(body)) => compressed(core, answer(body), accepted),
+        Some(PollReply::Plain(body)) => answer(body),
         Some(PollReply::Overlap) | None => Answer::empty(StatusCode::BAD_REQUEST),
     }
+}
+
+/// The answer, compressed where it is large enough and the client accepts that.
+fn compressed(core: &Core, mut answer: Answer, accepted: Accepted) -> Answer {
+    let settings = core.config.http_compression;
+    let coding = accepted.coding(answer.body.len(), settings);
+    if coding.is_none() && answer.body.len() < settings.threshold {
+        return answer;
+    }
+    if let Some(coding) = coding
+        && let Some(small) = coding.encode(settings.level, &answer.body)
+    {
+        core.metrics.answers_compressed.add();
+        core.metrics.bytes_before_compression.add_all(answer.body.len());
+        core.metrics.bytes_after_compression.add_all(small.len());
+        answer.body = small;
+        answer = answer.with(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+    answer.with(header::VARY, HeaderValue::from_static("Accept-Encoding"))
 }
 
 fn begin_post(head: &Head<'_>, link: &Arc<Link>) -> Decision {
@@ -262,6 +293,8 @@ pub(crate) async fn post(guard: BodyGuard, body: Result<Bytes, NotReceived>) -> 
 pub(crate) struct Upgrade {
     core: Arc<Core>,
     accept: String,
+    /// The extension that was agreed on.
+    extension: Option<&'static str>,
     form: Form,
     to: To,
 }
@@ -296,22 +329,34 @@ impl Upgrade {
         let Some(to) = to() else {
             return Decision::Answer(Refusal::Crowded.answer(true));
         };
-        let form = if Query::parse(head.query).base64 { Form::TextOnly } else { Form::Wire };
-        Decision::Upgrade(Self { core: Arc::clone(core), accept, form, to })
+        let text_only = Query::parse(head.query).base64;
+        let extension = if text_only { None } else { negotiate(core, head) };
+        let form = match extension {
+            _ if text_only => Form::TextOnly,
+            Some(_) => Form::Deflated,
+            None => Form::Wire,
+        };
+        Decision::Upgrade(Self { core: Arc::clone(core), accept, extension, form, to })
     }
 
     /// What to answer before the stream is a WebSocket.
     pub(crate) fn answer(&self) -> Answer {
-        Answer::empty(StatusCode::SWITCHING_PROTOCOLS)
+        let answer = Answer::empty(StatusCode::SWITCHING_PROTOCOLS)
             .with(header::UPGRADE, HeaderValue::from_static("websocket"))
             .with(header::CONNECTION, HeaderValue::from_static("Upgrade"))
-            .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accept.as_bytes())
+            .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accept.as_bytes());
+        match self.extension {
+            Some(extension) => {
+                answer.with(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extension))
+            }
+            None => answer,
+        }
     }
 
-    /// Whether the connection says something at once, with which the answer can go out. That has only
-    /// the one form.
+    /// Whether the connection says something at once, with which the answer can go out. That is never
+    /// compressed, and has no other form.
     pub(crate) const fn takes_answer(&self) -> bool {
-        matches!((&self.to, self.form), (To::Open(_), Form::Wire))
+        matches!((&self.to, self.form), (To::Open(_), Form::Wire | Form::Deflated))
     }
 
     /// Makes the stream a WebSocket, on which `answer` is still to be written if there is any. It may
@@ -329,6 +374,14 @@ impl Upgrade {
             }
         }
     }
+}
+
+/// What to answer to the offer of compression, if there is one that can be taken.
+fn negotiate(core: &Core, head: &Head<'_>) -> Option<&'static str> {
+    core.deflate.as_ref()?;
+    let named = |name: &str| name.eq_ignore_ascii_case("sec-websocket-extensions");
+    let offers = head.headers.iter().filter(|(name, _)| named(name));
+    deflate::negotiate(offers.filter_map(|(_, value)| std::str::from_utf8(value).ok()))
 }
 
 fn refuse_upgrade(core: &Core, refusal: handshake::Refusal) -> Answer {

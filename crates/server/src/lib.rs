@@ -70,6 +70,8 @@
 //!
 //! # Features
 //!
+//! `brotli` (default): answers to polls are compressed with `br` too, where clients take it.
+//!
 //! `bundle` (default): the JavaScript client, if `npm ci` was run in `bundle/` before the build.
 
 mod answer;
@@ -78,6 +80,8 @@ mod body;
 mod broadcast;
 mod bundle;
 mod closing;
+mod coding;
+mod compression;
 mod config;
 mod connection;
 mod core;
@@ -111,6 +115,7 @@ pub use asks::{Call, CallError};
 pub use body::Body;
 pub use broadcast::{Answers, Broadcast};
 pub use bytes::Bytes;
+pub use compression::{Compression, HttpCompression};
 pub use config::{Origins, Transports};
 pub use door::PeerAddress;
 pub use event::{CallName, EmitName, Event, OnName};
@@ -124,7 +129,7 @@ pub use roomful_proto::{
 pub use serve::ServeError;
 pub use server::{Builder, Server};
 pub use service::{Layer, Layered, Service};
-pub use socket::{EmitError, Socket};
+pub use socket::{EmitError, Socket, ToOne};
 
 /// The code in the README compiles.
 #[cfg(doctest)]

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use roomful_proto::{AckId, Args, Reason, SocketId, ToArgs};
+use roomful_proto::deflate::Deflate;
+use roomful_proto::{AckId, Args, Letter, Reason, SocketId, ToArgs};
 
 use crate::broadcast::{Broadcast, Poll};
 use crate::core::{Core, WeakCore};
@@ -42,6 +43,7 @@ pub(crate) struct NamespaceCore {
     pub(crate) ack_timeout: Duration,
     pub(crate) asks_max: usize,
     rooms_max: usize,
+    deflate: Option<Arc<Deflate>>,
     core: WeakCore,
     table: RwLock<Arc<Table>>,
     /// Questions to many, by their id; that of a broadcast is odd.
@@ -220,6 +222,7 @@ impl NamespaceCore {
             ack_timeout: core.config.ack_timeout,
             asks_max: core.config.asks_max,
             rooms_max: core.config.rooms_max,
+            deflate: core.deflate.clone(),
             core: weak,
             table: RwLock::default(),
             polls: Mutex::default(),
@@ -244,6 +247,15 @@ impl NamespaceCore {
     pub(crate) fn count(&self, counter: impl Fn(&Metrics) -> &Counter) {
         if let Some(core) = self.core() {
             counter(&core.metrics).add();
+        }
+    }
+
+    /// Says of a letter how it is to be compressed.
+    pub(crate) fn packed(&self, letter: Letter, compress: bool) -> Letter {
+        match &self.deflate {
+            _ if !compress => letter.deflated_by(Deflate::never()),
+            Some(deflate) if letter.len() >= deflate.threshold() => letter.deflated_by(deflate),
+            _ => letter,
         }
     }
 

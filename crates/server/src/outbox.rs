@@ -35,6 +35,8 @@ pub(crate) struct Outbox {
     /// What all that was pushed and is not written yet counts for.
     bytes: usize,
     bytes_max: usize,
+    /// The client takes compressed messages: what may be one is not joined with others.
+    deflates: bool,
 }
 
 /// The parcel does not fit: the client reads more slowly than others write to it.
@@ -56,7 +58,19 @@ pub(crate) struct Batch {
 
 impl Outbox {
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self { parcels: Parcels::new_const(), tail: Vec::new(), begun: 0, bytes: 0, bytes_max }
+        Self {
+            parcels: Parcels::new_const(),
+            tail: Vec::new(),
+            begun: 0,
+            bytes: 0,
+            bytes_max,
+            deflates: false,
+        }
+    }
+
+    /// Whether the client takes compressed messages.
+    pub(crate) const fn set_deflates(&mut self, deflates: bool) {
+        self.deflates = deflates;
     }
 
     /// Puts a parcel at the end.
@@ -75,6 +89,7 @@ impl Outbox {
             self.parcels.push(parcel);
         } else if parcel.len() <= COPIED_BYTES_MAX
             && self.tail.len() + parcel.len() <= TAIL_BYTES_MAX
+            && !(self.deflates && parcel.deflates())
         {
             self.bytes += parcel.len();
             self.tail.extend_from_slice(parcel.wire());
@@ -91,7 +106,7 @@ impl Outbox {
         if self.bytes + len > self.bytes_max {
             return Err(Full);
         }
-        if self.tail.len() + len > TAIL_BYTES_MAX {
+        if self.tail.len() + len > TAIL_BYTES_MAX || self.deflates && letter.deflates() {
             return self.push(letter.into());
         }
         if self.tail.is_empty() {

@@ -16,6 +16,8 @@ use crate::outbox::Batch;
 /// The answer to a poll (GET).
 pub(crate) enum PollReply {
     Body(Bytes),
+    /// A body that is not to be compressed.
+    Plain(Bytes),
     /// Another poll was waiting already.
     Overlap,
 }
@@ -81,6 +83,7 @@ impl Polling {
             return false;
         };
         let mut body = Vec::new();
+        let mut plain = false;
         while let Some(parcel) = batch.first() {
             let len = body.len();
             if len > 0 {
@@ -93,10 +96,12 @@ impl Polling {
                 body.truncate(len);
                 break;
             }
+            plain |= parcel.is_plain();
             batch.written_first();
         }
         // Where the peer is gone, so is the session: a poll that is given up ends it.
-        let _ = reply.send(PollReply::Body(Bytes::from(body)));
+        let body = Bytes::from(body);
+        let _ = reply.send(if plain { PollReply::Plain(body) } else { PollReply::Body(body) });
         true
     }
 

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
+use crate::compression::{Compression, HttpCompression};
 use crate::config::{Config, Origins, Transports};
 use crate::core::Core;
 use crate::metrics::Stats;
@@ -140,7 +141,8 @@ impl<A> Server<A> {
 
     /// What the server has counted.
     pub fn stats(&self) -> Stats {
-        self.core.metrics.read(self.core.sessions.len())
+        let tally = self.core.deflate.as_ref().map(|deflate| deflate.tally()).unwrap_or_default();
+        self.core.metrics.read(self.core.sessions.len()).with(tally)
     }
 
     /// Closes the server: it takes no more clients, every socket sees `server shutting down`, and
@@ -229,6 +231,19 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Whether the JavaScript client is served below the path, where it is built in. Default yes.
     pub fn serve_client(mut self, serve: bool) -> Self {
         self.config.serve_client = serve;
+        self
+    }
+
+    /// Compresses WebSocket messages for clients that take that. Default: no.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.config.limits.inflate_ratio_max = compression.ratio_max;
+        self.config.compression = Some(compression);
+        self
+    }
+
+    /// Compresses the answers to polls for clients that take that. Default: from 1,024 bytes on.
+    pub fn http_compression(mut self, compression: HttpCompression) -> Self {
+        self.config.http_compression = compression;
         self
     }
 

@@ -22,6 +22,7 @@ use crate::core::Core;
 use crate::cors::Cors;
 use crate::door::{self, Decision, PeerAddress, Upgrade};
 use crate::head::{Head, Headers};
+use crate::polling;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
 
@@ -144,7 +145,9 @@ where
     let (cors, decision) = decide(&core, &parts);
     let answer = match decision {
         Decision::Answer(answer) => answer,
-        Decision::Poll(link) => door::poll(&link).await,
+        Decision::Poll(link, accepted) => {
+            door::poll_answer(&core, polling::poll(&link).await, accepted)
+        }
         Decision::Post(guard) => {
             let bytes_max = core.limits.payload_bytes_max;
             let body = body::receive(body, bytes_max, core.config.request_timeout).await;

@@ -33,6 +33,7 @@ use crate::closing::Phase;
 use crate::core::Core;
 use crate::cors::Cors;
 use crate::door::{self, Decision, Upgrade};
+use crate::polling;
 use crate::scratch::Scratch;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
@@ -227,7 +228,10 @@ impl Front {
         let Taken { cors, decision, body, mut missing, mut last } = request;
         let answer = match decision {
             Decision::Answer(answer) => answer,
-            Decision::Poll(link) => self.attended(door::poll(&link)).await?,
+            Decision::Poll(link, accepted) => {
+                let reply = self.attended(polling::poll(&link)).await?;
+                door::poll_answer(&self.core, reply, accepted)
+            }
             Decision::Post(guard) => {
                 let body = self.receive(body, missing).await;
                 if matches!(body, Err(NotReceived::Broken)) {
