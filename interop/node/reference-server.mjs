@@ -34,7 +34,13 @@ function options() {
     maxHttpBufferSize: process.env.MAX_PAYLOAD,
   };
   const given = Object.entries(chosen).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(given.map(([key, value]) => [key, Number(value)]));
+  const numbers = Object.fromEntries(given.map(([key, value]) => [key, Number(value)]));
+  const { DEFLATE, HTTP_COMPRESSION } = process.env;
+  return {
+    ...numbers,
+    ...(DEFLATE && { perMessageDeflate: { threshold: Number(DEFLATE) } }),
+    ...(HTTP_COMPRESSION && { httpCompression: { threshold: Number(HTTP_COMPRESSION) } }),
+  };
 }
 
 function requireToken(socket, next) {
@@ -57,6 +63,7 @@ function serve(namespace, socket) {
 
 function serveEchoes(socket) {
   socket.on("echo", (...args) => socket.emit("echo", ...args));
+  socket.on("echo-plain", (...args) => socket.compress(false).emit("echo", ...args));
   for (const name of ["echo-ack", ...ODD_NAMES]) {
     socket.on(name, (...args) => {
       const ack = args.pop();

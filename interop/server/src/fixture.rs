@@ -7,7 +7,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use roomful::{Ack, Args, CallError, Hello, Namespace, Reason, Refusal, Server, Socket};
+use roomful::{
+    Ack, Args, CallError, Compression, Hello, HttpCompression, Namespace, Reason, Refusal, Server,
+    Socket,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -65,6 +68,14 @@ fn configured() -> Result<Server, Box<dyn Error>> {
     if let Some(bytes) = number("MAX_PAYLOAD")? {
         builder = builder.payload_bytes_max(usize::try_from(bytes)?);
     }
+    if let Some(bytes) = number("DEFLATE")? {
+        let threshold = usize::try_from(bytes)?;
+        builder = builder.compression(Compression::default().threshold(threshold));
+    }
+    if let Some(bytes) = number("HTTP_COMPRESSION")? {
+        let threshold = usize::try_from(bytes)?;
+        builder = builder.http_compression(HttpCompression::default().threshold(threshold));
+    }
     Ok(builder.build())
 }
 
@@ -109,6 +120,7 @@ fn offer(io: &Namespace<(), Session>) {
 
 fn offer_echoes(io: &Namespace<(), Session>) {
     io.on("echo", async |me: Me, args: Args| me.emit("echo", args));
+    io.on("echo-plain", async |me: Me, args: Args| me.compress(false).emit("echo", args));
     io.on("echo-ack", async |_: Me, args: Args| args);
     for name in ODD_NAMES {
         io.on(name, async |_: Me, args: Args| args);
