@@ -38,7 +38,8 @@ function options() {
   const { DEFLATE, HTTP_COMPRESSION } = process.env;
   return {
     ...numbers,
-    ...(DEFLATE && { perMessageDeflate: { threshold: Number(DEFLATE) } }),
+    // Its threshold counts only where nothing is remembered between two messages.
+    ...(DEFLATE && { perMessageDeflate: { threshold: Number(DEFLATE), serverNoContextTakeover: true } }),
     ...(HTTP_COMPRESSION && { httpCompression: { threshold: Number(HTTP_COMPRESSION) } }),
   };
 }

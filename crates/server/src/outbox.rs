@@ -283,6 +283,10 @@ fn cost(parcel: &Parcel) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use roomful_proto::deflate::Deflate;
+
     use super::*;
 
     fn parcel(text: &str) -> Parcel {
@@ -408,6 +412,31 @@ mod tests {
         assert!(batch.is_empty());
         outbox.give_back(batch);
         assert_eq!((outbox.is_empty(), outbox.bytes()), (true, 0));
+    }
+
+    #[test]
+    fn what_may_be_compressed_is_joined_only_for_those_who_do_not_take_that() {
+        let deflate = Arc::new(Deflate::new(1_000, 1));
+        let large = || letter(&"x".repeat(2_000)).deflated_by(&deflate);
+        for (deflates, pieces) in [(false, 1), (true, 5)] {
+            let mut outbox = Outbox::new(1_000_000);
+            outbox.set_deflates(deflates);
+            outbox.push_letter(letter("a")).unwrap();
+            outbox.push_letter(large()).unwrap();
+            outbox.push_letter(letter("b").deflated_by(&deflate)).unwrap();
+            outbox.append(large().into());
+            outbox.push_letter(letter("c")).unwrap();
+            assert_eq!(outbox.len(), pieces);
+            let plain = [letter("a"), large(), letter("b"), large(), letter("c")];
+            let plain: Vec<u8> = plain.map(|letter| Parcel::from(letter).wire().to_vec()).concat();
+            let batch = outbox.take();
+            let wire: Vec<u8> =
+                batch.write(Form::Wire, |slices| slices.iter().flat_map(|s| s.to_vec()).collect());
+            assert_eq!(wire, plain);
+            let form = if deflates { Form::Deflated } else { Form::Wire };
+            let len: usize = batch.write(form, |slices| slices.iter().map(|s| s.len()).sum());
+            assert_eq!(len < 500, deflates, "{len}");
+        }
     }
 
     #[test]

@@ -132,8 +132,8 @@ pub struct Decoder {
     header_len: u8,
     /// The frame whose payload is being received.
     frame: Option<Frame>,
-    /// Payload of a control frame of which a part is still to come.
-    control: Vec<u8>,
+    /// Payload of a control frame of which a part is still to come. Rare, so it takes little room.
+    control: Option<Box<Control>>,
     /// Joined payload of a data message of which a part is still to come.
     data: Vec<u8>,
     /// The fragmented data message that is being received, if any.
@@ -162,6 +162,11 @@ struct Frame {
     len: usize,
 }
 
+#[derive(Debug, Default)]
+struct Control {
+    payload: Vec<u8>,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Partial {
     text: bool,
@@ -181,7 +186,7 @@ impl Decoder {
             header: [0; HEADER_BYTES_MAX],
             header_len: 0,
             frame: None,
-            control: Vec::new(),
+            control: None,
             data: Vec::new(),
             partial: None,
             inflating: None,
@@ -267,7 +272,8 @@ impl Decoder {
 
     /// Bytes held of messages that are not whole yet.
     pub fn held_bytes(&self) -> usize {
-        self.control.capacity() + self.data.capacity()
+        let control = self.control.as_ref().map_or(0, |control| control.payload.capacity());
+        control + self.data.capacity()
     }
 
     /// Collects the header of the next frame and checks it.
@@ -382,10 +388,13 @@ impl Decoder {
         whole: bool,
     ) -> Result<Option<Message>, WsError> {
         if !whole {
-            hold(&mut self.control, piece, CONTROL_BYTES_MAX);
+            hold(&mut self.control.get_or_insert_default().payload, piece, CONTROL_BYTES_MAX);
             return Ok(None);
         }
-        let payload = join(&mut self.control, piece);
+        let payload = match self.control.take() {
+            Some(mut control) => join(&mut control.payload, piece),
+            None => Bytes::copy_from_slice(piece),
+        };
         Ok(Some(match frame.opcode {
             Opcode::Ping => Message::Ping(payload),
             Opcode::Pong => Message::Pong(payload),
