@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let limit = usize::from(*limit) * 64;
-    let (head, tail) = payload.split_at(payload.len().min(cut.into()));
+    let (head, tail) = payload.split_at(payload.len().min(usize::from(*cut)));
     let mut wire = Vec::new();
     frame::write(&mut wire, Opcode::Binary, head, None);
     wire[0] = BEGINS;
