@@ -8,7 +8,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::deflater::MESSAGE_TAIL;
 
-/// A decompressor for WebSocket messages. It has about 50 KiB beside what came out of it last, so
+/// A decompressor for WebSocket messages. It has about 50 KB beside what came out of it last, so
 /// there is one for a thread.
 pub struct Inflater {
     stream: Decompress,
