@@ -59,10 +59,10 @@ test-hub: ## the hub's own events, asked with the official client
 	cargo build --locked -p roomful-hub
 	cd interop/node && ../../tools/with-hub node --test $(TEST_TIMEOUT) hub/
 
-autobahn-core: ## our WebSocket codec against the Autobahn suite, 1-7 and 10
+autobahn-core: ## our WebSocket codec against the Autobahn suite, 1-7 and 10, some of 12 and 13
 	@tools/setup autobahn
 	cargo build --locked -p roomful-interop --bin ws-echo
-	interop/autobahn/judge core
+	interop/autobahn/judge core --count 20
 
 test-browser: ## our hub in a real browser
 	@tools/setup client
@@ -89,7 +89,7 @@ bench-full: ## measure everything, for more than an hour; writes bench/RESULTS.m
 bench-outside: ## measure them with Tsung instead, a load tool that is not ours
 	@tools/bench-outside
 
-.PHONY: interop-reference autobahn deny clean
+.PHONY: interop-reference autobahn autobahn-deflate deny clean
 interop-reference: ## the tests of test-interop and test-matrix against the official server
 	@tools/setup interop
 	@tools/setup matrix
@@ -100,6 +100,11 @@ autobahn: ## Autobahn with large messages: 1-7, 9 and 10
 	@tools/setup autobahn
 	cargo build --locked -p roomful-interop --bin ws-echo
 	interop/autobahn/judge
+
+autobahn-deflate: ## Autobahn with compression: all of 12 and 13, for some minutes
+	@tools/setup autobahn
+	cargo build --locked -p roomful-interop --bin ws-echo
+	interop/autobahn/judge deflate
 
 deny: ## licences, advisories and sources of the dependencies
 	@cargo deny --version >/dev/null 2>&1 || \

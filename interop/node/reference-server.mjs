@@ -77,6 +77,7 @@ function serve(namespace, socket) {
 
 function serveEchoes(socket) {
   socket.on("echo", (...args) => socket.emit("echo", ...args));
+  socket.on("echo-plain", (...args) => socket.compress(false).emit("echo", ...args));
   for (const name of ["echo-ack", ...ODD_NAMES]) {
     socket.on(name, (...args) => {
       const ack = args.pop();

@@ -6,8 +6,10 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::args::{ArgsWriter, Attachments, Shape, ToArgs, push_text};
+use crate::deflate::Deflate;
 use crate::error::EncodeError;
 use crate::id::{AckId, RecoveryId, SocketId};
 use crate::socket::text::push_namespace;
@@ -17,6 +19,7 @@ use crate::ws::frame::{HEADER_BYTES_MAX, Header, Opcode};
 /// behind the other.
 pub struct Letter {
     draft: Draft,
+    pub(crate) deflate: Option<Arc<Deflate>>,
 }
 
 /// The answer to an event of a client, not addressed yet: whoever writes it need not know the
@@ -73,6 +76,18 @@ impl Letter {
     /// Tells a client that it is no longer in `namespace`.
     pub fn disconnected(namespace: &str) -> Self {
         Draft::new(namespace, None).finish(b'1', b'1')
+    }
+
+    /// Says whether and how it is to be compressed. Without that it is not on a WebSocket, and may be
+    /// in an answer of HTTP.
+    pub fn deflated_by(mut self, deflate: &Arc<Deflate>) -> Self {
+        self.deflate = Some(Arc::clone(deflate));
+        self
+    }
+
+    /// Whether it may have another form for those who take compressed messages.
+    pub fn deflates(&self) -> bool {
+        self.deflate.as_ref().is_some_and(|deflate| self.len() >= deflate.threshold())
     }
 
     /// Bytes of the letter; what it counts for in a queue.
@@ -256,7 +271,7 @@ impl Draft {
         }
         let header = Header::new(Opcode::Text, self.text().len() - self.start, None);
         self.prepend(header.as_bytes());
-        Letter { draft: self }
+        Letter { draft: self, deflate: None }
     }
 
     fn prepend(&mut self, bytes: &[u8]) {

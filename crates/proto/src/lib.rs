@@ -4,6 +4,7 @@
 //!   socket   namespaces, events, acks                Socket.IO 5   (socket::Mux)
 //!   engine   handshake, heartbeat, upgrade, polling  Engine.IO 4   (engine::Session)
 //!   ws       frames                                  RFC 6455      (ws::Decoder)
+//!   deflate  smaller messages                        RFC 7692      (deflate::Deflate)
 //! ```
 //!
 //! Every machine has the same four verbs: `receive(now, input)` takes what arrived, `poll()` gives
@@ -18,6 +19,7 @@
 //! (ids are made from bytes that the caller gives), and every policy of the server above.
 
 pub mod args;
+pub mod deflate;
 pub mod engine;
 pub mod error;
 pub mod id;

@@ -16,6 +16,11 @@ pub struct Limits {
     /// Frames of one fragmented WebSocket message. Fragments are joined as they come, so a
     /// fragment costs time but no memory. Default 100,000.
     pub fragments_max: u32,
+    /// Bytes into which each compressed byte of a client may inflate, on the average of its WebSocket
+    /// (closed with 1008 above it); it may be ahead of that by one message of `payload_bytes_max`,
+    /// into which a message may inflate at most (1009). Records with equal fields reach 10 to 50, and
+    /// the same over and over about 1,000, which is all that DEFLATE can do. Default 100.
+    pub inflate_ratio_max: u32,
     /// Packets in one polling body. An unchanged client fills a body up to `maxPayload`, so this
     /// is only a ceiling for bodies made of separators. Default 200,000.
     pub payload_packets_max: u32,
@@ -73,6 +78,7 @@ impl Default for Limits {
         Self {
             payload_bytes_max: 1_000_000,
             fragments_max: 100_000,
+            inflate_ratio_max: 100,
             payload_packets_max: 200_000,
             attachments_max: 10,
             whole_attachments_max: 10_000,

@@ -2,8 +2,9 @@
 //!
 //! Its first form is what goes into a WebSocket: whole frames, unmasked, the Socket.IO packet and
 //! its attachments one behind the other. A server's frames look the same for everybody, so these
-//! very bytes are written to each socket. Polling needs another form, and clients that take no
-//! binary frames a third; each is made once, when somebody first needs it.
+//! very bytes are written to each socket. Polling needs another form, clients that take no binary
+//! frames a third, and those that take compressed messages a fourth; each is made once, when
+//! somebody first needs it.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -11,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::args::ToArgs;
+use crate::deflate::Deflate;
 use crate::engine::packet::{Data, Packet, base64_encode};
 use crate::engine::payload::SEPARATOR;
 use crate::engine::{Revision, v3};
@@ -40,6 +42,8 @@ pub enum Form {
     V3,
     /// Both: text frames only, with the type before the base64.
     V3TextOnly,
+    /// As `Wire`, but frames may be compressed: `permessage-deflate` was agreed on.
+    Deflated,
 }
 
 impl Form {
@@ -58,6 +62,8 @@ impl Form {
 struct Shared {
     wire: Wire,
     rare: OnceLock<Box<Rare>>,
+    /// How it is compressed; without it, it is not.
+    deflate: Option<Arc<Deflate>>,
 }
 
 /// The bytes of a parcel. Those of most lie beside its reference count, in one allocation.
@@ -76,6 +82,8 @@ struct Rare {
     text_only: OnceLock<Bytes>,
     v3: OnceLock<Bytes>,
     v3_text_only: OnceLock<Bytes>,
+    /// `None` when that is no smaller.
+    deflated: OnceLock<Option<Bytes>>,
 }
 
 impl Parcel {
@@ -122,7 +130,7 @@ impl Parcel {
     }
 
     /// A letter in the words of a parser, which makes one message of it.
-    pub fn worded(letter: Letter, parser: &dyn Parser) -> Self {
+    pub fn worded(mut letter: Letter, parser: &dyn Parser) -> Self {
         let message =
             Plain::read(letter.packet(), letter.attachments()).map(|packet| parser.encode(&packet));
         let (opcode, digit, bytes): (_, &[u8], _) = match message {
@@ -136,7 +144,8 @@ impl Parcel {
         let len = header.as_bytes().len();
         head[..len].copy_from_slice(header.as_bytes());
         head[len..len + digit.len()].copy_from_slice(digit);
-        Self::from_wire(Wire::new(&head[..len + digit.len()], &bytes))
+        let wire = Wire::new(&head[..len + digit.len()], &bytes);
+        Self::new(wire, letter.deflate.take())
     }
 
     /// A packet of the session itself.
@@ -204,7 +213,24 @@ impl Parcel {
             Form::V3TextOnly => {
                 rare().v3_text_only.get_or_init(|| self.encode_text_only(v3::base64_encode))
             }
+            Form::Deflated => match &self.shared.deflate {
+                Some(deflate) if self.deflates() => {
+                    let deflated = rare().deflated.get_or_init(|| self.encode_deflated(deflate));
+                    deflated.as_deref().unwrap_or(self.wire())
+                }
+                _ => self.wire(),
+            },
         }
+    }
+
+    /// Whether it may have another form for those who take compressed messages.
+    pub fn deflates(&self) -> bool {
+        self.shared.deflate.as_ref().is_some_and(|deflate| self.len() >= deflate.threshold())
+    }
+
+    /// Whether its sender wants it compressed nowhere, as one that is [`Deflate::never`] is.
+    pub fn is_plain(&self) -> bool {
+        self.shared.deflate.as_ref().is_some_and(|deflate| deflate.threshold() == usize::MAX)
     }
 
     fn has_bytes(&self) -> bool {
@@ -266,19 +292,43 @@ impl Parcel {
         Bytes::from(wire)
     }
 
+    /// Each frame is a message of its own, and only those that get smaller are compressed.
+    fn encode_deflated(&self, deflate: &Deflate) -> Option<Bytes> {
+        let mut wire = Vec::new();
+        let mut small = Vec::new();
+        let mut any = false;
+        for (opcode, payload) in frame::split(self.wire()) {
+            if deflate.message(payload, &mut small) {
+                let header = Header::new(opcode, small.len(), None).compressed();
+                wire.extend_from_slice(header.as_bytes());
+                wire.extend_from_slice(&small);
+                any = true;
+            } else {
+                frame::write(&mut wire, opcode, payload, None);
+            }
+        }
+        any.then(|| Bytes::from(wire.into_boxed_slice()))
+    }
+
     fn frame(opcode: Opcode, payload: &[u8]) -> Self {
         let header = Header::new(opcode, payload.len(), None);
         Self::from_wire(Wire::new(header.as_bytes(), payload))
     }
 
+    fn new(wire: Wire, deflate: Option<Arc<Deflate>>) -> Self {
+        Self { shared: Arc::new(Shared { wire, rare: OnceLock::new(), deflate }) }
+    }
+
     fn from_wire(wire: Wire) -> Self {
-        Self { shared: Arc::new(Shared { wire, rare: OnceLock::new() }) }
+        Self::new(wire, None)
     }
 }
 
 impl From<Letter> for Parcel {
-    fn from(letter: Letter) -> Self {
-        Self::from_wire(Wire::new(letter.packet(), letter.attachments()))
+    fn from(mut letter: Letter) -> Self {
+        let deflate = letter.deflate.take();
+        let wire = Wire::new(letter.packet(), letter.attachments());
+        Self::new(wire, deflate)
     }
 }
 
@@ -322,6 +372,12 @@ mod tests {
 
     fn polling(parcel: &Parcel) -> String {
         String::from_utf8(parcel.polling().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_short_parcel_fills_its_size() {
+        // With the two counts in front.
+        assert_eq!(size_of::<Shared>() + 2 * size_of::<usize>(), 160);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::event::{CallName, EmitName};
 use crate::link::{Pushed, Worth};
 use crate::namespace::NamespaceCore;
-use crate::parser::parcel;
+use crate::recovery::Sending;
 use crate::socket::{EmitError, Member};
 
 /// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
@@ -31,6 +31,7 @@ pub struct Broadcast {
     rooms: Vec<String>,
     except: Vec<String>,
     worth: Worth,
+    compress: bool,
     timeout: Duration,
 }
 
@@ -41,6 +42,7 @@ impl Broadcast {
             rooms: Vec::new(),
             except: Vec::new(),
             worth: Worth::Kept,
+            compress: true,
             timeout: namespace.ack_timeout,
         }
     }
@@ -65,6 +67,13 @@ impl Broadcast {
     /// Leaves out clients to whom the event could not leave at once.
     pub fn volatile(mut self) -> Self {
         self.worth = Worth::Volatile;
+        self
+    }
+
+    /// Whether the event may be compressed, on a WebSocket or in the answer to a poll, where that is
+    /// on. Default yes. What must not be guessed from the size of what is sent is better not.
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -96,9 +105,14 @@ impl Broadcast {
         if let Some(journal) = &self.namespace.journal {
             let write = |namespace: &str, name: &str| Unstamped::event(namespace, name, &args);
             let event = self.written(name, write)?;
-            let parser = self.namespace.parser.as_ref();
-            let sent = journal.send(event, &self.rooms, &self.except, self.worth, parser);
-            return sent.map_err(|error| self.unwritten(name, error));
+            let sending = Sending {
+                namespace: &self.namespace,
+                to: &self.rooms,
+                except: &self.except,
+                worth: self.worth,
+                compress: self.compress,
+            };
+            return journal.send(event, &sending).map_err(|error| self.unwritten(name, error));
         }
         let parcel = self.parcel(name, None, &args)?;
         let selection = self.namespace.rooms.select(&self.rooms, &self.except);
@@ -168,7 +182,7 @@ impl Broadcast {
         args: &T,
     ) -> Result<Parcel, EmitError> {
         self.written(event, |namespace, name| {
-            parcel(Letter::event(namespace, ack, name, args)?, self.namespace.parser.as_ref())
+            self.namespace.parcel(Letter::event(namespace, ack, name, args)?, self.compress)
         })
     }
 

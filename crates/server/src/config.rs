@@ -5,6 +5,7 @@ use std::time::Duration;
 use roomful_proto::Limits;
 
 use crate::bundle::ServeClient;
+use crate::compression::{Compression, HttpCompression};
 use crate::cookie::Cookie;
 use crate::cors::Cors;
 use crate::hooks::Hooks;
@@ -29,6 +30,9 @@ pub(crate) struct Config {
     pub(crate) serve_client: ServeClient,
     /// `None` is the default encoding.
     pub(crate) parser: Option<ServerParser>,
+    /// Of WebSocket messages; `None` for none.
+    pub(crate) compression: Option<Compression>,
+    pub(crate) http_compression: HttpCompression,
     pub(crate) outbox_bytes_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) http_connections_max: usize,
@@ -64,6 +68,8 @@ impl Default for Config {
             jsonp: false,
             serve_client: ServeClient::Embedded,
             parser: None,
+            compression: None,
+            http_compression: HttpCompression::default(),
             outbox_bytes_max: 8 * 1024 * 1024,
             connections_max: 1_000_000,
             http_connections_max: 100_000,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use roomful_proto::deflate::Deflate;
 use roomful_proto::id::ID_BYTES;
 use roomful_proto::{Limits, Moment, Reason};
 use tokio::time::Instant;
@@ -29,6 +30,8 @@ pub(crate) struct Core {
     pub(crate) wheel: Arc<Wheel>,
     pub(crate) metrics: Metrics,
     pub(crate) state: Arc<dyn Any + Send + Sync>,
+    /// How WebSocket messages are compressed, if they are.
+    pub(crate) deflate: Option<Arc<Deflate>>,
     namespaces: RwLock<HashMap<Box<str>, Arc<NamespaceCore>>>,
     on_error: RwLock<Option<ErrorFn>>,
     origin: Instant,
@@ -37,6 +40,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(config: Config, state: Arc<dyn Any + Send + Sync>) -> Arc<Self> {
+        let deflate = config.compression.map(|c| Arc::new(Deflate::new(c.threshold, c.level)));
         Arc::new(Self {
             limits: Arc::new(config.limits.clone()),
             config,
@@ -44,6 +48,7 @@ impl Core {
             wheel: Arc::new(Wheel::new()),
             metrics: Metrics::default(),
             state,
+            deflate,
             namespaces: RwLock::default(),
             on_error: RwLock::default(),
             origin: Instant::now(),

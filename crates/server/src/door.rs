@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
+use roomful_proto::deflate;
 use roomful_proto::engine::{Query, Transport, jsonp};
 use roomful_proto::ws::handshake;
 use roomful_proto::{Form, Reason, SessionId};
@@ -19,6 +20,7 @@ use roomful_proto::{Form, Reason, SessionId};
 use crate::answer::Answer;
 use crate::body::NotReceived;
 use crate::bundle::{self, OnDisk, Wanted};
+use crate::coding::Codings;
 use crate::config::Transports;
 use crate::connection::{Connection, Guarded};
 use crate::core::{self, Core};
@@ -28,7 +30,7 @@ use crate::head::Head;
 use crate::headers::AnswerHeaders;
 use crate::hooks;
 use crate::link::{Link, Order, Request as LinkRequest};
-use crate::polling::{self, BodyGuard, BodyReply, PollReply};
+use crate::polling::{BodyGuard, BodyReply, PollBody, PollReply};
 use crate::refused::{Cause, ConnectionError};
 use crate::request::Request;
 use crate::websocket::{WebSocket, Wire};
@@ -51,9 +53,8 @@ pub(crate) enum Decision {
     Answer(Answer),
     /// Answer it with a file: [`bundle::read`].
     Read(Box<OnDisk>),
-    /// Wait for what there is to send: [`poll`]. With a number it is to be a script that calls the
-    /// function of that number.
-    Poll(Arc<Link>, Option<u32>),
+    /// Wait for what there is to send, and answer with that: [`poll_answer`].
+    Poll(Arc<Link>, Polled),
     /// Receive its body and hand that over: [`post`].
     Post(BodyGuard),
     /// Answer that it becomes a WebSocket, and make it one.
@@ -149,12 +150,12 @@ fn decide(core: &Arc<Core>, head: &Head<'_>, origin: Origin<'_>) -> Received {
     let decision = match checked {
         Checked::Preflight => Decision::Answer(cors::preflight(&core.config, head)),
         Checked::Open(transport, dialect) => return apply(core, head, transport, dialect),
-        Checked::Session(link) if upgrade => match accept(head, link.dialect) {
+        Checked::Session(link) if upgrade => match accept(core, head, link.dialect) {
             Ok(accepted) => Decision::Upgrade(Upgrade::new(core, accepted, To::Probe(link))),
             Err(refusal) => refuse_upgrade(core, head, refusal).into(),
         },
         Checked::Session(link) => match head.method {
-            "GET" => begin_poll(head.query, link),
+            "GET" => begin_poll(core, head, link),
             "POST" => begin_post(head, &link),
             _ => empty(StatusCode::INTERNAL_SERVER_ERROR),
         },
@@ -309,7 +310,7 @@ pub(crate) struct Applicant {
 fn apply(core: &Arc<Core>, head: &Head<'_>, transport: Transport, dialect: Dialect) -> Received {
     let accepted = match transport {
         Transport::Polling => None,
-        Transport::WebSocket => match accept(head, dialect) {
+        Transport::WebSocket => match accept(core, head, dialect) {
             Ok(accepted) => Some(accepted),
             Err(refusal) => return refuse_upgrade(core, head, refusal).into(),
         },
@@ -386,32 +387,69 @@ fn open_polling(core: &Arc<Core>, request: &Request<'_>, link: Arc<Link>) -> Dec
     };
     let connection = Connection::polling(Arc::clone(core), Arc::clone(&link), upgrades);
     drop(tokio::spawn(Guarded::new(Arc::clone(&link), connection)));
-    begin_poll(request.query_string(), link)
+    let function = function(&link, request.query_string());
+    // What is open now is told in few bytes.
+    Decision::Poll(link, Polled { function, codings: Codings::default() })
 }
 
-fn begin_poll(query: &str, link: Arc<Link>) -> Decision {
-    let function =
-        if link.dialect.jsonp { Query::parse(query).jsonp.and_then(jsonp::index) } else { None };
-    Decision::Poll(link, function)
+/// How a poll is to be answered.
+#[derive(Clone, Copy)]
+pub(crate) struct Polled {
+    /// With a script that calls the function of this number.
+    function: Option<u32>,
+    /// Compressed in one of these ways.
+    codings: Codings,
 }
 
-/// Waits for something to send.
-pub(crate) async fn poll(link: &Link, function: Option<u32>) -> Answer {
-    match (polling::poll(link).await, function) {
-        (Some(PollReply::Body(body)), None) => {
-            Answer::new(StatusCode::OK, "text/plain; charset=UTF-8", body).cache("no-store")
-        }
-        (Some(PollReply::Body(body)), Some(function)) => {
-            let script = jsonp::script(function, &body);
+fn begin_poll(core: &Core, head: &Head<'_>, link: Arc<Link>) -> Decision {
+    let codings = match head.text("accept-encoding") {
+        Some(header) if !core.config.http_compression.is_off() => Codings::new(header),
+        _ => Codings::default(),
+    };
+    let function = function(&link, head.query);
+    Decision::Poll(link, Polled { function, codings })
+}
+
+/// The number of the function that a client that polls with scripts wants to be called.
+fn function(link: &Link, query: &str) -> Option<u32> {
+    if link.dialect.jsonp { Query::parse(query).jsonp.and_then(jsonp::index) } else { None }
+}
+
+/// What a poll is answered, once [`poll`](crate::polling::poll) has waited for something to send.
+pub(crate) fn poll_answer(core: &Core, reply: Option<PollReply>, polled: Polled) -> Answer {
+    let Some(PollReply::Body(PollBody { bytes, is_text, is_plain })) = reply else {
+        return Answer::empty(StatusCode::BAD_REQUEST);
+    };
+    let answer = match polled.function {
+        Some(function) if is_text => {
+            let script = jsonp::script(function, &bytes);
             Answer::new(StatusCode::OK, "text/javascript; charset=UTF-8", script)
-                .cache("no-store")
                 .with(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
         }
-        (Some(PollReply::Bytes(body)), _) => {
-            Answer::new(StatusCode::OK, "application/octet-stream", body).cache("no-store")
-        }
-        (Some(PollReply::Overlap) | None, _) => Answer::empty(StatusCode::BAD_REQUEST),
+        _ if is_text => Answer::new(StatusCode::OK, "text/plain; charset=UTF-8", bytes),
+        _ => Answer::new(StatusCode::OK, "application/octet-stream", bytes),
+    };
+    let answer = answer.cache("no-store");
+    if is_plain { answer } else { compressed(core, answer, polled.codings) }
+}
+
+/// The answer, compressed where it is large enough and the client accepts that.
+fn compressed(core: &Core, mut answer: Answer, codings: Codings) -> Answer {
+    let settings = core.config.http_compression;
+    let coding = codings.coding(answer.body.len(), settings);
+    if coding.is_none() && answer.body.len() < settings.threshold {
+        return answer;
     }
+    if let Some(coding) = coding
+        && let Some(small) = coding.encode(settings.level, &answer.body)
+    {
+        core.metrics.answers_compressed.add();
+        core.metrics.bytes_before_compression.add_all(answer.body.len());
+        core.metrics.bytes_after_compression.add_all(small.len());
+        answer.body = small;
+        answer = answer.with(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+    answer.with(header::VARY, HeaderValue::from_static("Accept-Encoding"))
 }
 
 fn begin_post(head: &Head<'_>, link: &Arc<Link>) -> Decision {
@@ -459,6 +497,8 @@ pub(crate) struct Upgrade {
 struct Accepted {
     /// The proof that it was understood.
     accept: String,
+    /// The extension that was agreed on.
+    extension: Option<&'static str>,
     form: Form,
 }
 
@@ -469,7 +509,7 @@ enum To {
     Probe(Arc<Link>),
 }
 
-fn accept(head: &Head<'_>, dialect: Dialect) -> Result<Accepted, handshake::Refusal> {
+fn accept(core: &Core, head: &Head<'_>, dialect: Dialect) -> Result<Accepted, handshake::Refusal> {
     let accept = handshake::accept(&handshake::Request {
         method: head.method,
         connection: head.text("connection"),
@@ -478,7 +518,9 @@ fn accept(head: &Head<'_>, dialect: Dialect) -> Result<Accepted, handshake::Refu
         key: head.text("sec-websocket-key"),
     })?;
     let form = Form::new(dialect.revision, Query::parse(head.query).base64);
-    Ok(Accepted { accept, form })
+    let extension = if form == Form::Wire { negotiate(core, head) } else { None };
+    let form = if extension.is_some() { Form::Deflated } else { form };
+    Ok(Accepted { accept, extension, form })
 }
 
 fn refuse_upgrade(core: &Core, head: &Head<'_>, refusal: handshake::Refusal) -> Answer {
@@ -498,16 +540,22 @@ impl Upgrade {
 
     /// What to answer before the stream is a WebSocket.
     pub(crate) fn answer(&self) -> Answer {
-        Answer::empty(StatusCode::SWITCHING_PROTOCOLS)
+        let answer = Answer::empty(StatusCode::SWITCHING_PROTOCOLS)
             .with(header::UPGRADE, HeaderValue::from_static("websocket"))
             .with(header::CONNECTION, HeaderValue::from_static("Upgrade"))
-            .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accepted.accept.as_bytes())
+            .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accepted.accept.as_bytes());
+        match self.accepted.extension {
+            Some(extension) => {
+                answer.with(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extension))
+            }
+            None => answer,
+        }
     }
 
-    /// Whether the connection says something at once, with which the answer can go out. That has only
-    /// the one form.
+    /// Whether the connection says something at once, with which the answer can go out. That is never
+    /// compressed, and has no other form.
     pub(crate) const fn takes_answer(&self) -> bool {
-        matches!((&self.to, self.accepted.form), (To::Open(_), Form::Wire))
+        matches!((&self.to, self.accepted.form), (To::Open(_), Form::Wire | Form::Deflated))
     }
 
     /// Makes the stream a WebSocket, on which `answer` is still to be written if there is any. It may
@@ -525,6 +573,14 @@ impl Upgrade {
             }
         }
     }
+}
+
+/// What to answer to the offer of compression, if there is one that can be taken.
+fn negotiate(core: &Core, head: &Head<'_>) -> Option<&'static str> {
+    core.deflate.as_ref()?;
+    let named = |name: &str| name.eq_ignore_ascii_case("sec-websocket-extensions");
+    let offers = head.headers.iter().filter(|(name, _)| named(name));
+    deflate::negotiate(offers.filter_map(|(_, value)| std::str::from_utf8(value).ok()))
 }
 
 /// A session whose WebSocket is not there yet; it is forgotten if that never comes.

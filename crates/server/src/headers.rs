@@ -31,7 +31,7 @@ const OWN: [&str; 14] = [
 #[derive(Debug, Default)]
 pub struct AnswerHeaders {
     list: Vec<Added>,
-    refused: u64,
+    refused: usize,
 }
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl AnswerHeaders {
     }
 
     /// How many were left out.
-    pub(crate) const fn refused(&self) -> u64 {
+    pub(crate) const fn refused(&self) -> usize {
         self.refused
     }
 

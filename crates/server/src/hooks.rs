@@ -114,7 +114,7 @@ fn add<T>(
 ) -> Option<T> {
     let mut added = AnswerHeaders::default();
     let returned = core.guarded(what, || function(&mut added))?;
-    core.metrics.headers_refused.add_many(added.refused());
+    core.metrics.headers_refused.add_all(added.refused());
     headers.append(added);
     Some(returned)
 }

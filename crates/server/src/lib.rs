@@ -82,6 +82,8 @@
 //!
 //! # Features
 //!
+//! `brotli` (default): answers to polls are compressed with `br` too, where clients take it.
+//!
 //! `bundle` (default): the JavaScript client, if `npm ci` was run in `bundle/` before the build.
 
 mod answer;
@@ -90,6 +92,8 @@ mod body;
 mod broadcast;
 mod bundle;
 mod closing;
+mod coding;
+mod compression;
 mod config;
 mod connection;
 mod cookie;
@@ -136,6 +140,7 @@ pub use body::Body;
 pub use broadcast::{Answers, Broadcast};
 pub use bundle::ServeClient;
 pub use bytes::Bytes;
+pub use compression::{Compression, HttpCompression};
 pub use config::Transports;
 pub use cookie::{Cookie, SameSite};
 pub use cors::Cors;
@@ -159,7 +164,7 @@ pub use roomful_proto::{
 pub use serve::ServeError;
 pub use server::{Builder, Server};
 pub use service::{Layer, Layered, Service};
-pub use socket::{EmitError, Socket};
+pub use socket::{EmitError, Socket, ToOne};
 
 /// The code in the README compiles.
 #[cfg(doctest)]

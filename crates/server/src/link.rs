@@ -81,7 +81,7 @@ struct State {
     /// What its client takes on a WebSocket.
     form: Form,
     /// Letters can be joined: a WebSocket carries the session, and its client takes frames as they
-    /// are encoded.
+    /// are encoded. Those that may be compressed are left out by the outbox.
     joins: bool,
     /// Somebody is writing, and will see what is pushed meanwhile.
     writing: bool,
@@ -303,7 +303,8 @@ impl Link {
         let mut state = self.state.lock();
         state.direct = direct;
         state.form = form;
-        state.joins = form == Form::Wire;
+        state.joins = matches!(form, Form::Wire | Form::Deflated);
+        state.outbox.set_deflates(form == Form::Deflated);
     }
 
     /// Closes this direction of the stream.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use roomful_proto::deflate::Tally;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counters since the server was built, as [`Server::stats`](crate::Server::stats) read them.
@@ -77,6 +79,29 @@ counters! {
     encode_failures,
     /// Handlers and other functions of the user's that panicked, and parsers that did while they read.
     panics,
+    /// WebSocket messages that were compressed: each once, however many clients it went to.
+    messages_compressed,
+    /// Answers to polls that were compressed.
+    answers_compressed,
+    /// Bytes of all these, before.
+    bytes_before_compression,
+    /// And after.
+    bytes_after_compression,
+    /// Connections closed because a compressed message was larger than `payload_bytes_max`.
+    inflated_too_big,
+    /// Connections closed because their messages inflated to more than the `ratio_max` of
+    /// [`Compression`](crate::Compression).
+    inflate_ratio_exceeded,
+}
+
+impl Stats {
+    /// With what the packets themselves have counted.
+    pub(crate) fn with(mut self, tally: Tally) -> Self {
+        self.messages_compressed += tally.messages;
+        self.bytes_before_compression += tally.bytes_before;
+        self.bytes_after_compression += tally.bytes_after;
+        self
+    }
 }
 
 #[derive(Default)]
@@ -84,11 +109,11 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self) {
-        self.add_many(1);
+        self.add_all(1);
     }
 
-    pub(crate) fn add_many(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
+    pub(crate) fn add_all(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {

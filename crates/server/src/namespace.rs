@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use roomful_proto::{AckId, Args, EncodeError, Reason, SocketId, ToArgs};
+use roomful_proto::deflate::Deflate;
+use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, Reason, SocketId, ToArgs};
 
 use crate::broadcast::{Broadcast, Poll};
 use crate::core::{Core, WeakCore};
@@ -24,7 +25,7 @@ use crate::handler::{self, Data, Erased, Handler, Started};
 use crate::hello::{Connect, Hello, Refusal, Types};
 use crate::link::Link;
 use crate::metrics::{Counter, Metrics};
-use crate::parser::ServerParser;
+use crate::parser::{ServerParser, parcel};
 use crate::recovery::{Beginning, Journal, Recovery};
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::{Member, Socket, SocketCore};
@@ -46,6 +47,7 @@ pub(crate) struct NamespaceCore {
     /// `None` is the default encoding.
     pub(crate) parser: Option<ServerParser>,
     rooms_max: usize,
+    deflate: Option<Arc<Deflate>>,
     /// What can be missed here; `None` where nothing is recovered.
     pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) recovery: Option<Recovery>,
@@ -264,6 +266,7 @@ impl NamespaceCore {
             asks_max: core.config.asks_max,
             parser: core.config.parser.clone(),
             rooms_max: core.config.rooms_max,
+            deflate: core.deflate.clone(),
             journal: core.config.recovery.as_ref().map(|recovery| {
                 // So long it may take to notice that a client is gone.
                 let silence = core.limits.ping_interval + core.limits.ping_timeout;
@@ -296,6 +299,20 @@ impl NamespaceCore {
         if let Some(core) = self.core() {
             counter(&core.metrics).add();
         }
+    }
+
+    /// Says of a letter how it is to be compressed.
+    pub(crate) fn packed(&self, letter: Letter, compress: bool) -> Letter {
+        match &self.deflate {
+            _ if !compress => letter.deflated_by(Deflate::never()),
+            Some(deflate) if letter.len() >= deflate.threshold() => letter.deflated_by(deflate),
+            _ => letter,
+        }
+    }
+
+    /// A letter as it leaves, to be compressed or not.
+    pub(crate) fn parcel(&self, letter: Letter, compress: bool) -> Result<Parcel, EncodeError> {
+        parcel(self.packed(letter, compress), self.parser.as_ref())
     }
 
     pub(crate) fn join(&self, id: SocketId, room: &str) -> Result<(), NotJoined> {

@@ -35,6 +35,8 @@ pub(crate) struct Outbox {
     /// What all that was pushed and is not written yet counts for.
     bytes: usize,
     bytes_max: usize,
+    /// The client takes compressed messages: what may be one is not joined with others.
+    deflates: bool,
 }
 
 /// The parcel does not fit: the client reads more slowly than others write to it.
@@ -56,7 +58,19 @@ pub(crate) struct Batch {
 
 impl Outbox {
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self { parcels: Parcels::new_const(), tail: Vec::new(), begun: 0, bytes: 0, bytes_max }
+        Self {
+            parcels: Parcels::new_const(),
+            tail: Vec::new(),
+            begun: 0,
+            bytes: 0,
+            bytes_max,
+            deflates: false,
+        }
+    }
+
+    /// Whether the client takes compressed messages.
+    pub(crate) const fn set_deflates(&mut self, deflates: bool) {
+        self.deflates = deflates;
     }
 
     /// Puts a parcel at the end.
@@ -75,6 +89,7 @@ impl Outbox {
             self.parcels.push(parcel);
         } else if parcel.len() <= COPIED_BYTES_MAX
             && self.tail.len() + parcel.len() <= TAIL_BYTES_MAX
+            && !(self.deflates && parcel.deflates())
         {
             self.bytes += parcel.len();
             self.tail.extend_from_slice(parcel.wire());
@@ -91,7 +106,7 @@ impl Outbox {
         if self.bytes + len > self.bytes_max {
             return Err(Full);
         }
-        if self.tail.len() + len > TAIL_BYTES_MAX {
+        if self.tail.len() + len > TAIL_BYTES_MAX || self.deflates && letter.deflates() {
             return self.push(letter.into());
         }
         if self.tail.is_empty() {
@@ -273,6 +288,10 @@ fn cost(parcel: &Parcel) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use roomful_proto::deflate::Deflate;
+
     use super::*;
 
     fn parcel(text: &str) -> Parcel {
@@ -398,6 +417,31 @@ mod tests {
         assert!(batch.is_empty());
         outbox.give_back(batch);
         assert_eq!((outbox.is_empty(), outbox.bytes()), (true, 0));
+    }
+
+    #[test]
+    fn what_may_be_compressed_is_joined_only_for_those_who_do_not_take_that() {
+        let deflate = Arc::new(Deflate::new(1_000, 1));
+        let large = || letter(&"x".repeat(2_000)).deflated_by(&deflate);
+        for (deflates, pieces) in [(false, 1), (true, 5)] {
+            let mut outbox = Outbox::new(1_000_000);
+            outbox.set_deflates(deflates);
+            outbox.push_letter(letter("a")).unwrap();
+            outbox.push_letter(large()).unwrap();
+            outbox.push_letter(letter("b").deflated_by(&deflate)).unwrap();
+            outbox.append(large().into());
+            outbox.push_letter(letter("c")).unwrap();
+            assert_eq!(outbox.len(), pieces);
+            let plain = [letter("a"), large(), letter("b"), large(), letter("c")];
+            let plain: Vec<u8> = plain.map(|letter| Parcel::from(letter).wire().to_vec()).concat();
+            let batch = outbox.take();
+            let wire: Vec<u8> =
+                batch.write(Form::Wire, |slices| slices.iter().flat_map(|s| s.to_vec()).collect());
+            assert_eq!(wire, plain);
+            let form = if deflates { Form::Deflated } else { Form::Wire };
+            let len: usize = batch.write(form, |slices| slices.iter().map(|s| s.len()).sum());
+            assert_eq!(len < 500, deflates, "{len}");
+        }
     }
 
     #[test]

@@ -18,11 +18,17 @@ use crate::outbox::Batch;
 
 /// The answer to a poll (GET).
 pub(crate) enum PollReply {
-    Body(Bytes),
-    /// A body that is no text.
-    Bytes(Bytes),
+    Body(PollBody),
     /// Another poll was waiting already.
     Overlap,
+}
+
+/// What a poll is answered with.
+pub(crate) struct PollBody {
+    pub(crate) bytes: Bytes,
+    pub(crate) is_text: bool,
+    /// It is not to be compressed: something in it must not be guessed from the size of the answer.
+    pub(crate) is_plain: bool,
 }
 
 /// The answer to a body (POST).
@@ -90,15 +96,12 @@ impl Polling {
         let Some(reply) = self.poll.take() else {
             return false;
         };
-        let answer = match dialect.revision {
-            Revision::V4 => PollReply::Body(fill(batch, body_bytes_max)),
-            Revision::V3 => match fill_v3(batch, body_bytes_max, dialect.base64) {
-                Data::Text(body) => PollReply::Body(body),
-                Data::Binary(body) => PollReply::Bytes(body),
-            },
+        let body = match dialect.revision {
+            Revision::V4 => fill(batch, body_bytes_max),
+            Revision::V3 => fill_v3(batch, body_bytes_max, dialect.base64),
         };
         // Where the peer is gone, so is the session: a poll that is given up ends it.
-        let _ = reply.send(answer);
+        let _ = reply.send(PollReply::Body(body));
         true
     }
 
@@ -106,14 +109,16 @@ impl Polling {
     pub(crate) fn release_poll(&mut self, dialect: Dialect) {
         if let Some(reply) = self.poll.take() {
             let noop = if dialect.is_v3() { v3::NOOP } else { b"6" };
-            let _ = reply.send(PollReply::Body(Bytes::from_static(noop)));
+            let bytes = Bytes::from_static(noop);
+            let _ = reply.send(PollReply::Body(PollBody { bytes, is_text: true, is_plain: true }));
         }
     }
 }
 
 /// Takes parcels out, as many as a body should hold.
-fn fill(batch: &mut Batch, body_bytes_max: usize) -> Bytes {
+fn fill(batch: &mut Batch, body_bytes_max: usize) -> PollBody {
     let mut body = Vec::new();
+    let mut is_plain = false;
     while let Some(parcel) = batch.first() {
         let len = body.len();
         if len > 0 {
@@ -126,14 +131,15 @@ fn fill(batch: &mut Batch, body_bytes_max: usize) -> Bytes {
             body.truncate(len);
             break;
         }
+        is_plain |= parcel.is_plain();
         batch.written_first();
     }
-    Bytes::from(body)
+    PollBody { bytes: Bytes::from(body), is_text: true, is_plain }
 }
 
 /// The same for Engine.IO 3, which has no limit for a body: it is one only of the work at a time, and
 /// lengths and base64 are not counted.
-fn fill_v3(batch: &mut Batch, body_bytes_max: usize, base64: bool) -> Data {
+fn fill_v3(batch: &mut Batch, body_bytes_max: usize, base64: bool) -> PollBody {
     let mut len = 0;
     let fits = |parcel: &&Parcel| {
         let is_first = len == 0;
@@ -141,9 +147,14 @@ fn fill_v3(batch: &mut Batch, body_bytes_max: usize, base64: bool) -> Data {
         is_first || len <= body_bytes_max
     };
     let count = batch.left().iter().take_while(fits).count();
-    let body = v3::encode(batch.left().iter().take(count), base64);
+    let parcels = || batch.left().iter().take(count);
+    let is_plain = parcels().any(Parcel::is_plain);
+    let body = v3::encode(parcels(), base64);
     (0..count).for_each(|_| batch.written_first());
-    body
+    match body {
+        Data::Text(bytes) => PollBody { bytes, is_text: true, is_plain },
+        Data::Binary(bytes) => PollBody { bytes, is_text: false, is_plain },
+    }
 }
 
 /// A body that is being received; dropped before it was answered, it ends the session, because what

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use crate::bundle::ServeClient;
+use crate::compression::{Compression, HttpCompression};
 use crate::config::{Config, Transports};
 use crate::cookie::Cookie;
 use crate::core::Core;
@@ -152,7 +153,8 @@ impl<A> Server<A> {
 
     /// What the server has counted.
     pub fn stats(&self) -> Stats {
-        self.core.metrics.read(self.core.sessions.len())
+        let tally = self.core.deflate.as_ref().map(|deflate| deflate.tally()).unwrap_or_default();
+        self.core.metrics.read(self.core.sessions.len()).with(tally)
     }
 
     /// Calls `on_error` for each request that is refused before a session was opened or found for it:
@@ -463,6 +465,19 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// ```
     pub fn parser(mut self, parser: impl Parser) -> Self {
         self.config.parser = Some(ServerParser::new(parser));
+        self
+    }
+
+    /// Compresses WebSocket messages for clients that take that. Default: no.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.config.limits.inflate_ratio_max = compression.ratio_max;
+        self.config.compression = Some(compression);
+        self
+    }
+
+    /// Compresses the answers to polls for clients that take that. Default: from 1,024 bytes on.
+    pub fn http_compression(mut self, compression: HttpCompression) -> Self {
+        self.config.http_compression = compression;
         self
     }
 

@@ -22,6 +22,7 @@ use crate::connection;
 use crate::core::Core;
 use crate::door::{self, Decision, Finish, PeerAddress, Received, Upgrade};
 use crate::head::{Head, Headers};
+use crate::polling;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
 
@@ -149,7 +150,9 @@ where
     let answer = match decision {
         Decision::Answer(answer) => answer,
         Decision::Read(file) => bundle::read(file).await,
-        Decision::Poll(link, function) => door::poll(&link, function).await,
+        Decision::Poll(link, polled) => {
+            door::poll_answer(&core, polling::poll(&link).await, polled)
+        }
         Decision::Post(guard) => {
             let bytes_max = core.limits.payload_bytes_max;
             let body = body::receive(body, bytes_max, core.config.request_timeout).await;

@@ -145,17 +145,30 @@ impl<A, U> Socket<A, U> {
     /// none. Specification: Socket.IO 5, `EVENT`.
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What goes wrong here is counted and logged where it happens.
-        let _ = self.core.emit(event.event_name(), &args, Worth::Kept);
+        let _ = self.core.emit(event.event_name(), &args, Worth::Kept, true);
     }
 
     /// Sends an event to this client and tells what became of it.
     pub fn try_emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) -> Result<(), EmitError> {
-        self.core.emit(event.event_name(), &args, Worth::Kept)
+        self.core.emit(event.event_name(), &args, Worth::Kept, true)
     }
 
     /// Sends an event to this client if it can leave at once, and drops it otherwise.
     pub fn emit_volatile<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
-        let _ = self.core.emit(event.event_name(), &args, Worth::Volatile);
+        let _ = self.core.emit(event.event_name(), &args, Worth::Volatile, true);
+    }
+
+    /// This client, for events that may be compressed or not, on a WebSocket or in the answer to a
+    /// poll, where that is on. Without this they may.
+    ///
+    /// ```
+    /// # use roomful::Socket;
+    /// # fn example(me: Socket) {
+    /// me.compress(false).emit("token", "what must not be guessed from the size of a message");
+    /// # }
+    /// ```
+    pub fn compress(&self, compress: bool) -> ToOne<'_> {
+        ToOne { core: &self.core, worth: Worth::Kept, compress }
     }
 
     /// Asks this client: sends an event that it is to answer.
@@ -167,9 +180,7 @@ impl<A, U> Socket<A, U> {
     /// # Ok(()) }
     /// ```
     pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
-        let asked = self.core.ask(event.event_name(), &args);
-        let timeout = self.core.namespace.ack_timeout;
-        Call { asked, timeout, answer: PhantomData }
+        self.core.call(event.event_name(), &args, true)
     }
 
     /// Puts this socket into a room. `false` when it is not in it then: because it has left the
@@ -240,6 +251,48 @@ impl<A, U> Socket<A, U> {
     }
 }
 
+/// One socket, and how an event goes to it. Made by [`Socket::compress`].
+#[derive(Clone, Copy)]
+#[must_use = "it sends nothing by itself"]
+pub struct ToOne<'a> {
+    core: &'a Arc<SocketCore>,
+    worth: Worth,
+    compress: bool,
+}
+
+impl ToOne<'_> {
+    /// Drops the event if it cannot leave at once.
+    pub const fn volatile(mut self) -> Self {
+        self.worth = Worth::Volatile;
+        self
+    }
+
+    /// As [`Socket::emit`].
+    pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
+        // What goes wrong here is counted and logged where it happens.
+        let _ = self.try_emit(event, args);
+    }
+
+    /// As [`Socket::try_emit`].
+    pub fn try_emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) -> Result<(), EmitError> {
+        self.core.emit(event.event_name(), &args, self.worth, self.compress)
+    }
+
+    /// As [`Socket::call`]. A question is never volatile.
+    pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
+        self.core.call(event.event_name(), &args, self.compress)
+    }
+}
+
+impl fmt::Debug for ToOne<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToOne")
+            .field("id", &self.core.id)
+            .field("compress", &self.compress)
+            .finish_non_exhaustive()
+    }
+}
+
 impl SocketCore {
     pub(crate) fn new(
         id: SocketId,
@@ -280,7 +333,13 @@ impl SocketCore {
         self.asks.close();
     }
 
-    fn emit<T: ToArgs>(&self, event: &str, args: &T, worth: Worth) -> Result<(), EmitError> {
+    fn emit<T: ToArgs>(
+        &self,
+        event: &str,
+        args: &T,
+        worth: Worth,
+        compress: bool,
+    ) -> Result<(), EmitError> {
         if is_reserved(event) {
             tracing::error!(event, "a reserved name cannot be emitted");
             return Err(EmitError::ReservedEvent);
@@ -290,9 +349,9 @@ impl SocketCore {
         }
         let pushed = match &self.namespace.journal {
             None => Letter::event(&self.namespace.name, None, event, args)
-                .map(|letter| self.deliver(letter, worth)),
+                .map(|letter| self.deliver(self.namespace.packed(letter, compress), worth)),
             Some(journal) => Unstamped::event(&self.namespace.name, event, args)
-                .and_then(|event| journal.send_to(self, event, worth)),
+                .and_then(|event| journal.send_to(self, event, worth, compress)),
         };
         let pushed = pushed.map_err(|error| {
             self.note_encode_failure(event, &error);
@@ -307,7 +366,17 @@ impl SocketCore {
         }
     }
 
-    fn ask<T: ToArgs>(self: &Arc<Self>, event: &str, args: &T) -> Result<Asked, CallError> {
+    fn call<T: ToArgs, R>(self: &Arc<Self>, event: &str, args: &T, compress: bool) -> Call<R> {
+        let asked = self.ask(event, args, compress);
+        Call { asked, timeout: self.namespace.ack_timeout, answer: PhantomData }
+    }
+
+    fn ask<T: ToArgs>(
+        self: &Arc<Self>,
+        event: &str,
+        args: &T,
+        compress: bool,
+    ) -> Result<Asked, CallError> {
         if is_reserved(event) {
             return Err(CallError::ReservedEvent);
         }
@@ -324,7 +393,8 @@ impl SocketCore {
             return Err(CallError::Gone);
         }
         let letter = Letter::event(&self.namespace.name, Some(id), event, args);
-        match self.deliver(letter.map_err(CallError::Encode)?, Worth::Kept) {
+        let letter = self.namespace.packed(letter.map_err(CallError::Encode)?, compress);
+        match self.deliver(letter, Worth::Kept) {
             Pushed::Queued => Ok(asked),
             Pushed::Gone | Pushed::Overflow | Pushed::Dropped => Err(CallError::Gone),
             Pushed::Unwritten => Err(CallError::Encode(parser::panicked())),
@@ -337,7 +407,10 @@ impl SocketCore {
             return;
         }
         match reply.into_answer() {
-            Ok(answer) => drop(self.deliver(answer.address(&self.namespace.name), Worth::Kept)),
+            Ok(answer) => {
+                let letter = answer.address(&self.namespace.name);
+                self.deliver(self.namespace.packed(letter, true), Worth::Kept);
+            }
             Err(error) => self.note_encode_failure("an ack", &error),
         }
     }

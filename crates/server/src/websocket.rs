@@ -41,6 +41,10 @@ impl WebSocket {
     pub(crate) fn new(wire: Wire, core: &Core, form: Form) -> Self {
         let limits = &core.limits;
         let decoder = Decoder::new(Role::Server, limits.payload_bytes_max, limits.fragments_max);
+        let decoder = match form {
+            Form::Deflated => decoder.inflating(limits.inflate_ratio_max),
+            _ => decoder,
+        };
         Self { side: Side::Both(wire), decoder, form }
     }
 

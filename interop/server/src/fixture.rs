@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use roomful::{
-    Ack, Args, Beginning, CallError, Hello, MsgPack, Namespace, Reason, Recovery, Refusal, Server,
-    Socket,
+    Ack, Args, Beginning, CallError, Compression, Hello, HttpCompression, MsgPack, Namespace,
+    Reason, Recovery, Refusal, Server, Socket,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -72,6 +72,14 @@ fn configured() -> Result<Server, Box<dyn Error>> {
         let recovery = Recovery::builder().window(Duration::from_millis(ms));
         builder = builder.recovery(recovery.build());
     }
+    if let Some(bytes) = number("DEFLATE")? {
+        let threshold = usize::try_from(bytes)?;
+        builder = builder.compression(Compression::default().threshold(threshold));
+    }
+    if let Some(bytes) = number("HTTP_COMPRESSION")? {
+        let threshold = usize::try_from(bytes)?;
+        builder = builder.http_compression(HttpCompression::default().threshold(threshold));
+    }
     match env::var("PARSER").as_deref() {
         Ok("msgpack") => builder = builder.parser(MsgPack),
         Ok(other) => return Err(format!("PARSER={other}: only msgpack is known").into()),
@@ -122,6 +130,7 @@ fn offer(io: &Namespace<(), Session>) {
 
 fn offer_echoes(io: &Namespace<(), Session>) {
     io.on("echo", async |me: Me, args: Args| me.emit("echo", args));
+    io.on("echo-plain", async |me: Me, args: Args| me.compress(false).emit("echo", args));
     io.on("echo-ack", async |_: Me, args: Args| args);
     for name in ODD_NAMES {
         io.on(name, async |_: Me, args: Args| args);

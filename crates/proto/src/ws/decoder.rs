@@ -3,7 +3,8 @@
 //! Bytes are unmasked where they lie, in the caller's read buffer. Only what is not yet a whole
 //! message is kept: up to 14 bytes of a cut header, and the joined payload of a message whose end
 //! is still to come. A peer that sends nothing costs no buffer; one that announces a large frame
-//! costs only what it really sent.
+//! costs only what it really sent. A message that is compressed is held as it came, and inflated
+//! when it is whole.
 
 use std::fmt;
 
@@ -13,11 +14,15 @@ use super::close::CloseCode;
 use super::frame::{CONTROL_BYTES_MAX, HEADER_BYTES_MAX, Opcode};
 use super::mask;
 use super::utf8::Utf8;
+use crate::deflate::{self, InflateError};
 use crate::text::is_text;
 
 /// The first byte of a frame that is a whole text, and of one that is whole and binary.
 const WHOLE_TEXT: u8 = 0x81;
 const WHOLE_BINARY: u8 = 0x82;
+
+/// The reserved bit that says that a message is compressed (RFC 7692 section 6).
+const COMPRESSED: u8 = 0x40;
 
 /// Which end of the connection the decoder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +52,7 @@ pub enum Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WsError {
-    /// A reserved bit was set although no extension was agreed on.
+    /// A reserved bit was set although no extension was agreed on, or where that has no meaning.
     ReservedBits,
     /// An opcode that does not exist.
     Opcode,
@@ -67,15 +72,23 @@ pub enum WsError {
     Utf8,
     /// A close frame with one byte, or with a code that may not be sent.
     Close,
+    /// A compressed message that cannot be inflated.
+    Inflate,
+    /// A message that inflates to more than the limit of its size.
+    InflatedTooBig,
+    /// Messages that inflate to more than the limit for their compressed bytes.
+    InflateRatio,
 }
 
 impl WsError {
     /// The code to close the connection with.
     pub const fn code(self) -> CloseCode {
         match self {
-            Self::TooBig => CloseCode::TOO_BIG,
-            Self::Fragments => CloseCode::POLICY,
-            Self::Utf8 => CloseCode::INVALID_DATA,
+            Self::TooBig | Self::InflatedTooBig => CloseCode::TOO_BIG,
+            Self::Fragments | Self::InflateRatio => CloseCode::POLICY,
+            // The frames are right, but what is in them is not what they say: RFC 6455 section 7.4.1
+            // has that as 1007, and RFC 7692 names no code.
+            Self::Utf8 | Self::Inflate => CloseCode::INVALID_DATA,
             _ => CloseCode::PROTOCOL,
         }
     }
@@ -93,6 +106,9 @@ impl WsError {
             Self::Fragments => "too many fragments",
             Self::Utf8 => "text is not UTF-8",
             Self::Close => "bad close frame",
+            Self::Inflate => "compressed message is broken",
+            Self::InflatedTooBig => "message too big when inflated",
+            Self::InflateRatio => "messages inflate too much",
         }
     }
 }
@@ -116,12 +132,24 @@ pub struct Decoder {
     header_len: u8,
     /// The frame whose payload is being received.
     frame: Option<Frame>,
-    /// Payload of a control frame of which a part is still to come.
-    control: Vec<u8>,
+    /// Payload of a control frame of which a part is still to come. Rare, so it takes little room.
+    control: Option<Box<Control>>,
     /// Joined payload of a data message of which a part is still to come.
     data: Vec<u8>,
     /// The fragmented data message that is being received, if any.
     partial: Option<Partial>,
+    /// Messages may be compressed.
+    inflating: Option<Box<Inflating>>,
+}
+
+/// How much compressed messages may still become. What they become is bounded by what they were: a
+/// peer that sends little cannot have much done for it.
+#[derive(Debug)]
+struct Inflating {
+    /// Bytes that come in for each compressed one.
+    ratio_max: usize,
+    /// Bytes that may go out. Starts with one whole message, and more is never carried over.
+    credit: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -134,9 +162,15 @@ struct Frame {
     len: usize,
 }
 
+#[derive(Debug, Default)]
+struct Control {
+    payload: Vec<u8>,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Partial {
     text: bool,
+    compressed: bool,
     frames: u32,
     utf8: Utf8,
 }
@@ -152,10 +186,20 @@ impl Decoder {
             header: [0; HEADER_BYTES_MAX],
             header_len: 0,
             frame: None,
-            control: Vec::new(),
+            control: None,
             data: Vec::new(),
             partial: None,
+            inflating: None,
         }
+    }
+
+    /// The same where compression was [agreed on](deflate::negotiate): messages may be compressed. On
+    /// the average each compressed byte may become `ratio_max` bytes; the peer may be ahead of that by
+    /// one message of the largest size. The largest size is that of a message before and after.
+    pub fn inflating(mut self, ratio_max: u32) -> Self {
+        let ratio_max = usize::try_from(ratio_max).unwrap_or(usize::MAX);
+        self.inflating = Some(Box::new(Inflating { ratio_max, credit: self.message_bytes_max }));
+        self
     }
 
     /// Takes bytes from the front of `input` until a message is whole, and gives it; `None` when
@@ -228,7 +272,8 @@ impl Decoder {
 
     /// Bytes held of messages that are not whole yet.
     pub fn held_bytes(&self) -> usize {
-        self.control.capacity() + self.data.capacity()
+        let control = self.control.as_ref().map_or(0, |control| control.payload.capacity());
+        control + self.data.capacity()
     }
 
     /// Collects the header of the next frame and checks it.
@@ -258,10 +303,14 @@ impl Decoder {
     /// What the first two bytes already tell, checked before more is waited for.
     fn check_start(&self) -> Result<(), WsError> {
         let [first, second, ..] = self.header;
+        let opcode = Opcode::new(first & 0x0f);
         if first & 0x70 != 0 {
-            return Err(WsError::ReservedBits);
+            let begins = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
+            if first & 0x70 != COMPRESSED || !begins || self.inflating.is_none() {
+                return Err(WsError::ReservedBits);
+            }
         }
-        let opcode = Opcode::new(first & 0x0f).ok_or(WsError::Opcode)?;
+        let opcode = opcode.ok_or(WsError::Opcode)?;
         let fin = first & 0x80 != 0;
         if opcode.is_control() && (!fin || usize::from(second & 0x7f) > CONTROL_BYTES_MAX) {
             return Err(WsError::Control);
@@ -305,7 +354,8 @@ impl Decoder {
             }
         } else {
             let text = frame.opcode == Opcode::Text;
-            self.partial = Some(Partial { text, frames: 1, utf8: Utf8::default() });
+            let compressed = self.header[0] & COMPRESSED != 0;
+            self.partial = Some(Partial { text, compressed, frames: 1, utf8: Utf8::default() });
         }
         Ok(())
     }
@@ -338,10 +388,13 @@ impl Decoder {
         whole: bool,
     ) -> Result<Option<Message>, WsError> {
         if !whole {
-            hold(&mut self.control, piece, CONTROL_BYTES_MAX);
+            hold(&mut self.control.get_or_insert_default().payload, piece, CONTROL_BYTES_MAX);
             return Ok(None);
         }
-        let payload = join(&mut self.control, piece);
+        let payload = match self.control.take() {
+            Some(mut control) => join(&mut control.payload, piece),
+            None => Bytes::copy_from_slice(piece),
+        };
         Ok(Some(match frame.opcode {
             Opcode::Ping => Message::Ping(payload),
             Opcode::Pong => Message::Pong(payload),
@@ -356,6 +409,9 @@ impl Decoder {
         whole: bool,
     ) -> Result<Option<Message>, WsError> {
         let partial = self.partial.as_mut().ok_or(WsError::Continuation)?;
+        if partial.compressed {
+            return self.compressed(piece, whole && frame.fin);
+        }
         if partial.text {
             partial.utf8.push(piece).map_err(|_| WsError::Utf8)?;
         }
@@ -370,6 +426,40 @@ impl Decoder {
         self.partial = None;
         let payload = join(&mut self.data, piece);
         Ok(Some(if text { Message::Text(payload) } else { Message::Binary(payload) }))
+    }
+
+    /// Compressed payload is joined as it is, and inflated when all of it is there.
+    fn compressed(&mut self, piece: &[u8], last: bool) -> Result<Option<Message>, WsError> {
+        if !last {
+            hold(&mut self.data, piece, self.message_bytes_max);
+            return Ok(None);
+        }
+        let text = self.partial.take().is_some_and(|partial| partial.text);
+        let inflating = self.inflating.as_mut().ok_or(WsError::ReservedBits)?;
+        let payload = if self.data.is_empty() {
+            inflating.inflate(piece, self.message_bytes_max)?
+        } else {
+            let joined = join(&mut self.data, piece);
+            inflating.inflate(&joined, self.message_bytes_max)?
+        };
+        match text {
+            true if !is_text(&payload) => Err(WsError::Utf8),
+            true => Ok(Some(Message::Text(payload))),
+            false => Ok(Some(Message::Binary(payload))),
+        }
+    }
+}
+
+impl Inflating {
+    fn inflate(&mut self, message: &[u8], bytes_max: usize) -> Result<Bytes, WsError> {
+        let credit = self.credit.saturating_add(message.len().saturating_mul(self.ratio_max));
+        let payload = deflate::inflate(message, credit.min(bytes_max)).map_err(|e| match e {
+            InflateError::Garbage => WsError::Inflate,
+            InflateError::TooBig if credit < bytes_max => WsError::InflateRatio,
+            InflateError::TooBig => WsError::InflatedTooBig,
+        })?;
+        self.credit = (credit - payload.len()).min(bytes_max);
+        Ok(payload)
     }
 }
 

@@ -88,6 +88,12 @@ impl Header {
         header
     }
 
+    /// The same for a message that is compressed (RFC 7692 section 6).
+    pub fn compressed(mut self) -> Self {
+        self.bytes[0] |= 0x40;
+        self
+    }
+
     /// The bytes on the wire.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]

@@ -4,7 +4,8 @@
 //! [`frame`] writes frames; [`handshake`] is the HTTP half. A server's frames are not masked, so
 //! one encoded frame is right for every recipient: that is why this codec is our own.
 //!
-//! Not here: compression (RFC 7692) and everything that reads or writes a stream.
+//! Not here: what compresses (that is [`deflate`](crate::deflate)), and everything that reads or
+//! writes a stream.
 
 pub mod close;
 mod decoder;

@@ -134,7 +134,13 @@ impl Connection {
     }
 
     fn ws_error(&mut self, cx: &mut Context<'_>, now: Moment, source: Source, error: WsError) {
-        self.core.metrics.violations.add();
+        let metrics = &self.core.metrics;
+        metrics.violations.add();
+        match error {
+            WsError::InflatedTooBig => metrics.inflated_too_big.add(),
+            WsError::InflateRatio => metrics.inflate_ratio_exceeded.add(),
+            _ => {}
+        }
         tracing::debug!(%error, "the client broke the WebSocket protocol");
         match source {
             Source::Probe => {

@@ -33,6 +33,7 @@ use crate::bundle;
 use crate::closing::Phase;
 use crate::core::Core;
 use crate::door::{self, Decision, Finish, Received, Upgrade};
+use crate::polling;
 use crate::scratch::Scratch;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
@@ -237,7 +238,10 @@ impl Front {
         let answer = match decision {
             Decision::Answer(answer) => answer,
             Decision::Read(file) => self.attended(bundle::read(file)).await?,
-            Decision::Poll(link, function) => self.attended(door::poll(&link, function)).await?,
+            Decision::Poll(link, polled) => {
+                let reply = self.attended(polling::poll(&link)).await?;
+                door::poll_answer(&self.core, reply, polled)
+            }
             Decision::Post(guard) => {
                 let body = self.receive(body, missing).await;
                 if matches!(body, Err(NotReceived::Broken)) {

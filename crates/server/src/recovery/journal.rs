@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use roomful_proto::{EncodeError, Parcel, RecoveryId, SocketId, Unstamped};
+use roomful_proto::{EncodeError, Letter, Parcel, RecoveryId, SocketId, Unstamped};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ use super::{AuthDigest, Claim, Key, NotRecovered, Settings, Store};
 use crate::core;
 use crate::handler::Data;
 use crate::link::{Link, Pushed, Worth};
-use crate::parser::{ServerParser, parcel};
+use crate::namespace::NamespaceCore;
 use crate::rooms::{Rooms, Selection};
 use crate::socket::{Member, SocketCore};
 
@@ -114,6 +114,15 @@ struct Stay {
     until: Option<u64>,
 }
 
+/// Whom an event goes to, and how.
+pub(crate) struct Sending<'a> {
+    pub(crate) namespace: &'a NamespaceCore,
+    pub(crate) to: &'a [String],
+    pub(crate) except: &'a [String],
+    pub(crate) worth: Worth,
+    pub(crate) compress: bool,
+}
+
 /// Who was let in.
 pub(crate) struct Newcomer {
     pub(crate) link: Arc<Link>,
@@ -171,13 +180,11 @@ impl Journal {
     pub(crate) fn send(
         &self,
         event: Unstamped,
-        to: &[String],
-        except: &[String],
-        worth: Worth,
-        parser: Option<&ServerParser>,
+        sending: &Sending<'_>,
     ) -> Result<usize, EncodeError> {
+        let Sending { namespace, to, except, worth, compress } = *sending;
         let mut journal = self.lock();
-        let parcel = journal.stamp(event, worth, parser)?;
+        let parcel = namespace.parcel(journal.stamp(event, worth), compress)?;
         let number = journal.record(&parcel, to, except, worth);
         let places = journal.state.places.iter().filter_map(Weak::upgrade);
         let selections: Vec<_> = places.map(|rooms| rooms.select(to, except)).collect();
@@ -201,9 +208,10 @@ impl Journal {
         socket: &SocketCore,
         event: Unstamped,
         worth: Worth,
+        compress: bool,
     ) -> Result<Pushed, EncodeError> {
         let mut journal = self.lock();
-        let parcel = journal.stamp(event, worth, socket.namespace.parser.as_ref())?;
+        let parcel = socket.namespace.parcel(journal.stamp(event, worth), compress)?;
         let number = journal.record(&parcel, &[socket.id.as_str()], &[], worth);
         if worth == Worth::Kept {
             socket.note_sent(number);
@@ -260,19 +268,14 @@ impl Guard<'_> {
 
     /// Writes the offset into an event. A volatile one is not kept and has no number of its own, but
     /// clients take any text at its end for an offset.
-    fn stamp(
-        &self,
-        event: Unstamped,
-        worth: Worth,
-        parser: Option<&ServerParser>,
-    ) -> Result<Parcel, EncodeError> {
+    fn stamp(&self, event: Unstamped, worth: Worth) -> Letter {
         let number = match worth {
             Worth::Kept => self.state.next,
             Worth::Volatile => self.last(),
         };
         let mut offset = self.journal.mark.clone();
         offset.push_str(itoa::Buffer::new().format(number));
-        parcel(event.stamp(&offset), parser)
+        event.stamp(&offset)
     }
 
     /// Gives an event its number and keeps it, unless it is volatile.
@@ -578,6 +581,8 @@ mod tests {
 
     use super::super::Recovery;
     use super::*;
+    use crate::config::Config;
+    use crate::core::Core;
     use crate::dialect::Dialect;
     use crate::handshake::Handshake;
     use crate::head::{Head, Headers};
@@ -592,7 +597,8 @@ mod tests {
 
     fn link() -> Arc<Link> {
         let headers = Headers::Slice(&[]);
-        let head = Head { method: "GET", path: "/", query: "", authority: None, headers, peer: None };
+        let head =
+            Head { method: "GET", path: "/", query: "", authority: None, headers, peer: None };
         let id = SessionId::from_random([7; 15]);
         let dialect = Dialect::new(&Query::parse("EIO=4"));
         let handshake = Handshake::new(&head);
@@ -625,7 +631,10 @@ mod tests {
 
     fn emit(journal: &Journal, to: &[String]) {
         let event = Unstamped::event("/", "e", &()).unwrap();
-        journal.send(event, to, &[], Worth::Kept, None).unwrap();
+        let namespace = Core::new(Config::default(), Arc::new(())).namespace("/");
+        let (worth, namespace) = (Worth::Kept, &*namespace);
+        let sending = Sending { namespace, to, except: &[], worth, compress: true };
+        journal.send(event, &sending).unwrap();
     }
 
     /// How many events came back, or why none did.

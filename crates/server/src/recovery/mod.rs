@@ -27,7 +27,7 @@ use crate::rooms::Rooms;
 use crate::socket::Member;
 
 pub(crate) use claim::{AuthDigest, Claim, Key};
-pub(crate) use journal::{Guard, Journal, Newcomer};
+pub(crate) use journal::{Guard, Journal, Newcomer, Sending};
 
 /// Connection state recovery: a client that comes back in time gets its socket back, with its id, its
 /// rooms, its data, and the events that it missed, each once and in order. A cheap handle: give it to

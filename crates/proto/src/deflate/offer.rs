@@ -1,0 +1,133 @@
+//! What a client offers in `Sec-WebSocket-Extensions`, and what it is answered: RFC 7692 sections 5
+//! and 7.1.
+
+/// Offers that are looked at, over all headers; those behind are as if they were not there.
+const OFFERS_MAX: usize = 16;
+/// What is always answered: no end remembers anything between two messages.
+const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+/// To an offer that names the size of our window.
+const ANSWER_WINDOW: &str = "permessage-deflate; server_no_context_takeover; \
+                             client_no_context_takeover; server_max_window_bits=15";
+
+/// Takes the first offer that can be taken, and gives the value of the header to answer with; `None`
+/// when there is none. `headers` are the values of all headers of that name.
+///
+/// An offer with a parameter that is unknown, comes twice or has a wrong value is declined, and so
+/// is one that wants messages for a smaller window than 32 KiB (`server_max_window_bits` below 15):
+/// these would need a compressed form of their own. How large the client's window is does not
+/// matter, since ours to inflate always has its largest size.
+pub fn negotiate<'a>(headers: impl IntoIterator<Item = &'a str>) -> Option<&'static str> {
+    headers.into_iter().flat_map(|header| split(header, ',')).take(OFFERS_MAX).find_map(answer)
+}
+
+/// The answer to one offer.
+fn answer(offer: &str) -> Option<&'static str> {
+    let mut parts = split(offer, ';');
+    if parts.next()? != "permessage-deflate" {
+        return None;
+    }
+    let mut seen = [false; 4];
+    for part in parts {
+        let (name, value) = match part.split_once('=') {
+            Some((name, value)) => (name.trim_ascii_end(), Some(unquote(value.trim_ascii_start()))),
+            None => (part, None),
+        };
+        let (at, fits) = match name {
+            "server_no_context_takeover" => (0, value.is_none()),
+            "client_no_context_takeover" => (1, value.is_none()),
+            "server_max_window_bits" => (2, value.and_then(window_bits) == Some(15)),
+            "client_max_window_bits" => (3, value.is_none_or(|value| window_bits(value).is_some())),
+            _ => return None,
+        };
+        if !fits || std::mem::replace(&mut seen[at], true) {
+            return None;
+        }
+    }
+    Some(if seen[2] { ANSWER_WINDOW } else { ANSWER })
+}
+
+/// From 8 to 15, in digits without a zero in front.
+fn window_bits(text: &str) -> Option<u8> {
+    let usual = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|bits| usual && matches!(bits, 8..=15))
+}
+
+fn unquote(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+}
+
+/// The parts between separators that are not quoted, without blanks around.
+fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let parts = text.split(move |c| {
+        quoted ^= c == '"';
+        c == separator && !quoted
+    });
+    parts.map(str::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(offer: &str, answer: Option<&str>) {
+        assert_eq!(negotiate([offer]), answer, "{offer:?}");
+    }
+
+    #[test]
+    fn what_clients_offer_every_day_is_taken() {
+        check("permessage-deflate", Some(ANSWER));
+        check("permessage-deflate; client_max_window_bits", Some(ANSWER));
+        check("permessage-deflate;client_max_window_bits = \"10\"", Some(ANSWER));
+        check(
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+            Some(ANSWER),
+        );
+        check("permessage-deflate; server_max_window_bits=15", Some(ANSWER_WINDOW));
+        check("x-webkit-deflate-frame , permessage-deflate", Some(ANSWER));
+    }
+
+    #[test]
+    fn the_first_offer_that_can_be_taken_is() {
+        check("permessage-deflate; server_max_window_bits=10, permessage-deflate", Some(ANSWER));
+        let two = ["permessage-deflate; what", "permessage-deflate; server_max_window_bits=15"];
+        assert_eq!(negotiate(two), Some(ANSWER_WINDOW));
+    }
+
+    #[test]
+    fn what_is_unknown_twice_or_wrong_is_declined() {
+        let offers = [
+            "",
+            ",",
+            ";",
+            "permessage-deflated",
+            "Permessage-Deflate",
+            "permessage-deflate;",
+            "permessage-deflate; unknown",
+            "permessage-deflate; server_no_context_takeover=1",
+            "permessage-deflate; client_no_context_takeover=",
+            "permessage-deflate; client_no_context_takeover; client_no_context_takeover",
+            "permessage-deflate; server_max_window_bits",
+            "permessage-deflate; server_max_window_bits=14",
+            "permessage-deflate; server_max_window_bits=16",
+            "permessage-deflate; server_max_window_bits=015",
+            "permessage-deflate; server_max_window_bits=+15",
+            "permessage-deflate; server_max_window_bits=15; server_max_window_bits=15",
+            "permessage-deflate; client_max_window_bits=7",
+            "permessage-deflate; client_max_window_bits=16",
+            "permessage-deflate; client_max_window_bits=",
+            "permessage-deflate; client_max_window_bits=99999999999999999999",
+            "x; y=\"a, permessage-deflate, b\"",
+            "x; y=\"a, permessage-deflate",
+        ];
+        offers.iter().for_each(|offer| check(offer, None));
+    }
+
+    #[test]
+    fn only_so_many_offers_are_looked_at() {
+        let late = |others: usize| "x,".repeat(others) + "permessage-deflate";
+        check(&late(OFFERS_MAX - 1), Some(ANSWER));
+        check(&late(OFFERS_MAX), None);
+    }
+}
