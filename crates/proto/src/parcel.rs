@@ -44,9 +44,20 @@ pub enum Form {
     V3TextOnly,
     /// As `Wire`, but frames may be compressed: `permessage-deflate` was agreed on.
     Deflated,
+    /// As `V3`, but frames may be compressed.
+    V3Deflated,
 }
 
 impl Form {
+    /// The same, where `permessage-deflate` was agreed on; `None` where it must not be.
+    pub const fn deflated(self) -> Option<Self> {
+        match self {
+            Self::Wire | Self::Deflated => Some(Self::Deflated),
+            Self::V3 | Self::V3Deflated => Some(Self::V3Deflated),
+            Self::TextOnly | Self::V3TextOnly => None,
+        }
+    }
+
     /// What a client takes that speaks `revision`, and with `base64` has asked for `b64=1`.
     pub const fn new(revision: Revision, base64: bool) -> Self {
         match (revision, base64) {
@@ -84,6 +95,7 @@ struct Rare {
     v3_text_only: OnceLock<Bytes>,
     /// `None` when that is no smaller.
     deflated: OnceLock<Option<Bytes>>,
+    v3_deflated: OnceLock<Option<Bytes>>,
 }
 
 impl Parcel {
@@ -213,13 +225,25 @@ impl Parcel {
             Form::V3TextOnly => {
                 rare().v3_text_only.get_or_init(|| self.encode_text_only(v3::base64_encode))
             }
-            Form::Deflated => match &self.shared.deflate {
-                Some(deflate) if self.deflates() => {
-                    let deflated = rare().deflated.get_or_init(|| self.encode_deflated(deflate));
-                    deflated.as_deref().unwrap_or(self.wire())
-                }
-                _ => self.wire(),
-            },
+            Form::V3Deflated if !self.has_bytes() => self.form(Form::Deflated),
+            Form::V3Deflated => self.deflated(Form::V3, || &rare().v3_deflated),
+            Form::Deflated => self.deflated(Form::Wire, || &rare().deflated),
+        }
+    }
+
+    /// A form of it, compressed where it is large enough, and then made once.
+    fn deflated<'a>(
+        &'a self,
+        form: Form,
+        made: impl FnOnce() -> &'a OnceLock<Option<Bytes>>,
+    ) -> &'a [u8] {
+        let frames = self.form(form);
+        match &self.shared.deflate {
+            Some(deflate) if self.deflates() => {
+                let small = made().get_or_init(|| encode_deflated(frames, deflate));
+                small.as_deref().unwrap_or(frames)
+            }
+            _ => frames,
         }
     }
 
@@ -292,24 +316,6 @@ impl Parcel {
         Bytes::from(wire)
     }
 
-    /// Each frame is a message of its own, and only those that get smaller are compressed.
-    fn encode_deflated(&self, deflate: &Deflate) -> Option<Bytes> {
-        let mut wire = Vec::new();
-        let mut small = Vec::new();
-        let mut any = false;
-        for (opcode, payload) in frame::split(self.wire()) {
-            if deflate.message(payload, &mut small) {
-                let header = Header::new(opcode, small.len(), None).compressed();
-                wire.extend_from_slice(header.as_bytes());
-                wire.extend_from_slice(&small);
-                any = true;
-            } else {
-                frame::write(&mut wire, opcode, payload, None);
-            }
-        }
-        any.then(|| Bytes::from(wire.into_boxed_slice()))
-    }
-
     fn frame(opcode: Opcode, payload: &[u8]) -> Self {
         let header = Header::new(opcode, payload.len(), None);
         Self::from_wire(Wire::new(header.as_bytes(), payload))
@@ -322,6 +328,24 @@ impl Parcel {
     fn from_wire(wire: Wire) -> Self {
         Self::new(wire, None)
     }
+}
+
+/// Each frame is a message of its own, and only those that get smaller are compressed.
+fn encode_deflated(frames: &[u8], deflate: &Deflate) -> Option<Bytes> {
+    let mut wire = Vec::new();
+    let mut small = Vec::new();
+    let mut any = false;
+    for (opcode, payload) in frame::split(frames) {
+        if deflate.message(payload, &mut small) {
+            let header = Header::new(opcode, small.len(), None).compressed();
+            wire.extend_from_slice(header.as_bytes());
+            wire.extend_from_slice(&small);
+            any = true;
+        } else {
+            frame::write(&mut wire, opcode, payload, None);
+        }
+    }
+    any.then(|| Bytes::from(wire.into_boxed_slice()))
 }
 
 impl From<Letter> for Parcel {

@@ -518,8 +518,8 @@ fn accept(core: &Core, head: &Head<'_>, dialect: Dialect) -> Result<Accepted, ha
         key: head.text("sec-websocket-key"),
     })?;
     let form = Form::new(dialect.revision, Query::parse(head.query).base64);
-    let extension = if form == Form::Wire { negotiate(core, head) } else { None };
-    let form = if extension.is_some() { Form::Deflated } else { form };
+    let deflated = form.deflated().zip(negotiate(core, head));
+    let (form, extension) = deflated.map_or((form, None), |(form, agreed)| (form, Some(agreed)));
     Ok(Accepted { accept, extension, form })
 }
 

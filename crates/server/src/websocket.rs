@@ -42,7 +42,7 @@ impl WebSocket {
         let limits = &core.limits;
         let decoder = Decoder::new(Role::Server, limits.payload_bytes_max, limits.fragments_max);
         let decoder = match form {
-            Form::Deflated => decoder.inflating(limits.inflate_ratio_max),
+            Form::Deflated | Form::V3Deflated => decoder.inflating(limits.inflate_ratio_max),
             _ => decoder,
         };
         Self { side: Side::Both(wire), decoder, form }

@@ -43,7 +43,7 @@ export class Bench {
 
   /** A client that has only begun to connect. */
   open({ at = this.#servers.plain, nsp = "/", ...options } = {}) {
-    return this.keep(this.client.io(at.url + nsp, this.#options(options)));
+    return this.keep(known(this.client.io(at.url + nsp, this.#options(options))));
   }
 
   async connect(options) {
@@ -57,7 +57,7 @@ export class Bench {
   /** One socket for each of these namespaces, all on one connection. */
   async multiplex(...names) {
     const manager = new this.client.io.Manager(this.#servers.plain.url, this.#options({}));
-    const [first, ...others] = names.map((name) => this.keep(manager.socket(name)));
+    const [first, ...others] = names.map((name) => this.keep(known(manager.socket(name))));
     // The transport settles once for all of them.
     await Promise.all([this.ready(first), ...others.map((socket) => welcomed(socket))]);
     return [first, ...others];
@@ -114,6 +114,22 @@ export class Bench {
   #settled(socket) {
     return this.transport === "upgraded" ? once(socket.io.engine, "upgrade") : undefined;
   }
+}
+
+const ids = new WeakMap();
+
+/** Remembers the id by which the server knows a socket. */
+function known(socket) {
+  socket.on("welcome", ({ id }) => ids.set(socket, id));
+  return socket;
+}
+
+/**
+ * The id by which the server knows a socket. An old client works an id out for itself, and the server need not
+ * use that: it is made of the secret id of the session.
+ */
+export function idOf(socket) {
+  return ids.get(socket);
 }
 
 /** A refusal ends the wait. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ask, once, refusal } from "../bench.mjs";
+import { ask, idOf, once, refusal } from "../bench.mjs";
 import { oldMsgpackNamespaces } from "../missing.mjs";
 
 export default {
@@ -11,7 +11,7 @@ export default {
     const given = (auth) => ({ nsp: "/admin", [by === "query" ? "query" : "auth"]: auth });
     const admin = bench.open(given({ token: "letmein", name: "Zoë 雪" }));
     const [welcome] = await once(admin, "welcome");
-    assert.deepEqual(welcome, { id: admin.id, auth: { token: "letmein", name: "Zoë 雪" } });
+    assert.deepEqual(welcome, { id: idOf(admin), auth: { token: "letmein", name: "Zoë 雪" } });
     assert.equal(await ask(admin, "echo-ack", "in"), "in");
 
     for (const auth of [{ token: "guess" }, undefined]) {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ask, fence, gather } from "../bench.mjs";
+import { ask, fence, gather, idOf } from "../bench.mjs";
 import { range } from "../../support/wait.mjs";
 
 export default {
@@ -11,7 +11,7 @@ export default {
     const { socket, cut, mend } = await bench.connectByWire({ at });
     const den = bench.room("den");
     const news = gather(socket, "news");
-    const { id } = socket;
+    const id = idOf(socket);
     await ask(socket, "join", den);
     await ask(socket, "set-data", { kept: [1] });
     for (const i of range(3)) await ask(speaker, "say", den, "news", i);
@@ -35,7 +35,7 @@ export default {
 /** Cuts the connection of `socket` and waits until client and server know. */
 async function lose(watcher, socket, cut) {
   await ask(watcher, "join", "watch");
-  const { id } = socket;
+  const id = idOf(socket);
   const left = new Promise((resolve) => watcher.on("left", (who) => who === id && resolve()));
   await cut();
   await left;
@@ -52,8 +52,8 @@ async function expectRecovered(socket, { id, den, heard }) {
 
 /** A client that knows nothing of recovery simply begins again. */
 async function expectNew(socket, { id, heard }) {
-  assert.notEqual(socket.id, id);
+  assert.notEqual(idOf(socket), id);
   assert.deepEqual(heard, range(3));
-  assert.deepEqual(await ask(socket, "rooms"), [socket.id]);
+  assert.deepEqual(await ask(socket, "rooms"), [idOf(socket)]);
   assert.equal(await ask(socket, "recovered"), false);
 }

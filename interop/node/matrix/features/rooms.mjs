@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ask, fence, gather } from "../bench.mjs";
+import { ask, fence, gather, idOf } from "../bench.mjs";
 
 export default {
   title: "rooms",
@@ -9,17 +9,17 @@ export default {
     const sockets = await bench.connectAll(3);
     const [one, two, three] = sockets;
     const heard = sockets.map((socket) => gather(socket, "heard"));
-    assert.deepEqual(await ask(one, "rooms"), [one.id]);
+    assert.deepEqual(await ask(one, "rooms"), [idOf(one)]);
     for (const socket of [one, two]) assert.equal(await ask(socket, "join", den), true);
     for (const socket of [two, three]) assert.equal(await ask(socket, "join", hall), true);
-    assert.deepEqual((await ask(one, "members", den)).toSorted(), [one.id, two.id].toSorted());
+    assert.deepEqual((await ask(one, "members", den)).toSorted(), [idOf(one), idOf(two)].toSorted());
 
     await ask(one, "say", den, "heard", "all in den");
     await ask(three, "say", den, "heard", "from outside");
     await ask(one, "say-others", den, "heard", "others in den");
     await ask(one, "say-rooms", [den, hall], "heard", "both, once");
     await ask(one, "say-except", den, hall, "heard", "den without hall");
-    await ask(one, "say", three.id, "heard", "three alone");
+    await ask(one, "say", idOf(three), "heard", "three alone");
     await ask(two, "leave", den);
     await ask(one, "say", den, "heard", "after leaving");
     await fence(...sockets);
@@ -28,6 +28,6 @@ export default {
       ["all in den", "from outside", "others in den", "both, once"],
       ["both, once", "three alone"],
     ]);
-    assert.deepEqual((await ask(two, "rooms")).toSorted(), [hall, two.id].toSorted());
+    assert.deepEqual((await ask(two, "rooms")).toSorted(), [hall, idOf(two)].toSorted());
   },
 };
