@@ -21,7 +21,7 @@ use crate::id::{AckId, RecoveryId, SocketId};
 use crate::letter::{Answer, Letter};
 use crate::socket::{Parser, Plain};
 use crate::ws::CloseCode;
-use crate::ws::frame::{self, HEADER_BYTES_MAX, Header, Opcode};
+use crate::ws::frame::{self, CONTROL_BYTES_MAX, HEADER_BYTES_MAX, Header, Opcode};
 
 /// Something to send. Cloning shares the bytes.
 #[derive(Clone, Debug)]
@@ -181,9 +181,16 @@ impl Parcel {
         Self::frame(Opcode::Pong, ping)
     }
 
-    /// A WebSocket close frame. It has no meaning on polling.
-    pub fn close(code: CloseCode) -> Self {
-        Self::frame(Opcode::Close, &code.get().to_be_bytes())
+    /// A WebSocket close frame, with a reason in up to 123 bytes of text; more is cut off. It has no
+    /// meaning on polling.
+    pub fn close(code: CloseCode, reason: &str) -> Self {
+        let mut end = reason.len().min(CONTROL_BYTES_MAX - 2);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut payload = code.get().to_be_bytes().to_vec();
+        payload.extend_from_slice(&reason.as_bytes()[..end]);
+        Self::frame(Opcode::Close, &payload)
     }
 
     /// Frames that are written already: those of letters or parcels, one behind the other. At least
@@ -195,6 +202,11 @@ impl Parcel {
     /// What goes into a WebSocket: one or more whole frames.
     pub fn wire(&self) -> &[u8] {
         self.shared.wire.as_bytes()
+    }
+
+    /// Whether it is this very parcel, and not only one that says the same.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// Bytes of the wire form; what the parcel counts for in a queue.

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::event::{CallName, EmitName};
-use crate::link::{Pushed, Worth};
+use crate::link::Worth;
 use crate::namespace::NamespaceCore;
 use crate::recovery::Sending;
 use crate::socket::{EmitError, Member};
@@ -77,6 +78,20 @@ impl Broadcast {
         self
     }
 
+    /// Sends only what is latest: while such an event waits for a client, the next one with the same
+    /// `key` takes its place, behind all that was sent meanwhile. For states, such as a position or a
+    /// score, of which nobody wants to see a past one; a client that reads slowly then skips some, and
+    /// its outbox does not grow with them.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// io.to("match").latest("score").emit("score", (2, 1));
+    /// ```
+    pub fn latest(mut self, key: impl Hash) -> Self {
+        self.worth = Worth::Latest(key_of(&key));
+        self
+    }
+
     /// How long [`call`](Self::call) waits for answers. Default: the server's `ack_timeout`, 10 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -116,8 +131,7 @@ impl Broadcast {
         }
         let parcel = self.parcel(name, None, &args)?;
         let selection = self.namespace.rooms.select(&self.rooms, &self.except);
-        let deliver =
-            |member: &&Member| member.deliver(parcel.clone(), self.worth) == Pushed::Queued;
+        let deliver = |member: &&Member| member.deliver(parcel.clone(), self.worth).is_queued();
         Ok(selection.iter().filter(deliver).count())
     }
 
@@ -153,7 +167,7 @@ impl Broadcast {
         self.namespace.open_poll(id, Arc::clone(&poll));
         for member in selection.iter() {
             let pushed = member.deliver(parcel.clone(), self.worth);
-            if pushed != Pushed::Queued || !member.socket.is_connected() {
+            if !pushed.is_queued() || !member.socket.is_connected() {
                 poll.gone(member.socket.id);
             }
         }
@@ -202,6 +216,13 @@ impl Broadcast {
         self.namespace.note_unwritten(event, &error);
         EmitError::Encode(error)
     }
+}
+
+/// A key as an outbox has it. Nobody can find two that have the same, since it is another function each
+/// time.
+fn key_of(key: &impl Hash) -> u64 {
+    static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    STATE.hash_one(key)
 }
 
 impl fmt::Debug for Broadcast {

@@ -476,7 +476,8 @@ pub(crate) async fn post(guard: BodyGuard, body: Result<Bytes, NotReceived>) -> 
         },
         Err(NotReceived::TooLarge) => {
             guard.forgive();
-            StatusCode::PAYLOAD_TOO_LARGE
+            let why = r#"{"code":3,"message":"Payload too large"}"#;
+            return Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "application/json", why);
         }
         Err(NotReceived::Broken) => StatusCode::BAD_REQUEST,
         Err(NotReceived::TooSlow) => StatusCode::REQUEST_TIMEOUT,

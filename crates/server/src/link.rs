@@ -104,7 +104,15 @@ struct State {
     /// It has been dropped.
     over: bool,
     closed: bool,
+    /// More waits than should, and whoever wants to know was told.
+    slow: bool,
+    /// Who waits until nothing waits.
+    drained: Option<Box<Drained>>,
 }
+
+/// Those who wait until nothing waits to be sent. Apart, since few are waited for.
+#[derive(Default)]
+struct Drained(Vec<oneshot::Sender<()>>);
 
 /// What an HTTP request brings.
 pub(crate) enum Request {
@@ -136,6 +144,8 @@ pub(crate) enum Pushed {
     Gone,
     /// The outbox was full; the connection is being closed.
     Overflow,
+    /// It is in the outbox, and now so much waits there that the client is slow.
+    Slow,
     /// A volatile parcel that could not leave at once.
     Dropped,
     /// A letter that the server's parser could not write.
@@ -147,6 +157,15 @@ pub(crate) enum Pushed {
 pub(crate) enum Worth {
     Kept,
     Volatile,
+    /// The next one of the same key takes its place.
+    Latest(u64),
+}
+
+impl Pushed {
+    /// Whether it is in the outbox.
+    pub(crate) const fn is_queued(self) -> bool {
+        matches!(self, Self::Queued | Self::Slow)
+    }
 }
 
 /// What others want of a connection.
@@ -208,6 +227,8 @@ impl Link {
             abandoned: false,
             over: false,
             closed: false,
+            slow: false,
+            drained: None,
         };
         Self {
             id,
@@ -225,7 +246,10 @@ impl Link {
 
     /// Puts a parcel into the outbox.
     pub(crate) fn push(self: &Arc<Self>, parcel: Parcel, worth: Worth) -> Pushed {
-        self.put(worth, |state| state.outbox.push(parcel))
+        self.put(worth, |state| match worth {
+            Worth::Latest(key) => state.outbox.push_latest(parcel, key),
+            Worth::Kept | Worth::Volatile => state.outbox.push(parcel),
+        })
     }
 
     /// Puts a letter into the outbox. While the task runs it is copied to what is written at the end
@@ -260,15 +284,17 @@ impl Link {
         if push(&mut state).is_err() {
             state.outbox.clear();
             state.closed = true;
+            state.drained = None;
             state.errands().orders.push_back(Order::Cut);
             state.wake();
             return Pushed::Overflow;
         }
-        self.note_waiting(&state);
+        self.note_waiting(&mut state);
         if state.is_unattended() && !(state.direct && self.cork(&mut state)) {
             state.wake();
         }
-        Pushed::Queued
+        let is_news = state.outbox.is_slow() && !std::mem::replace(&mut state.slow, true);
+        if is_news { Pushed::Slow } else { Pushed::Queued }
     }
 
     /// Leaves the writing to a cork; `false` when this thread has none open. Then it does not wait
@@ -285,14 +311,14 @@ impl Link {
     pub(crate) fn append(&self, parcel: Parcel) {
         let mut state = self.state.lock();
         state.outbox.append(parcel);
-        self.note_waiting(&state);
+        self.note_waiting(&mut state);
     }
 
     /// Sends a parcel of the connection itself, before what waits.
     pub(crate) fn put_first(&self, parcel: Parcel) {
         let mut state = self.state.lock();
         state.outbox.put_first(parcel);
-        self.note_waiting(&state);
+        self.note_waiting(&mut state);
     }
 
     /// From now on a WebSocket carries the session. With a `writer`, what waits can be written by
@@ -334,14 +360,14 @@ impl Link {
     pub(crate) fn give_back(&self, batch: Batch) {
         let mut state = self.state.lock();
         state.outbox.give_back(batch);
-        self.note_waiting(&state);
+        self.note_waiting(&mut state);
     }
 
     /// What a probe still has to write goes before all else, now that it carries the session.
     pub(crate) fn adopt(&self, batch: Batch) {
         let mut state = self.state.lock();
         state.outbox.adopt(batch);
-        self.note_waiting(&state);
+        self.note_waiting(&mut state);
     }
 
     /// Writes what waits, for the connection's task.
@@ -412,7 +438,7 @@ impl Link {
             }
             let mut state = self.state.lock();
             state.outbox.give_back(batch);
-            self.note_waiting(&state);
+            self.note_waiting(&mut state);
             if flushed == Flushed::More && state.outbox.is_empty() {
                 flushed = Flushed::All;
             }
@@ -424,7 +450,7 @@ impl Link {
         }
         let mut state = self.state.lock();
         state.outbox.give_back(batch);
-        self.note_waiting(&state);
+        self.note_waiting(&mut state);
         state.end(flushed);
         (state, flushed)
     }
@@ -445,8 +471,26 @@ impl Link {
         }
     }
 
-    fn note_waiting(&self, state: &State) {
+    fn note_waiting(&self, state: &mut State) {
         self.waiting.store(state.outbox.bytes(), Ordering::Relaxed);
+        if state.slow || state.drained.is_some() {
+            state.slow &= !state.outbox.keeps_up();
+            state.drained.take_if(|_| state.outbox.bytes() == 0);
+        }
+    }
+
+    /// Learns when nothing waits any more, or when nothing will be sent; `None` when that is so.
+    pub(crate) fn drained(&self) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.state.lock();
+        if state.closed || state.outbox.bytes() == 0 {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let drained = state.drained.get_or_insert_default();
+        // Who has given up waiting leaves nothing behind.
+        drained.0.retain(|sender| !sender.is_closed());
+        drained.0.push(sender);
+        Some(receiver)
     }
 
     /// Bytes that wait or are being written.
@@ -624,6 +668,7 @@ impl Link {
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
+        state.drained = None;
         let errands = state.errands.take();
         drop(state);
         // A stream of the user's may be among them.
@@ -635,6 +680,7 @@ impl Link {
         self.drop_writer();
         let mut state = self.state.lock();
         state.closed = true;
+        state.drained = None;
         state.outbox.clear();
         state.over = true;
         let errands = state.errands.take();

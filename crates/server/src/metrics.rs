@@ -54,6 +54,8 @@ counters! {
     ping_timeouts,
     /// Connections closed because their outbox was full.
     slow_peers,
+    /// Times that a client became slow: a quarter of its outbox was full.
+    slow_warnings,
     /// Volatile events that were dropped because they could not leave at once.
     volatile_dropped,
     /// Namespaces joined.

@@ -64,6 +64,7 @@ pub(crate) type Deciding = Pin<Box<dyn Future<Output = Result<Data, Refusal>> + 
 type Greet = Arc<dyn Fn(&Arc<SocketCore>) -> Option<Started> + Send + Sync>;
 type Farewell = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send + Sync>;
 type Same = Arc<dyn Fn(&Data, &Data) -> bool + Send + Sync>;
+type Slow = Arc<dyn Fn(&Arc<SocketCore>, usize) + Send + Sync>;
 type Other = Arc<dyn Fn(&Arc<SocketCore>, String, Args) -> Option<Started> + Send + Sync>;
 
 /// The functions of a namespace.
@@ -78,6 +79,7 @@ pub(crate) struct Table {
     pub(crate) on_disconnect: Option<Farewell>,
     pub(crate) events: HashMap<Box<[u8]>, Erased, foldhash::fast::RandomState>,
     pub(crate) other: Option<Other>,
+    pub(crate) on_slow: Option<Slow>,
 }
 
 impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
@@ -203,6 +205,28 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
+    /// Called when so much waits for a socket's client that it reads too slowly: a quarter of
+    /// [`Builder::outbox_bytes_max`](crate::Builder::outbox_bytes_max), with the bytes that wait. It is called
+    /// again only after an eighth or less has waited. Whoever sends to the socket calls it, so it
+    /// must be quick; one that panics is counted.
+    ///
+    /// What can be done then: send less, [wait](Socket::drained), send only what is
+    /// [latest](Broadcast::latest), or close the connection before the outbox is full and that happens by
+    /// itself.
+    pub fn on_slow<F>(&self, slow: F) -> &Self
+    where
+        F: Fn(Socket<A, U>, usize) + Send + Sync + 'static,
+    {
+        self.core.change(|table| {
+            table.on_slow = Some(Arc::new(move |core, bytes| {
+                if let Some(socket) = Socket::new(core) {
+                    slow(socket, bytes);
+                }
+            }));
+        });
+        self
+    }
+
     /// The socket of that id, if it is here and has this namespace's data.
     pub fn socket(&self, id: SocketId) -> Option<Socket<A, U>> {
         Socket::new(&self.core.rooms.get(id)?.socket)
@@ -318,8 +342,10 @@ impl NamespaceCore {
     pub(crate) fn join(&self, id: SocketId, room: &str) -> Result<(), NotJoined> {
         let mut journal = self.journal.as_ref().map(|journal| journal.lock());
         let joined = self.rooms.join(id, room, self.rooms_max);
-        if let (Some(journal), Ok(Some(room))) = (&mut journal, &joined) {
-            journal.joined(id, Arc::clone(room));
+        if let (Some(journal), Ok(true)) = (&mut journal, &joined)
+            && let Some(room) = self.rooms.name(room)
+        {
+            journal.joined(id, room);
         }
         if joined == Err(NotJoined::TooMany) {
             self.count(|metrics| &metrics.rooms_refused);

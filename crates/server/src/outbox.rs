@@ -4,6 +4,7 @@
 //! Pure data: the [`Link`](crate::link::Link) around it has the lock and says who writes.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io::IoSlice;
 
 use roomful_proto::{Form, Letter, Parcel};
@@ -18,6 +19,8 @@ const PARCELS_PER_WRITE: usize = 64;
 pub(crate) const COPIED_BYTES_MAX: usize = 16 * 1024;
 /// Parcels that wait without a queue on the heap: what one turn of others sends is rarely more.
 const PLACES: usize = 4;
+/// A client for whom more than this part of its bound waits is slow.
+pub(crate) const SLOW_PART: usize = 4;
 /// Bytes that are joined as they come.
 const TAIL_BYTES_MAX: usize = 64 * 1024;
 
@@ -35,9 +38,15 @@ pub(crate) struct Outbox {
     /// What all that was pushed and is not written yet counts for.
     bytes: usize,
     bytes_max: usize,
+    /// By its key, the last parcel that the next one of that key takes the place of.
+    latest: Option<Box<Latest>>,
     /// The client takes compressed messages: what may be one is not joined with others.
     deflates: bool,
 }
+
+/// Apart, since few clients have any.
+#[derive(Debug, Default)]
+struct Latest(HashMap<u64, Parcel>);
 
 /// The parcel does not fit: the client reads more slowly than others write to it.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,6 +73,7 @@ impl Outbox {
             begun: 0,
             bytes: 0,
             bytes_max,
+            latest: None,
             deflates: false,
         }
     }
@@ -80,6 +90,33 @@ impl Outbox {
         }
         self.append(parcel);
         Ok(())
+    }
+
+    /// Puts a parcel at the end, and drops the one before of the same key if that still waits.
+    pub(crate) fn push_latest(&mut self, parcel: Parcel, key: u64) -> Result<(), Full> {
+        let latest = self.latest.get_or_insert_default();
+        if let Some(before) = latest.0.insert(key, parcel.clone()) {
+            self.remove(&before);
+        }
+        if self.bytes + cost(&parcel) > self.bytes_max {
+            return Err(Full);
+        }
+        if !self.tail.is_empty() {
+            self.seal();
+        }
+        self.bytes += cost(&parcel);
+        self.parcels.push(parcel);
+        Ok(())
+    }
+
+    /// Drops a parcel, unless it is being written.
+    fn remove(&mut self, parcel: &Parcel) {
+        let begun = usize::from(self.begun > 0);
+        let waits = self.parcels.iter().skip(begun).position(|waiting| waiting.is(parcel));
+        if let Some(at) = waits {
+            self.bytes -= cost(parcel);
+            self.parcels.remove(begun + at);
+        }
     }
 
     /// Puts a parcel at the end, whatever waits.
@@ -142,6 +179,9 @@ impl Outbox {
     pub(crate) fn give_back(&mut self, mut batch: Batch) {
         self.bytes = self.bytes.saturating_sub(batch.cost);
         if batch.is_empty() {
+            if self.is_empty() {
+                self.latest = None;
+            }
             return spare(batch.tail);
         }
         self.begun = batch.begun;
@@ -181,6 +221,16 @@ impl Outbox {
     /// What may still be pushed, in bytes.
     pub(crate) const fn bytes_left(&self) -> usize {
         self.bytes_max.saturating_sub(self.bytes)
+    }
+
+    /// Whether more waits than should for a client that keeps up: a quarter of the bound.
+    pub(crate) const fn is_slow(&self) -> bool {
+        self.bytes > self.bytes_max / SLOW_PART
+    }
+
+    /// Whether so little waits that the client keeps up again.
+    pub(crate) const fn keeps_up(&self) -> bool {
+        self.bytes <= self.bytes_max / (2 * SLOW_PART)
     }
 
     /// Drops what waits.
@@ -442,6 +492,52 @@ mod tests {
             let len: usize = batch.write(form, |slices| slices.iter().map(|s| s.len()).sum());
             assert_eq!(len < 500, deflates, "{len}");
         }
+    }
+
+    #[test]
+    fn the_latest_of_a_key_takes_the_place_of_the_one_before_at_the_end() {
+        let mut outbox = Outbox::new(10_000);
+        outbox.push_latest(parcel("a 1"), 1).unwrap();
+        outbox.push_latest(parcel("b 1"), 2).unwrap();
+        outbox.push(parcel("other")).unwrap();
+        outbox.push_letter(letter("joined")).unwrap();
+        outbox.push_latest(parcel("a 2"), 1).unwrap();
+        let whole = ["b 1", "other", "joined", "a 2"];
+        let whole: Vec<u8> = whole.iter().flat_map(|text| parcel(text).wire().to_vec()).collect();
+        assert_eq!(wire(&mut outbox), whole);
+    }
+
+    #[test]
+    fn a_latest_that_is_being_written_is_not_taken_back() {
+        let mut outbox = Outbox::new(10_000);
+        outbox.push_latest(parcel("a 1"), 1).unwrap();
+        outbox.push_latest(parcel("b 1"), 2).unwrap();
+        let mut batch = outbox.take();
+        outbox.push_latest(parcel("b 2"), 2).unwrap();
+        batch.written(3, Form::Wire);
+        outbox.give_back(batch);
+        outbox.push_latest(parcel("a 2"), 1).unwrap();
+        outbox.push_latest(parcel("b 3"), 2).unwrap();
+        let whole: Vec<u8> = ["a 1", "b 1", "a 2", "b 3"]
+            .iter()
+            .flat_map(|text| parcel(text).wire().to_vec())
+            .collect();
+        assert_eq!(wire(&mut outbox), whole[3..]);
+    }
+
+    /// A thousand states of one key wait as one, and nothing is kept of the keys afterwards.
+    #[test]
+    fn states_do_not_pile_up() {
+        let one = cost(&parcel("999"));
+        let mut outbox = Outbox::new(one);
+        for n in 0..1_000 {
+            outbox.push_latest(parcel(&n.to_string()), 1).unwrap();
+        }
+        assert_eq!((outbox.len(), outbox.bytes()), (1, one));
+        let mut batch = outbox.take();
+        batch.written_first();
+        outbox.give_back(batch);
+        assert!(outbox.latest.is_none() && outbox.bytes() == 0);
     }
 
     #[test]

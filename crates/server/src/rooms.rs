@@ -102,23 +102,23 @@ impl<T: Clone> Rooms<T> {
         }
     }
 
-    /// Puts a member into a room, of which it gives the name; `Ok(None)` when it already was there.
+    /// Puts a member into a room; `Ok(false)` when it already was there.
     pub(crate) fn join(
         &self,
         id: SocketId,
         room: &str,
         rooms_max: usize,
-    ) -> Result<Option<Arc<str>>, NotJoined> {
+    ) -> Result<bool, NotJoined> {
         let _stale;
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
         let key = *inner.ids.get(&id).ok_or(NotJoined::Gone)?;
         if room == id.as_str() {
-            return Ok(None);
+            return Ok(false);
         }
         let member = inner.members.get_mut(key.0 as usize).ok_or(NotJoined::Gone)?;
         if member.rooms.iter().any(|joined| **joined == *room) {
-            return Ok(None);
+            return Ok(false);
         }
         if member.rooms.len() >= rooms_max {
             return Err(NotJoined::TooMany);
@@ -129,10 +129,16 @@ impl<T: Clone> Rooms<T> {
         };
         member.rooms.push(Arc::clone(&name));
         let empty = || Room { members: HashSet::new(), snapshot: None };
-        let entry = inner.rooms.entry(Arc::clone(&name)).or_insert_with(empty);
+        let entry = inner.rooms.entry(name).or_insert_with(empty);
         entry.members.insert(key);
         _stale = entry.snapshot.take();
-        Ok(Some(name))
+        Ok(true)
+    }
+
+    /// The name of a room that somebody is in, to be kept.
+    pub(crate) fn name(&self, room: &str) -> Option<Arc<str>> {
+        let inner = self.inner.lock();
+        inner.rooms.get_key_value(room).map(|(name, _)| Arc::clone(name))
     }
 
     /// Takes a member out of a room; `false` when it was not there.
@@ -273,7 +279,7 @@ mod tests {
             rooms.enter(id(n), n);
         }
         for (n, room) in [(1, "a"), (2, "a"), (2, "b"), (3, "b")] {
-            assert_eq!(rooms.join(id(n), room, 10), Ok(Some(room.into())));
+            assert_eq!(rooms.join(id(n), room, 10), Ok(true));
         }
         rooms
     }
@@ -302,7 +308,7 @@ mod tests {
     fn a_snapshot_never_outlives_a_change() {
         let rooms = rooms();
         assert_eq!(select(&rooms, &["a"], &[]), [1, 2]);
-        assert_eq!(rooms.join(id(4), "a", 10), Ok(Some("a".into())));
+        assert_eq!(rooms.join(id(4), "a", 10), Ok(true));
         assert_eq!(select(&rooms, &["a"], &[]), [1, 2, 4]);
         assert!(rooms.leave(id(1), "a"));
         assert_eq!(select(&rooms, &["a"], &[]), [2, 4]);
@@ -325,10 +331,10 @@ mod tests {
     #[test]
     fn joins_are_counted_and_repeated_ones_are_not() {
         let rooms = rooms();
-        assert_eq!(rooms.join(id(2), "a", 2), Ok(None));
+        assert_eq!(rooms.join(id(2), "a", 2), Ok(false));
         assert_eq!(rooms.join(id(2), "c", 2), Err(NotJoined::TooMany));
         assert_eq!(rooms.join(id(9), "a", 2), Err(NotJoined::Gone));
-        assert_eq!(rooms.join(id(2), &id(2), 2), Ok(None));
+        assert_eq!(rooms.join(id(2), &id(2), 2), Ok(false));
         assert_eq!(rooms.of(id(2)), [id(2).as_str(), "a", "b"]);
         assert!(rooms.is_in(id(2), "b") && rooms.is_in(id(2), &id(2)) && !rooms.is_in(id(2), "c"));
     }

@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -222,6 +223,22 @@ impl<A, U> Socket<A, U> {
         Broadcast::new(&self.core.namespace)
     }
 
+    /// What waits to be sent to the client, in bytes: to all its namespaces, and before compression. What
+    /// the system has taken over does not count.
+    pub fn waiting_bytes(&self) -> usize {
+        self.core.link.outbox_bytes()
+    }
+
+    /// Waits until nothing waits to be sent to the client any more: a way to send much, one portion
+    /// after the other. `false` when the client has gone instead.
+    pub async fn drained(&self) -> bool {
+        if let Some(drained) = self.core.link.drained() {
+            // That the sender is dropped is the news.
+            let _ = drained.await;
+        }
+        self.is_connected()
+    }
+
     /// Takes the client out of the namespace. It sees `io server disconnect` and does not come back
     /// by itself; its connection stays for its other namespaces.
     pub fn disconnect(&self) {
@@ -334,7 +351,7 @@ impl SocketCore {
     }
 
     fn emit<T: ToArgs>(
-        &self,
+        self: &Arc<Self>,
         event: &str,
         args: &T,
         worth: Worth,
@@ -358,7 +375,7 @@ impl SocketCore {
             EmitError::Encode(error)
         })?;
         match pushed {
-            Pushed::Queued => Ok(()),
+            Pushed::Queued | Pushed::Slow => Ok(()),
             Pushed::Gone => Err(EmitError::Gone),
             Pushed::Overflow => Err(EmitError::Overflow),
             Pushed::Dropped => Err(EmitError::Dropped),
@@ -395,14 +412,14 @@ impl SocketCore {
         let letter = Letter::event(&self.namespace.name, Some(id), event, args);
         let letter = self.namespace.packed(letter.map_err(CallError::Encode)?, compress);
         match self.deliver(letter, Worth::Kept) {
-            Pushed::Queued => Ok(asked),
+            Pushed::Queued | Pushed::Slow => Ok(asked),
             Pushed::Gone | Pushed::Overflow | Pushed::Dropped => Err(CallError::Gone),
             Pushed::Unwritten => Err(CallError::Encode(parser::panicked())),
         }
     }
 
     /// Sends the answer to an event, unless the socket has left.
-    pub(crate) fn reply(&self, reply: Reply) {
+    pub(crate) fn reply(self: &Arc<Self>, reply: Reply) {
         if !self.is_connected() {
             return;
         }
@@ -416,7 +433,7 @@ impl SocketCore {
     }
 
     /// Sends a letter to this client, and counts when it does not go.
-    fn deliver(&self, letter: Letter, worth: Worth) -> Pushed {
+    fn deliver(self: &Arc<Self>, letter: Letter, worth: Worth) -> Pushed {
         let pushed = match &self.namespace.parser {
             None => self.link.push_letter(letter, worth),
             chosen => match parcel(letter, chosen.as_ref()) {
@@ -433,8 +450,9 @@ impl SocketCore {
         pushed
     }
 
-    pub(crate) fn note(&self, pushed: Pushed) {
+    pub(crate) fn note(self: &Arc<Self>, pushed: Pushed) {
         match pushed {
+            Pushed::Slow => self.note_slow(),
             // What could not be written is counted where that was tried.
             Pushed::Queued | Pushed::Gone | Pushed::Unwritten => {}
             Pushed::Overflow => {
@@ -442,6 +460,19 @@ impl SocketCore {
                 tracing::warn!(socket = %self.id, "outbox full: the client reads too slowly");
             }
             Pushed::Dropped => self.namespace.count(|metrics| &metrics.volatile_dropped),
+        }
+    }
+
+    /// So much waits for this client that it is slow: tells whoever wants to know.
+    fn note_slow(self: &Arc<Self>) {
+        self.namespace.count(|metrics| &metrics.slow_warnings);
+        let Some(on_slow) = &self.table.on_slow else {
+            return;
+        };
+        let bytes = self.link.outbox_bytes();
+        if catch_unwind(AssertUnwindSafe(|| on_slow(self, bytes))).is_err() {
+            self.namespace.count(|metrics| &metrics.panics);
+            tracing::error!("an on_slow function panicked");
         }
     }
 
@@ -472,7 +503,7 @@ impl Member {
 
     /// Sends an event that can be recovered to this client. Called with the journal locked.
     pub(crate) fn push(&self, parcel: Parcel, number: u64, worth: Worth) -> Pushed {
-        if worth == Worth::Kept {
+        if worth != Worth::Volatile {
             self.socket.note_sent(number);
         }
         self.link.push(parcel, worth)

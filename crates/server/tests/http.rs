@@ -48,6 +48,12 @@ fn check_empty(response: &Response, status: u16) {
     assert_eq!((response.status, response.text()), (status, ""));
 }
 
+/// The client learns what was wrong.
+fn check_too_large(response: &Response) {
+    let told = r#"{"code":3,"message":"Payload too large"}"#;
+    assert_eq!((response.status, response.text()), (413, told));
+}
+
 // The table of results.
 
 #[tokio::test]
@@ -239,13 +245,13 @@ async fn a_body_that_is_too_large_is_413_delivers_nothing_and_the_session_lives(
     poller.join().await;
     let body = |len: usize| format!("421[\"size\",\"{}\"]", "x".repeat(len));
     // With a length, so that it is refused unread.
-    check_empty(&poller.post(&body(1_000)).await, 413);
+    check_too_large(&poller.post(&body(1_000)).await);
     // Without one.
     let chunk = body(600);
     let chunk = format!("{:x}\r\n{chunk}\r\n", chunk.len());
     let chunked = head("POST", &poller.target(), "Transfer-Encoding: chunked\r\n");
     let chunked = format!("{chunked}{chunk}{chunk}0\r\n\r\n");
-    check_empty(&request(server.address, chunked).await, 413);
+    check_too_large(&request(server.address, chunked).await);
     // Exactly as large as may be.
     let fits = body(1_000 - body(0).len());
     assert_eq!(fits.len(), 1_000);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ask, fence, record } from "../support/client.mjs";
+import { ask, fence, modes, record } from "../support/client.mjs";
 import { knock } from "../support/raw.mjs";
 import { suite } from "../support/suite.mjs";
 import { next, range } from "../support/wait.mjs";
@@ -20,6 +20,19 @@ suite("disconnect", ({ test, eachMode }) => {
     assert.equal((await gone)[0], "io server disconnect");
     assert.equal(await left(), "server namespace disconnect");
     assert.equal(socket.active, false);
+  });
+
+  test("who sends a message that is too large is told so, and comes back", async (bench) => {
+    const server = await bench.start({ MAX_PAYLOAD: "10000" });
+    assert.ok(server);
+    const socket = await bench.connect({ mode: modes[1], reconnection: true, reconnectionDelay: 20 });
+    const gone = next(socket, "disconnect");
+    socket.emit("echo", "x".repeat(20_000));
+    const [reason, { context }] = await gone;
+    assert.equal(reason, "transport close");
+    assert.deepEqual([context.code, context.reason], [1009, "message too big"]);
+    await next(socket, "connect");
+    assert.equal(await ask(socket, "echo-ack", "smaller"), "smaller");
   });
 
   eachMode("the server ends the whole connection", async (bench) => {

@@ -26,7 +26,7 @@ use self::read::Source;
 use crate::core::Core;
 use crate::cork::Cork;
 use crate::link::{Errands, Link, Order, Request, Taken};
-use crate::outbox::Batch;
+use crate::outbox::{Batch, SLOW_PART};
 use crate::polling::{BodyReply, Polling};
 use crate::sockets::Sockets;
 use crate::websocket::WebSocket;
@@ -35,9 +35,6 @@ use crate::websocket::WebSocket;
 const MESSAGES_PER_TURN: usize = 1_000;
 /// Turns before other tasks get theirs.
 const TURNS_MAX: usize = 8;
-/// A client whose outbox holds more than this part of its bound is not read from: it must first
-/// take what its own events have caused.
-const OUTBOX_PART: usize = 4;
 
 pub(crate) struct Connection {
     core: Arc<Core>,
@@ -51,6 +48,8 @@ pub(crate) struct Connection {
     pong: Option<Parcel>,
     /// The peer has closed its WebSocket in order.
     peer_closed: bool,
+    /// How the peer broke the protocol, if that is why the session ends.
+    violation: Option<Violation>,
     /// The stream has ended: there is nobody to say goodbye to.
     stream_gone: bool,
     /// Something was not read in this turn because too much waits.
@@ -143,6 +142,7 @@ impl Connection {
             probe: None,
             pong: None,
             peer_closed: false,
+            violation: None,
             stream_gone: false,
             held_back: false,
             phase: Phase::Open,
@@ -317,6 +317,7 @@ impl Connection {
     fn broken(&mut self, cx: &mut Context<'_>, now: Moment, violation: Violation, reason: Reason) {
         self.sockets.end(cx, now, reason);
         self.core.metrics.violations.add();
+        self.violation = Some(violation);
         tracing::debug!(%violation, "the client broke the protocol");
         if let Carrier::Polling(polling) = &mut self.carrier {
             polling.answer_bodies(|| BodyReply::Bad);
@@ -346,19 +347,26 @@ impl Connection {
             }
             Carrier::WebSocket(_) => {
                 let goodbye = if self.peer_closed { Goodbye::Answered } else { Goodbye::Awaited };
-                self.linger(now, close_code(reason), goodbye);
+                let why = match (goodbye, self.violation) {
+                    // It knows.
+                    (Goodbye::Answered, _) => "",
+                    (_, Some(violation)) => violation.as_str(),
+                    (_, None) => reason.as_str(),
+                };
+                self.linger(now, (close_code(reason), why), goodbye);
             }
         }
     }
 
-    /// Begins the closing handshake of the WebSocket.
-    fn linger(&mut self, now: Moment, code: CloseCode, goodbye: Goodbye) {
-        self.link.append(Parcel::close(code));
+    /// Begins the closing handshake of the WebSocket, and tells the client why.
+    fn linger(&mut self, now: Moment, (code, why): (CloseCode, &str), goodbye: Goodbye) {
+        self.link.append(Parcel::close(code, why));
         self.phase = Phase::Lingering(now + self.core.limits.close_timeout, goodbye);
     }
 
     fn is_congested(&self) -> bool {
-        let part = self.core.config.outbox_bytes_max / OUTBOX_PART;
+        // A slow client is not read from: it must first take what its own events have caused.
+        let part = self.core.config.outbox_bytes_max / SLOW_PART;
         self.sockets.is_congested() || self.link.outbox_bytes() > part
     }
 
@@ -468,7 +476,7 @@ impl Probe {
     fn end(&mut self) {
         if !self.ending {
             self.ending = true;
-            self.sending.push(Parcel::close(CloseCode::NORMAL));
+            self.sending.push(Parcel::close(CloseCode::NORMAL, ""));
         }
     }
 }

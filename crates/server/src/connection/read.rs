@@ -150,7 +150,7 @@ impl Connection {
             Source::Carrier if self.phase == Phase::Open => {
                 self.session.abort(Reason::TransportError);
                 self.drive(cx, now);
-                self.linger(now, error.code(), Goodbye::Deaf);
+                self.linger(now, (error.code(), error.as_str()), Goodbye::Deaf);
             }
             Source::Carrier => self.phase = Phase::Over,
         }

@@ -189,23 +189,24 @@ impl Journal {
         let places = journal.state.places.iter().filter_map(Weak::upgrade);
         let selections: Vec<_> = places.map(|rooms| rooms.select(to, except)).collect();
         let mut queued = 0;
-        let mut failed = Vec::new();
+        let mut noted = Vec::new();
         for member in selections.iter().flat_map(Selection::iter) {
-            match member.push(parcel.clone(), number, worth) {
-                Pushed::Queued => queued += 1,
-                pushed => failed.push((member, pushed)),
+            let pushed = member.push(parcel.clone(), number, worth);
+            queued += usize::from(pushed.is_queued());
+            if pushed != Pushed::Queued {
+                noted.push((member, pushed));
             }
         }
         drop(journal);
-        // Not under the lock: it is logged.
-        failed.into_iter().for_each(|(member, pushed)| member.socket.note(pushed));
+        // Not under the lock: it is logged, or told to a function of the user's.
+        noted.into_iter().for_each(|(member, pushed)| member.socket.note(pushed));
         Ok(queued)
     }
 
     /// Sends an event to one socket.
     pub(crate) fn send_to(
         &self,
-        socket: &SocketCore,
+        socket: &Arc<SocketCore>,
         event: Unstamped,
         worth: Worth,
         compress: bool,
@@ -213,7 +214,7 @@ impl Journal {
         let mut journal = self.lock();
         let parcel = socket.namespace.parcel(journal.stamp(event, worth), compress)?;
         let number = journal.record(&parcel, &[socket.id.as_str()], &[], worth);
-        if worth == Worth::Kept {
+        if worth != Worth::Volatile {
             socket.note_sent(number);
         }
         let pushed = socket.link.push(parcel, worth);
@@ -270,7 +271,7 @@ impl Guard<'_> {
     /// clients take any text at its end for an offset.
     fn stamp(&self, event: Unstamped, worth: Worth) -> Letter {
         let number = match worth {
-            Worth::Kept => self.state.next,
+            Worth::Kept | Worth::Latest(_) => self.state.next,
             Worth::Volatile => self.last(),
         };
         let mut offset = self.journal.mark.clone();

@@ -1,0 +1,103 @@
+//! Clients that read slowly: who learns it, and what can be done about it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use roomful::{Server, Socket, SocketId};
+use serde_json::json;
+use support::{Client, start, until, within};
+
+const OUTBOX_BYTES_MAX: usize = 1_000_000;
+const LARGE: usize = 64 * 1024;
+
+/// A server with one client that does not read, for whom so much waits that it is slow.
+async fn slow(io: Server) -> (support::Running, Client, Socket, usize) {
+    let server = start(io).await;
+    let client = server.client().await;
+    let me: Socket = server.io.socket(SocketId::parse(&client.id).unwrap()).unwrap();
+    let mut sent = 0;
+    while me.waiting_bytes() <= OUTBOX_BYTES_MAX / 4 {
+        me.emit("large", (sent, "x".repeat(LARGE)));
+        sent += 1;
+        tokio::task::yield_now().await;
+    }
+    (server, client, me, sent)
+}
+
+fn server() -> Server {
+    Server::builder().outbox_bytes_max(OUTBOX_BYTES_MAX).build()
+}
+
+#[tokio::test]
+async fn who_wants_to_know_is_told_once_that_a_client_is_slow() {
+    let io = server();
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    io.on_slow(move |_: Socket, bytes| {
+        assert!(bytes > OUTBOX_BYTES_MAX / 4);
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let (server, mut client, me, sent) = slow(io).await;
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+    me.emit("large", (sent, "x".repeat(LARGE)));
+    assert_eq!(told.load(Ordering::SeqCst), 1, "it was slow already");
+    let drained = tokio::spawn({
+        let me = me.clone();
+        async move { me.drained().await }
+    });
+    for n in 0..=sent {
+        assert_eq!(client.event().await[1], n);
+    }
+    assert!(within(drained).await.unwrap());
+    assert_eq!((me.waiting_bytes(), server.io.stats().slow_warnings), (0, 1));
+    assert!(me.drained().await, "nothing waits");
+}
+
+#[tokio::test]
+async fn a_function_about_slow_clients_that_panics_is_counted() {
+    let io = server();
+    io.on_slow(|_: Socket, _| panic!("of the user's"));
+    let (server, ..) = slow(io).await;
+    assert_eq!((server.io.stats().panics, server.io.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn of_what_is_latest_a_slow_client_skips_some_and_ends_with_the_last() {
+    let (server, mut client, me, sent) = slow(server()).await;
+    let many = 1_000;
+    for n in 0..many {
+        server.io.everyone().latest("state").emit("state", (n, "y".repeat(LARGE)));
+        server.io.everyone().latest(("other", n % 2)).emit("other", n);
+    }
+    assert!(me.is_connected(), "{} bytes wait", me.waiting_bytes());
+    for n in 0..sent {
+        assert_eq!(client.event().await[1], n);
+    }
+    let mut states = Vec::new();
+    let mut others = Vec::new();
+    while others.last() != Some(&json!(many - 1)) {
+        let event = client.event().await;
+        let to = if event[0] == "state" { &mut states } else { &mut others };
+        to.push(event[1].clone());
+    }
+    assert_eq!(states.last(), Some(&json!(many - 1)));
+    assert!(states.len() < 100, "{} states were sent", states.len());
+    assert!(others.contains(&json!(many - 2)), "another key is another state");
+    assert!(states.is_sorted_by_key(|n| n.as_u64()), "out of order");
+    assert_eq!(server.io.stats().slow_peers, 0);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_client_that_goes_learns_it() {
+    let (server, client, me, _) = slow(server()).await;
+    let waiting = async {
+        tokio::join!(me.drained(), async {
+            drop(client);
+            until("the client gone", || server.io.is_empty()).await;
+        })
+    };
+    assert!(!within(waiting).await.0);
+}
