@@ -8,8 +8,8 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use roomful::{
@@ -21,12 +21,15 @@ use serde_json::json;
 use support::*;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::task::JoinSet;
 
 const V3: &str = "/socket.io/?EIO=3&transport=polling";
 const V3_WEBSOCKET: &str = "/socket.io/?EIO=3&transport=websocket";
 const FORM: &str = "application/x-www-form-urlencoded";
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 const MB: usize = 1_000_000;
+/// How long a server that closes waits for clients that do not poll.
+const SOON: Duration = Duration::from_millis(100);
 
 /// One test at a time: whoever holds this.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -70,6 +73,16 @@ fn deflated(message: &[u8]) -> Vec<u8> {
     payload
 }
 
+static MEGABYTE: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// What becomes a text and so many megabytes of `x` behind it.
+fn bomb(text: &[u8], megabytes: usize) -> Vec<u8> {
+    // Each part is a message without its last bytes, which lead to the next part.
+    let part = |bytes: &[u8]| [&deflated(bytes)[..], &[0, 0, 0xff, 0xff]].concat();
+    let megabyte = MEGABYTE.get_or_init(|| part(&vec![b'x'; MB]));
+    [part(text), megabyte.repeat(megabytes), vec![0]].concat()
+}
+
 /// A WebSocket on which compression was agreed on.
 async fn compressed_ws(server: &Running, target: &str) -> Ws {
     let mut conn = Conn::open(server.address).await;
@@ -98,7 +111,7 @@ fn compressing() -> Builder {
 async fn attachments_that_never_come_on_many_connections_hold_no_more_than_they_have_sent() {
     const CLIENTS: usize = 200;
     let alone = Alone::begin().await;
-    let server = start(echoing(Server::builder().allow_eio3(true))).await;
+    let server = start(echoing(Server::builder().allow_eio3(true).close_timeout(SOON))).await;
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         let mut client = server.client().await;
@@ -231,29 +244,29 @@ async fn send_fragmented(ws: &mut Ws, payload: &[u8], ends: bool) {
 #[tokio::test]
 async fn deflate_bombs_are_closed_wherever_they_are_hidden() {
     let alone = Alone::begin().await;
-    let zeros = deflated(&vec![b' '; 20 * MB]);
-    assert!(zeros.len() < 21_000);
+    let large = bomb(b"4", 100);
+    assert!(large.len() < 110_000);
     let server = start(echoing(compressing())).await;
     // As a message, in frames of one byte, as an event, as an auth payload, in bytes.
     let mut ws = compressed(&server).await;
-    ws.conn.send(odd_frame(0xc1, &zeros)).await;
+    ws.conn.send(odd_frame(0xc1, &large)).await;
     assert_eq!(ws.close_code().await, Some(1009));
     let mut ws = compressed(&server).await;
-    send_fragmented(&mut ws, &zeros, true).await;
+    send_fragmented(&mut ws, &large, true).await;
     assert_eq!(ws.close_code().await, Some(1009));
     for start in ["42[\"echo\",\"", "40{\"token\":\""] {
-        let bomb = deflated(&[start.as_bytes(), &vec![b'x'; 20 * MB]].concat());
+        let bomb = bomb(start.as_bytes(), 20);
         let mut ws = compressed(&server).await;
         ws.conn.send(odd_frame(0xc1, &bomb)).await;
         assert_eq!(ws.close_code().await, Some(1009));
     }
     let mut ws = compressed(&server).await;
-    ws.conn.send(odd_frame(0xc2, &zeros)).await;
+    ws.conn.send(odd_frame(0xc2, &large)).await;
     assert_eq!(ws.close_code().await, Some(1009));
     // As the first message of a WebSocket that is to take over; the session goes on without it.
     let poller = server.poller().await;
     let mut probe = compressed_ws(&server, &poller.upgrade_target()).await;
-    probe.conn.send(odd_frame(0xc1, &zeros)).await;
+    probe.conn.send(odd_frame(0xc1, &large)).await;
     probe.ended().await;
     poller.join().await;
     assert_eq!(poller.post("41").await.text(), "ok");
@@ -271,7 +284,7 @@ async fn deflate_bombs_are_closed_wherever_they_are_hidden() {
     // In a text of msgpack.
     let server = start(echoing(compressing().parser(MsgPack))).await;
     let head = b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa4echo\xdb\x01\x31\x2d\x00";
-    let bomb = deflated(&[&head[..], &vec![b'x'; 20_000_000]].concat());
+    let bomb = bomb(head, 20);
     let mut ws = compressed(&server).await;
     ws.conn.send(odd_frame(0xc2, &bomb)).await;
     assert_eq!(ws.close_code().await, Some(1009));
@@ -419,9 +432,9 @@ async fn v3_post(server: &Running, target: &str, content_type: &str, body: &[u8]
 #[tokio::test]
 async fn lengths_that_lie_are_answered_and_end_only_their_session() {
     let alone = Alone::begin().await;
-    let server = start(echoing(Server::builder().allow_eio3(true))).await;
+    let server = start(echoing(Server::builder().allow_eio3(true).close_timeout(SOON))).await;
     let digits = "9".repeat(900_000);
-    let zeros = format!("{}2:40", "0".repeat(900_000));
+    let large = format!("{}2:40", "0".repeat(900_000));
     let texts: &[&str] = &[
         "-1:40",
         "+2:40",
@@ -438,7 +451,7 @@ async fn lengths_that_lie_are_answered_and_end_only_their_session() {
         "1:😀",
         "0:",
         &digits,
-        &zeros,
+        &large,
         " 2:40",
         "2 :40",
         "\u{661}:4",
@@ -750,7 +763,7 @@ async fn many_who_claim_one_socket_that_is_there_share_one_at_most() {
     let mut owner = Client::open(server.address).await;
     let (id, pid) = join_with(&mut owner, "").await;
     // The owner does not read, so that its close is not answered either.
-    let mut claims = tokio::task::JoinSet::new();
+    let mut claims = JoinSet::new();
     for _ in 0..CLAIMS {
         let (address, auth) = (server.address, format!("{{\"pid\":\"{pid}\"}}"));
         claims.spawn(async move {
@@ -834,7 +847,8 @@ async fn pages_of_elsewhere_get_no_websocket_whatever_the_form_of_the_rule() {
 #[tokio::test]
 async fn odd_queries_are_answered_on_all_transports() {
     let alone = Alone::begin().await;
-    let server = start(echoing(Server::builder().allow_eio3(true).jsonp(true))).await;
+    let server =
+        start(echoing(Server::builder().allow_eio3(true).jsonp(true).close_timeout(SOON))).await;
     let long = "x".repeat(5_000);
     let many = "sid=a&".repeat(800);
     let queries = [
@@ -887,7 +901,8 @@ async fn odd_queries_are_answered_on_all_transports() {
 #[tokio::test]
 async fn bodies_of_any_type_are_answered_and_leave_no_connection_behind() {
     let _alone = Alone::begin().await;
-    let server = start(echoing(Server::builder().allow_eio3(true).jsonp(true))).await;
+    let server =
+        start(echoing(Server::builder().allow_eio3(true).jsonp(true).close_timeout(SOON))).await;
     let types = [
         "application/octet-stream",
         "application/octet-stream; charset=utf-8",
@@ -970,33 +985,35 @@ async fn requests_that_nobody_decides_about_hold_little_and_are_answered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_drains_while_it_is_flooded() {
+    const CLIENTS: usize = 20;
     let alone = Alone::begin().await;
-    let recovery = Recovery::new();
     let io = compressing()
         .allow_eio3(true)
-        .recovery(recovery)
+        .recovery(Recovery::new())
         .close_timeout(Duration::from_millis(500))
-        .outbox_bytes_max(MB);
+        .outbox_bytes_max(2 * MB);
     let server = start(echoing(io)).await;
     let address = server.address;
-    let mut floods = tokio::task::JoinSet::new();
-    for n in 0..40 {
+    let numbers: String = (0..2_000).map(|n| format!("{n} ")).collect();
+    let event = format!("427[\"echo\",\"{numbers}\"]");
+    let compressed_event = odd_frame(0xc1, &deflated(event.as_bytes()));
+    let plain_event = frame_bytes(Opcode::Text, event.as_bytes());
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
         let mut ws = compressed(&server).await;
         ws.send_text("40").await;
         assert!(ws.text().await.starts_with("40"));
-        let event = format!("427[\"echo\",\"{}\"]", "x".repeat(20_000));
-        let frame = match n % 2 {
-            0 => odd_frame(0xc1, &deflated(event.as_bytes())),
-            _ => frame_bytes(Opcode::Text, event.as_bytes()),
-        };
+        clients.push(ws);
+    }
+    let mut floods = JoinSet::new();
+    for (n, mut ws) in clients.into_iter().enumerate() {
+        let frame = if n % 2 == 0 { compressed_event.clone() } else { plain_event.clone() };
         let mut writer = ws.conn.writer();
         floods.spawn(async move {
             // Half of them read nothing.
             let reading = async {
-                if n % 4 < 2 {
-                    while ws.conn.fill().await {
-                        ws.conn.input.clear();
-                    }
+                while n % 4 < 2 && ws.conn.fill().await {
+                    ws.conn.input.clear();
                 }
             };
             let writing = async { while writer.write_all(&frame).await.is_ok() {} };
@@ -1011,7 +1028,8 @@ async fn a_server_drains_while_it_is_flooded() {
             let _ = conn.try_response().await;
         }
     });
-    until("a flood", || server.stats().opened > 60).await;
+    until("a flood", || server.stats().opened > CLIENTS as u64 + 5).await;
+    assert_eq!(server.stats().violations, 0);
     within(server.drain(Duration::from_millis(500))).await;
     coming.abort();
     assert_eq!(server.stats().connections, 0);
