@@ -28,8 +28,9 @@ use crate::parser::parcel;
 use crate::recovery;
 use crate::socket::SocketCore;
 
-/// Bytes of events whose handlers run, or wait for one of `handlers_max` places to run. Above it
-/// nothing is read from the client until handlers have ended.
+/// Bytes of events whose handlers run, or wait for one of `handlers_max` places to run, and of auth
+/// payloads about which namespaces decide. Above it nothing is read from the client until some of
+/// that has ended.
 const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Handlers that go on in one turn. Tokio gives a task a budget of operations, and what comes after
@@ -61,7 +62,7 @@ enum Seat {
     Joined(Arc<SocketCore>),
 }
 
-/// A piece of work, whose it is, and the bytes of its event.
+/// A piece of work, whose it is, and the bytes of its event or its auth payload.
 struct Parked {
     work: Work,
     socket: Option<Arc<SocketCore>>,
@@ -251,6 +252,7 @@ impl Sockets {
             return self.admit(cx, now, entrance, Arc::new(()), visitor);
         }
         let link = Arc::clone(&self.link);
+        let auth_bytes = auth.as_ref().map_or(0, Bytes::len);
         let deciding = decide(link, Arc::clone(&namespace), Arc::clone(&table), visitor, auth);
         let (deciding, stop) = abortable(deciding);
         self.seat(slot, Seat::Deciding { entrance: Entrance { slot, namespace, table }, stop });
@@ -269,7 +271,7 @@ impl Sockets {
             };
             Decided { slot, verdict, visitor }
         };
-        self.decide(cx, now, Work::Decision(Box::pin(verdict)));
+        self.decide(cx, now, Work::Decision(Box::pin(verdict)), auth_bytes);
     }
 
     fn decided(&mut self, cx: &mut Context<'_>, now: Moment, decided: Decided) {
@@ -426,9 +428,9 @@ impl Sockets {
         self.parked.get_or_insert_default().push(parked);
     }
 
-    /// Runs a decision to its first wait, and parks it there.
-    fn decide(&mut self, cx: &mut Context<'_>, now: Moment, work: Work) {
-        let mut work = Parked { work, socket: None, bytes: 0 };
+    /// Runs a decision to its first wait, and parks it there. Until then it may hold the auth payload.
+    fn decide(&mut self, cx: &mut Context<'_>, now: Moment, work: Work, bytes: usize) {
+        let mut work = Parked { work, socket: None, bytes };
         match Pin::new(&mut work).poll(cx) {
             Poll::Ready(ended) => self.done(cx, now, ended.result),
             Poll::Pending => self.park(work),
