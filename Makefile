@@ -31,7 +31,8 @@ chat: ## start the chat example, with the client for its page
 test: ## run all the checks and tests below, up to bench-instructions
 	@tools/test
 
-lint: ## formatting and clippy, warnings are errors
+lint: ## formatting, clippy (warnings are errors), and the tests that docs/compatibility.md names
+	tools/check-compatibility
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
