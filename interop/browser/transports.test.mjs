@@ -280,6 +280,8 @@ serving("transports", {}, ({ onServer, onOwnPage }) => {
         socket.emit("count", "kept");
         socket.connect();
         await kit.settled(socket, way.ends);
+        // The server knows of the upgrade as well.
+        await kit.ask(socket, "echo-ack");
         const ticks = kit.gather(socket, "tick");
         await kit.ask(socket, "burst-volatile", 200);
         return { ticks, counts: [await kit.ask(socket, "count", "volatile"), await kit.ask(socket, "count", "kept")] };
