@@ -31,7 +31,8 @@ chat: ## start the chat example, with the client for its page
 test: ## run all the checks and tests below, up to bench-instructions
 	@tools/test
 
-lint: ## formatting and clippy, warnings are errors
+lint: ## formatting, clippy (warnings are errors), and the tests that docs/compatibility.md names
+	tools/check-compatibility
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -64,11 +65,13 @@ autobahn-core: ## our WebSocket codec against the Autobahn suite, 1-7 and 10, so
 	cargo build --locked -p roomful-interop --bin ws-echo
 	interop/autobahn/judge core --count 20
 
-test-browser: ## our hub in a real browser
+test-browser: ## our hub and every transport in a real browser
 	@tools/setup client
+	@tools/setup interop
 	@tools/setup browser
-	cargo build --locked -p roomful-hub
-	cd interop/browser && ../../tools/with-hub node --test $(TEST_TIMEOUT)
+	cargo build --locked -p roomful-hub -p roomful-interop --bin roomful --bin fixture
+	cd interop/browser && ../../tools/with-hub node --test $(TEST_TIMEOUT) playground.test.mjs
+	cd interop/browser && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) transports.test.mjs
 
 fuzz-build: ## build the fuzz targets
 	@tools/setup fuzz

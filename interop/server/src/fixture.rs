@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use roomful::{
     Ack, Args, Beginning, CallError, Compression, Hello, HttpCompression, MsgPack, Namespace,
-    Reason, Recovery, Refusal, Server, Socket,
+    Origins, Reason, Recovery, Refusal, Server, Socket,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -79,6 +79,10 @@ fn configured() -> Result<Server, Box<dyn Error>> {
     if let Some(bytes) = number("HTTP_COMPRESSION")? {
         let threshold = usize::try_from(bytes)?;
         builder = builder.http_compression(HttpCompression::default().threshold(threshold));
+    }
+    if let Ok(origin) = env::var("ORIGIN") {
+        let any = origin == "*";
+        builder = builder.origins(if any { Origins::Any } else { Origins::List(vec![origin]) });
     }
     match env::var("PARSER").as_deref() {
         Ok("msgpack") => builder = builder.parser(MsgPack),
