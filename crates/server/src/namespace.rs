@@ -10,7 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use crate::event::{EmitName, OnName};
 use crate::handler::{self, Data, Erased, Handler, Started};
 use crate::hello::{Connect, Hello, Refusal, Types};
 use crate::link::Link;
+use crate::listeners::{AnyFn, Catch, Extras, Listener, Once, OutgoingFn, Recipients};
 use crate::metrics::{Counter, Metrics};
 use crate::parser::{ServerParser, parcel};
 use crate::recovery::{Beginning, Journal, Recovery};
@@ -53,6 +54,10 @@ pub(crate) struct NamespaceCore {
     pub(crate) recovery: Option<Recovery>,
     core: WeakCore,
     table: RwLock<Arc<Table>>,
+    /// Functions that see what is sent.
+    watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
+    /// Whether there are any.
+    watched: AtomicBool,
     /// Questions to many, by their id; that of a broadcast is odd.
     polls: Mutex<HashMap<AckId, Arc<Poll>>>,
     polls_asked: AtomicU64,
@@ -78,6 +83,24 @@ pub(crate) struct Table {
     pub(crate) on_disconnect: Option<Farewell>,
     pub(crate) events: HashMap<Box<[u8]>, Erased, foldhash::fast::RandomState>,
     pub(crate) other: Option<Other>,
+    /// What else happens to an event.
+    pub(crate) extras: Option<Arc<Extras>>,
+}
+
+impl Table {
+    /// Removes the handlers of an event; `false` when there was none.
+    pub(crate) fn off(&mut self, event: &str) -> bool {
+        let name = event.as_bytes();
+        let once = self.extras.as_ref().is_some_and(|extras| extras.once.contains_key(name));
+        if once {
+            self.extras_mut().once.remove(name);
+        }
+        self.events.remove(name).is_some() || once
+    }
+
+    pub(crate) fn extras_mut(&mut self) -> &mut Extras {
+        Arc::make_mut(self.extras.get_or_insert_default())
+    }
 }
 
 impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
@@ -189,6 +212,84 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
+    /// As [`on`](Self::on), for one event only: the first of that name of any socket whose arguments fit.
+    /// It goes before a handler of the same name, which has the others. For one event of each socket,
+    /// see [`Socket::once`].
+    pub fn once<N, H, M>(&self, event: N, handler: H) -> &Self
+    where
+        N: OnName<M>,
+        H: Handler<A, U, M>,
+    {
+        let once = Once::new(handler::erase(handler));
+        self.core.change(|table| {
+            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once);
+        });
+        self
+    }
+
+    /// Removes the handlers of an event, for sockets that come later; `false` when there was none.
+    pub fn off(&self, event: &str) -> bool {
+        let mut was = false;
+        self.core.change(|table| was = table.off(event));
+        was
+    }
+
+    /// Shows each event to a function before anything else is done with it: its name and its
+    /// arguments, whether or not there is a handler. Several see it in the order in which they were
+    /// registered. It is called on the way of the event, so it must be quick; one that panics costs
+    /// the socket, as a handler does.
+    ///
+    /// What happens to an event, in order: these functions; its handler. As handlers do, they count
+    /// for sockets that come later.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// let log = io.on_any(|me, event, args| println!("{} {event} {args:?}", me.id()));
+    /// log.off();
+    /// ```
+    pub fn on_any<F>(&self, any: F) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.catch(any, false, |list, any| list.push(any))
+    }
+
+    /// As [`on_any`](Self::on_any), but before those that there are already.
+    pub fn prepend_any<F>(&self, any: F) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.catch(any, false, |list, any| list.insert(0, any))
+    }
+
+    /// As [`on_any`](Self::on_any), for the first event only, of any socket.
+    pub fn once_any<F>(&self, any: F) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.catch(any, true, |list, any| list.push(any))
+    }
+
+    fn catch<F>(
+        &self,
+        any: F,
+        only_once: bool,
+        add: impl FnOnce(&mut Vec<Catch<AnyFn>>, Catch<AnyFn>),
+    ) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        let any: Arc<AnyFn> = Arc::new(move |core, event, args| {
+            if let Some(socket) = Socket::new(core) {
+                any(&socket, event, args);
+            }
+        });
+        let any = Catch::new(any, only_once);
+        let listener = any.handle(&self.core);
+        self.core.change(|table| add(&mut table.extras_mut().any, any));
+        listener
+    }
+
     /// Called for each event that has no handler of its own, with its name and its arguments.
     pub fn on_other<F, Fut>(&self, other: F) -> &Self
     where
@@ -250,6 +351,23 @@ impl<A, U> Namespace<A, U> {
         self.everyone().except(room)
     }
 
+    /// Shows to a function each event that is sent to sockets of this namespace, questions too, but no
+    /// answers: to whom, its name and its arguments. It is called once for each `emit` or `call`, before
+    /// it is sent, however many it goes to; several in the order in which they were registered. It
+    /// counts from now on, for all sockets. It is called by whoever sends, so it must be quick; when it
+    /// panics, that is counted and changes nothing.
+    ///
+    /// The arguments are written once more for it, so this is not for free.
+    pub fn on_any_outgoing<F>(&self, watch: F) -> Listener
+    where
+        F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
+    {
+        let watcher = Catch::new(Arc::new(watch) as Arc<OutgoingFn>, false);
+        let listener = watcher.handle(&self.core);
+        self.core.change_watchers(|watchers| watchers.push(watcher));
+        listener
+    }
+
     /// Sends an event to everyone in the namespace.
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         self.everyone().emit(event, args);
@@ -276,6 +394,8 @@ impl NamespaceCore {
             recovery: core.config.recovery.clone(),
             core: weak,
             table: RwLock::default(),
+            watchers: RwLock::default(),
+            watched: AtomicBool::new(false),
             polls: Mutex::default(),
             polls_asked: AtomicU64::new(0),
         }
@@ -293,6 +413,32 @@ impl NamespaceCore {
 
     fn change(&self, change: impl FnOnce(&mut Table)) {
         change(Arc::make_mut(&mut self.table.write()));
+    }
+
+    fn change_watchers(&self, change: impl FnOnce(&mut Vec<Catch<OutgoingFn>>)) {
+        let mut watchers = self.watchers.write();
+        let mut changed = watchers.to_vec();
+        change(&mut changed);
+        self.watched.store(!changed.is_empty(), Ordering::Relaxed);
+        *watchers = changed.into();
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn watchers(&self) -> Arc<[Catch<OutgoingFn>]> {
+        Arc::clone(&self.watchers.read())
+    }
+
+    /// Forgets listeners that were removed.
+    pub(crate) fn sweep(&self) {
+        self.change_watchers(|watchers| watchers.retain(|watcher| !watcher.is_over()));
+        self.change(|table| {
+            if table.extras.is_some() {
+                table.extras_mut().any.retain(|any| !any.is_over());
+            }
+        });
     }
 
     pub(crate) fn count(&self, counter: impl Fn(&Metrics) -> &Counter) {

@@ -24,6 +24,8 @@ use crate::entry::{Entrance, Identity, Visitor, decide};
 use crate::handler::{Data, Decided, Done, Reply, Started, Work};
 use crate::hello::Refusal;
 use crate::link::{Link, Pushed, Worth};
+use crate::listeners::Catch;
+use crate::namespace::Table;
 use crate::parser::parcel;
 use crate::recovery;
 use crate::socket::SocketCore;
@@ -99,6 +101,22 @@ fn begin(cx: &mut Context<'_>, function: impl FnOnce() -> Option<Started>) -> Be
         }
     }));
     begun.unwrap_or(Begun::Panicked)
+}
+
+/// Calls what a table has for an event; `None` when it has nothing.
+#[inline]
+fn listen(
+    cx: &mut Context<'_>,
+    table: &Table,
+    socket: &Arc<SocketCore>,
+    event: &mut Event,
+) -> Option<Begun> {
+    if let Some(handler) = table.events.get(event.name_bytes()) {
+        return Some(begin(cx, || handler(socket, event)));
+    }
+    let other = table.other.as_ref()?;
+    let name = event.name().to_owned();
+    Some(begin(cx, || other(socket, name, std::mem::take(&mut event.args))))
 }
 
 impl Future for Parked {
@@ -356,16 +374,13 @@ impl Sockets {
         if socket.slot != slot || !socket.is_connected() {
             return;
         }
+        if socket.is_special() {
+            let socket = Arc::clone(socket);
+            return self.dispatch_special(cx, now, &socket, event);
+        }
         let bytes = event.held_bytes();
-        let begun = if let Some(handler) = socket.table.events.get(event.name_bytes()) {
-            begin(cx, || handler(socket, &mut event))
-        } else if let Some(other) = &socket.table.other {
-            let name = event.name().to_owned();
-            begin(cx, || other(socket, name, event.args))
-        } else {
-            self.core.metrics.events_unhandled.add();
-            tracing::debug!(event = event.name(), "no handler for this event");
-            return;
+        let Some(begun) = listen(cx, &socket.table, socket, &mut event) else {
+            return self.unhandled(&event);
         };
         if let Begun::Ended(reply) = begun {
             reply.into_iter().for_each(|reply| socket.reply(reply));
@@ -373,6 +388,47 @@ impl Sockets {
             let socket = Arc::clone(socket);
             self.go_on(cx, now, &socket, bytes, begun);
         }
+    }
+
+    /// Calls the handler of an event of a socket that has more than a handler for it.
+    fn dispatch_special(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        mut event: Event,
+    ) {
+        let table = socket.own_table();
+        let bytes = event.held_bytes();
+        let extras = table.extras.as_deref();
+        let seen = begin(cx, || {
+            let any = extras.into_iter().flat_map(|extras| &extras.any);
+            any.filter_map(Catch::take).for_each(|any| any(socket, event.name(), &event.args));
+            None
+        });
+        if matches!(seen, Begun::Panicked) {
+            return self.go_on(cx, now, socket, bytes, seen);
+        }
+        let once = extras.and_then(|extras| extras.once.get(event.name_bytes()));
+        let begun = match once.filter(|once| once.take()) {
+            Some(once) => Some(begin(cx, || {
+                let started = (once.handler)(socket, &mut event);
+                if started.is_none() {
+                    once.give_back();
+                }
+                started
+            })),
+            None => listen(cx, &table, socket, &mut event),
+        };
+        match begun {
+            Some(begun) => self.go_on(cx, now, socket, bytes, begun),
+            None => self.unhandled(&event),
+        }
+    }
+
+    fn unhandled(&self, event: &Event) {
+        self.core.metrics.events_unhandled.add();
+        tracing::debug!(event = event.name(), "no handler for this event");
     }
 
     fn ack(&mut self, slot: Slot, id: AckId, args: Args) {
