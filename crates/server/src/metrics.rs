@@ -68,6 +68,8 @@ counters! {
     events_unhandled,
     /// Events whose arguments did not fit their handler.
     events_misfit,
+    /// Events whose handler gave an [`EventError`](crate::EventError).
+    events_failed,
     /// Answers to nothing that was asked, or that came too late.
     acks_unmatched,
     /// Questions not asked because too many of that client were open.

@@ -21,6 +21,7 @@ use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, Reason, SocketId, 
 use crate::broadcast::{Broadcast, Poll};
 use crate::core::{Core, WeakCore};
 use crate::event::{EmitName, OnName};
+use crate::failure::EventError;
 use crate::handler::{self, Data, Erased, Handler, Started};
 use crate::hello::{Connect, Hello, Refusal, Types};
 use crate::link::Link;
@@ -69,6 +70,7 @@ pub(crate) type Deciding = Pin<Box<dyn Future<Output = Result<Data, Refusal>> + 
 type Greet = Arc<dyn Fn(&Arc<SocketCore>) -> Option<Started> + Send + Sync>;
 type Farewell = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send + Sync>;
 type Same = Arc<dyn Fn(&Data, &Data) -> bool + Send + Sync>;
+type OnError = Arc<dyn Fn(&Arc<SocketCore>, &str, &EventError) + Send + Sync>;
 type Other = Arc<dyn Fn(&Arc<SocketCore>, String, Args) -> Option<Started> + Send + Sync>;
 
 /// The functions of a namespace.
@@ -83,6 +85,7 @@ pub(crate) struct Table {
     pub(crate) on_disconnect: Option<Farewell>,
     pub(crate) events: HashMap<Box<[u8]>, Erased, foldhash::fast::RandomState>,
     pub(crate) other: Option<Other>,
+    pub(crate) on_error: Option<OnError>,
     /// What else happens to an event.
     pub(crate) extras: Option<Arc<Extras>>,
 }
@@ -205,7 +208,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         N: OnName<M>,
         H: Handler<A, U, M>,
     {
-        let erased = handler::erase(handler);
+        let erased = handler::erase(event.event_name(), handler);
         self.core.change(|table| {
             table.events.insert(event.event_name().as_bytes().into(), erased);
         });
@@ -220,7 +223,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         N: OnName<M>,
         H: Handler<A, U, M>,
     {
-        let once = Once::new(handler::erase(handler));
+        let once = Once::new(handler::erase(event.event_name(), handler));
         self.core.change(|table| {
             table.extras_mut().once.insert(event.event_name().as_bytes().into(), once);
         });
@@ -232,6 +235,33 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         let mut was = false;
         self.core.change(|table| was = table.off(event));
         was
+    }
+
+    /// Calls `on_error` for each event that comes to nothing, with its name and why: a handler gave an
+    /// [`EventError`] or panicked, or the arguments did not fit. The functions of `on_connect`,
+    /// `on_disconnecting` and `on_disconnect` count as events `connect`, `disconnecting` and
+    /// `disconnect`.
+    ///
+    /// It is called when the client has its answer, and must be quick; one that panics is counted and
+    /// changes nothing. A second function takes the place of the first. As handlers do, it counts for
+    /// sockets that come later.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// io.on_error(|me, event, error| eprintln!("{} {event}: {error}", me.id()));
+    /// ```
+    pub fn on_error<F>(&self, on_error: F) -> &Self
+    where
+        F: Fn(&Socket<A, U>, &str, &EventError) + Send + Sync + 'static,
+    {
+        self.core.change(|table| {
+            table.on_error = Some(Arc::new(move |core, event, error| {
+                if let Some(socket) = Socket::new(core) {
+                    on_error(&socket, event, error);
+                }
+            }));
+        });
+        self
     }
 
     /// Shows each event to a function before anything else is done with it: its name and its

@@ -11,14 +11,15 @@ use parking_lot::Mutex;
 use roomful_proto::socket::Slot;
 use roomful_proto::socket::packet::is_reserved;
 use roomful_proto::{
-    ArgError, EncodeError, FromArg, Letter, Parcel, Reason, SocketId, ToArgs, Unstamped,
+    AckId, EncodeError, FromArg, Letter, Parcel, Reason, SocketId, ToArgs, Unstamped,
 };
 
 use crate::asks::{Asked, Asks, Call, CallError};
 use crate::broadcast::Broadcast;
 use crate::entry::Entrance;
 use crate::event::{CallName, EmitName, OnName};
-use crate::handler::{self, Data, Handler, Reply};
+use crate::failure::EventError;
+use crate::handler::{self, Data, Handler, Outcome, Reply};
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::listeners::{Once, Recipients};
@@ -133,7 +134,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
         N: OnName<M>,
         H: Handler<A, U, M>,
     {
-        let erased = handler::erase(handler);
+        let erased = handler::erase(event.event_name(), handler);
         self.core.change(|table| {
             table.events.insert(event.event_name().as_bytes().into(), erased);
         });
@@ -147,7 +148,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
         N: OnName<M>,
         H: Handler<A, U, M>,
     {
-        let once = Once::new(handler::erase(handler));
+        let once = Once::new(handler::erase(event.event_name(), handler));
         self.core.change(|table| {
             table.extras_mut().once.insert(event.event_name().as_bytes().into(), once);
         });
@@ -476,17 +477,36 @@ impl SocketCore {
     }
 
     /// Sends the answer to an event, unless the socket has left.
-    pub(crate) fn reply(&self, reply: Reply) {
-        if !self.is_connected() {
-            return;
-        }
-        match reply.into_answer() {
-            Ok(answer) => {
+    pub(crate) fn reply(self: &Arc<Self>, reply: Reply) {
+        match reply.into_outcome() {
+            Outcome::Answer(_) if !self.is_connected() => {}
+            Outcome::Answer(Ok(answer)) => {
                 let letter = answer.address(&self.namespace.name);
                 self.deliver(self.namespace.packed(letter, true), Worth::Kept);
             }
-            Err(error) => self.note_encode_failure("an ack", &error),
+            Outcome::Answer(Err(error)) => self.note_encode_failure("an ack", &error),
+            Outcome::Failure(failure) => {
+                self.namespace.count(|metrics| &metrics.events_failed);
+                self.fail(&failure.event, failure.ack, &failure.error);
+            }
         }
+    }
+
+    /// An event has come to nothing: tells the client, if it waits for an answer, and the function that
+    /// is told of errors. Called without any lock.
+    pub(crate) fn fail(self: &Arc<Self>, event: &str, ack: Option<AckId>, error: &EventError) {
+        tracing::debug!(event, %error, "an event came to nothing");
+        if let Some(id) = ack {
+            self.refuse(id, error);
+        }
+        if let (Some(on_error), Some(core)) = (&self.table.on_error, self.namespace.core()) {
+            core.guarded("the function of on_error", || on_error(self, event, error));
+        }
+    }
+
+    /// Answers an error.
+    pub(crate) fn refuse(self: &Arc<Self>, id: AckId, error: &EventError) {
+        self.reply(Reply::new(id, &error.to_json()));
     }
 
     /// Sends a letter to this client, and counts when it does not go.
@@ -531,11 +551,6 @@ impl SocketCore {
 
     pub(crate) fn note_encode_failure(&self, event: &str, error: &EncodeError) {
         self.namespace.note_unwritten(event, error);
-    }
-
-    pub(crate) fn note_misfit(&self, event: &str, error: &ArgError) {
-        self.namespace.count(|metrics| &metrics.events_misfit);
-        tracing::debug!(event, %error, "event does not fit its handler");
     }
 }
 

@@ -21,6 +21,7 @@ use roomful_proto::{AckId, Args, Letter, Moment, Reason, SocketId, Violation};
 use crate::asks;
 use crate::core::Core;
 use crate::entry::{Entrance, Identity, Visitor, decide};
+use crate::failure::EventError;
 use crate::handler::{Data, Decided, Done, Reply, Started, Work};
 use crate::hello::Refusal;
 use crate::link::{Link, Pushed, Worth};
@@ -63,11 +64,42 @@ enum Seat {
     Joined(Arc<SocketCore>),
 }
 
-/// A piece of work, whose it is, and the bytes of its event.
+/// A piece of work, whose it is, and what for.
 struct Parked {
     work: Work,
-    socket: Option<Arc<SocketCore>>,
+    whose: Option<(Arc<SocketCore>, Cause)>,
     bytes: usize,
+}
+
+/// What a function of the user's was called for.
+struct Cause {
+    event: Name,
+    ack: Option<AckId>,
+}
+
+enum Name {
+    /// Of an event.
+    Event(Arc<str>),
+    /// A socket has come, or leaves.
+    Passage(&'static str),
+}
+
+impl Cause {
+    fn event(name: Option<&Arc<str>>, event: &Event) -> Self {
+        let name = name.map_or_else(|| event.name().into(), Arc::clone);
+        Self { event: Name::Event(name), ack: event.ack }
+    }
+
+    const fn passage(name: &'static str) -> Self {
+        Self { event: Name::Passage(name), ack: None }
+    }
+
+    fn name(&self) -> &str {
+        match &self.event {
+            Name::Event(name) => name,
+            Name::Passage(name) => name,
+        }
+    }
 }
 
 /// Work that has ended.
@@ -79,14 +111,15 @@ struct Ended {
 
 /// The work panicked.
 struct Panicked {
-    socket: Option<Arc<SocketCore>>,
+    whose: Option<(Arc<SocketCore>, Cause)>,
+    error: EventError,
 }
 
 /// How far a function of the user's came at once.
 enum Begun {
     Ended(Option<Reply>),
     Waits(Started),
-    Panicked,
+    Panicked(EventError),
 }
 
 /// Calls a function of the user's and runs what it gives to its first wait.
@@ -100,23 +133,23 @@ fn begin(cx: &mut Context<'_>, function: impl FnOnce() -> Option<Started>) -> Be
             Poll::Pending => Begun::Waits(started),
         }
     }));
-    begun.unwrap_or(Begun::Panicked)
+    begun.unwrap_or_else(|panic| Begun::Panicked(EventError::panicked(&*panic)))
 }
 
-/// Calls what a table has for an event; `None` when it has nothing.
+/// Calls what a table has for an event; `None` when it has nothing. Gives the name, too, if it is at
+/// hand.
 #[inline]
-fn listen(
+fn listen<'t>(
     cx: &mut Context<'_>,
-    table: &Table,
+    table: &'t Table,
     socket: &Arc<SocketCore>,
     event: &mut Event,
-) -> Option<Begun> {
+) -> Option<(Begun, Option<&'t Arc<str>>)> {
     if let Some(handler) = table.events.get(event.name_bytes()) {
-        return Some(begin(cx, || handler(socket, event)));
+        return Some((begin(cx, || handler.start(socket, event)), Some(&handler.event)));
     }
     let other = table.other.as_ref()?;
-    let name = event.name().to_owned();
-    Some(begin(cx, || other(socket, name, std::mem::take(&mut event.args))))
+    Some((begin(cx, || other(socket, event.name().to_owned(), event.args.clone())), None))
 }
 
 impl Future for Parked {
@@ -128,12 +161,14 @@ impl Future for Parked {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Done::Decided(decided))) => Ok(Some(decided)),
             Ok(Poll::Ready(Done::Handled(reply))) => {
-                if let (Some(socket), Some(reply)) = (&self.socket, reply) {
+                if let (Some((socket, _)), Some(reply)) = (&self.whose, reply) {
                     socket.reply(reply);
                 }
                 Ok(None)
             }
-            Err(_) => Err(Panicked { socket: self.socket.take() }),
+            Err(panic) => {
+                Err(Panicked { whose: self.whose.take(), error: EventError::panicked(&*panic) })
+            }
         };
         Poll::Ready(Ended { bytes: self.bytes, result })
     }
@@ -329,7 +364,7 @@ impl Sockets {
         self.core.metrics.joined.add();
         self.seat(slot, Seat::Joined(Arc::clone(&socket)));
         if let Some(greet) = &Arc::clone(&socket.table).on_connect {
-            self.call(cx, now, &socket, || greet(&socket));
+            self.call(cx, now, &socket, "connect", || greet(&socket));
         }
         // What was held for it until now.
         while let Some(arrived) = self.mux.poll() {
@@ -379,14 +414,15 @@ impl Sockets {
             return self.dispatch_special(cx, now, &socket, event);
         }
         let bytes = event.held_bytes();
-        let Some(begun) = listen(cx, &socket.table, socket, &mut event) else {
+        let Some((begun, name)) = listen(cx, &socket.table, socket, &mut event) else {
             return self.unhandled(&event);
         };
         if let Begun::Ended(reply) = begun {
             reply.into_iter().for_each(|reply| socket.reply(reply));
         } else {
+            let cause = Cause::event(name, &event);
             let socket = Arc::clone(socket);
-            self.go_on(cx, now, &socket, bytes, begun);
+            self.go_on(cx, now, &socket, cause, bytes, begun);
         }
     }
 
@@ -406,22 +442,27 @@ impl Sockets {
             any.filter_map(Catch::take).for_each(|any| any(socket, event.name(), &event.args));
             None
         });
-        if matches!(seen, Begun::Panicked) {
-            return self.go_on(cx, now, socket, bytes, seen);
+        if matches!(seen, Begun::Panicked(_)) {
+            return self.go_on(cx, now, socket, Cause::event(None, &event), bytes, seen);
         }
         let once = extras.and_then(|extras| extras.once.get(event.name_bytes()));
         let begun = match once.filter(|once| once.take()) {
-            Some(once) => Some(begin(cx, || {
-                let started = (once.handler)(socket, &mut event);
-                if started.is_none() {
-                    once.give_back();
-                }
-                started
-            })),
+            Some(once) => {
+                let start = || {
+                    let started = once.handler.start(socket, &mut event);
+                    if started.is_none() {
+                        once.give_back();
+                    }
+                    started
+                };
+                Some((begin(cx, start), Some(&once.handler.event)))
+            }
             None => listen(cx, &table, socket, &mut event),
         };
         match begun {
-            Some(begun) => self.go_on(cx, now, socket, bytes, begun),
+            Some((begun, name)) => {
+                self.go_on(cx, now, socket, Cause::event(name, &event), bytes, begun);
+            }
             None => self.unhandled(&event),
         }
     }
@@ -453,10 +494,11 @@ impl Sockets {
         cx: &mut Context<'_>,
         now: Moment,
         socket: &Arc<SocketCore>,
+        what: &'static str,
         function: impl FnOnce() -> Option<Started>,
     ) {
         let begun = begin(cx, function);
-        self.go_on(cx, now, socket, 0, begun);
+        self.go_on(cx, now, socket, Cause::passage(what), 0, begun);
     }
 
     fn go_on(
@@ -464,16 +506,20 @@ impl Sockets {
         cx: &mut Context<'_>,
         now: Moment,
         socket: &Arc<SocketCore>,
+        cause: Cause,
         bytes: usize,
         begun: Begun,
     ) {
         match begun {
             Begun::Ended(reply) => reply.into_iter().for_each(|reply| socket.reply(reply)),
             Begun::Waits(started) => {
-                let socket = Some(Arc::clone(socket));
-                self.park(Parked { work: Work::Handler(started), socket, bytes });
+                let whose = Some((Arc::clone(socket), cause));
+                self.park(Parked { work: Work::Handler(started), whose, bytes });
             }
-            Begun::Panicked => self.panicked(cx, now, Some(socket)),
+            Begun::Panicked(error) => {
+                let whose = Some((Arc::clone(socket), cause));
+                self.panicked(cx, now, &Panicked { whose, error });
+            }
         }
     }
 
@@ -484,7 +530,7 @@ impl Sockets {
 
     /// Runs a decision to its first wait, and parks it there.
     fn decide(&mut self, cx: &mut Context<'_>, now: Moment, work: Work) {
-        let mut work = Parked { work, socket: None, bytes: 0 };
+        let mut work = Parked { work, whose: None, bytes: 0 };
         match Pin::new(&mut work).poll(cx) {
             Poll::Ready(ended) => self.done(cx, now, ended.result),
             Poll::Pending => self.park(work),
@@ -500,15 +546,17 @@ impl Sockets {
         match result {
             Ok(None) => {}
             Ok(Some(decided)) => self.decided(cx, now, decided),
-            Err(panicked) => self.panicked(cx, now, panicked.socket.as_ref()),
+            Err(panicked) => self.panicked(cx, now, &panicked),
         }
     }
 
-    /// A handler panicked: that costs its own socket, and nothing else.
-    fn panicked(&mut self, cx: &mut Context<'_>, now: Moment, socket: Option<&Arc<SocketCore>>) {
+    /// A handler panicked: that costs its own socket, and nothing else. Its client is told no more than
+    /// that there was an error.
+    fn panicked(&mut self, cx: &mut Context<'_>, now: Moment, panicked: &Panicked) {
         self.core.metrics.panics.add();
-        if let Some(socket) = socket {
+        if let Some((socket, cause)) = &panicked.whose {
             tracing::error!(socket = %socket.id, "a handler panicked; its socket is disconnected");
+            socket.fail(cause.name(), cause.ack, &panicked.error);
             self.leave(cx, now, socket.id);
         }
     }
@@ -593,11 +641,11 @@ impl Sockets {
         let table = Arc::clone(&socket.table);
         socket.mute();
         if let Some(farewell) = &table.on_disconnecting {
-            self.call(cx, now, socket, || farewell(socket, reason));
+            self.call(cx, now, socket, "disconnecting", || farewell(socket, reason));
         }
         socket.end(recovery::is_lost(reason));
         if let Some(farewell) = &table.on_disconnect {
-            self.call(cx, now, socket, || farewell(socket, reason));
+            self.call(cx, now, socket, "disconnect", || farewell(socket, reason));
         }
     }
 }
