@@ -266,6 +266,7 @@ pub(crate) fn unasked(started: impl Future<Output = ()> + Send + 'static) -> Sta
 pub(crate) enum Work {
     Handler(Started),
     Decision(Pin<Box<dyn Future<Output = Decided> + Send>>),
+    Passage(Pin<Box<dyn Future<Output = Option<Event>> + Send>>),
 }
 
 /// What came of a piece of work.
@@ -274,6 +275,8 @@ pub(crate) enum Done {
     Handled(Option<Reply>),
     /// A namespace has decided about a client.
     Decided(Decided),
+    /// An event has come through the functions before its handler, or not.
+    Passed(Option<Event>),
 }
 
 impl Future for Work {
@@ -283,6 +286,7 @@ impl Future for Work {
         match &mut *self {
             Self::Handler(running) => running.as_mut().poll(cx).map(Done::Handled),
             Self::Decision(decision) => decision.as_mut().poll(cx).map(Done::Decided),
+            Self::Passage(passage) => passage.as_mut().poll(cx).map(Done::Passed),
         }
     }
 }

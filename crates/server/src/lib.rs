@@ -114,6 +114,7 @@ mod head;
 mod headers;
 mod hello;
 mod hooks;
+mod lanes;
 mod link;
 mod listeners;
 mod metrics;

@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use roomful_proto::socket::Event;
 use roomful_proto::{Args, SocketId, ToArgs};
 
 use crate::broadcast::Broadcast;
+use crate::failure::EventError;
 use crate::handler::Erased;
 use crate::namespace::NamespaceCore;
 use crate::socket::SocketCore;
@@ -53,12 +57,37 @@ pub enum Recipients<'a> {
 pub(crate) struct Extras {
     /// See every event first, in this order.
     pub(crate) any: Vec<Catch<AnyFn>>,
+    /// Decide whether an event comes to its handler, one after the other.
+    pub(crate) before: Vec<BeforeFn>,
     /// By the name of the event. They go before the handlers.
     pub(crate) once: HashMap<Box<[u8]>, Arc<Once>, foldhash::fast::RandomState>,
 }
 
+pub(crate) type Passing = Pin<Box<dyn Future<Output = Result<Args, EventError>> + Send>>;
+pub(crate) type BeforeFn =
+    Arc<dyn Fn(&Arc<SocketCore>, String, Args) -> Option<Passing> + Send + Sync>;
 pub(crate) type AnyFn = dyn Fn(&Arc<SocketCore>, &str, &Args) + Send + Sync;
 pub(crate) type OutgoingFn = dyn Fn(Recipients<'_>, &str, &Args) + Send + Sync;
+
+/// Asks one function after the other whether an event may come to its handler. `None` when not; that
+/// was told.
+pub(crate) async fn pass(
+    extras: Arc<Extras>,
+    socket: Arc<SocketCore>,
+    mut event: Event,
+) -> Option<Event> {
+    for before in &extras.before {
+        match before(&socket, event.name().to_owned(), event.args.clone())?.await {
+            Ok(args) => event = event.with_args(args),
+            Err(error) => {
+                socket.namespace.count(|metrics| &metrics.events_refused);
+                socket.fail(event.name(), event.ack, &error);
+                return None;
+            }
+        }
+    }
+    Some(event)
+}
 
 /// A function that sees every event, until it is over.
 pub(crate) struct Catch<F: ?Sized> {

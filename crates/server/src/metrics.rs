@@ -68,6 +68,8 @@ counters! {
     events_unhandled,
     /// Events whose arguments did not fit their handler.
     events_misfit,
+    /// Events that a function of [`Namespace::before`](crate::Namespace::before) refused.
+    events_refused,
     /// Events whose handler gave an [`EventError`](crate::EventError).
     events_failed,
     /// Answers to nothing that was asked, or that came too late.

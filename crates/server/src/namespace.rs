@@ -25,7 +25,7 @@ use crate::failure::EventError;
 use crate::handler::{self, Data, Erased, Handler, Started};
 use crate::hello::{Connect, Hello, Refusal, Types};
 use crate::link::Link;
-use crate::listeners::{AnyFn, Catch, Extras, Listener, Once, OutgoingFn, Recipients};
+use crate::listeners::{AnyFn, BeforeFn, Catch, Extras, Listener, Once, OutgoingFn, Recipients};
 use crate::metrics::{Counter, Metrics};
 use crate::parser::{ServerParser, parcel};
 use crate::recovery::{Beginning, Journal, Recovery};
@@ -237,8 +237,9 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         was
     }
 
-    /// Calls `on_error` for each event that comes to nothing, with its name and why: a handler gave an
-    /// [`EventError`] or panicked, or the arguments did not fit. The functions of `on_connect`,
+    /// Calls `on_error` for each event that comes to nothing, with its name and why: a handler or a
+    /// function of [`before`](Self::before) gave an [`EventError`] or panicked, or the arguments did not
+    /// fit. The functions of `on_connect`,
     /// `on_disconnecting` and `on_disconnect` count as events `connect`, `disconnecting` and
     /// `disconnect`.
     ///
@@ -269,7 +270,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// registered. It is called on the way of the event, so it must be quick; one that panics costs
     /// the socket, as a handler does.
     ///
-    /// What happens to an event, in order: these functions; its handler. As handlers do, they count
+    /// What happens to an event, in order: these functions; those of [`before`](Self::before); its handler. As handlers do, they count
     /// for sockets that come later.
     ///
     /// ```
@@ -318,6 +319,38 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         let listener = any.handle(&self.core);
         self.core.change(|table| add(&mut table.extras_mut().any, any));
         listener
+    }
+
+    /// Asks a function about each event before it comes to its handler: an async function of the
+    /// socket, the name of the event and its arguments, which gives the arguments that the handler is to
+    /// have, or an [`EventError`]. Then the handler is not called, a client that asked for an answer has
+    /// the error, and so has the function of [`on_error`](Self::on_error).
+    ///
+    /// Several are asked one after the other, in the order in which they were registered. While one
+    /// waits, later events of the same socket wait behind this one; those of other sockets, and answers
+    /// to [`Socket::call`], do not. As handlers do, they count for sockets that come later.
+    ///
+    /// ```
+    /// use roomful::{Args, EventError, Server, Socket};
+    ///
+    /// let io = Server::new();
+    /// io.before(async |me: Socket, event: String, args: Args| {
+    ///     if event.starts_with("admin ") && !me.is_in("admins") {
+    ///         return Err(EventError::new("forbidden", "only for admins"));
+    ///     }
+    ///     Ok(args)
+    /// });
+    /// ```
+    pub fn before<F, Fut>(&self, before: F) -> &Self
+    where
+        F: Fn(Socket<A, U>, String, Args) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Args, EventError>> + Send + 'static,
+    {
+        let before: BeforeFn = Arc::new(move |core, event, args| {
+            Some(Box::pin(before(Socket::new(core)?, event, args)))
+        });
+        self.core.change(|table| table.extras_mut().before.push(before));
+        self
     }
 
     /// Called for each event that has no handler of its own, with its name and its arguments.

@@ -24,8 +24,9 @@ use crate::entry::{Entrance, Identity, Visitor, decide};
 use crate::failure::EventError;
 use crate::handler::{Data, Decided, Done, Reply, Started, Work};
 use crate::hello::Refusal;
+use crate::lanes::Lanes;
 use crate::link::{Link, Pushed, Worth};
-use crate::listeners::Catch;
+use crate::listeners::{Catch, pass};
 use crate::namespace::Table;
 use crate::parser::parcel;
 use crate::recovery;
@@ -47,6 +48,8 @@ pub(crate) struct Sockets {
     /// Handlers that wait for something; absent while there are none.
     parked: Option<Box<FuturesUnordered<Parked>>>,
     waiting: VecDeque<(Slot, Event)>,
+    /// Events that wait for the one in front of them.
+    lanes: Lanes,
     /// Of all that is parked or waits.
     event_bytes: usize,
     /// An answer came, and the handler that waits for it may not have gone on yet.
@@ -69,6 +72,8 @@ struct Parked {
     work: Work,
     whose: Option<(Arc<SocketCore>, Cause)>,
     bytes: usize,
+    /// Later events of the socket wait until it has ended.
+    holds: bool,
 }
 
 /// What a function of the user's was called for.
@@ -105,8 +110,18 @@ impl Cause {
 /// Work that has ended.
 struct Ended {
     bytes: usize,
-    /// What a namespace has decided, if that was the work.
-    result: Result<Option<Decided>, Panicked>,
+    /// Whose lane it has held.
+    held: Option<Slot>,
+    result: Result<Next, Panicked>,
+}
+
+/// What is to be done when a piece of work has ended.
+enum Next {
+    Nothing,
+    /// A namespace has decided.
+    Decided(Decided),
+    /// An event may come to its handler.
+    Passed(Arc<SocketCore>, Event),
 }
 
 /// The work panicked.
@@ -156,21 +171,27 @@ impl Future for Parked {
     type Output = Ended;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let held = self.whose.as_ref().filter(|_| self.holds).map(|(socket, _)| socket.slot);
         let work = &mut self.work;
         let result = match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(Done::Decided(decided))) => Ok(Some(decided)),
+            Ok(Poll::Ready(Done::Decided(decided))) => Ok(Next::Decided(decided)),
+            Ok(Poll::Ready(Done::Passed(event))) => {
+                let socket = self.whose.as_ref().map(|(socket, _)| Arc::clone(socket));
+                let passed = socket.zip(event);
+                Ok(passed.map_or(Next::Nothing, |(socket, event)| Next::Passed(socket, event)))
+            }
             Ok(Poll::Ready(Done::Handled(reply))) => {
                 if let (Some((socket, _)), Some(reply)) = (&self.whose, reply) {
                     socket.reply(reply);
                 }
-                Ok(None)
+                Ok(Next::Nothing)
             }
             Err(panic) => {
                 Err(Panicked { whose: self.whose.take(), error: EventError::panicked(&*panic) })
             }
         };
-        Poll::Ready(Ended { bytes: self.bytes, result })
+        Poll::Ready(Ended { bytes: self.bytes, held, result })
     }
 }
 
@@ -184,6 +205,7 @@ impl Sockets {
             seats: Vec::new(),
             parked: None,
             waiting: VecDeque::new(),
+            lanes: Lanes::default(),
             event_bytes: 0,
             answered: false,
         }
@@ -226,6 +248,9 @@ impl Sockets {
             match Pin::new(&mut **parked).poll_next(cx) {
                 Poll::Ready(Some(ended)) => {
                     self.event_bytes -= ended.bytes;
+                    if let Some(slot) = ended.held {
+                        self.lanes.release(slot);
+                    }
                     self.done(cx, now, ended.result);
                 }
                 Poll::Ready(None) => self.parked = None,
@@ -248,7 +273,7 @@ impl Sockets {
 
     /// Whether no handler runs or waits to.
     pub(crate) fn is_idle(&self) -> bool {
-        self.parked.is_none() && self.waiting.is_empty()
+        self.parked.is_none() && self.waiting.is_empty() && self.lanes.is_empty()
     }
 
     pub(crate) fn deadline(&self) -> Option<Moment> {
@@ -411,7 +436,7 @@ impl Sockets {
         }
         if socket.is_special() {
             let socket = Arc::clone(socket);
-            return self.dispatch_special(cx, now, &socket, event);
+            return self.take_turn(cx, now, &socket, event);
         }
         let bytes = event.held_bytes();
         let Some((begun, name)) = listen(cx, &socket.table, socket, &mut event) else {
@@ -426,26 +451,67 @@ impl Sockets {
         }
     }
 
-    /// Calls the handler of an event of a socket that has more than a handler for it.
-    fn dispatch_special(
+    /// Begins with an event of a socket that has more than a handler for it, unless another of its events
+    /// is to end first.
+    fn take_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        event: Event,
+    ) {
+        if self.lanes.is_blocked(socket.slot) {
+            self.event_bytes += event.held_bytes();
+            self.lanes.queue(socket.slot, event);
+        } else {
+            self.examine(cx, now, socket, event);
+        }
+    }
+
+    /// Shows an event to all that come before its handler.
+    fn examine(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        event: Event,
+    ) {
+        let table = socket.own_table();
+        let bytes = event.held_bytes();
+        let Some(extras) = &table.extras else {
+            return self.handle(cx, now, socket, event);
+        };
+        let seen = begin(cx, || {
+            let any = extras.any.iter().filter_map(Catch::take);
+            any.for_each(|any| any(socket, event.name(), &event.args));
+            None
+        });
+        if matches!(seen, Begun::Panicked(_)) {
+            return self.go_on(cx, now, socket, Cause::event(None, &event), bytes, seen);
+        }
+        if extras.before.is_empty() {
+            return self.handle(cx, now, socket, event);
+        }
+        let whose = Some((Arc::clone(socket), Cause::event(None, &event)));
+        let passage = pass(Arc::clone(extras), Arc::clone(socket), event);
+        let work = Work::Passage(Box::pin(passage));
+        self.try_now(cx, now, Parked { work, whose, bytes, holds: true });
+    }
+
+    /// Calls the handler of an event that has come through.
+    fn handle(
         &mut self,
         cx: &mut Context<'_>,
         now: Moment,
         socket: &Arc<SocketCore>,
         mut event: Event,
     ) {
+        if !socket.is_connected() {
+            return;
+        }
         let table = socket.own_table();
         let bytes = event.held_bytes();
-        let extras = table.extras.as_deref();
-        let seen = begin(cx, || {
-            let any = extras.into_iter().flat_map(|extras| &extras.any);
-            any.filter_map(Catch::take).for_each(|any| any(socket, event.name(), &event.args));
-            None
-        });
-        if matches!(seen, Begun::Panicked(_)) {
-            return self.go_on(cx, now, socket, Cause::event(None, &event), bytes, seen);
-        }
-        let once = extras.and_then(|extras| extras.once.get(event.name_bytes()));
+        let once = table.extras.as_ref().and_then(|extras| extras.once.get(event.name_bytes()));
         let begun = match once.filter(|once| once.take()) {
             Some(once) => {
                 let start = || {
@@ -514,7 +580,7 @@ impl Sockets {
             Begun::Ended(reply) => reply.into_iter().for_each(|reply| socket.reply(reply)),
             Begun::Waits(started) => {
                 let whose = Some((Arc::clone(socket), cause));
-                self.park(Parked { work: Work::Handler(started), whose, bytes });
+                self.park(Parked { work: Work::Handler(started), whose, bytes, holds: false });
             }
             Begun::Panicked(error) => {
                 let whose = Some((Arc::clone(socket), cause));
@@ -525,27 +591,30 @@ impl Sockets {
 
     fn park(&mut self, parked: Parked) {
         self.event_bytes += parked.bytes;
+        if let Some((socket, _)) = parked.whose.as_ref().filter(|_| parked.holds) {
+            self.lanes.hold(socket.slot);
+        }
         self.parked.get_or_insert_default().push(parked);
     }
 
     /// Runs a decision to its first wait, and parks it there.
     fn decide(&mut self, cx: &mut Context<'_>, now: Moment, work: Work) {
-        let mut work = Parked { work, whose: None, bytes: 0 };
+        self.try_now(cx, now, Parked { work, whose: None, bytes: 0, holds: false });
+    }
+
+    /// Runs a piece of work to its first wait, and parks it there.
+    fn try_now(&mut self, cx: &mut Context<'_>, now: Moment, mut work: Parked) {
         match Pin::new(&mut work).poll(cx) {
             Poll::Ready(ended) => self.done(cx, now, ended.result),
             Poll::Pending => self.park(work),
         }
     }
 
-    fn done(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Moment,
-        result: Result<Option<Decided>, Panicked>,
-    ) {
+    fn done(&mut self, cx: &mut Context<'_>, now: Moment, result: Result<Next, Panicked>) {
         match result {
-            Ok(None) => {}
-            Ok(Some(decided)) => self.decided(cx, now, decided),
+            Ok(Next::Nothing) => {}
+            Ok(Next::Decided(decided)) => self.decided(cx, now, decided),
+            Ok(Next::Passed(socket, event)) => self.handle(cx, now, &socket, event),
             Err(panicked) => self.panicked(cx, now, &panicked),
         }
     }
@@ -570,12 +639,20 @@ impl Sockets {
     fn start_waiting(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
         let mut started = false;
         while self.has_room() {
-            let Some((slot, event)) = self.waiting.pop_front() else {
+            // What waits in a lane came before what waits for room.
+            if let Some((slot, event)) = self.lanes.pop() {
+                self.event_bytes -= event.held_bytes();
+                if let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) {
+                    let socket = Arc::clone(socket);
+                    self.examine(cx, now, &socket, event);
+                }
+            } else if let Some((slot, event)) = self.waiting.pop_front() {
+                self.event_bytes -= event.held_bytes();
+                // A socket that has left meanwhile gets no event after its `on_disconnect`.
+                self.dispatch(cx, now, slot, event);
+            } else {
                 break;
-            };
-            self.event_bytes -= event.held_bytes();
-            // A socket that has left meanwhile gets no event after its `on_disconnect`.
-            self.dispatch(cx, now, slot, event);
+            }
             started = true;
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 0 {
@@ -624,7 +701,10 @@ impl Sockets {
             return;
         };
         match std::mem::replace(seat, Seat::Empty) {
-            Seat::Joined(socket) => self.depart(cx, now, &socket, reason),
+            Seat::Joined(socket) => {
+                self.event_bytes -= self.lanes.remove(socket.slot);
+                self.depart(cx, now, &socket, reason);
+            }
             Seat::Deciding { stop, .. } => stop.abort(),
             Seat::Empty => {}
         }
