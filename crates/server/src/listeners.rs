@@ -59,8 +59,19 @@ pub(crate) struct Extras {
     pub(crate) any: Vec<Catch<AnyFn>>,
     /// Decide whether an event comes to its handler, one after the other.
     pub(crate) before: Vec<BeforeFn>,
+    /// Whether a handler is to end before the next event of its socket.
+    pub(crate) ordered: bool,
+    /// The same of single events, by their names.
+    pub(crate) ordered_events: HashMap<Box<[u8]>, bool, foldhash::fast::RandomState>,
     /// By the name of the event. They go before the handlers.
     pub(crate) once: HashMap<Box<[u8]>, Arc<Once>, foldhash::fast::RandomState>,
+}
+
+impl Extras {
+    /// Whether the handler of an event of that name is to end before the next event of its socket.
+    pub(crate) fn is_ordered(&self, event: &[u8]) -> bool {
+        self.ordered_events.get(event).copied().unwrap_or(self.ordered)
+    }
 }
 
 pub(crate) type Passing = Pin<Box<dyn Future<Output = Result<Args, EventError>> + Send>>;

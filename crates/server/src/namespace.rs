@@ -353,6 +353,33 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
+    /// Whether the next event of a socket waits until the handler of the one before has ended. Default
+    /// no: handlers start in the order of their events, and overlap while they wait.
+    ///
+    /// With it, a handler that waits for long holds up all later events of its socket; those of other
+    /// sockets, and answers to [`Socket::call`], go on. Not more than 4 MiB of events are read ahead.
+    /// [`ordered_event`](Self::ordered_event) says otherwise for single events. As handlers do, this
+    /// counts for sockets that come later.
+    pub fn ordered(&self, ordered: bool) -> &Self {
+        self.core.change(|table| table.extras_mut().ordered = ordered);
+        self
+    }
+
+    /// As [`ordered`](Self::ordered), for events of that name: whether later events of the socket, of
+    /// whatever name, wait until the handler of this one has ended.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// // Draw as it was drawn, but let a long export not hold that up.
+    /// io.ordered(true).ordered_event("export", false);
+    /// ```
+    pub fn ordered_event(&self, event: &str, ordered: bool) -> &Self {
+        self.core.change(|table| {
+            table.extras_mut().ordered_events.insert(event.as_bytes().into(), ordered);
+        });
+        self
+    }
+
     /// Called for each event that has no handler of its own, with its name and its arguments.
     pub fn on_other<F, Fut>(&self, other: F) -> &Self
     where

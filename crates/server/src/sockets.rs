@@ -511,7 +511,9 @@ impl Sockets {
         }
         let table = socket.own_table();
         let bytes = event.held_bytes();
-        let once = table.extras.as_ref().and_then(|extras| extras.once.get(event.name_bytes()));
+        let extras = table.extras.as_ref();
+        let ordered = extras.is_some_and(|extras| extras.is_ordered(event.name_bytes()));
+        let once = extras.and_then(|extras| extras.once.get(event.name_bytes()));
         let begun = match once.filter(|once| once.take()) {
             Some(once) => {
                 let start = || {
@@ -527,7 +529,15 @@ impl Sockets {
         };
         match begun {
             Some((begun, name)) => {
-                self.go_on(cx, now, socket, Cause::event(name, &event), bytes, begun);
+                let cause = Cause::event(name, &event);
+                match begun {
+                    Begun::Waits(started) if ordered => {
+                        let (work, whose) =
+                            (Work::Handler(started), Some((Arc::clone(socket), cause)));
+                        self.park(Parked { work, whose, bytes, holds: true });
+                    }
+                    begun => self.go_on(cx, now, socket, cause, bytes, begun),
+                }
             }
             None => self.unhandled(&event),
         }

@@ -231,3 +231,102 @@ async fn many_events_that_wait_are_all_handled_in_order() {
         assert_eq!(client.next().await.ack, Some(n));
     }
 }
+
+// Handlers that are to end first.
+
+#[tokio::test]
+async fn without_order_handlers_overlap_while_they_wait() {
+    let scene = Scene::new();
+    scene.handler("slow", true);
+    scene.handler("fast", false);
+    let server = start(scene.io.clone()).await;
+    let mut client = server.client().await;
+    client.emit("slow", "").await;
+    client.emit("fast", "").await;
+    client.ask("echo", "").await;
+    assert_eq!(scene.log(), ["slow begins", "fast begins", "fast ends"]);
+    scene.gate.notify_one();
+    assert_eq!(scene.logged(1).await, ["slow ends"]);
+}
+
+#[tokio::test]
+async fn in_order_the_next_event_starts_when_the_one_before_has_ended() {
+    let scene = Scene::new();
+    scene.handler("slow", true);
+    scene.handler("fast", false);
+    scene.io.ordered(true);
+    let server = start(scene.io.clone()).await;
+    let mut client = server.client().await;
+    let mut other = server.client().await;
+    client.emit("slow", "").await;
+    client.emit("fast", "").await;
+    client.emit("slow", "").await;
+    client.emit("fast", "").await;
+    assert_eq!(scene.logged(1).await, ["slow begins"]);
+    other.emit("fast", "").await;
+    other.ask("echo", "").await;
+    assert_eq!(scene.log(), ["fast begins", "fast ends"], "other sockets do not wait");
+    scene.gate.notify_one();
+    let log = scene.logged(4).await;
+    assert_eq!(log, ["slow ends", "fast begins", "fast ends", "slow begins"]);
+    scene.gate.notify_one();
+    assert_eq!(scene.logged(3).await, ["slow ends", "fast begins", "fast ends"]);
+    assert_eq!(client.ask("echo", "1").await, json!([1]));
+}
+
+#[tokio::test]
+async fn single_events_can_be_in_order_or_not() {
+    let scene = Scene::new();
+    scene.handler("strict", true);
+    scene.handler("loose", true);
+    scene.handler("fast", false);
+    scene.io.ordered_event("strict", true);
+    let server = start(scene.io.clone()).await;
+    let mut client = server.client().await;
+    for event in ["loose", "strict", "fast"] {
+        client.emit(event, "").await;
+    }
+    assert_eq!(scene.logged(2).await, ["loose begins", "strict begins"]);
+    scene.gate.notify_one();
+    scene.gate.notify_one();
+    let log = scene.logged(4).await;
+    assert!(log.contains(&"loose ends".to_owned()), "{log:?}");
+    let strict = log.iter().position(|line| line == "strict ends");
+    assert!(strict < log.iter().position(|line| line == "fast begins"), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_handler_in_order_may_ask_its_client() {
+    let Scene { io, .. } = Scene::new();
+    io.ordered(true);
+    io.on("ask", async |me: Socket| me.call::<_, _, u8>("question", ()).await.unwrap());
+    let server = start(io).await;
+    let mut client = server.client().await;
+    client.send("21[\"ask\"]").await;
+    client.send("22[\"ask\"]").await;
+    client.send("23[\"echo\"]").await;
+    for n in [1, 2] {
+        let question = client.next().await;
+        assert_eq!(question.data, json!(["question"]));
+        client.send(&format!("3{}[{n}]", question.ack.unwrap())).await;
+        let answer = client.next().await;
+        assert_eq!((answer.ack, answer.data), (Some(n), json!([n])));
+    }
+    assert_eq!(client.next().await.ack, Some(3));
+}
+
+#[tokio::test]
+async fn one_that_ends_badly_makes_way_too() {
+    let Scene { io, .. } = Scene::new();
+    io.ordered(true);
+    io.on("bad", async |_: Socket| -> Result<(), EventError> {
+        tokio::task::yield_now().await;
+        Err(EventError::new("bad", "bad"))
+    });
+    let server = start(io).await;
+    let mut client = server.client().await;
+    client.emit("bad", "").await;
+    client.emit("bad", "").await;
+    assert_eq!(client.ask("echo", "1").await, json!([1]));
+    assert_eq!(server.stats().events_failed, 2);
+}
