@@ -55,8 +55,8 @@ impl EventError {
         self
     }
 
-    /// The code that the client is told. Those of the server itself are `invalid_arguments` and
-    /// `internal_error`.
+    /// The code that the client is told. Those of the server itself are `invalid_arguments`,
+    /// `rate_limited` and `internal_error`.
     pub fn code(&self) -> &str {
         &self.code
     }
@@ -81,6 +81,14 @@ impl EventError {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         Self::internal(format!("panicked: {}", text.unwrap_or("with no text")))
+    }
+
+    pub(crate) const fn too_fast() -> Self {
+        Self {
+            code: Cow::Borrowed("rate_limited"),
+            message: Cow::Borrowed("too many events"),
+            source: None,
+        }
     }
 
     fn misfit(error: &ArgError) -> Self {

@@ -14,6 +14,7 @@ use crate::broadcast::Broadcast;
 use crate::failure::EventError;
 use crate::handler::Erased;
 use crate::namespace::NamespaceCore;
+use crate::rates::Rate;
 use crate::socket::SocketCore;
 
 /// A listener that was registered by [`Namespace::on_any`](crate::Namespace::on_any) and its kin.
@@ -63,6 +64,8 @@ pub(crate) struct Extras {
     pub(crate) ordered: bool,
     /// The same of single events, by their names.
     pub(crate) ordered_events: HashMap<Box<[u8]>, bool, foldhash::fast::RandomState>,
+    /// How fast single events may come, by their names, and a number for each.
+    pub(crate) rates: HashMap<Box<[u8]>, (u32, Rate), foldhash::fast::RandomState>,
     /// By the name of the event. They go before the handlers.
     pub(crate) once: HashMap<Box<[u8]>, Arc<Once>, foldhash::fast::RandomState>,
 }

@@ -70,6 +70,10 @@ counters! {
     events_misfit,
     /// Events that a function of [`Namespace::before`](crate::Namespace::before) refused.
     events_refused,
+    /// Events that were refused because they came faster than an `event_rate`.
+    events_too_fast,
+    /// Times that a client was not read from because its events came faster than `event_pace`.
+    paced,
     /// Events whose handler gave an [`EventError`](crate::EventError).
     events_failed,
     /// Answers to nothing that was asked, or that came too late.

@@ -28,6 +28,7 @@ use crate::link::Link;
 use crate::listeners::{AnyFn, BeforeFn, Catch, Extras, Listener, Once, OutgoingFn, Recipients};
 use crate::metrics::{Counter, Metrics};
 use crate::parser::{ServerParser, parcel};
+use crate::rates::Rate;
 use crate::recovery::{Beginning, Journal, Recovery};
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::{Member, Socket, SocketCore};
@@ -376,6 +377,18 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     pub fn ordered_event(&self, event: &str, ordered: bool) -> &Self {
         self.core.change(|table| {
             table.extras_mut().ordered_events.insert(event.as_bytes().into(), ordered);
+        });
+        self
+    }
+
+    /// How fast events of that name may come from each socket. Those beyond are refused before anything
+    /// else sees them; where the [rate disconnects](Rate::disconnects), the first of them takes its socket
+    /// out of the namespace. As handlers do, this counts for sockets that come later.
+    pub fn event_rate(&self, event: &str, rate: Rate) -> &Self {
+        self.core.change(|table| {
+            let rates = &mut table.extras_mut().rates;
+            let next = u32::try_from(rates.len()).unwrap_or(u32::MAX);
+            rates.entry(event.as_bytes().into()).or_insert((next, rate)).1 = rate;
         });
         self
     }

@@ -25,10 +25,11 @@ use crate::failure::EventError;
 use crate::handler::{Data, Decided, Done, Reply, Started, Work};
 use crate::hello::Refusal;
 use crate::lanes::Lanes;
-use crate::link::{Link, Pushed, Worth};
+use crate::link::{Link, Order, Pushed, Worth};
 use crate::listeners::{Catch, pass};
 use crate::namespace::Table;
 use crate::parser::parcel;
+use crate::rates::{Buckets, Fate, Rates};
 use crate::recovery;
 use crate::socket::SocketCore;
 
@@ -50,6 +51,9 @@ pub(crate) struct Sockets {
     waiting: VecDeque<(Slot, Event)>,
     /// Events that wait for the one in front of them.
     lanes: Lanes,
+    /// How fast its events may come.
+    rates: Option<Box<Rates>>,
+    buckets: Buckets,
     /// Of all that is parked or waits.
     event_bytes: usize,
     /// An answer came, and the handler that waits for it may not have gone on yet.
@@ -199,6 +203,8 @@ impl Sockets {
     pub(crate) fn new(core: Arc<Core>, link: Arc<Link>, now: Moment) -> Self {
         let limits = Arc::clone(&core.limits);
         Self {
+            rates: Rates::new(core.config.event_rate, core.config.event_pace),
+            buckets: Buckets::default(),
             mux: Mux::new(now + limits.connect_timeout, link.dialect.revision, limits),
             core,
             link,
@@ -268,7 +274,8 @@ impl Sockets {
         let parked = self.parked.as_ref().map_or(0, |parked| parked.len());
         let of_namespaces = self.core.limits.namespaces_max.saturating_mul(2);
         let parked_max = self.core.config.handlers_max.saturating_add(of_namespaces);
-        self.event_bytes > EVENT_BYTES_MAX || parked > parked_max
+        let paced = self.rates.as_ref().is_some_and(|rates| rates.held_until().is_some());
+        paced || self.event_bytes > EVENT_BYTES_MAX || parked > parked_max
     }
 
     /// Whether no handler runs or waits to.
@@ -277,7 +284,8 @@ impl Sockets {
     }
 
     pub(crate) fn deadline(&self) -> Option<Moment> {
-        self.mux.deadline()
+        let held_until = self.rates.as_ref().and_then(|rates| rates.held_until());
+        [self.mux.deadline(), held_until].into_iter().flatten().min()
     }
 
     pub(crate) fn expire(&mut self, now: Moment) -> Result<(), Violation> {
@@ -416,9 +424,12 @@ impl Sockets {
     }
 
     fn event(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {
+        if self.rates.is_some() && !self.admits(now, slot, &event) {
+            return;
+        }
         // A handler that got its answer goes on before the client's next event starts, as it came.
         let resuming = std::mem::take(&mut self.answered) && self.run(cx, now);
-        if !resuming && self.waiting.is_empty() && self.has_room() {
+        if !resuming && self.waiting.is_empty() && self.has_room() && self.keeps_pace(now) {
             return self.dispatch(cx, now, slot, event);
         }
         self.answered |= resuming;
@@ -460,6 +471,9 @@ impl Sockets {
         socket: &Arc<SocketCore>,
         event: Event,
     ) {
+        if !self.admits_of(now, socket, &event) {
+            return;
+        }
         if self.lanes.is_blocked(socket.slot) {
             self.event_bytes += event.held_bytes();
             self.lanes.queue(socket.slot, event);
@@ -656,7 +670,7 @@ impl Sockets {
                     let socket = Arc::clone(socket);
                     self.examine(cx, now, &socket, event);
                 }
-            } else if let Some((slot, event)) = self.waiting.pop_front() {
+            } else if let Some((slot, event)) = self.next_waiting(now) {
                 self.event_bytes -= event.held_bytes();
                 // A socket that has left meanwhile gets no event after its `on_disconnect`.
                 self.dispatch(cx, now, slot, event);
@@ -669,6 +683,59 @@ impl Sockets {
             self.waiting = VecDeque::new();
         }
         started
+    }
+
+    fn next_waiting(&mut self, now: Moment) -> Option<(Slot, Event)> {
+        if self.waiting.is_empty() || !self.keeps_pace(now) {
+            return None;
+        }
+        self.waiting.pop_front()
+    }
+
+    /// Whether an event may be handled now, or waits for that.
+    fn keeps_pace(&mut self, now: Moment) -> bool {
+        let Some(rates) = &mut self.rates else {
+            return true;
+        };
+        let was_held = rates.held_until().is_some();
+        let keeps = rates.keeps_pace(now);
+        if !keeps && !was_held {
+            self.core.metrics.paced.add();
+        }
+        keeps
+    }
+
+    /// Whether an event came slowly enough for its connection; if not, says so.
+    fn admits(&mut self, now: Moment, slot: Slot, event: &Event) -> bool {
+        match self.rates.as_mut().map_or(Fate::Handled, |rates| rates.admit(now)) {
+            Fate::Handled => return true,
+            Fate::Ignored => return false,
+            Fate::Refused => {}
+            Fate::Fatal => self.link.order(Order::Close(Reason::ForcedServerClose)),
+        }
+        self.core.metrics.events_too_fast.add();
+        if let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) {
+            socket.fail(event.name(), event.ack, &EventError::too_fast());
+        }
+        false
+    }
+
+    /// As [`admits`](Self::admits), for a socket that has rates for single events.
+    fn admits_of(&mut self, now: Moment, socket: &Arc<SocketCore>, event: &Event) -> bool {
+        let table = socket.own_table();
+        let rates = table.extras.as_ref().map(|extras| &extras.rates);
+        let Some((number, rate)) = rates.and_then(|rates| rates.get(event.name_bytes())) else {
+            return true;
+        };
+        if self.buckets.admit(now, socket.slot, *number, rate) {
+            return true;
+        }
+        self.core.metrics.events_too_fast.add();
+        socket.fail(event.name(), event.ack, &EventError::too_fast());
+        if rate.is_strict() {
+            self.link.order(Order::Leave(socket.id));
+        }
+        false
     }
 
     fn seat(&mut self, slot: Slot, seat: Seat) {
@@ -713,6 +780,7 @@ impl Sockets {
         match std::mem::replace(seat, Seat::Empty) {
             Seat::Joined(socket) => {
                 self.event_bytes -= self.lanes.remove(socket.slot);
+                self.buckets.remove(socket.slot);
                 self.depart(cx, now, &socket, reason);
             }
             Seat::Deciding { stop, .. } => stop.abort(),
