@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::event::{CallName, EmitName};
 use crate::link::Worth;
+use crate::listeners::Recipients;
 use crate::namespace::NamespaceCore;
 use crate::recovery::Sending;
 use crate::socket::{EmitError, Member};
@@ -117,6 +118,7 @@ impl Broadcast {
         args: T,
     ) -> Result<usize, EmitError> {
         let name = event.event_name();
+        self.show(name, &args);
         if let Some(journal) = &self.namespace.journal {
             let write = |namespace: &str, name: &str| Unstamped::event(namespace, name, &args);
             let event = self.written(name, write)?;
@@ -154,6 +156,7 @@ impl Broadcast {
             receiver,
             answer: PhantomData,
         };
+        self.show(event.event_name(), &args);
         let id = self.namespace.next_poll_id();
         let Some((id, parcel)) = id.zip(self.parcel(event.event_name(), id, &args).ok()) else {
             return answers;
@@ -187,6 +190,14 @@ impl Broadcast {
     pub fn ids(&self) -> Vec<SocketId> {
         let selection = self.namespace.rooms.select(&self.rooms, &self.except);
         selection.iter().map(|member| member.socket.id).collect()
+    }
+
+    /// Shows an event that is about to be sent to whoever watches.
+    #[inline]
+    fn show<T: ToArgs>(&self, event: &str, args: &T) {
+        if !is_reserved(event) {
+            self.namespace.show(Recipients::Selection(self), event, args);
+        }
     }
 
     fn parcel<T: ToArgs>(

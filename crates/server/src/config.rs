@@ -11,6 +11,7 @@ use crate::cors::Cors;
 use crate::hooks::Hooks;
 use crate::origins::Origins;
 use crate::parser::ServerParser;
+use crate::rates::Rate;
 use crate::recovery::Recovery;
 
 /// What a server is set to. Made by [`Builder`](crate::Builder).
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) connections_max: usize,
     pub(crate) http_connections_max: usize,
     pub(crate) handlers_max: usize,
+    pub(crate) event_rate: Option<Rate>,
+    pub(crate) event_pace: Option<Rate>,
     pub(crate) asks_max: usize,
     pub(crate) rooms_max: usize,
     pub(crate) recovery: Option<Recovery>,
@@ -74,6 +77,8 @@ impl Default for Config {
             connections_max: 1_000_000,
             http_connections_max: 100_000,
             handlers_max: 1_024,
+            event_rate: None,
+            event_pace: None,
             asks_max: 16_384,
             rooms_max: 1_000,
             recovery: None,

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::handler::Fallible;
+
 /// An event as a value: its name, the type of its arguments, and the type of its answer. Written
 /// once and used on every side, it makes a mismatch a compile error.
 ///
@@ -125,6 +127,12 @@ impl<M> OnName<M> for String {
 macro_rules! on_name {
     ($types:ty => $shape:ty; $($t:ident),*) => {
         impl<$($t,)* R> OnName<$shape> for Event<$types, R> {
+            fn event_name(&self) -> &str {
+                self.name
+            }
+        }
+
+        impl<$($t,)* R> OnName<Fallible<$shape>> for Event<$types, R> {
             fn event_name(&self) -> &str {
                 self.name
             }

@@ -14,6 +14,7 @@ use roomful_proto::socket::{Event, Slot};
 use roomful_proto::{AckId, Answer, ArgError, EncodeError};
 
 use crate::entry::Visitor;
+use crate::failure::EventError;
 use crate::hello::Refusal;
 use crate::socket::{Socket, SocketCore};
 
@@ -21,8 +22,9 @@ use crate::socket::{Socket, SocketCore};
 pub struct Incoming<'a> {
     cursor: Cursor<'a>,
     socket: &'a Arc<SocketCore>,
+    event: &'a Arc<str>,
     /// The answer that is wanted, unless an argument has taken it over.
-    ack: Option<AckId>,
+    ack: &'a mut Option<AckId>,
 }
 
 /// Where the answer to an event goes. As an argument of a handler it lets the handler answer later;
@@ -40,9 +42,20 @@ impl Ack {
     }
 
     /// Sends the answer: a tuple is several arguments, everything else is one.
-    pub fn send<T: ToArgs>(self, answer: T) {
-        if let Some((socket, id)) = self.wanted.filter(|(socket, _)| socket.is_connected()) {
+    pub fn send<T: ToArgs>(mut self, answer: T) {
+        if let Some((socket, id)) = self.wanted.take().filter(|(socket, _)| socket.is_connected()) {
             socket.reply(Reply::new(id, &answer));
+        }
+    }
+}
+
+/// Who panics still answers.
+impl Drop for Ack {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some((socket, id)) = self.wanted.take()
+        {
+            socket.refuse(id, &EventError::internal("panicked"));
         }
     }
 }
@@ -51,17 +64,33 @@ impl Ack {
 /// one of your own answers by an [`Ack`] that it takes [`from the event`](FromEvent).
 #[must_use = "whoever runs the handler has to pass its answer on"]
 pub struct Reply {
-    answer: Result<Answer, EncodeError>,
+    outcome: Outcome,
+}
+
+pub(crate) enum Outcome {
+    Answer(Result<Answer, EncodeError>),
+    Failure(Box<Failure>),
+}
+
+/// What a handler has given instead of an answer.
+pub(crate) struct Failure {
+    pub(crate) event: Arc<str>,
+    pub(crate) ack: Option<AckId>,
+    pub(crate) error: EventError,
 }
 
 impl Reply {
     /// Writes the answer to the event that came with `id`.
     pub(crate) fn new<T: ToArgs>(id: AckId, answer: &T) -> Self {
-        Self { answer: Answer::new(id, answer) }
+        Self { outcome: Outcome::Answer(Answer::new(id, answer)) }
     }
 
-    pub(crate) fn into_answer(self) -> Result<Answer, EncodeError> {
-        self.answer
+    fn failed(event: Arc<str>, ack: Option<AckId>, error: EventError) -> Self {
+        Self { outcome: Outcome::Failure(Box::new(Failure { event, ack, error })) }
+    }
+
+    pub(crate) fn into_outcome(self) -> Outcome {
+        self.outcome
     }
 }
 
@@ -110,7 +139,10 @@ impl FromEvent for Ack {
 
 /// A function that can be registered for an event.
 ///
-/// Implemented for async functions and closures of up to eight arguments behind the [`Socket`].
+/// Implemented for async functions and closures of up to eight arguments behind the [`Socket`]. One
+/// that returns a `Result` with an [`EventError`] answers `{"ok": …}` or `{"error": …}`, and its error
+/// is told to the function of [`Namespace::on_error`](crate::Namespace::on_error). Any other `Result`
+/// is an answer like all else.
 /// Handlers of one socket start in the order of their events and run to their first wait before the
 /// next one starts.
 #[diagnostic::on_unimplemented(
@@ -131,6 +163,10 @@ pub trait Handler<A, U, M>: Send + Sync + 'static {
     fn start(&self, socket: Socket<A, U>, incoming: Incoming<'_>) -> Result<Started, ArgError>;
 }
 
+/// The shape of a handler that may give an [`EventError`]. Only a mark: there is no value of it.
+#[derive(Debug)]
+pub struct Fallible<M>(std::marker::PhantomData<M>);
+
 macro_rules! handler {
     ($($t:ident $v:ident),*) => {
         impl<A, U, F, Fut, $($t,)*> Handler<A, U, fn($($t),*) -> Fut::Output> for F
@@ -149,11 +185,38 @@ macro_rules! handler {
                 mut incoming: Incoming<'_>,
             ) -> Result<Started, ArgError> {
                 $(let $v = $t::from_event(&mut incoming)?;)*
-                let ack = incoming.ack;
+                let ack = *incoming.ack;
                 let answer = self(socket, $($v),*);
                 Ok(Box::pin(async move {
                     let answer = answer.await;
                     ack.map(|id| Reply::new(id, &answer))
+                }))
+            }
+        }
+
+        impl<A, U, F, Fut, R, $($t,)*> Handler<A, U, Fallible<fn($($t),*) -> Fut::Output>> for F
+        where
+            A: 'static,
+            U: 'static,
+            F: Fn(Socket<A, U>, $($t),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<R, EventError>> + Send + 'static,
+            R: serde::Serialize + Send,
+            $($t: FromEvent,)*
+        {
+            fn start(
+                &self,
+                socket: Socket<A, U>,
+                #[allow(unused_mut, reason = "no argument, nothing to take")]
+                mut incoming: Incoming<'_>,
+            ) -> Result<Started, ArgError> {
+                $(let $v = $t::from_event(&mut incoming)?;)*
+                let (event, ack) = (Arc::clone(incoming.event), *incoming.ack);
+                let answer = self(socket, $($v),*);
+                Ok(Box::pin(async move {
+                    match answer.await {
+                        Ok(answer) => ack.map(|id| Reply::new(id, &Ok::<_, ()>(answer))),
+                        Err(error) => Some(Reply::failed(event, ack, error)),
+                    }
                 }))
             }
         }
@@ -170,8 +233,22 @@ handler!(T1 t1, T2 t2, T3 t3, T4 t4, T5 t5, T6 t6);
 handler!(T1 t1, T2 t2, T3 t3, T4 t4, T5 t5, T6 t6, T7 t7);
 handler!(T1 t1, T2 t2, T3 t3, T4 t4, T5 t5, T6 t6, T7 t7, T8 t8);
 
-/// A handler whose types are forgotten. `None` when the event did not fit it and was answered.
-pub(crate) type Erased = Arc<dyn Fn(&Arc<SocketCore>, &mut Event) -> Option<Started> + Send + Sync>;
+/// A handler whose types are forgotten.
+#[derive(Clone)]
+pub(crate) struct Erased {
+    pub(crate) event: Arc<str>,
+    start: Arc<StartFn>,
+}
+
+type StartFn = dyn Fn(&Arc<SocketCore>, &mut Event) -> Option<Started> + Send + Sync;
+
+impl Erased {
+    /// `None` when the event did not fit and was answered. Afterwards the event has an ack only if that
+    /// was not handed out.
+    pub(crate) fn start(&self, socket: &Arc<SocketCore>, event: &mut Event) -> Option<Started> {
+        (self.start)(socket, event)
+    }
+}
 
 /// A handler that has started, and ends with its answer, if one is wanted and it was not given by
 /// an [`Ack`]. The server sends it.
@@ -189,6 +266,7 @@ pub(crate) fn unasked(started: impl Future<Output = ()> + Send + 'static) -> Sta
 pub(crate) enum Work {
     Handler(Started),
     Decision(Pin<Box<dyn Future<Output = Decided> + Send>>),
+    Passage(Pin<Box<dyn Future<Output = Option<Event>> + Send>>),
 }
 
 /// What came of a piece of work.
@@ -197,6 +275,8 @@ pub(crate) enum Done {
     Handled(Option<Reply>),
     /// A namespace has decided about a client.
     Decided(Decided),
+    /// An event has come through the functions before its handler, or not.
+    Passed(Option<Event>),
 }
 
 impl Future for Work {
@@ -206,6 +286,7 @@ impl Future for Work {
         match &mut *self {
             Self::Handler(running) => running.as_mut().poll(cx).map(Done::Handled),
             Self::Decision(decision) => decision.as_mut().poll(cx).map(Done::Decided),
+            Self::Passage(passage) => passage.as_mut().poll(cx).map(Done::Passed),
         }
     }
 }
@@ -220,30 +301,28 @@ pub(crate) struct Decided {
 pub(crate) type Data = Arc<dyn Any + Send + Sync>;
 
 /// Forgets the types of a handler.
-pub(crate) fn erase<A, U, M, H>(handler: H) -> Erased
+pub(crate) fn erase<A, U, M, H>(name: &str, handler: H) -> Erased
 where
     A: 'static,
     U: 'static,
     H: Handler<A, U, M>,
 {
-    Arc::new(move |core, event| {
+    let name: Arc<str> = name.into();
+    let event = Arc::clone(&name);
+    let start = Arc::new(move |core: &Arc<SocketCore>, event: &mut Event| {
         // A socket that was let in before `connect` changed its type cannot be given to this one.
         let socket = Socket::<A, U>::new(core)?;
-        let incoming = Incoming { cursor: event.args.cursor_mut(), socket: core, ack: event.ack };
+        let ack = event.ack;
+        let cursor = event.args.cursor_mut();
+        let incoming = Incoming { cursor, socket: core, event: &name, ack: &mut event.ack };
         match handler.start(socket, incoming) {
             Ok(running) => Some(running),
             Err(error) => {
-                core.note_misfit(event.name(), &error);
-                if let Some(id) = event.ack {
-                    core.reply(Reply::new(id, &misfit(&error)));
-                }
+                core.namespace.count(|metrics| &metrics.events_misfit);
+                core.fail(&name, ack, &error.into());
                 None
             }
         }
-    })
-}
-
-/// What a client is told whose arguments do not fit.
-fn misfit(error: &ArgError) -> serde_json::Value {
-    serde_json::json!({ "error": { "code": "invalid_arguments", "message": error.to_string() } })
+    });
+    Erased { event, start }
 }

@@ -70,6 +70,14 @@ counters! {
     events_unhandled,
     /// Events whose arguments did not fit their handler.
     events_misfit,
+    /// Events that a function of [`Namespace::before`](crate::Namespace::before) refused.
+    events_refused,
+    /// Events that were refused because they came faster than an `event_rate`.
+    events_too_fast,
+    /// Times that a client was not read from because its events came faster than `event_pace`.
+    paced,
+    /// Events whose handler gave an [`EventError`](crate::EventError).
+    events_failed,
     /// Answers to nothing that was asked, or that came too late.
     acks_unmatched,
     /// Questions not asked because too many of that client were open.

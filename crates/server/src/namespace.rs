@@ -10,7 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,11 +21,14 @@ use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, Reason, SocketId, 
 use crate::broadcast::{Broadcast, Poll};
 use crate::core::{Core, WeakCore};
 use crate::event::{EmitName, OnName};
+use crate::failure::EventError;
 use crate::handler::{self, Data, Erased, Handler, Started};
 use crate::hello::{Connect, Hello, Refusal, Types};
 use crate::link::Link;
+use crate::listeners::{AnyFn, BeforeFn, Catch, Extras, Listener, Once, OutgoingFn, Recipients};
 use crate::metrics::{Counter, Metrics};
 use crate::parser::{ServerParser, parcel};
+use crate::rates::Rate;
 use crate::recovery::{Beginning, Journal, Recovery};
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::{Member, Socket, SocketCore};
@@ -53,6 +56,10 @@ pub(crate) struct NamespaceCore {
     pub(crate) recovery: Option<Recovery>,
     core: WeakCore,
     table: RwLock<Arc<Table>>,
+    /// Functions that see what is sent.
+    watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
+    /// Whether there are any.
+    watched: AtomicBool,
     /// Questions to many, by their id; that of a broadcast is odd.
     polls: Mutex<HashMap<AckId, Arc<Poll>>>,
     polls_asked: AtomicU64,
@@ -65,6 +72,7 @@ type Greet = Arc<dyn Fn(&Arc<SocketCore>) -> Option<Started> + Send + Sync>;
 type Farewell = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send + Sync>;
 type Same = Arc<dyn Fn(&Data, &Data) -> bool + Send + Sync>;
 type Slow = Arc<dyn Fn(&Arc<SocketCore>, usize) + Send + Sync>;
+type OnError = Arc<dyn Fn(&Arc<SocketCore>, &str, &EventError) + Send + Sync>;
 type Other = Arc<dyn Fn(&Arc<SocketCore>, String, Args) -> Option<Started> + Send + Sync>;
 
 /// The functions of a namespace.
@@ -80,6 +88,25 @@ pub(crate) struct Table {
     pub(crate) events: HashMap<Box<[u8]>, Erased, foldhash::fast::RandomState>,
     pub(crate) other: Option<Other>,
     pub(crate) on_slow: Option<Slow>,
+    pub(crate) on_error: Option<OnError>,
+    /// What else happens to an event.
+    pub(crate) extras: Option<Arc<Extras>>,
+}
+
+impl Table {
+    /// Removes the handlers of an event; `false` when there was none.
+    pub(crate) fn off(&mut self, event: &str) -> bool {
+        let name = event.as_bytes();
+        let once = self.extras.as_ref().is_some_and(|extras| extras.once.contains_key(name));
+        if once {
+            self.extras_mut().once.remove(name);
+        }
+        self.events.remove(name).is_some() || once
+    }
+
+    pub(crate) fn extras_mut(&mut self) -> &mut Extras {
+        Arc::make_mut(self.extras.get_or_insert_default())
+    }
 }
 
 impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
@@ -184,9 +211,186 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         N: OnName<M>,
         H: Handler<A, U, M>,
     {
-        let erased = handler::erase(handler);
+        let erased = handler::erase(event.event_name(), handler);
         self.core.change(|table| {
             table.events.insert(event.event_name().as_bytes().into(), erased);
+        });
+        self
+    }
+
+    /// As [`on`](Self::on), for one event only: the first of that name of any socket whose arguments fit.
+    /// It goes before a handler of the same name, which has the others. For one event of each socket,
+    /// see [`Socket::once`].
+    pub fn once<N, H, M>(&self, event: N, handler: H) -> &Self
+    where
+        N: OnName<M>,
+        H: Handler<A, U, M>,
+    {
+        let once = Once::new(handler::erase(event.event_name(), handler));
+        self.core.change(|table| {
+            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once);
+        });
+        self
+    }
+
+    /// Removes the handlers of an event, for sockets that come later; `false` when there was none.
+    pub fn off(&self, event: &str) -> bool {
+        let mut was = false;
+        self.core.change(|table| was = table.off(event));
+        was
+    }
+
+    /// Calls `on_error` for each event that comes to nothing, with its name and why: a handler or a
+    /// function of [`before`](Self::before) gave an [`EventError`] or panicked, or the arguments did not
+    /// fit. The functions of `on_connect`,
+    /// `on_disconnecting` and `on_disconnect` count as events `connect`, `disconnecting` and
+    /// `disconnect`.
+    ///
+    /// It is called when the client has its answer, and must be quick; one that panics is counted and
+    /// changes nothing. A second function takes the place of the first. As handlers do, it counts for
+    /// sockets that come later.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// io.on_error(|me, event, error| eprintln!("{} {event}: {error}", me.id()));
+    /// ```
+    pub fn on_error<F>(&self, on_error: F) -> &Self
+    where
+        F: Fn(&Socket<A, U>, &str, &EventError) + Send + Sync + 'static,
+    {
+        self.core.change(|table| {
+            table.on_error = Some(Arc::new(move |core, event, error| {
+                if let Some(socket) = Socket::new(core) {
+                    on_error(&socket, event, error);
+                }
+            }));
+        });
+        self
+    }
+
+    /// Shows each event to a function before anything else is done with it: its name and its
+    /// arguments, whether or not there is a handler. Several see it in the order in which they were
+    /// registered. It is called on the way of the event, so it must be quick; one that panics costs
+    /// the socket, as a handler does.
+    ///
+    /// What happens to an event, in order: these functions; those of [`before`](Self::before); its handler. As handlers do, they count
+    /// for sockets that come later.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// let log = io.on_any(|me, event, args| println!("{} {event} {args:?}", me.id()));
+    /// log.off();
+    /// ```
+    pub fn on_any<F>(&self, any: F) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.catch(any, false, |list, any| list.push(any))
+    }
+
+    /// As [`on_any`](Self::on_any), but before those that there are already.
+    pub fn prepend_any<F>(&self, any: F) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.catch(any, false, |list, any| list.insert(0, any))
+    }
+
+    /// As [`on_any`](Self::on_any), for the first event only, of any socket.
+    pub fn once_any<F>(&self, any: F) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.catch(any, true, |list, any| list.push(any))
+    }
+
+    fn catch<F>(
+        &self,
+        any: F,
+        only_once: bool,
+        add: impl FnOnce(&mut Vec<Catch<AnyFn>>, Catch<AnyFn>),
+    ) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        let any: Arc<AnyFn> = Arc::new(move |core, event, args| {
+            if let Some(socket) = Socket::new(core) {
+                any(&socket, event, args);
+            }
+        });
+        let any = Catch::new(any, only_once);
+        let listener = any.handle(&self.core);
+        self.core.change(|table| add(&mut table.extras_mut().any, any));
+        listener
+    }
+
+    /// Asks a function about each event before it comes to its handler: an async function of the
+    /// socket, the name of the event and its arguments, which gives the arguments that the handler is to
+    /// have, or an [`EventError`]. Then the handler is not called, a client that asked for an answer has
+    /// the error, and so has the function of [`on_error`](Self::on_error).
+    ///
+    /// Several are asked one after the other, in the order in which they were registered. While one
+    /// waits, later events of the same socket wait behind this one; those of other sockets, and answers
+    /// to [`Socket::call`], do not. As handlers do, they count for sockets that come later.
+    ///
+    /// ```
+    /// use roomful::{Args, EventError, Server, Socket};
+    ///
+    /// let io = Server::new();
+    /// io.before(async |me: Socket, event: String, args: Args| {
+    ///     if event.starts_with("admin ") && !me.is_in("admins") {
+    ///         return Err(EventError::new("forbidden", "only for admins"));
+    ///     }
+    ///     Ok(args)
+    /// });
+    /// ```
+    pub fn before<F, Fut>(&self, before: F) -> &Self
+    where
+        F: Fn(Socket<A, U>, String, Args) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Args, EventError>> + Send + 'static,
+    {
+        let before: BeforeFn = Arc::new(move |core, event, args| {
+            Some(Box::pin(before(Socket::new(core)?, event, args)))
+        });
+        self.core.change(|table| table.extras_mut().before.push(before));
+        self
+    }
+
+    /// Whether the next event of a socket waits until the handler of the one before has ended. Default
+    /// no: handlers start in the order of their events, and overlap while they wait.
+    ///
+    /// With it, a handler that waits for long holds up all later events of its socket; those of other
+    /// sockets, and answers to [`Socket::call`], go on. Not more than 4 MiB of events are read ahead.
+    /// [`ordered_event`](Self::ordered_event) says otherwise for single events. As handlers do, this
+    /// counts for sockets that come later.
+    pub fn ordered(&self, ordered: bool) -> &Self {
+        self.core.change(|table| table.extras_mut().ordered = ordered);
+        self
+    }
+
+    /// As [`ordered`](Self::ordered), for events of that name: whether later events of the socket, of
+    /// whatever name, wait until the handler of this one has ended.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// // Draw as it was drawn, but let a long export not hold that up.
+    /// io.ordered(true).ordered_event("export", false);
+    /// ```
+    pub fn ordered_event(&self, event: &str, ordered: bool) -> &Self {
+        self.core.change(|table| {
+            table.extras_mut().ordered_events.insert(event.as_bytes().into(), ordered);
+        });
+        self
+    }
+
+    /// How fast events of that name may come from each socket. Those beyond are refused before anything
+    /// else sees them; where the [rate disconnects](Rate::disconnects), the first of them takes its socket
+    /// out of the namespace. As handlers do, this counts for sockets that come later.
+    pub fn event_rate(&self, event: &str, rate: Rate) -> &Self {
+        self.core.change(|table| {
+            let rates = &mut table.extras_mut().rates;
+            let next = u32::try_from(rates.len()).unwrap_or(u32::MAX);
+            rates.entry(event.as_bytes().into()).or_insert((next, rate)).1 = rate;
         });
         self
     }
@@ -274,6 +478,23 @@ impl<A, U> Namespace<A, U> {
         self.everyone().except(room)
     }
 
+    /// Shows to a function each event that is sent to sockets of this namespace, questions too, but no
+    /// answers: to whom, its name and its arguments. It is called once for each `emit` or `call`, before
+    /// it is sent, however many it goes to; several in the order in which they were registered. It
+    /// counts from now on, for all sockets. It is called by whoever sends, so it must be quick; when it
+    /// panics, that is counted and changes nothing.
+    ///
+    /// The arguments are written once more for it, so this is not for free.
+    pub fn on_any_outgoing<F>(&self, watch: F) -> Listener
+    where
+        F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
+    {
+        let watcher = Catch::new(Arc::new(watch) as Arc<OutgoingFn>, false);
+        let listener = watcher.handle(&self.core);
+        self.core.change_watchers(|watchers| watchers.push(watcher));
+        listener
+    }
+
     /// Sends an event to everyone in the namespace.
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         self.everyone().emit(event, args);
@@ -300,6 +521,8 @@ impl NamespaceCore {
             recovery: core.config.recovery.clone(),
             core: weak,
             table: RwLock::default(),
+            watchers: RwLock::default(),
+            watched: AtomicBool::new(false),
             polls: Mutex::default(),
             polls_asked: AtomicU64::new(0),
         }
@@ -317,6 +540,32 @@ impl NamespaceCore {
 
     fn change(&self, change: impl FnOnce(&mut Table)) {
         change(Arc::make_mut(&mut self.table.write()));
+    }
+
+    fn change_watchers(&self, change: impl FnOnce(&mut Vec<Catch<OutgoingFn>>)) {
+        let mut watchers = self.watchers.write();
+        let mut changed = watchers.to_vec();
+        change(&mut changed);
+        self.watched.store(!changed.is_empty(), Ordering::Relaxed);
+        *watchers = changed.into();
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn watchers(&self) -> Arc<[Catch<OutgoingFn>]> {
+        Arc::clone(&self.watchers.read())
+    }
+
+    /// Forgets listeners that were removed.
+    pub(crate) fn sweep(&self) {
+        self.change_watchers(|watchers| watchers.retain(|watcher| !watcher.is_over()));
+        self.change(|table| {
+            if table.extras.is_some() {
+                table.extras_mut().any.retain(|any| !any.is_over());
+            }
+        });
     }
 
     pub(crate) fn count(&self, counter: impl Fn(&Metrics) -> &Counter) {

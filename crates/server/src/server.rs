@@ -26,6 +26,7 @@ use crate::metrics::Stats;
 use crate::namespace::Namespace;
 use crate::origins::Origins;
 use crate::parser::{Parser, ServerParser};
+use crate::rates::Rate;
 use crate::recovery::Recovery;
 use crate::refused::ConnectionError;
 use crate::request::Request;
@@ -575,6 +576,23 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// more is read from the client until handlers have ended. Default 1,024.
     pub fn handlers_max(mut self, count: usize) -> Self {
         self.config.handlers_max = count.max(1);
+        self
+    }
+
+    /// How fast the events of one connection may come, of all its namespaces together. Those beyond are
+    /// refused; where the [rate disconnects](Rate::disconnects), the first of them closes the connection,
+    /// and its sockets see `forced server close`. Default: no limit.
+    pub fn event_rate(mut self, rate: Rate) -> Self {
+        self.config.event_rate = Some(rate);
+        self
+    }
+
+    /// How fast the events of one connection are handled, of all its namespaces together. None is lost:
+    /// while one has to wait, nothing more is read from the client, so that it has to wait itself. That
+    /// holds for its answers to questions, too. At least what comes in 40 ms is handled at once. Default:
+    /// no limit.
+    pub fn event_pace(mut self, pace: Rate) -> Self {
+        self.config.event_pace = Some(pace);
         self
     }
 

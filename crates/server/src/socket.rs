@@ -5,22 +5,25 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use roomful_proto::socket::Slot;
 use roomful_proto::socket::packet::is_reserved;
 use roomful_proto::{
-    ArgError, EncodeError, FromArg, Letter, Parcel, Reason, SocketId, ToArgs, Unstamped,
+    AckId, EncodeError, FromArg, Letter, Parcel, Reason, SocketId, ToArgs, Unstamped,
 };
 
 use crate::asks::{Asked, Asks, Call, CallError};
 use crate::broadcast::Broadcast;
 use crate::entry::Entrance;
-use crate::event::{CallName, EmitName};
-use crate::handler::{Data, Reply};
+use crate::event::{CallName, EmitName, OnName};
+use crate::failure::EventError;
+use crate::handler::{self, Data, Handler, Outcome, Reply};
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
+use crate::listeners::{Once, Recipients};
 use crate::namespace::{NamespaceCore, Table};
 use crate::parser::{self, parcel};
 use crate::recovery::Beginning;
@@ -52,6 +55,10 @@ pub(crate) struct SocketCore {
     /// The last event of those that can be recovered that it was sent.
     sent: AtomicU64,
     connected: AtomicBool,
+    /// There is more to an event of this socket than a handler in its table.
+    special: AtomicBool,
+    /// Its table, if it has handlers of its own.
+    own: OnceLock<Box<Mutex<Arc<Table>>>>,
 }
 
 /// A socket as its namespace lists it. The link is at hand, so that sending to all of a long list
@@ -116,6 +123,45 @@ impl<A: 'static, U: 'static> Socket<A, U> {
         let nothing: &dyn Any = &();
         let data: &dyn Any = &*self.core.data;
         data.downcast_ref().or_else(|| nothing.downcast_ref()).expect("checked in Socket::new")
+    }
+
+    /// Calls `handler` for each event of that name of this socket, in place of the namespace's
+    /// [handler](crate::Namespace::on), from the next event on.
+    ///
+    /// The socket gets a table of its own for that, as large as its namespace's. What all sockets do
+    /// is better told to the namespace.
+    pub fn on<N, H, M>(&self, event: N, handler: H) -> &Self
+    where
+        N: OnName<M>,
+        H: Handler<A, U, M>,
+    {
+        let erased = handler::erase(event.event_name(), handler);
+        self.core.change(|table| {
+            table.events.insert(event.event_name().as_bytes().into(), erased);
+        });
+        self
+    }
+
+    /// As [`on`](Self::on), for one event only: the first whose arguments fit. It goes before a handler
+    /// of the same name, which has the others.
+    pub fn once<N, H, M>(&self, event: N, handler: H) -> &Self
+    where
+        N: OnName<M>,
+        H: Handler<A, U, M>,
+    {
+        let once = Once::new(handler::erase(event.event_name(), handler));
+        self.core.change(|table| {
+            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once);
+        });
+        self
+    }
+
+    /// Removes the handlers of an event from this socket, its namespace's too; `false` when there was
+    /// none.
+    pub fn off(&self, event: &str) -> bool {
+        let mut was = false;
+        self.core.change(|table| was = table.off(event));
+        was
     }
 }
 
@@ -320,6 +366,7 @@ impl SocketCore {
         sent: u64,
     ) -> Self {
         let Entrance { slot, namespace, table } = entrance;
+        let special = AtomicBool::new(table.extras.is_some());
         Self {
             id,
             link,
@@ -331,6 +378,29 @@ impl SocketCore {
             beginning,
             sent: AtomicU64::new(sent),
             connected: AtomicBool::new(true),
+            special,
+            own: OnceLock::new(),
+        }
+    }
+
+    /// Whether there is more to an event than a handler in [`table`](Self::table).
+    #[inline]
+    pub(crate) fn is_special(&self) -> bool {
+        self.special.load(Ordering::Relaxed)
+    }
+
+    /// Its handlers as they are now.
+    pub(crate) fn own_table(&self) -> Arc<Table> {
+        self.own.get().map_or_else(|| Arc::clone(&self.table), |own| Arc::clone(&own.lock()))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Table)) {
+        let own = self.own.get_or_init(|| Box::new(Mutex::new(Arc::clone(&self.table))));
+        let mut own = own.lock();
+        // After its end nobody would let go of a handler that holds its socket.
+        if self.is_connected() {
+            change(Arc::make_mut(&mut own));
+            self.special.store(true, Ordering::Relaxed);
         }
     }
 
@@ -348,6 +418,9 @@ impl SocketCore {
         self.mute();
         self.namespace.exit(self, lost);
         self.asks.close();
+        if let Some(own) = self.own.get() {
+            let _own = std::mem::replace(&mut *own.lock(), Arc::clone(&self.table));
+        }
     }
 
     fn emit<T: ToArgs>(
@@ -364,6 +437,7 @@ impl SocketCore {
         if !self.is_connected() {
             return Err(EmitError::Gone);
         }
+        self.namespace.show(Recipients::Socket(self.id), event, args);
         let pushed = match &self.namespace.journal {
             None => Letter::event(&self.namespace.name, None, event, args)
                 .map(|letter| self.deliver(self.namespace.packed(letter, compress), worth)),
@@ -400,6 +474,7 @@ impl SocketCore {
         if !self.is_connected() {
             return Err(CallError::Gone);
         }
+        self.namespace.show(Recipients::Socket(self.id), event, args);
         let Some((id, receiver)) = self.asks.open(self.namespace.asks_max) else {
             self.namespace.count(|metrics| &metrics.asks_refused);
             return Err(CallError::TooMany);
@@ -420,16 +495,35 @@ impl SocketCore {
 
     /// Sends the answer to an event, unless the socket has left.
     pub(crate) fn reply(self: &Arc<Self>, reply: Reply) {
-        if !self.is_connected() {
-            return;
-        }
-        match reply.into_answer() {
-            Ok(answer) => {
+        match reply.into_outcome() {
+            Outcome::Answer(_) if !self.is_connected() => {}
+            Outcome::Answer(Ok(answer)) => {
                 let letter = answer.address(&self.namespace.name);
                 self.deliver(self.namespace.packed(letter, true), Worth::Kept);
             }
-            Err(error) => self.note_encode_failure("an ack", &error),
+            Outcome::Answer(Err(error)) => self.note_encode_failure("an ack", &error),
+            Outcome::Failure(failure) => {
+                self.namespace.count(|metrics| &metrics.events_failed);
+                self.fail(&failure.event, failure.ack, &failure.error);
+            }
         }
+    }
+
+    /// An event has come to nothing: tells the client, if it waits for an answer, and the function that
+    /// is told of errors. Called without any lock.
+    pub(crate) fn fail(self: &Arc<Self>, event: &str, ack: Option<AckId>, error: &EventError) {
+        tracing::debug!(event, %error, "an event came to nothing");
+        if let Some(id) = ack {
+            self.refuse(id, error);
+        }
+        if let (Some(on_error), Some(core)) = (&self.table.on_error, self.namespace.core()) {
+            core.guarded("the function of on_error", || on_error(self, event, error));
+        }
+    }
+
+    /// Answers an error.
+    pub(crate) fn refuse(self: &Arc<Self>, id: AckId, error: &EventError) {
+        self.reply(Reply::new(id, &error.to_json()));
     }
 
     /// Sends a letter to this client, and counts when it does not go.
@@ -488,11 +582,6 @@ impl SocketCore {
 
     pub(crate) fn note_encode_failure(&self, event: &str, error: &EncodeError) {
         self.namespace.note_unwritten(event, error);
-    }
-
-    pub(crate) fn note_misfit(&self, event: &str, error: &ArgError) {
-        self.namespace.count(|metrics| &metrics.events_misfit);
-        tracing::debug!(event, %error, "event does not fit its handler");
     }
 }
 

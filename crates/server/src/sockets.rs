@@ -21,10 +21,15 @@ use roomful_proto::{AckId, Args, Letter, Moment, Reason, SocketId, Violation};
 use crate::asks;
 use crate::core::Core;
 use crate::entry::{Entrance, Identity, Visitor, decide};
+use crate::failure::EventError;
 use crate::handler::{Data, Decided, Done, Reply, Started, Work};
 use crate::hello::Refusal;
-use crate::link::{Link, Pushed, Worth};
+use crate::lanes::Lanes;
+use crate::link::{Link, Order, Pushed, Worth};
+use crate::listeners::{Catch, pass};
+use crate::namespace::Table;
 use crate::parser::parcel;
+use crate::rates::{Buckets, Fate, Rates};
 use crate::recovery;
 use crate::socket::SocketCore;
 
@@ -45,6 +50,11 @@ pub(crate) struct Sockets {
     /// Handlers that wait for something; absent while there are none.
     parked: Option<Box<FuturesUnordered<Parked>>>,
     waiting: VecDeque<(Slot, Event)>,
+    /// Events that wait for the one in front of them.
+    lanes: Lanes,
+    /// How fast its events may come.
+    rates: Option<Box<Rates>>,
+    buckets: Buckets,
     /// Of all that is parked or waits.
     event_bytes: usize,
     /// An answer came, and the handler that waits for it may not have gone on yet.
@@ -62,30 +72,74 @@ enum Seat {
     Joined(Arc<SocketCore>),
 }
 
-/// A piece of work, whose it is, and the bytes of its event or its auth payload.
+/// A piece of work, whose it is, what for, and the bytes of its event or its auth payload.
 struct Parked {
     work: Work,
-    socket: Option<Arc<SocketCore>>,
+    whose: Option<(Arc<SocketCore>, Cause)>,
     bytes: usize,
+    /// Later events of the socket wait until it has ended.
+    holds: bool,
+}
+
+/// What a function of the user's was called for.
+struct Cause {
+    event: Name,
+    ack: Option<AckId>,
+}
+
+enum Name {
+    /// Of an event.
+    Event(Arc<str>),
+    /// A socket has come, or leaves.
+    Passage(&'static str),
+}
+
+impl Cause {
+    fn event(name: Option<&Arc<str>>, event: &Event) -> Self {
+        let name = name.map_or_else(|| event.name().into(), Arc::clone);
+        Self { event: Name::Event(name), ack: event.ack }
+    }
+
+    const fn passage(name: &'static str) -> Self {
+        Self { event: Name::Passage(name), ack: None }
+    }
+
+    fn name(&self) -> &str {
+        match &self.event {
+            Name::Event(name) => name,
+            Name::Passage(name) => name,
+        }
+    }
 }
 
 /// Work that has ended.
 struct Ended {
     bytes: usize,
-    /// What a namespace has decided, if that was the work.
-    result: Result<Option<Decided>, Panicked>,
+    /// Whose lane it has held.
+    held: Option<Slot>,
+    result: Result<Next, Panicked>,
+}
+
+/// What is to be done when a piece of work has ended.
+enum Next {
+    Nothing,
+    /// A namespace has decided.
+    Decided(Decided),
+    /// An event may come to its handler.
+    Passed(Arc<SocketCore>, Event),
 }
 
 /// The work panicked.
 struct Panicked {
-    socket: Option<Arc<SocketCore>>,
+    whose: Option<(Arc<SocketCore>, Cause)>,
+    error: EventError,
 }
 
 /// How far a function of the user's came at once.
 enum Begun {
     Ended(Option<Reply>),
     Waits(Started),
-    Panicked,
+    Panicked(EventError),
 }
 
 /// Calls a function of the user's and runs what it gives to its first wait.
@@ -99,26 +153,50 @@ fn begin(cx: &mut Context<'_>, function: impl FnOnce() -> Option<Started>) -> Be
             Poll::Pending => Begun::Waits(started),
         }
     }));
-    begun.unwrap_or(Begun::Panicked)
+    begun.unwrap_or_else(|panic| Begun::Panicked(EventError::panicked(&*panic)))
+}
+
+/// Calls what a table has for an event; `None` when it has nothing. Gives the name, too, if it is at
+/// hand.
+#[inline]
+fn listen<'t>(
+    cx: &mut Context<'_>,
+    table: &'t Table,
+    socket: &Arc<SocketCore>,
+    event: &mut Event,
+) -> Option<(Begun, Option<&'t Arc<str>>)> {
+    if let Some(handler) = table.events.get(event.name_bytes()) {
+        return Some((begin(cx, || handler.start(socket, event)), Some(&handler.event)));
+    }
+    let other = table.other.as_ref()?;
+    Some((begin(cx, || other(socket, event.name().to_owned(), event.args.clone())), None))
 }
 
 impl Future for Parked {
     type Output = Ended;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let held = self.whose.as_ref().filter(|_| self.holds).map(|(socket, _)| socket.slot);
         let work = &mut self.work;
         let result = match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(Done::Decided(decided))) => Ok(Some(decided)),
+            Ok(Poll::Ready(Done::Decided(decided))) => Ok(Next::Decided(decided)),
+            Ok(Poll::Ready(Done::Passed(event))) => {
+                let socket = self.whose.as_ref().map(|(socket, _)| Arc::clone(socket));
+                let passed = socket.zip(event);
+                Ok(passed.map_or(Next::Nothing, |(socket, event)| Next::Passed(socket, event)))
+            }
             Ok(Poll::Ready(Done::Handled(reply))) => {
-                if let (Some(socket), Some(reply)) = (&self.socket, reply) {
+                if let (Some((socket, _)), Some(reply)) = (&self.whose, reply) {
                     socket.reply(reply);
                 }
-                Ok(None)
+                Ok(Next::Nothing)
             }
-            Err(_) => Err(Panicked { socket: self.socket.take() }),
+            Err(panic) => {
+                Err(Panicked { whose: self.whose.take(), error: EventError::panicked(&*panic) })
+            }
         };
-        Poll::Ready(Ended { bytes: self.bytes, result })
+        Poll::Ready(Ended { bytes: self.bytes, held, result })
     }
 }
 
@@ -126,12 +204,15 @@ impl Sockets {
     pub(crate) fn new(core: Arc<Core>, link: Arc<Link>, now: Moment) -> Self {
         let limits = Arc::clone(&core.limits);
         Self {
+            rates: Rates::new(core.config.event_rate, core.config.event_pace),
+            buckets: Buckets::default(),
             mux: Mux::new(now + limits.connect_timeout, link.dialect.revision, limits),
             core,
             link,
             seats: Vec::new(),
             parked: None,
             waiting: VecDeque::new(),
+            lanes: Lanes::default(),
             event_bytes: 0,
             answered: false,
         }
@@ -174,6 +255,9 @@ impl Sockets {
             match Pin::new(&mut **parked).poll_next(cx) {
                 Poll::Ready(Some(ended)) => {
                     self.event_bytes -= ended.bytes;
+                    if let Some(slot) = ended.held {
+                        self.lanes.release(slot);
+                    }
                     self.done(cx, now, ended.result);
                 }
                 Poll::Ready(None) => self.parked = None,
@@ -191,16 +275,18 @@ impl Sockets {
         let parked = self.parked.as_ref().map_or(0, |parked| parked.len());
         let of_namespaces = self.core.limits.namespaces_max.saturating_mul(2);
         let parked_max = self.core.config.handlers_max.saturating_add(of_namespaces);
-        self.event_bytes > EVENT_BYTES_MAX || parked > parked_max
+        let paced = self.rates.as_ref().is_some_and(|rates| rates.held_until().is_some());
+        paced || self.event_bytes > EVENT_BYTES_MAX || parked > parked_max
     }
 
     /// Whether no handler runs or waits to.
     pub(crate) fn is_idle(&self) -> bool {
-        self.parked.is_none() && self.waiting.is_empty()
+        self.parked.is_none() && self.waiting.is_empty() && self.lanes.is_empty()
     }
 
     pub(crate) fn deadline(&self) -> Option<Moment> {
-        self.mux.deadline()
+        let held_until = self.rates.as_ref().and_then(|rates| rates.held_until());
+        [self.mux.deadline(), held_until].into_iter().flatten().min()
     }
 
     pub(crate) fn expire(&mut self, now: Moment) -> Result<(), Violation> {
@@ -313,7 +399,7 @@ impl Sockets {
         self.core.metrics.joined.add();
         self.seat(slot, Seat::Joined(Arc::clone(&socket)));
         if let Some(greet) = &Arc::clone(&socket.table).on_connect {
-            self.call(cx, now, &socket, || greet(&socket));
+            self.call(cx, now, &socket, "connect", || greet(&socket));
         }
         // What was held for it until now.
         while let Some(arrived) = self.mux.poll() {
@@ -340,9 +426,12 @@ impl Sockets {
     }
 
     fn event(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {
+        if self.rates.is_some() && !self.admits(now, slot, &event) {
+            return;
+        }
         // A handler that got its answer goes on before the client's next event starts, as it came.
         let resuming = std::mem::take(&mut self.answered) && self.run(cx, now);
-        if !resuming && self.waiting.is_empty() && self.has_room() {
+        if !resuming && self.waiting.is_empty() && self.has_room() && self.keeps_pace(now) {
             return self.dispatch(cx, now, slot, event);
         }
         self.answered |= resuming;
@@ -358,23 +447,121 @@ impl Sockets {
         if socket.slot != slot || !socket.is_connected() {
             return;
         }
+        if socket.is_special() {
+            let socket = Arc::clone(socket);
+            return self.take_turn(cx, now, &socket, event);
+        }
         let bytes = event.held_bytes();
-        let begun = if let Some(handler) = socket.table.events.get(event.name_bytes()) {
-            begin(cx, || handler(socket, &mut event))
-        } else if let Some(other) = &socket.table.other {
-            let name = event.name().to_owned();
-            begin(cx, || other(socket, name, event.args))
-        } else {
-            self.core.metrics.events_unhandled.add();
-            tracing::debug!(event = event.name(), "no handler for this event");
-            return;
+        let Some((begun, name)) = listen(cx, &socket.table, socket, &mut event) else {
+            return self.unhandled(&event);
         };
         if let Begun::Ended(reply) = begun {
             reply.into_iter().for_each(|reply| socket.reply(reply));
         } else {
+            let cause = Cause::event(name, &event);
             let socket = Arc::clone(socket);
-            self.go_on(cx, now, &socket, bytes, begun);
+            self.go_on(cx, now, &socket, cause, bytes, begun);
         }
+    }
+
+    /// Begins with an event of a socket that has more than a handler for it, unless another of its events
+    /// is to end first.
+    fn take_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        event: Event,
+    ) {
+        if !self.admits_of(now, socket, &event) {
+            return;
+        }
+        if self.lanes.is_blocked(socket.slot) {
+            self.event_bytes += event.held_bytes();
+            self.lanes.queue(socket.slot, event);
+        } else {
+            self.examine(cx, now, socket, event);
+        }
+    }
+
+    /// Shows an event to all that come before its handler.
+    fn examine(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        event: Event,
+    ) {
+        let table = socket.own_table();
+        let bytes = event.held_bytes();
+        let Some(extras) = &table.extras else {
+            return self.handle(cx, now, socket, event);
+        };
+        let seen = begin(cx, || {
+            let any = extras.any.iter().filter_map(Catch::take);
+            any.for_each(|any| any(socket, event.name(), &event.args));
+            None
+        });
+        if matches!(seen, Begun::Panicked(_)) {
+            return self.go_on(cx, now, socket, Cause::event(None, &event), bytes, seen);
+        }
+        if extras.before.is_empty() {
+            return self.handle(cx, now, socket, event);
+        }
+        let whose = Some((Arc::clone(socket), Cause::event(None, &event)));
+        let passage = pass(Arc::clone(extras), Arc::clone(socket), event);
+        let work = Work::Passage(Box::pin(passage));
+        self.try_now(cx, now, Parked { work, whose, bytes, holds: true });
+    }
+
+    /// Calls the handler of an event that has come through.
+    fn handle(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        mut event: Event,
+    ) {
+        if !socket.is_connected() {
+            return;
+        }
+        let table = socket.own_table();
+        let bytes = event.held_bytes();
+        let extras = table.extras.as_ref();
+        let ordered = extras.is_some_and(|extras| extras.is_ordered(event.name_bytes()));
+        let once = extras.and_then(|extras| extras.once.get(event.name_bytes()));
+        let begun = match once.filter(|once| once.take()) {
+            Some(once) => {
+                let start = || {
+                    let started = once.handler.start(socket, &mut event);
+                    if started.is_none() {
+                        once.give_back();
+                    }
+                    started
+                };
+                Some((begin(cx, start), Some(&once.handler.event)))
+            }
+            None => listen(cx, &table, socket, &mut event),
+        };
+        match begun {
+            Some((begun, name)) => {
+                let cause = Cause::event(name, &event);
+                match begun {
+                    Begun::Waits(started) if ordered => {
+                        let (work, whose) =
+                            (Work::Handler(started), Some((Arc::clone(socket), cause)));
+                        self.park(Parked { work, whose, bytes, holds: true });
+                    }
+                    begun => self.go_on(cx, now, socket, cause, bytes, begun),
+                }
+            }
+            None => self.unhandled(&event),
+        }
+    }
+
+    fn unhandled(&self, event: &Event) {
+        self.core.metrics.events_unhandled.add();
+        tracing::debug!(event = event.name(), "no handler for this event");
     }
 
     fn ack(&mut self, slot: Slot, id: AckId, args: Args) {
@@ -399,10 +586,11 @@ impl Sockets {
         cx: &mut Context<'_>,
         now: Moment,
         socket: &Arc<SocketCore>,
+        what: &'static str,
         function: impl FnOnce() -> Option<Started>,
     ) {
         let begun = begin(cx, function);
-        self.go_on(cx, now, socket, 0, begun);
+        self.go_on(cx, now, socket, Cause::passage(what), 0, begun);
     }
 
     fn go_on(
@@ -410,51 +598,60 @@ impl Sockets {
         cx: &mut Context<'_>,
         now: Moment,
         socket: &Arc<SocketCore>,
+        cause: Cause,
         bytes: usize,
         begun: Begun,
     ) {
         match begun {
             Begun::Ended(reply) => reply.into_iter().for_each(|reply| socket.reply(reply)),
             Begun::Waits(started) => {
-                let socket = Some(Arc::clone(socket));
-                self.park(Parked { work: Work::Handler(started), socket, bytes });
+                let whose = Some((Arc::clone(socket), cause));
+                self.park(Parked { work: Work::Handler(started), whose, bytes, holds: false });
             }
-            Begun::Panicked => self.panicked(cx, now, Some(socket)),
+            Begun::Panicked(error) => {
+                let whose = Some((Arc::clone(socket), cause));
+                self.panicked(cx, now, &Panicked { whose, error });
+            }
         }
     }
 
     fn park(&mut self, parked: Parked) {
         self.event_bytes += parked.bytes;
+        if let Some((socket, _)) = parked.whose.as_ref().filter(|_| parked.holds) {
+            self.lanes.hold(socket.slot);
+        }
         self.parked.get_or_insert_default().push(parked);
     }
 
     /// Runs a decision to its first wait, and parks it there. Until then it may hold the auth payload.
     fn decide(&mut self, cx: &mut Context<'_>, now: Moment, work: Work, bytes: usize) {
-        let mut work = Parked { work, socket: None, bytes };
+        self.try_now(cx, now, Parked { work, whose: None, bytes, holds: false });
+    }
+
+    /// Runs a piece of work to its first wait, and parks it there.
+    fn try_now(&mut self, cx: &mut Context<'_>, now: Moment, mut work: Parked) {
         match Pin::new(&mut work).poll(cx) {
             Poll::Ready(ended) => self.done(cx, now, ended.result),
             Poll::Pending => self.park(work),
         }
     }
 
-    fn done(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Moment,
-        result: Result<Option<Decided>, Panicked>,
-    ) {
+    fn done(&mut self, cx: &mut Context<'_>, now: Moment, result: Result<Next, Panicked>) {
         match result {
-            Ok(None) => {}
-            Ok(Some(decided)) => self.decided(cx, now, decided),
-            Err(panicked) => self.panicked(cx, now, panicked.socket.as_ref()),
+            Ok(Next::Nothing) => {}
+            Ok(Next::Decided(decided)) => self.decided(cx, now, decided),
+            Ok(Next::Passed(socket, event)) => self.handle(cx, now, &socket, event),
+            Err(panicked) => self.panicked(cx, now, &panicked),
         }
     }
 
-    /// A handler panicked: that costs its own socket, and nothing else.
-    fn panicked(&mut self, cx: &mut Context<'_>, now: Moment, socket: Option<&Arc<SocketCore>>) {
+    /// A handler panicked: that costs its own socket, and nothing else. Its client is told no more than
+    /// that there was an error.
+    fn panicked(&mut self, cx: &mut Context<'_>, now: Moment, panicked: &Panicked) {
         self.core.metrics.panics.add();
-        if let Some(socket) = socket {
+        if let Some((socket, cause)) = &panicked.whose {
             tracing::error!(socket = %socket.id, "a handler panicked; its socket is disconnected");
+            socket.fail(cause.name(), cause.ack, &panicked.error);
             self.leave(cx, now, socket.id);
         }
     }
@@ -468,18 +665,79 @@ impl Sockets {
     fn start_waiting(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
         let mut started = false;
         while self.has_room() {
-            let Some((slot, event)) = self.waiting.pop_front() else {
+            // What waits in a lane came before what waits for room.
+            if let Some((slot, event)) = self.lanes.pop() {
+                self.event_bytes -= event.held_bytes();
+                if let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) {
+                    let socket = Arc::clone(socket);
+                    self.examine(cx, now, &socket, event);
+                }
+            } else if let Some((slot, event)) = self.next_waiting(now) {
+                self.event_bytes -= event.held_bytes();
+                // A socket that has left meanwhile gets no event after its `on_disconnect`.
+                self.dispatch(cx, now, slot, event);
+            } else {
                 break;
-            };
-            self.event_bytes -= event.held_bytes();
-            // A socket that has left meanwhile gets no event after its `on_disconnect`.
-            self.dispatch(cx, now, slot, event);
+            }
             started = true;
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 0 {
             self.waiting = VecDeque::new();
         }
         started
+    }
+
+    fn next_waiting(&mut self, now: Moment) -> Option<(Slot, Event)> {
+        if self.waiting.is_empty() || !self.keeps_pace(now) {
+            return None;
+        }
+        self.waiting.pop_front()
+    }
+
+    /// Whether an event may be handled now, or waits for that.
+    fn keeps_pace(&mut self, now: Moment) -> bool {
+        let Some(rates) = &mut self.rates else {
+            return true;
+        };
+        let was_held = rates.held_until().is_some();
+        let keeps = rates.keeps_pace(now);
+        if !keeps && !was_held {
+            self.core.metrics.paced.add();
+        }
+        keeps
+    }
+
+    /// Whether an event came slowly enough for its connection; if not, says so.
+    fn admits(&mut self, now: Moment, slot: Slot, event: &Event) -> bool {
+        match self.rates.as_mut().map_or(Fate::Handled, |rates| rates.admit(now)) {
+            Fate::Handled => return true,
+            Fate::Ignored => return false,
+            Fate::Refused => {}
+            Fate::Fatal => self.link.order(Order::Close(Reason::ForcedServerClose)),
+        }
+        self.core.metrics.events_too_fast.add();
+        if let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) {
+            socket.fail(event.name(), event.ack, &EventError::too_fast());
+        }
+        false
+    }
+
+    /// As [`admits`](Self::admits), for a socket that has rates for single events.
+    fn admits_of(&mut self, now: Moment, socket: &Arc<SocketCore>, event: &Event) -> bool {
+        let table = socket.own_table();
+        let rates = table.extras.as_ref().map(|extras| &extras.rates);
+        let Some((number, rate)) = rates.and_then(|rates| rates.get(event.name_bytes())) else {
+            return true;
+        };
+        if self.buckets.admit(now, socket.slot, *number, rate) {
+            return true;
+        }
+        self.core.metrics.events_too_fast.add();
+        socket.fail(event.name(), event.ack, &EventError::too_fast());
+        if rate.is_strict() {
+            self.link.order(Order::Leave(socket.id));
+        }
+        false
     }
 
     fn seat(&mut self, slot: Slot, seat: Seat) {
@@ -522,7 +780,11 @@ impl Sockets {
             return;
         };
         match std::mem::replace(seat, Seat::Empty) {
-            Seat::Joined(socket) => self.depart(cx, now, &socket, reason),
+            Seat::Joined(socket) => {
+                self.event_bytes -= self.lanes.remove(socket.slot);
+                self.buckets.remove(socket.slot);
+                self.depart(cx, now, &socket, reason);
+            }
             Seat::Deciding { stop, .. } => stop.abort(),
             Seat::Empty => {}
         }
@@ -539,11 +801,11 @@ impl Sockets {
         let table = Arc::clone(&socket.table);
         socket.mute();
         if let Some(farewell) = &table.on_disconnecting {
-            self.call(cx, now, socket, || farewell(socket, reason));
+            self.call(cx, now, socket, "disconnecting", || farewell(socket, reason));
         }
         socket.end(recovery::is_lost(reason));
         if let Some(farewell) = &table.on_disconnect {
-            self.call(cx, now, socket, || farewell(socket, reason));
+            self.call(cx, now, socket, "disconnect", || farewell(socket, reason));
         }
     }
 }

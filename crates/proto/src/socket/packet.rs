@@ -120,6 +120,13 @@ impl Event {
         self.name.bytes(self.args.packet())
     }
 
+    /// The same event with other arguments.
+    #[must_use]
+    pub fn with_args(self, args: Args) -> Self {
+        let name = Name::Unescaped(self.name().into());
+        Self { name, args, ack: self.ack }
+    }
+
     /// Bytes that the event holds in memory.
     pub fn held_bytes(&self) -> usize {
         self.args.held_bytes()

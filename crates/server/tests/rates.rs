@@ -1,0 +1,139 @@
+//! Events that come too fast.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use roomful::{Args, Rate, Reason, Server, Socket};
+use serde_json::{Value, json};
+use support::*;
+
+/// So long that no token comes back while a test runs.
+const LONG: Duration = Duration::from_secs(3_600);
+
+fn refused() -> Value {
+    json!([{"error": {"code": "rate_limited", "message": "too many events"}}])
+}
+
+fn echoing(io: &Server) {
+    io.on("echo", async |_: Socket, args: Args| args);
+    io.on("login", async |_: Socket| "in");
+}
+
+#[tokio::test]
+async fn events_beyond_the_rate_of_a_connection_are_refused_and_it_lives_on() {
+    let io = Server::builder().event_rate(Rate::new(1, LONG).burst(3)).build();
+    echoing(&io);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&told);
+    io.on_error(move |_, event, error| list.lock().push(format!("{event} {}", error.code())));
+    let server = start(io).await;
+    let mut client = server.client().await;
+    let mut other = server.client().await;
+    for n in 0..3 {
+        assert_eq!(client.ask("echo", &n.to_string()).await, json!([n]));
+    }
+    assert_eq!(client.ask("echo", "3").await, refused());
+    client.emit("echo", "4").await;
+    assert_eq!(client.ask("unknown", "5").await, refused());
+    assert_eq!(other.ask("echo", "6").await, json!([6]), "each connection has its own");
+    assert_eq!(server.stats().events_too_fast, 3);
+    assert_eq!(*told.lock(), ["echo rate_limited", "echo rate_limited", "unknown rate_limited"]);
+}
+
+#[tokio::test]
+async fn a_strict_rate_closes_the_connection() {
+    let io = Server::builder().event_rate(Rate::new(2, LONG).disconnects()).build();
+    echoing(&io);
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let list = Arc::clone(&reasons);
+    io.on_disconnect(move |_: Socket, reason: Reason| {
+        list.lock().push(reason);
+        async {}
+    });
+    let server = start(io).await;
+    let mut client = server.client().await;
+    for n in 0..100 {
+        client.emit("echo", &n.to_string()).await;
+    }
+    assert_eq!(client.next().await.kind, 1, "nothing asked, so nothing but this");
+    client.ws.close_code().await;
+    drop(client);
+    server.is_empty_again().await;
+    assert_eq!(server.stats().events_too_fast, 1);
+    assert_eq!(reasons.lock().len(), 1);
+}
+
+#[tokio::test]
+async fn a_paced_client_waits_and_loses_nothing() {
+    let io = Server::builder().event_pace(Rate::per_second(1_000).burst(1)).build();
+    echoing(&io);
+    let server = start(io).await;
+    let mut client = server.client().await;
+    for n in 0..300 {
+        client.send(&format!("2{n}[\"echo\",{n}]")).await;
+    }
+    for n in 0..300 {
+        assert_eq!(client.next().await.ack, Some(n));
+    }
+    let stats = server.stats();
+    assert_eq!(stats.events_too_fast, 0);
+    assert!(stats.paced > 0, "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_paced_poller_waits_and_loses_nothing() {
+    let io = Server::builder().event_pace(Rate::per_second(1_000).burst(1)).build();
+    echoing(&io);
+    let server = start(io).await;
+    let poller = server.poller().await;
+    poller.join().await;
+    let body: Vec<_> = (0..200).map(|n| format!("42{n}[\"echo\",{n}]")).collect();
+    assert_eq!(poller.post(&body.join("\u{1e}")).await.text(), "ok");
+    let mut heard = String::new();
+    while heard.matches("43").count() < 200 {
+        heard += poller.get().await.text();
+    }
+    assert!(server.stats().paced > 0);
+}
+
+#[tokio::test]
+async fn single_events_have_their_rate_for_each_socket() {
+    let io = Server::new();
+    echoing(&io);
+    io.event_rate("login", Rate::new(2, LONG));
+    io.on_any(|_, event, _| assert_ne!(event, "never"));
+    let server = start(io).await;
+    let mut client = server.client().await;
+    let mut other = server.client().await;
+    for expected in [json!(["in"]), json!(["in"]), refused(), refused()] {
+        assert_eq!(client.ask("login", "").await, expected);
+    }
+    assert_eq!(client.ask("echo", "1").await, json!([1]), "others are not limited");
+    assert_eq!(other.ask("login", "").await, json!(["in"]));
+    client.send("1").await;
+    until("it has left", || server.len() == 1).await;
+    client.join("/", "").await.unwrap();
+    assert_eq!(client.ask("login", "").await, json!(["in"]), "a new socket");
+    assert_eq!(server.stats().events_too_fast, 2);
+}
+
+#[tokio::test]
+async fn a_strict_rate_of_an_event_costs_its_socket() {
+    let io = Server::new();
+    echoing(&io);
+    io.event_rate("login", Rate::new(1, LONG).disconnects());
+    io.of("/b").on("echo", async |_: Socket, args: Args| args);
+    let server = start(io).await;
+    let mut client = server.client().await;
+    client.join("/b", "").await.unwrap();
+    assert_eq!(client.ask("login", "").await, json!(["in"]));
+    assert_eq!(client.ask("login", "").await, refused());
+    let left = client.next().await;
+    assert_eq!((left.kind, left.namespace.as_str()), (1, "/"));
+    client.send("2/b,7[\"echo\",1]").await;
+    assert_eq!(client.next().await.data, json!([1]));
+}
