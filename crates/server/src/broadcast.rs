@@ -18,6 +18,8 @@ use crate::event::{CallName, EmitName};
 use crate::link::{Pushed, Worth};
 use crate::namespace::NamespaceCore;
 use crate::recovery::Sending;
+use crate::room_names::RoomNames;
+use crate::rooms::Selection;
 use crate::socket::{EmitError, Member};
 
 /// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
@@ -47,15 +49,15 @@ impl Broadcast {
         }
     }
 
-    /// Adds a room.
-    pub fn to(mut self, room: impl Into<String>) -> Self {
-        self.rooms.push(room.into());
+    /// Adds a room, or several.
+    pub fn to(mut self, rooms: impl RoomNames) -> Self {
+        rooms.append_to(&mut self.rooms);
         self
     }
 
-    /// Leaves out all who are in a room.
-    pub fn except(mut self, room: impl Into<String>) -> Self {
-        self.except.push(room.into());
+    /// Leaves out all who are in a room, or in one of several.
+    pub fn except(mut self, rooms: impl RoomNames) -> Self {
+        rooms.append_to(&mut self.except);
         self
     }
 
@@ -115,10 +117,15 @@ impl Broadcast {
             return journal.send(event, &sending).map_err(|error| self.unwritten(name, error));
         }
         let parcel = self.parcel(name, None, &args)?;
-        let selection = self.namespace.rooms.select(&self.rooms, &self.except);
+        let selection = self.selected();
         let deliver =
             |member: &&Member| member.deliver(parcel.clone(), self.worth) == Pushed::Queued;
         Ok(selection.iter().filter(deliver).count())
+    }
+
+    /// Sends a `message` to the selected: a short form of [`emit`](Self::emit).
+    pub fn send<T: ToArgs>(&self, args: T) {
+        self.emit("message", args);
     }
 
     /// Asks the selected: sends an event that each of them is to answer. The answers come as they
@@ -144,7 +151,7 @@ impl Broadcast {
         let Some((id, parcel)) = id.zip(self.parcel(event.event_name(), id, &args).ok()) else {
             return answers;
         };
-        let selection = self.namespace.rooms.select(&self.rooms, &self.except);
+        let selection = self.selected();
         let waiting: HashSet<_> = selection.iter().map(|member| member.socket.id).collect();
         answers.id = Some(id);
         answers.asked = waiting.len();
@@ -161,18 +168,38 @@ impl Broadcast {
         answers
     }
 
-    /// Takes the selected out of the namespace.
-    pub fn disconnect(&self) {
-        for Member { socket, .. } in self.namespace.rooms.select(&self.rooms, &self.except).iter() {
-            self.namespace.revoke(socket.id);
-            socket.link.order(crate::link::Order::Leave(socket.id));
+    /// Puts the selected into a room, or into several: at once, so that what is sent there next
+    /// reaches them. Whoever is in [`rooms_max`](crate::Builder::rooms_max) rooms already is left out.
+    pub fn join(&self, rooms: impl RoomNames) {
+        for Member { socket, .. } in self.selected().iter() {
+            socket.join(&rooms);
         }
+    }
+
+    /// Takes the selected out of a room, or out of several, at once.
+    pub fn leave(&self, rooms: impl RoomNames) {
+        for Member { socket, .. } in self.selected().iter() {
+            socket.leave(&rooms);
+        }
+    }
+
+    /// Takes the selected out of the namespace. Their connections stay for their other namespaces.
+    pub fn disconnect(&self) {
+        self.selected().iter().for_each(|member| member.socket.disconnect());
+    }
+
+    /// Closes the whole connections of the selected, with all their namespaces.
+    pub fn close(&self) {
+        self.selected().iter().for_each(|member| member.socket.close());
     }
 
     /// The ids of the selected.
     pub fn ids(&self) -> Vec<SocketId> {
-        let selection = self.namespace.rooms.select(&self.rooms, &self.except);
-        selection.iter().map(|member| member.socket.id).collect()
+        self.selected().iter().map(|member| member.socket.id).collect()
+    }
+
+    fn selected(&self) -> Selection<Member> {
+        self.namespace.rooms.select(&self.rooms, &self.except)
     }
 
     fn parcel<T: ToArgs>(

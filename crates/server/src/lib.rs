@@ -123,6 +123,7 @@ mod polling;
 mod recovery;
 mod refused;
 mod request;
+mod room_names;
 mod rooms;
 mod scratch;
 mod serve;
@@ -158,6 +159,7 @@ pub use parser::{MsgPack, Parser};
 pub use recovery::{Beginning, NotRecovered, Recovery, RecoveryBuilder};
 pub use refused::{Cause, ConnectionError};
 pub use request::Request;
+pub use room_names::RoomNames;
 pub use roomful_proto::{
     ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,
 };

@@ -27,6 +27,7 @@ use crate::link::Link;
 use crate::metrics::{Counter, Metrics};
 use crate::parser::{ServerParser, parcel};
 use crate::recovery::{Beginning, Journal, Recovery};
+use crate::room_names::RoomNames;
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::{Member, Socket, SocketCore};
 
@@ -240,19 +241,24 @@ impl<A, U> Namespace<A, U> {
         Broadcast::new(&self.core)
     }
 
-    /// Everyone in a room.
-    pub fn to(&self, room: impl Into<String>) -> Broadcast {
-        self.everyone().to(room)
+    /// Everyone in a room, or in one of several.
+    pub fn to(&self, rooms: impl RoomNames) -> Broadcast {
+        self.everyone().to(rooms)
     }
 
-    /// Everyone who is not in a room.
-    pub fn except(&self, room: impl Into<String>) -> Broadcast {
-        self.everyone().except(room)
+    /// Everyone who is not in a room, or in none of several.
+    pub fn except(&self, rooms: impl RoomNames) -> Broadcast {
+        self.everyone().except(rooms)
     }
 
     /// Sends an event to everyone in the namespace.
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         self.everyone().emit(event, args);
+    }
+
+    /// Sends a `message` to everyone in the namespace: a short form of [`emit`](Self::emit).
+    pub fn send<T: ToArgs>(&self, args: T) {
+        self.emit("message", args);
     }
 }
 

@@ -23,6 +23,7 @@ use crate::link::{Link, Order, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
 use crate::parser::{self, parcel};
 use crate::recovery::Beginning;
+use crate::room_names::RoomNames;
 use crate::rooms::NotJoined;
 
 /// A client in a namespace. A cheap handle: clone it, keep it, send with it from anywhere.
@@ -148,6 +149,11 @@ impl<A, U> Socket<A, U> {
         let _ = self.core.emit(event.event_name(), &args, Worth::Kept, true);
     }
 
+    /// Sends a `message` to this client: a short form of [`emit`](Self::emit).
+    pub fn send<T: ToArgs>(&self, args: T) {
+        self.emit("message", args);
+    }
+
     /// Sends an event to this client and tells what became of it.
     pub fn try_emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) -> Result<(), EmitError> {
         self.core.emit(event.event_name(), &args, Worth::Kept, true)
@@ -183,18 +189,16 @@ impl<A, U> Socket<A, U> {
         self.core.call(event.event_name(), &args, true)
     }
 
-    /// Puts this socket into a room. `false` when it is not in it then: because it has left the
-    /// namespace, or is in [`rooms_max`](crate::Builder::rooms_max) rooms already.
-    pub fn join(&self, room: impl AsRef<str>) -> bool {
-        match self.core.namespace.join(self.core.id, room.as_ref()) {
-            Ok(()) => true,
-            Err(NotJoined::Gone | NotJoined::TooMany) => false,
-        }
+    /// Puts this socket into a room, or into several. `false` when it is not in all of them then:
+    /// because it has left the namespace, or is in [`rooms_max`](crate::Builder::rooms_max) rooms
+    /// already.
+    pub fn join(&self, rooms: impl RoomNames) -> bool {
+        self.core.join(&rooms)
     }
 
-    /// Takes this socket out of a room; `false` when it was not in it.
-    pub fn leave(&self, room: impl AsRef<str>) -> bool {
-        self.core.namespace.leave(self.core.id, room.as_ref())
+    /// Takes this socket out of a room, or out of several; `false` when it was not in all of them.
+    pub fn leave(&self, rooms: impl RoomNames) -> bool {
+        self.core.leave(&rooms)
     }
 
     /// The rooms of this socket; the first is that of its own id. Empty once it has left.
@@ -207,9 +211,14 @@ impl<A, U> Socket<A, U> {
         self.core.namespace.rooms.is_in(self.core.id, room.as_ref())
     }
 
-    /// Everyone in a room but this socket.
-    pub fn to(&self, room: impl Into<String>) -> Broadcast {
-        self.others().to(room)
+    /// Everyone in a room, or in one of several, but this socket.
+    pub fn to(&self, rooms: impl RoomNames) -> Broadcast {
+        self.others().to(rooms)
+    }
+
+    /// Everyone in the namespace but this socket, and but those in a room, or in one of several.
+    pub fn except(&self, rooms: impl RoomNames) -> Broadcast {
+        self.others().except(rooms)
     }
 
     /// Everyone in the namespace but this socket.
@@ -225,14 +234,12 @@ impl<A, U> Socket<A, U> {
     /// Takes the client out of the namespace. It sees `io server disconnect` and does not come back
     /// by itself; its connection stays for its other namespaces.
     pub fn disconnect(&self) {
-        self.core.namespace.revoke(self.core.id);
-        self.core.link.order(Order::Leave(self.core.id));
+        self.core.disconnect();
     }
 
     /// Closes the client's whole connection, with all its namespaces.
     pub fn close(&self) {
-        self.core.namespace.revoke(self.core.id);
-        self.core.link.order(Order::Close(Reason::ForcedServerClose));
+        self.core.close();
     }
 
     /// A header of the request that opened the connection, by its name in any case.
@@ -271,6 +278,11 @@ impl ToOne<'_> {
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What goes wrong here is counted and logged where it happens.
         let _ = self.try_emit(event, args);
+    }
+
+    /// As [`Socket::send`].
+    pub fn send<T: ToArgs>(&self, args: T) {
+        self.emit("message", args);
     }
 
     /// As [`Socket::try_emit`].
@@ -331,6 +343,35 @@ impl SocketCore {
         self.mute();
         self.namespace.exit(self, lost);
         self.asks.close();
+    }
+
+    /// `false` when it is not in all of them then.
+    pub(crate) fn join(&self, rooms: &impl RoomNames) -> bool {
+        let mut all = true;
+        rooms.each_room(&mut |room| match self.namespace.join(self.id, room) {
+            Ok(()) => {}
+            Err(NotJoined::Gone | NotJoined::TooMany) => all = false,
+        });
+        all
+    }
+
+    /// `false` when it was not in all of them.
+    pub(crate) fn leave(&self, rooms: &impl RoomNames) -> bool {
+        let mut all = true;
+        rooms.each_room(&mut |room| all &= self.namespace.leave(self.id, room));
+        all
+    }
+
+    /// Has the socket taken out of its namespace, not to come back.
+    pub(crate) fn disconnect(&self) {
+        self.namespace.revoke(self.id);
+        self.link.order(Order::Leave(self.id));
+    }
+
+    /// Has the whole connection closed.
+    pub(crate) fn close(&self) {
+        self.namespace.revoke(self.id);
+        self.link.order(Order::Close(Reason::ForcedServerClose));
     }
 
     fn emit<T: ToArgs>(

@@ -1,0 +1,148 @@
+//! What can be done with many sockets at once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod support;
+
+use roomful::{Args, Recovery, Server, Socket, SocketId};
+use serde_json::json;
+use support::*;
+
+/// A server whose `/` echoes.
+fn echoing(io: Server) -> Server {
+    io.on("echo", async |_: Socket, args: Args| args);
+    io
+}
+
+async fn server() -> Running {
+    start(echoing(Server::new())).await
+}
+
+fn socket_of(server: &Server, client: &Client) -> Socket {
+    server.socket(SocketId::parse(&client.id).unwrap()).unwrap()
+}
+
+/// Whatever was sent to the client before this has arrived, and there was nothing.
+async fn hears_nothing(client: &mut Client) {
+    assert_eq!(client.ask("echo", "0").await, json!([0]));
+}
+
+fn sorted(mut ids: Vec<SocketId>) -> Vec<SocketId> {
+    ids.sort_unstable();
+    ids
+}
+
+fn ids(clients: &[&Client]) -> Vec<SocketId> {
+    sorted(clients.iter().map(|client| SocketId::parse(&client.id).unwrap()).collect())
+}
+
+#[tokio::test]
+async fn several_rooms_can_be_named_at_once() {
+    let server = server().await;
+    let (one, two, three) = (server.client().await, server.client().await, server.client().await);
+    let me = socket_of(&server, &one);
+    assert!(me.join(["a", "b"]));
+    assert!(socket_of(&server, &two).join(vec!["b".to_owned(), "c".to_owned()]));
+    assert!(me.is_in("a") && me.is_in("b") && !me.is_in("c"));
+    assert_eq!(sorted(server.to(["a", "c"]).ids()), ids(&[&one, &two]));
+    assert_eq!(server.except(["a", "c"]).ids(), ids(&[&three]));
+    assert_eq!(me.to(&["a", "b"][..]).ids(), ids(&[&two]));
+    assert_eq!(me.except(vec!["b"]).ids(), ids(&[&three]));
+    assert_eq!(server.everyone().except([me.id()]).except("b").ids(), ids(&[&three]));
+    assert!(!me.leave(["a", "none"]), "not in all of them");
+    assert!(me.leave(["b"]) && !me.is_in("a"));
+    // No room is no one's room, and so everyone, as without it.
+    assert_eq!(server.to([""; 0]).ids().len(), 3);
+}
+
+#[tokio::test]
+async fn many_join_and_leave_at_once() {
+    let server = server().await;
+    let (mut one, mut two) = (server.client().await, server.client().await);
+    let mut three = server.client().await;
+    socket_of(&server, &one).join("a");
+    socket_of(&server, &two).join("a");
+    server.to("a").join(["b", "c"]);
+    server.to("b").emit("x", 1);
+    server.to("a").except(&one.id).leave(["b", "a"]);
+    server.to("b").emit("x", 2);
+    assert_eq!(one.event().await, json!(["x", 1]));
+    assert_eq!(two.event().await, json!(["x", 1]));
+    assert_eq!(one.event().await, json!(["x", 2]));
+    hears_nothing(&mut two).await;
+    hears_nothing(&mut three).await;
+    assert_eq!(sorted(server.to("c").ids()), ids(&[&one, &two]));
+}
+
+#[tokio::test]
+async fn what_many_join_is_bounded_for_each_of_them() {
+    let server = start(echoing(Server::builder().rooms_max(1).build())).await;
+    let (one, two) = (server.client().await, server.client().await);
+    assert!(socket_of(&server, &one).join("a"));
+    server.everyone().join("b");
+    assert_eq!(server.to("b").ids(), ids(&[&two]));
+    assert_eq!(server.stats().rooms_refused, 1);
+}
+
+#[tokio::test]
+async fn rooms_that_many_have_joined_come_back_with_each() {
+    let io = Server::builder().recovery(Recovery::new()).build();
+    let server = start(echoing(io)).await;
+    let mut client = Client::open(server.address).await;
+    client.send("0").await;
+    let packet = client.next().await;
+    let (id, pid) = (packet.data["sid"].clone(), packet.data["pid"].clone());
+    server.everyone().join(["a", "b"]);
+    server.everyone().leave("b");
+    server.to("a").emit("x", 1);
+    let offset = client.event().await[2].clone();
+    drop(client);
+    until("lost", || server.is_empty()).await;
+    server.to("a").emit("x", 2);
+    server.to("b").emit("x", 3);
+    let mut client = Client::open(server.address).await;
+    client.send(&format!("0{}", json!({ "pid": pid, "offset": offset }))).await;
+    assert_eq!(client.next().await.data["sid"], id);
+    assert_eq!(client.event().await[1], json!(2));
+    hears_nothing(&mut client).await;
+    let me = server.socket(server.everyone().ids()[0]).unwrap();
+    assert!(me.is_in("a") && !me.is_in("b"));
+}
+
+#[tokio::test]
+async fn disconnect_leaves_the_connections_and_close_does_not() {
+    let io = Server::new();
+    io.of("/other");
+    let server = start(echoing(io)).await;
+    let (mut one, mut two) = (server.client().await, server.client().await);
+    one.join("/other", "").await.unwrap();
+    two.join("/other", "").await.unwrap();
+    server.to(&one.id).disconnect();
+    assert_eq!(one.next().await.kind, 1);
+    one.join("/", "").await.unwrap();
+    server.to(&two.id).close();
+    let mut left =
+        [two.next().await, two.next().await].map(|packet| (packet.kind, packet.namespace));
+    left.sort();
+    assert_eq!(left, [(1, "/".to_owned()), (1, "/other".to_owned())]);
+    assert!(two.try_next().await.is_none());
+    until("one is left", || server.len() == 1).await;
+}
+
+#[tokio::test]
+async fn send_is_a_message() {
+    let server = server().await;
+    let mut client = server.client().await;
+    let me = socket_of(&server, &client);
+    me.send("one");
+    me.compress(false).send(("two", 2));
+    server.send(3);
+    server.to(me.id()).send(());
+    for expected in [
+        json!(["message", "one"]),
+        json!(["message", "two", 2]),
+        json!(["message", 3]),
+        json!(["message"]),
+    ] {
+        assert_eq!(client.event().await, expected);
+    }
+}
