@@ -18,6 +18,7 @@ use crate::event::{CallName, EmitName};
 use crate::link::{Pushed, Worth};
 use crate::namespace::NamespaceCore;
 use crate::recovery::Sending;
+use crate::remote::{FetchError, RemoteSocket};
 use crate::room_names::RoomNames;
 use crate::rooms::Selection;
 use crate::socket::{EmitError, Member};
@@ -196,6 +197,17 @@ impl Broadcast {
     /// The ids of the selected.
     pub fn ids(&self) -> Vec<SocketId> {
         self.selected().iter().map(|member| member.socket.id).collect()
+    }
+
+    /// The selected sockets, each with what is known of it. Those of this node are there at once; those
+    /// of others are waited for, for the [`timeout`](Self::timeout).
+    ///
+    /// # Errors
+    ///
+    /// When other nodes do not answer in time. On a single node there is none.
+    #[allow(clippy::unused_async, reason = "other nodes have to be waited for")]
+    pub async fn sockets(&self) -> Result<Vec<RemoteSocket>, FetchError> {
+        Ok(self.selected().iter().filter_map(|member| RemoteSocket::new(&member.socket)).collect())
     }
 
     fn selected(&self) -> Selection<Member> {

@@ -60,7 +60,7 @@ impl<A> Hello<A> {
 
     /// A parameter of that request's query, percent-decoded.
     pub fn query(&self, name: &str) -> Option<String> {
-        self.handshake().query_value(name)
+        self.handshake().query(name)
     }
 
     /// The address of the peer: a proxy's, where there is one. `None` when the server is embedded
@@ -69,7 +69,8 @@ impl<A> Hello<A> {
         self.handshake().address()
     }
 
-    fn handshake(&self) -> &Handshake {
+    /// The request that opened the connection.
+    pub fn handshake(&self) -> &Handshake {
         &self.link.handshake
     }
 }

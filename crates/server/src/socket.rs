@@ -18,6 +18,7 @@ use crate::broadcast::Broadcast;
 use crate::entry::Entrance;
 use crate::event::{CallName, EmitName};
 use crate::handler::{Data, Reply};
+use crate::handshake::Handshake;
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::namespace::{NamespaceCore, Table};
@@ -47,7 +48,7 @@ pub(crate) struct SocketCore {
     pub(crate) table: Arc<Table>,
     pub(crate) slot: Slot,
     pub(crate) asks: Asks,
-    data: Data,
+    pub(crate) data: Data,
     beginning: Beginning,
     /// The last event of those that can be recovered that it was sent.
     sent: AtomicU64,
@@ -249,12 +250,17 @@ impl<A, U> Socket<A, U> {
 
     /// A parameter of that request's query, percent-decoded.
     pub fn query(&self, name: &str) -> Option<String> {
-        self.core.link.handshake.query_value(name)
+        self.core.link.handshake.query(name)
     }
 
     /// The address of the peer: a proxy's, where there is one.
     pub fn address(&self) -> Option<SocketAddr> {
         self.core.link.handshake.address()
+    }
+
+    /// The request that opened the connection.
+    pub fn handshake(&self) -> &Handshake {
+        &self.core.link.handshake
     }
 }
 
@@ -374,7 +380,7 @@ impl SocketCore {
         self.link.order(Order::Close(Reason::ForcedServerClose));
     }
 
-    fn emit<T: ToArgs>(
+    pub(crate) fn emit<T: ToArgs>(
         &self,
         event: &str,
         args: &T,
@@ -407,7 +413,12 @@ impl SocketCore {
         }
     }
 
-    fn call<T: ToArgs, R>(self: &Arc<Self>, event: &str, args: &T, compress: bool) -> Call<R> {
+    pub(crate) fn call<T: ToArgs, R>(
+        self: &Arc<Self>,
+        event: &str,
+        args: &T,
+        compress: bool,
+    ) -> Call<R> {
         let asked = self.ask(event, args, compress);
         Call { asked, timeout: self.namespace.ack_timeout, answer: PhantomData }
     }

@@ -3,7 +3,9 @@
 
 mod support;
 
-use roomful::{Args, Recovery, Server, Socket, SocketId};
+use std::time::{Duration, SystemTime};
+
+use roomful::{Args, Hello, Recovery, Refusal, Server, Socket, SocketId};
 use serde_json::json;
 use support::*;
 
@@ -145,4 +147,63 @@ async fn send_is_a_message() {
     ] {
         assert_eq!(client.event().await, expected);
     }
+}
+
+#[tokio::test]
+async fn sockets_are_found_with_what_is_known_of_them() {
+    let io = Server::new();
+    let named = io.of("/named").connect(async |hello: Hello| -> Result<String, Refusal> {
+        let host = hello.handshake().header("host").unwrap().to_owned();
+        Ok(format!("{host}{}", hello.handshake().url()))
+    });
+    let server = start(echoing(io)).await;
+    let url = "/socket.io/?EIO=4&transport=websocket&name=a%20b";
+    let mut client = Client::open_at(server.address, url).await;
+    let id = client.join("/named", "").await.unwrap();
+    named.everyone().join("room");
+    let found = named.to("room").sockets().await.unwrap();
+    let [socket] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(socket.id().as_str(), id);
+    assert_eq!(socket.rooms(), [id.as_str(), "room"]);
+    assert_eq!(socket.data::<String>(), Some(&format!("localhost{url}")));
+    assert_eq!(socket.data::<u8>(), None);
+    let handshake = socket.handshake();
+    let pairs: Vec<_> = handshake.query_pairs().collect();
+    assert_eq!(pairs[2], ("name".to_owned(), "a b".to_owned()));
+    assert_eq!((handshake.path(), handshake.is_secure()), ("/socket.io/", false));
+    assert!(handshake.headers().any(|(name, value)| (name, value) == ("Host", b"localhost")));
+    assert_eq!(handshake.address().map(|address| address.ip()), Some([127, 0, 0, 1].into()));
+    let age = SystemTime::now().duration_since(handshake.issued()).unwrap_or_default();
+    assert!(age < Duration::from_secs(3_600), "{age:?}");
+    let me = named.socket(socket.id()).unwrap();
+    assert_eq!(me.handshake().url(), url);
+    assert!(named.to("none").sockets().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn sockets_that_were_found_can_be_dealt_with() {
+    let server = server().await;
+    let mut client = server.client().await;
+    let found = server.everyone().sockets().await.unwrap();
+    let socket = found[0].clone();
+    socket.emit("x", 1);
+    socket.send(2);
+    assert_eq!(client.event().await, json!(["x", 1]));
+    assert_eq!(client.event().await, json!(["message", 2]));
+    let answer = tokio::spawn(async move { found[0].call::<_, _, u8>("q", ()).await });
+    let question = client.next().await;
+    client.send(&format!("3{}[7]", question.ack.unwrap())).await;
+    assert_eq!(within(answer).await.unwrap().unwrap(), 7);
+    socket.join(["a", "b"]);
+    socket.leave("a");
+    assert_eq!((server.to("a").ids().len(), server.to("b").ids().len()), (0, 1));
+    assert_eq!(socket.rooms().len(), 1, "those of the time when it was found");
+    socket.disconnect();
+    assert_eq!(client.next().await.kind, 1);
+    until("left", || server.is_empty()).await;
+    assert!(server.everyone().sockets().await.unwrap().is_empty());
+    client.join("/", "").await.unwrap();
+    server.everyone().sockets().await.unwrap()[0].close();
+    assert_eq!(client.next().await.kind, 1);
+    assert!(client.try_next().await.is_none());
 }
