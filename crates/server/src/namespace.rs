@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +26,7 @@ use crate::hello::{Connect, Hello, Refusal, Types};
 use crate::link::Link;
 use crate::metrics::{Counter, Metrics};
 use crate::parser::{ServerParser, parcel};
+use crate::pattern::Params;
 use crate::recovery::{Beginning, Journal, Recovery};
 use crate::room_names::RoomNames;
 use crate::rooms::{NotJoined, Rooms};
@@ -53,12 +54,19 @@ pub(crate) struct NamespaceCore {
     pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) recovery: Option<Recovery>,
     core: WeakCore,
+    /// What stands in the gaps of its name.
+    params: Params,
+    /// Of a child.
+    parent: Option<Arc<Self>>,
+    /// Of a parent: those that it stands for.
+    children: Option<Mutex<Children>>,
     table: RwLock<Arc<Table>>,
     /// Questions to many, by their id; that of a broadcast is odd.
     polls: Mutex<HashMap<AckId, Arc<Poll>>>,
     polls_asked: AtomicU64,
 }
 
+type Children = HashMap<Box<str>, Weak<NamespaceCore>>;
 type ConnectFn =
     Arc<dyn Fn(&Arc<Link>, &Arc<NamespaceCore>, Option<Bytes>) -> Option<Deciding> + Send + Sync>;
 pub(crate) type Deciding = Pin<Box<dyn Future<Output = Result<Data, Refusal>> + Send>>;
@@ -131,15 +139,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// data `revoked` says so of. Gives how many. Sockets that are connected are not asked about; those
     /// that are [disconnected](Socket::disconnect) do not come back either.
     pub fn revoke(&self, revoked: impl Fn(&U) -> bool) -> usize {
-        let Some(journal) = &self.core.journal else {
-            return 0;
-        };
-        let waiting = journal.lock().waiting();
-        let theirs = waiting.iter().filter(|(_, data)| data.downcast_ref().is_some_and(&revoked));
-        let ids: Vec<_> = theirs.map(|(id, _)| *id).collect();
-        let mut journal = journal.lock();
-        ids.iter().for_each(|id| journal.revoke(*id));
-        ids.len()
+        self.core.each().iter().map(|core| core.revoke_all(&revoked)).sum()
     }
 
     /// Called with each socket that has joined, before its first event.
@@ -206,7 +206,19 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
 
     /// The socket of that id, if it is here and has this namespace's data.
     pub fn socket(&self, id: SocketId) -> Option<Socket<A, U>> {
-        Socket::new(&self.core.rooms.get(id)?.socket)
+        let member = match self.core.children() {
+            None => self.core.rooms.get(id),
+            Some(children) => children.iter().find_map(|child| child.rooms.get(id)),
+        }?;
+        Socket::new(&member.socket)
+    }
+
+    /// The namespaces that there are now of those that this one stands for: see
+    /// [`Server::of_pattern`](crate::Server::of_pattern). None for a namespace that clients are in
+    /// themselves.
+    pub fn children(&self) -> Vec<Self> {
+        let children = self.core.children().unwrap_or_default();
+        children.into_iter().map(Self::new).collect()
     }
 }
 
@@ -226,9 +238,16 @@ impl<A, U> Namespace<A, U> {
         &self.core.name
     }
 
+    /// What stands in a gap of the name, where a client has asked for it and it was made by
+    /// [`Server::of_pattern`](crate::Server::of_pattern): in `/room-7`, `7` in the gap `id` of
+    /// `/room-{id}`.
+    pub fn param(&self, gap: &str) -> Option<&str> {
+        self.core.param(gap)
+    }
+
     /// Sockets in the namespace.
     pub fn len(&self) -> usize {
-        self.core.rooms.len()
+        self.core.each().iter().map(|core| core.rooms.len()).sum()
     }
 
     /// Whether nobody is in the namespace.
@@ -263,7 +282,28 @@ impl<A, U> Namespace<A, U> {
 }
 
 impl NamespaceCore {
-    pub(crate) fn new(name: &str, core: &Core, weak: WeakCore) -> Self {
+    pub(crate) fn new(name: &str, core: &Arc<Core>) -> Self {
+        Self::with(name, core, core.config.recovery.as_ref())
+    }
+
+    /// One that stands for others, and that nobody is in itself.
+    pub(crate) fn parent(name: &str, core: &Arc<Core>) -> Self {
+        let mut parent = Self::with(name, core, None);
+        parent.children = Some(Mutex::default());
+        parent
+    }
+
+    /// One of those that another stands for, with the handlers of that. When it ends it gives its place
+    /// among all children back.
+    pub(crate) fn child(name: &str, params: Params, parent: &Arc<Self>, core: &Arc<Core>) -> Self {
+        let mut child = Self::new(name, core);
+        child.params = params;
+        child.parent = Some(Arc::clone(parent));
+        child.table = RwLock::new(parent.table());
+        child
+    }
+
+    fn with(name: &str, core: &Arc<Core>, recovery: Option<&Recovery>) -> Self {
         let rooms = Arc::default();
         Self {
             name: name.into(),
@@ -273,14 +313,17 @@ impl NamespaceCore {
             parser: core.config.parser.clone(),
             rooms_max: core.config.rooms_max,
             deflate: core.deflate.clone(),
-            journal: core.config.recovery.as_ref().map(|recovery| {
+            journal: recovery.map(|recovery| {
                 // So long it may take to notice that a client is gone.
                 let silence = core.limits.ping_interval + core.limits.ping_timeout;
                 recovery.journal(name, silence, &rooms)
             }),
             rooms,
-            recovery: core.config.recovery.clone(),
-            core: weak,
+            recovery: recovery.cloned(),
+            core: Arc::downgrade(core),
+            params: Params::default(),
+            parent: None,
+            children: None,
             table: RwLock::default(),
             polls: Mutex::default(),
             polls_asked: AtomicU64::new(0),
@@ -290,6 +333,34 @@ impl NamespaceCore {
     /// The server; `None` when it was dropped.
     pub(crate) fn core(&self) -> Option<Arc<Core>> {
         self.core.upgrade()
+    }
+
+    /// Those that this one stands for; `None` when it stands for itself.
+    #[inline]
+    pub(crate) fn children(&self) -> Option<Vec<Arc<Self>>> {
+        let children = self.children.as_ref()?;
+        Some(children.lock().values().filter_map(Weak::upgrade).collect())
+    }
+
+    /// Those that this one stands for: itself, or its children.
+    pub(crate) fn each(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        self.children().unwrap_or_else(|| vec![Arc::clone(self)])
+    }
+
+    /// From now on its parent stands for it.
+    pub(crate) fn enlist(self: &Arc<Self>) {
+        if let Some(children) = self.siblings() {
+            children.lock().insert(self.name.clone(), Arc::downgrade(self));
+        }
+    }
+
+    fn siblings(&self) -> Option<&Mutex<Children>> {
+        self.parent.as_ref()?.children.as_ref()
+    }
+
+    pub(crate) fn param(&self, gap: &str) -> Option<&str> {
+        let found = self.params.iter().find(|(name, _)| **name == *gap);
+        found.map(|(_, value)| &**value)
     }
 
     /// The handlers as they are now.
@@ -368,6 +439,19 @@ impl NamespaceCore {
         }
     }
 
+    /// Makes that no client gets one of those sockets back that wait, and that `revoked` names.
+    fn revoke_all<U: 'static>(&self, revoked: impl Fn(&U) -> bool) -> usize {
+        let Some(journal) = &self.journal else {
+            return 0;
+        };
+        let waiting = journal.lock().waiting();
+        let theirs = waiting.iter().filter(|(_, data)| data.downcast_ref().is_some_and(&revoked));
+        let ids: Vec<_> = theirs.map(|(id, _)| *id).collect();
+        let mut journal = journal.lock();
+        ids.iter().for_each(|id| journal.revoke(*id));
+        ids.len()
+    }
+
     /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back
     /// if it was `lost`.
     pub(crate) fn exit(&self, socket: &SocketCore, lost: bool) {
@@ -399,6 +483,27 @@ impl NamespaceCore {
 
     pub(crate) fn poll(&self, id: AckId) -> Option<Arc<Poll>> {
         self.polls.lock().get(&id).cloned()
+    }
+}
+
+impl Drop for NamespaceCore {
+    /// A child ends when nobody has it any more.
+    fn drop(&mut self) {
+        let Some(children) = self.siblings() else {
+            return;
+        };
+        let mut children = children.lock();
+        if children.get(&self.name).is_some_and(|child| child.strong_count() == 0) {
+            children.remove(&self.name);
+        }
+        drop(children);
+        if let Some(core) = self.core() {
+            core.forget_child(&self.name);
+        }
+        drop(self.journal.take());
+        if let Some(recovery) = &self.recovery {
+            recovery.forget(&self.name);
+        }
     }
 }
 

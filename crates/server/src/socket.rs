@@ -132,6 +132,11 @@ impl<A, U> Socket<A, U> {
         &self.core.namespace.name
     }
 
+    /// What stands in a gap of the namespace's name: see [`Namespace::param`](crate::Namespace::param).
+    pub fn param(&self, gap: &str) -> Option<&str> {
+        self.core.namespace.param(gap)
+    }
+
     /// Whether this is a socket that its client has back after its connection was lost, and if not,
     /// why not.
     pub fn recovery(&self) -> Beginning {
