@@ -225,7 +225,6 @@ impl Broadcast {
     /// # Errors
     ///
     /// When other nodes do not answer in time. On a single node there is none.
-    #[allow(clippy::unused_async, reason = "other nodes have to be waited for")]
     pub async fn sockets(&self) -> Result<Vec<RemoteSocket>, FetchError> {
         let mut sockets = Vec::new();
         self.each(|socket| sockets.extend(RemoteSocket::new(socket)));

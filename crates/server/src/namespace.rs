@@ -16,11 +16,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use roomful_proto::deflate::Deflate;
-use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, Reason, SocketId, ToArgs};
+use roomful_proto::{AckId, Args, EncodeError, FromArg, Letter, Parcel, Reason, SocketId, ToArgs};
 
 use crate::broadcast::{Broadcast, Poll};
 use crate::core::{Core, WeakCore};
-use crate::event::{EmitName, OnName};
+use crate::event::{CallName, EmitName, OnName};
 use crate::handler::{self, Data, Erased, Handler, Started};
 use crate::hello::{Connect, Hello, Refusal, Types};
 use crate::link::Link;
@@ -30,7 +30,7 @@ use crate::pattern::Params;
 use crate::recovery::{Beginning, Journal, Recovery};
 use crate::room_names::RoomNames;
 use crate::rooms::{NotJoined, Rooms};
-use crate::socket::{Member, Socket, SocketCore};
+use crate::socket::{EmitError, Member, Socket, SocketCore};
 
 /// Handlers, rooms and sockets under one name. A cheap handle.
 ///
@@ -73,6 +73,8 @@ pub(crate) type Deciding = Pin<Box<dyn Future<Output = Result<Data, Refusal>> + 
 type Greet = Arc<dyn Fn(&Arc<SocketCore>) -> Option<Started> + Send + Sync>;
 type Farewell = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send + Sync>;
 type Same = Arc<dyn Fn(&Data, &Data) -> bool + Send + Sync>;
+type ServerSide = Arc<dyn Fn(Args) -> ServerSideAnswer + Send + Sync>;
+type ServerSideAnswer = Pin<Box<dyn Future<Output = Result<Args, EncodeError>> + Send>>;
 type Other = Arc<dyn Fn(&Arc<SocketCore>, String, Args) -> Option<Started> + Send + Sync>;
 
 /// The functions of a namespace.
@@ -87,6 +89,8 @@ pub(crate) struct Table {
     pub(crate) on_disconnect: Option<Farewell>,
     pub(crate) events: HashMap<Box<[u8]>, Erased, foldhash::fast::RandomState>,
     pub(crate) other: Option<Other>,
+    /// For what other nodes send to this one.
+    server_side: HashMap<Box<str>, ServerSide>,
 }
 
 impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
@@ -204,6 +208,26 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
+    /// Calls `handler` for each event of that name that another node sends with
+    /// [`server_side_emit`](Self::server_side_emit); what it returns is the answer, where one is asked
+    /// for. A second handler for a name takes the place of the first. On a single node it is never
+    /// called: a node does not hear itself.
+    pub fn on_server_side<F, Fut>(&self, event: &str, handler: F) -> &Self
+    where
+        F: Fn(Args) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: ToArgs + Send,
+    {
+        let handler: ServerSide = Arc::new(move |args| {
+            let answer = handler(args);
+            Box::pin(async move { Args::new(&answer.await) })
+        });
+        self.core.change(|table| {
+            table.server_side.insert(event.into(), handler);
+        });
+        self
+    }
+
     /// The socket of that id, if it is here and has this namespace's data.
     pub fn socket(&self, id: SocketId) -> Option<Socket<A, U>> {
         let member = match self.core.children() {
@@ -281,7 +305,57 @@ impl<A, U> Namespace<A, U> {
     }
 }
 
+/// Names that the official servers use among themselves.
+const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
+
+impl<A, U> Namespace<A, U> {
+    /// Sends an event to the other nodes of a cluster, for their
+    /// [`on_server_side`](Self::on_server_side). No client sees it. On a single node there is nobody to
+    /// send it to, so nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// When the arguments cannot be written as JSON, or the name is `connect`, `connection` or
+    /// `new_namespace`.
+    pub fn server_side_emit<N, T>(&self, event: N, args: T) -> Result<(), EmitError>
+    where
+        N: EmitName<T>,
+        T: ToArgs,
+    {
+        self.core.server_side(event.event_name(), &args)
+    }
+
+    /// Asks the other nodes of a cluster: as [`server_side_emit`](Self::server_side_emit), and gives
+    /// what each of them answers. On a single node these are none, at once.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn server_side_call<N, T, R>(&self, event: N, args: T) -> Result<Vec<R>, EmitError>
+    where
+        N: CallName<T, R>,
+        T: ToArgs,
+        R: FromArg,
+    {
+        self.core.server_side(event.event_name(), &args)?;
+        Ok(Vec::new())
+    }
+}
+
 impl NamespaceCore {
+    /// What is to go to other nodes is written as if there were some, so that what cannot be is seen
+    /// on one node already.
+    fn server_side<T: ToArgs>(&self, event: &str, args: &T) -> Result<(), EmitError> {
+        if SERVER_SIDE_RESERVED.contains(&event) {
+            tracing::error!(event, "a reserved name cannot be emitted");
+            return Err(EmitError::ReservedEvent);
+        }
+        Args::new(args).map(drop).map_err(|error| {
+            self.note_unwritten(event, &error);
+            EmitError::Encode(error)
+        })
+    }
+
     pub(crate) fn new(name: &str, core: &Arc<Core>) -> Self {
         Self::with(name, core, core.config.recovery.as_ref())
     }

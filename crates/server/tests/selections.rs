@@ -3,9 +3,10 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use roomful::{Args, Hello, Recovery, Refusal, Server, Socket, SocketId};
+use roomful::{Args, EmitError, Hello, Recovery, Refusal, Server, Socket, SocketId};
 use serde_json::json;
 use support::*;
 
@@ -206,4 +207,21 @@ async fn sockets_that_were_found_can_be_dealt_with() {
     server.everyone().sockets().await.unwrap()[0].close();
     assert_eq!(client.next().await.kind, 1);
     assert!(client.try_next().await.is_none());
+}
+
+#[tokio::test]
+async fn what_goes_to_other_nodes_reaches_nobody_where_there_are_none() {
+    let server = server().await;
+    server.on_server_side("x", async |_: Args| -> u8 { panic!("a node does not hear itself") });
+    let mut client = server.client().await;
+    server.server_side_emit("x", (1, "b")).unwrap();
+    let answers: Vec<u8> = server.server_side_call("x", ()).await.unwrap();
+    assert!(answers.is_empty());
+    for name in ["connect", "connection", "new_namespace"] {
+        assert!(matches!(server.server_side_emit(name, ()), Err(EmitError::ReservedEvent)));
+    }
+    let unwritable = HashMap::from([((1, 2), 3)]);
+    assert!(matches!(server.server_side_emit("x", &unwritable), Err(EmitError::Encode(_))));
+    assert_eq!((server.stats().encode_failures, server.stats().panics), (1, 0));
+    hears_nothing(&mut client).await;
 }
