@@ -20,6 +20,7 @@
 //! A [`Server`] has [`Namespace`]s; a client that has joined one is a [`Socket`] there. Sockets are
 //! in rooms, which are just names. An event goes to one socket ([`Socket::emit`]) or to a
 //! [`Broadcast`]; it can be a question that is answered ([`Socket::call`], [`Broadcast::call`]).
+//! [`cheat_sheet`] has each of the ways beside its form in JavaScript.
 //!
 //! # Handlers
 //!
@@ -91,6 +92,7 @@ mod asks;
 mod body;
 mod broadcast;
 mod bundle;
+pub mod cheat_sheet;
 mod closing;
 mod coding;
 mod compression;
