@@ -20,7 +20,10 @@ use crate::link::Worth;
 use crate::listeners::Recipients;
 use crate::namespace::NamespaceCore;
 use crate::recovery::Sending;
-use crate::socket::{EmitError, Member};
+use crate::remote::{FetchError, RemoteSocket};
+use crate::room_names::RoomNames;
+use crate::rooms::Selection;
+use crate::socket::{EmitError, Member, SocketCore};
 
 /// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
 ///
@@ -49,15 +52,15 @@ impl Broadcast {
         }
     }
 
-    /// Adds a room.
-    pub fn to(mut self, room: impl Into<String>) -> Self {
-        self.rooms.push(room.into());
+    /// Adds a room, or several.
+    pub fn to(mut self, rooms: impl RoomNames) -> Self {
+        rooms.append_to(&mut self.rooms);
         self
     }
 
-    /// Leaves out all who are in a room.
-    pub fn except(mut self, room: impl Into<String>) -> Self {
-        self.except.push(room.into());
+    /// Leaves out all who are in a room, or in one of several.
+    pub fn except(mut self, rooms: impl RoomNames) -> Self {
+        rooms.append_to(&mut self.except);
         self
     }
 
@@ -119,8 +122,15 @@ impl Broadcast {
     ) -> Result<usize, EmitError> {
         let name = event.event_name();
         self.show(name, &args);
+        self.send_to_all(name, &args)
+    }
+
+    fn send_to_all<T: ToArgs>(&self, name: &str, args: &T) -> Result<usize, EmitError> {
+        if let Some(children) = self.namespace.children() {
+            return children.iter().map(|child| self.within(child).send_to_all(name, args)).sum();
+        }
         if let Some(journal) = &self.namespace.journal {
-            let write = |namespace: &str, name: &str| Unstamped::event(namespace, name, &args);
+            let write = |namespace: &str, name: &str| Unstamped::event(namespace, name, args);
             let event = self.written(name, write)?;
             let sending = Sending {
                 namespace: &self.namespace,
@@ -131,10 +141,15 @@ impl Broadcast {
             };
             return journal.send(event, &sending).map_err(|error| self.unwritten(name, error));
         }
-        let parcel = self.parcel(name, None, &args)?;
-        let selection = self.namespace.rooms.select(&self.rooms, &self.except);
+        let parcel = self.parcel(name, None, args)?;
+        let selection = self.selected();
         let deliver = |member: &&Member| member.deliver(parcel.clone(), self.worth).is_queued();
         Ok(selection.iter().filter(deliver).count())
+    }
+
+    /// Sends a `message` to the selected: a short form of [`emit`](Self::emit).
+    pub fn send<T: ToArgs>(&self, args: T) {
+        self.emit("message", args);
     }
 
     /// Asks the selected: sends an event that each of them is to answer. The answers come as they
@@ -148,8 +163,7 @@ impl Broadcast {
         let (sender, receiver) = mpsc::unbounded_channel();
         let until = Instant::now() + self.timeout;
         let mut answers = Answers {
-            namespace: Arc::clone(&self.namespace),
-            id: None,
+            open: Vec::new(),
             asked: 0,
             answered: 0,
             until,
@@ -157,17 +171,31 @@ impl Broadcast {
             answer: PhantomData,
         };
         self.show(event.event_name(), &args);
+        for namespace in self.namespace.each() {
+            self.within(&namespace).ask(event.event_name(), &args, &sender, &mut answers);
+        }
+        answers
+    }
+
+    /// Asks the selected of one namespace.
+    fn ask<T: ToArgs, R>(
+        &self,
+        event: &str,
+        args: &T,
+        sender: &mpsc::UnboundedSender<(SocketId, Args)>,
+        answers: &mut Answers<R>,
+    ) {
         let id = self.namespace.next_poll_id();
-        let Some((id, parcel)) = id.zip(self.parcel(event.event_name(), id, &args).ok()) else {
-            return answers;
+        let Some((id, parcel)) = id.zip(self.parcel(event, id, args).ok()) else {
+            return;
         };
-        let selection = self.namespace.rooms.select(&self.rooms, &self.except);
+        let selection = self.selected();
         let waiting: HashSet<_> = selection.iter().map(|member| member.socket.id).collect();
-        answers.id = Some(id);
-        answers.asked = waiting.len();
-        let poll =
-            Arc::new(Poll { state: Mutex::new(PollState { waiting, sender: Some(sender) }) });
+        answers.asked += waiting.len();
+        let sender = Some(sender.clone());
+        let poll = Arc::new(Poll { state: Mutex::new(PollState { waiting, sender }) });
         self.namespace.open_poll(id, Arc::clone(&poll));
+        answers.open.push((Arc::clone(&self.namespace), id));
         for member in selection.iter() {
             let pushed = member.deliver(parcel.clone(), self.worth);
             if !pushed.is_queued() || !member.socket.is_connected() {
@@ -175,21 +203,67 @@ impl Broadcast {
             }
         }
         poll.close_if_done();
-        answers
     }
 
-    /// Takes the selected out of the namespace.
+    /// Puts the selected into a room, or into several: at once, so that what is sent there next
+    /// reaches them. Whoever is in [`rooms_max`](crate::Builder::rooms_max) rooms already is left out.
+    pub fn join(&self, rooms: impl RoomNames) {
+        self.each(|socket| {
+            socket.join(&rooms);
+        });
+    }
+
+    /// Takes the selected out of a room, or out of several, at once.
+    pub fn leave(&self, rooms: impl RoomNames) {
+        self.each(|socket| {
+            socket.leave(&rooms);
+        });
+    }
+
+    /// Takes the selected out of the namespace. Their connections stay for their other namespaces.
     pub fn disconnect(&self) {
-        for Member { socket, .. } in self.namespace.rooms.select(&self.rooms, &self.except).iter() {
-            self.namespace.revoke(socket.id);
-            socket.link.order(crate::link::Order::Leave(socket.id));
-        }
+        self.each(|socket| socket.disconnect());
+    }
+
+    /// Closes the whole connections of the selected, with all their namespaces.
+    pub fn close(&self) {
+        self.each(|socket| socket.close());
     }
 
     /// The ids of the selected.
     pub fn ids(&self) -> Vec<SocketId> {
-        let selection = self.namespace.rooms.select(&self.rooms, &self.except);
-        selection.iter().map(|member| member.socket.id).collect()
+        let mut ids = Vec::new();
+        self.each(|socket| ids.push(socket.id));
+        ids
+    }
+
+    /// The selected sockets, each with what is known of it. Those of this node are there at once; those
+    /// of others are waited for, for the [`timeout`](Self::timeout).
+    ///
+    /// # Errors
+    ///
+    /// When other nodes do not answer in time. On a single node there is none.
+    pub async fn sockets(&self) -> Result<Vec<RemoteSocket>, FetchError> {
+        let mut sockets = Vec::new();
+        self.each(|socket| sockets.extend(RemoteSocket::new(socket)));
+        Ok(sockets)
+    }
+
+    /// Gives each of the selected to a function, in the namespace, or in all that it stands for.
+    fn each(&self, mut function: impl FnMut(&Arc<SocketCore>)) {
+        for namespace in self.namespace.each() {
+            let selection = namespace.rooms.select(&self.rooms, &self.except);
+            selection.iter().for_each(|member| function(&member.socket));
+        }
+    }
+
+    /// The same selection in another namespace.
+    fn within(&self, namespace: &Arc<NamespaceCore>) -> Self {
+        Self { namespace: Arc::clone(namespace), ..self.clone() }
+    }
+
+    fn selected(&self) -> Selection<Member> {
+        self.namespace.rooms.select(&self.rooms, &self.except)
     }
 
     /// Shows an event that is about to be sent to whoever watches.
@@ -305,8 +379,8 @@ impl PollState {
 /// ```
 #[must_use = "answers that nobody takes are dropped; use `emit` to ask nothing"]
 pub struct Answers<R> {
-    namespace: Arc<NamespaceCore>,
-    id: Option<AckId>,
+    /// The question, in each namespace where it was asked.
+    open: Vec<(Arc<NamespaceCore>, AckId)>,
     asked: usize,
     answered: usize,
     until: Instant,
@@ -349,8 +423,8 @@ impl<R> Answers<R> {
     }
 
     fn close(&mut self) {
-        if let Some(id) = self.id.take() {
-            self.namespace.close_poll(id);
+        for (namespace, id) in self.open.drain(..) {
+            namespace.close_poll(id);
         }
     }
 }

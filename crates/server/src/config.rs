@@ -42,10 +42,13 @@ pub(crate) struct Config {
     pub(crate) event_pace: Option<Rate>,
     pub(crate) asks_max: usize,
     pub(crate) rooms_max: usize,
+    pub(crate) child_namespaces_max: usize,
+    pub(crate) keep_empty_namespaces: bool,
     pub(crate) recovery: Option<Recovery>,
     pub(crate) ack_timeout: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) allow_timeout: Duration,
+    pub(crate) namespace_timeout: Duration,
     pub(crate) hooks: Hooks,
 }
 
@@ -81,10 +84,13 @@ impl Default for Config {
             event_pace: None,
             asks_max: 16_384,
             rooms_max: 1_000,
+            child_namespaces_max: 10_000,
+            keep_empty_namespaces: false,
             recovery: None,
             ack_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             allow_timeout: Duration::from_secs(10),
+            namespace_timeout: Duration::from_secs(10),
             hooks: Hooks::default(),
         }
     }

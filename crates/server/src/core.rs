@@ -19,6 +19,7 @@ use crate::hooks::ErrorFn;
 use crate::link::{Link, Order};
 use crate::metrics::Metrics;
 use crate::namespace::NamespaceCore;
+use crate::parents::Parents;
 use crate::refused::ConnectionError;
 use crate::sessions::Sessions;
 use crate::wheel::Wheel;
@@ -32,10 +33,31 @@ pub(crate) struct Core {
     pub(crate) state: Arc<dyn Any + Send + Sync>,
     /// How WebSocket messages are compressed, if they are.
     pub(crate) deflate: Option<Arc<Deflate>>,
-    namespaces: RwLock<HashMap<Box<str>, Arc<NamespaceCore>>>,
+    namespaces: RwLock<HashMap<Box<str>, Entry>>,
+    pub(crate) parents: Parents,
     on_error: RwLock<Option<ErrorFn>>,
     origin: Instant,
     pub(crate) closing: Closing,
+}
+
+/// A namespace as it can be found.
+enum Entry {
+    Kept(Arc<NamespaceCore>),
+    /// Kept only by those who are in it, or have a handle of it.
+    Child(Weak<NamespaceCore>),
+}
+
+impl Entry {
+    fn get(&self) -> Option<Arc<NamespaceCore>> {
+        match self {
+            Self::Kept(namespace) => Some(Arc::clone(namespace)),
+            Self::Child(namespace) => namespace.upgrade(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Child(namespace) if namespace.strong_count() == 0)
+    }
 }
 
 impl Core {
@@ -50,6 +72,7 @@ impl Core {
             state,
             deflate,
             namespaces: RwLock::default(),
+            parents: Parents::default(),
             on_error: RwLock::default(),
             origin: Instant::now(),
             closing: Closing::default(),
@@ -68,12 +91,49 @@ impl Core {
             return found;
         }
         let mut namespaces = self.namespaces.write();
-        let make = || Arc::new(NamespaceCore::new(name, self, Arc::downgrade(self)));
-        Arc::clone(namespaces.entry(name.into()).or_insert_with(make))
+        if let Some(found) = namespaces.get(name).and_then(Entry::get) {
+            return found;
+        }
+        let made = Arc::new(NamespaceCore::new(name, self));
+        namespaces.insert(name.into(), Entry::Kept(Arc::clone(&made)));
+        drop(namespaces);
+        if name != "/" {
+            self.parents.tell_new(self, &made);
+        }
+        made
     }
 
     pub(crate) fn find_namespace(&self, name: &str) -> Option<Arc<NamespaceCore>> {
-        self.namespaces.read().get(name).cloned()
+        self.namespaces.read().get(name).and_then(Entry::get)
+    }
+
+    /// Makes a child known to everybody, unless its name has been given away meanwhile. Gives the
+    /// namespace that has it.
+    pub(crate) fn adopt(&self, child: Arc<NamespaceCore>) -> Arc<NamespaceCore> {
+        child.enlist();
+        let mut namespaces = self.namespaces.write();
+        if let Some(found) = namespaces.get(&child.name).and_then(Entry::get) {
+            // Its end takes this lock.
+            drop(namespaces);
+            return found;
+        }
+        let entry = match self.config.keep_empty_namespaces {
+            true => Entry::Kept(Arc::clone(&child)),
+            false => Entry::Child(Arc::downgrade(&child)),
+        };
+        namespaces.insert(child.name.clone(), entry);
+        drop(namespaces);
+        child
+    }
+
+    /// A child is no more.
+    pub(crate) fn forget_child(&self, name: &str) {
+        let mut namespaces = self.namespaces.write();
+        if namespaces.get(name).is_some_and(Entry::is_over) {
+            namespaces.remove(name);
+        }
+        drop(namespaces);
+        self.parents.note_end();
     }
 
     /// From now on tells this function of requests that are refused.

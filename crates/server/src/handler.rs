@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use roomful_proto::args::{Cursor, FromArg, ToArgs};
 use roomful_proto::socket::{Event, Slot};
 use roomful_proto::{AckId, Answer, ArgError, EncodeError};
@@ -16,6 +17,7 @@ use roomful_proto::{AckId, Answer, ArgError, EncodeError};
 use crate::entry::Visitor;
 use crate::failure::EventError;
 use crate::hello::Refusal;
+use crate::namespace::NamespaceCore;
 use crate::socket::{Socket, SocketCore};
 
 /// What a handler is called with, beside the socket.
@@ -291,10 +293,11 @@ impl Future for Work {
     }
 }
 
-pub(crate) struct Decided {
-    pub(crate) slot: Slot,
-    pub(crate) verdict: Result<Data, Refusal>,
-    pub(crate) visitor: Visitor,
+pub(crate) enum Decided {
+    /// Whether a client may come in.
+    Entry { slot: Slot, verdict: Result<Data, Refusal>, visitor: Visitor },
+    /// Whether the namespace that a client asks for is to be.
+    Namespace { slot: Slot, found: Result<Arc<NamespaceCore>, Refusal>, auth: Option<Bytes> },
 }
 
 /// What a namespace remembers of a socket.

@@ -3,7 +3,9 @@
 //! A header map would keep the whole read buffer of its HTTP library alive for as long as the
 //! connection lives. What is asked for later, the query and the headers, is copied out of it.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
 
 use roomful_proto::percent;
 
@@ -29,17 +31,25 @@ const LEFT_OUT: [&str; 12] = [
     "transfer-encoding",
 ];
 
-/// The request that opened a connection.
+/// The request that opened a client's connection, as far as it is kept: up to 8 KiB of its headers,
+/// and none that are about the HTTP connection itself, such as `Upgrade` or `Content-Type`.
 #[derive(Clone)]
-pub(crate) struct Handshake {
-    /// The query, then for each header its name and its value, each ended by a zero byte.
+pub struct Handshake {
+    /// Whether it was secure, the path, the query, then for each header its name and its value, each
+    /// ended by a zero byte.
     bytes: Box<[u8]>,
     address: Option<SocketAddr>,
+    issued_ms: u64,
 }
+
+/// What stands in place of nothing where a request was secure.
+const SECURE: &[u8] = b"s";
 
 impl Handshake {
     pub(crate) fn new(head: &Head<'_>) -> Self {
         let mut bytes = Vec::with_capacity(512);
+        push(&mut bytes, if head.secure { SECURE } else { b"" });
+        push(&mut bytes, head.path.as_bytes());
         push(&mut bytes, head.query.as_bytes());
         for (name, value) in head.headers.iter() {
             let len = name.len() + value.len() + 2;
@@ -50,38 +60,81 @@ impl Handshake {
             push(&mut bytes, name.as_bytes());
             push(&mut bytes, value);
         }
-        Self { bytes: bytes.into_boxed_slice(), address: head.peer }
+        let issued = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            bytes: bytes.into_boxed_slice(),
+            address: head.peer,
+            issued_ms: u64::try_from(issued.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 
-    /// The address of the peer, where the server knows it.
-    pub(crate) const fn address(&self) -> Option<SocketAddr> {
+    /// When the request came, to the millisecond, by the clock of the system.
+    pub fn issued(&self) -> SystemTime {
+        let since = Duration::from_millis(self.issued_ms);
+        SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// The address of the peer: a proxy's, where there is one. `None` when the server is embedded
+    /// in another that did not say (see [`PeerAddress`](crate::PeerAddress)).
+    pub const fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// The value of the first header of that name, in any case, where it is text.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    /// Whether the request itself says that it is an `https` one, as over HTTP/2. No for HTTP/1.1, even
+    /// over TLS: there only the header of a proxy can tell, such as `x-forwarded-proto`, which whoever
+    /// knows that proxy may [read](Self::header) and believe.
+    pub fn is_secure(&self) -> bool {
+        self.parts().next() == Some(SECURE)
+    }
+
+    /// The path and the query as they were sent, such as `/socket.io/?EIO=4&transport=polling`. Where
+    /// the server is a tower service in a router, the router may have taken the beginning off.
+    pub fn url(&self) -> String {
+        match self.query_string() {
+            "" => self.path().to_owned(),
+            query => format!("{}?{query}", self.path()),
+        }
+    }
+
+    /// The path as it was sent, without the query.
+    pub fn path(&self) -> &str {
+        self.text(1)
+    }
+
+    /// The query as it was sent, without the question mark.
+    pub fn query_string(&self) -> &str {
+        self.text(2)
+    }
+
+    /// The first parameter of that name in the query, percent-decoded.
+    pub fn query(&self, name: &str) -> Option<String> {
+        query_value(self.query_string(), name)
+    }
+
+    /// The names and values of all parameters in the query, percent-decoded.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (String, String)> {
+        pairs(self.query_string())
+            .map(|(name, value)| (percent_decode(name), percent_decode(value)))
+    }
+
+    /// The first header of that name, in any case, where it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name));
         std::str::from_utf8(found?.1).ok()
     }
 
-    /// Names, in the case in which they came, and values.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let mut parts = self.parts().skip(1);
+    /// The names, in the case in which they came, and values of all headers.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let mut parts = self.parts().skip(3);
         std::iter::from_fn(move || {
             let (name, value) = (parts.next()?, parts.next()?);
             Some((std::str::from_utf8(name).unwrap_or_default(), value))
         })
     }
 
-    /// The query as it was sent.
-    pub(crate) fn query(&self) -> &str {
-        let query = self.parts().next().unwrap_or_default();
-        std::str::from_utf8(query).unwrap_or_default()
-    }
-
-    /// The value of the first query parameter of that name, percent-decoded.
-    pub(crate) fn query_value(&self, name: &str) -> Option<String> {
-        query_value(self.query(), name)
+    fn text(&self, nth: usize) -> &str {
+        let part = self.parts().nth(nth).unwrap_or_default();
+        std::str::from_utf8(part).unwrap_or_default()
     }
 
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
@@ -89,13 +142,28 @@ impl Handshake {
     }
 }
 
-/// The value of the first parameter of that name, percent-decoded.
-pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
-    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.find(|(key, _)| percent_decode(key) == name).map(|(_, value)| percent_decode(value))
+impl fmt::Debug for Handshake {
+    /// Without the query and the headers, in which secrets are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("path", &self.path())
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
-/// Neither a query nor a header can hold a zero byte: such requests are refused.
+/// The value of the first parameter of that name, percent-decoded.
+pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
+    let found = pairs(query).find(|(key, _)| percent_decode(key) == name);
+    found.map(|(_, value)| percent_decode(value))
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Neither a path nor a query nor a header can hold a zero byte: such requests are refused.
 fn push(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend_from_slice(part);
     bytes.push(0);
@@ -119,9 +187,10 @@ mod tests {
         let headers = Headers::Slice(&headers);
         Handshake::new(&Head {
             method: "GET",
-            path: "/",
+            path: "/live/",
             query,
             authority: None,
+            secure: true,
             headers,
             peer: None,
         })
@@ -134,9 +203,16 @@ mod tests {
         assert_eq!(handshake.header("X-One"), Some("1"));
         assert_eq!(handshake.header("cookie"), Some("a=b"));
         assert_eq!(handshake.header("upgrade"), None);
-        assert_eq!(handshake.query_value("name").as_deref(), Some("Jö x"));
-        assert_eq!(handshake.query_value("bad").as_deref(), Some("%4"));
-        assert_eq!(handshake.query_value("none"), None);
+        assert_eq!(handshake.query("name").as_deref(), Some("Jö x"));
+        assert_eq!(handshake.query("bad").as_deref(), Some("%4"));
+        assert_eq!(handshake.query("none"), None);
+        let pairs: Vec<_> =
+            handshake.query_pairs().map(|(name, value)| name + "=" + &value).collect();
+        assert_eq!(pairs, ["EIO=4", "name=Jö x", "bad=%4"]);
+        assert_eq!(handshake.headers().count(), 2);
+        assert_eq!(handshake.path(), "/live/");
+        assert_eq!(handshake.url(), "/live/?EIO=4&name=J%C3%B6+x&bad=%4");
+        assert!(handshake.is_secure());
     }
 
     #[test]

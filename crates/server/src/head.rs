@@ -13,6 +13,8 @@ pub(crate) struct Head<'a> {
     pub(crate) query: &'a str,
     /// The host, with its port, where the first line of the request names it, as HTTP/2 does.
     pub(crate) authority: Option<&'a str>,
+    /// Whether it says of itself that it is an `https` one, as HTTP/2 can.
+    pub(crate) secure: bool,
     pub(crate) headers: Headers<'a>,
     pub(crate) peer: Option<SocketAddr>,
 }

@@ -18,6 +18,8 @@ use crate::namespace::NamespaceCore;
 pub struct Hello<A = ()> {
     link: Arc<Link>,
     namespace: Arc<NamespaceCore>,
+    /// The name that is asked for, where that namespace is only the parent.
+    name: Option<Box<str>>,
     auth: Option<Bytes>,
     state: Arc<A>,
 }
@@ -30,7 +32,18 @@ impl<A: Send + Sync + 'static> Hello<A> {
         auth: Option<Bytes>,
     ) -> Option<Self> {
         let state = Arc::clone(&namespace.core()?.state).downcast().ok()?;
-        Some(Self { link: Arc::clone(link), namespace: Arc::clone(namespace), auth, state })
+        let (link, namespace) = (Arc::clone(link), Arc::clone(namespace));
+        Some(Self { link, namespace, name: None, auth, state })
+    }
+
+    /// One that asks for a namespace that there is not yet.
+    pub(crate) fn asking(
+        link: &Arc<Link>,
+        parent: &Arc<NamespaceCore>,
+        name: &str,
+        auth: Option<Bytes>,
+    ) -> Option<Self> {
+        Some(Self { name: Some(name.into()), ..Self::new(link, parent, auth)? })
     }
 
     /// The state that the server shares with all its sockets.
@@ -42,7 +55,12 @@ impl<A: Send + Sync + 'static> Hello<A> {
 impl<A> Hello<A> {
     /// The namespace that the client asks for.
     pub fn namespace(&self) -> &str {
-        &self.namespace.name
+        self.name.as_deref().unwrap_or(&self.namespace.name)
+    }
+
+    /// What stands in a gap of the namespace's name: see [`Namespace::param`](crate::Namespace::param).
+    pub fn param(&self, gap: &str) -> Option<&str> {
+        self.namespace.param(gap)
     }
 
     /// What the client gave as `auth`, as a `T`. A client that gave nothing reads as an empty
@@ -60,7 +78,7 @@ impl<A> Hello<A> {
 
     /// A parameter of that request's query, percent-decoded.
     pub fn query(&self, name: &str) -> Option<String> {
-        self.handshake().query_value(name)
+        self.handshake().query(name)
     }
 
     /// The address of the peer: a proxy's, where there is one. `None` when the server is embedded
@@ -69,7 +87,8 @@ impl<A> Hello<A> {
         self.handshake().address()
     }
 
-    fn handshake(&self) -> &Handshake {
+    /// The request that opened the connection.
+    pub fn handshake(&self) -> &Handshake {
         &self.link.handshake
     }
 }
@@ -78,7 +97,7 @@ impl<A> fmt::Debug for Hello<A> {
     /// Without the auth payload, which is mostly a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hello")
-            .field("namespace", &self.namespace.name)
+            .field("namespace", &self.namespace())
             .field("address", &self.address())
             .finish_non_exhaustive()
     }

@@ -20,6 +20,7 @@
 //! A [`Server`] has [`Namespace`]s; a client that has joined one is a [`Socket`] there. Sockets are
 //! in rooms, which are just names. An event goes to one socket ([`Socket::emit`]) or to a
 //! [`Broadcast`]; it can be a question that is answered ([`Socket::call`], [`Broadcast::call`]).
+//! [`cheat_sheet`] has each of the ways beside its form in JavaScript.
 //!
 //! # Handlers
 //!
@@ -91,6 +92,7 @@ mod asks;
 mod body;
 mod broadcast;
 mod bundle;
+pub mod cheat_sheet;
 mod closing;
 mod coding;
 mod compression;
@@ -121,12 +123,16 @@ mod metrics;
 mod namespace;
 mod origins;
 mod outbox;
+mod parents;
 pub mod parser;
+mod pattern;
 mod polling;
 mod rates;
 mod recovery;
 mod refused;
+mod remote;
 mod request;
+mod room_names;
 mod rooms;
 mod scratch;
 mod serve;
@@ -153,6 +159,7 @@ pub use event::{CallName, EmitName, Event, OnName};
 pub use failure::EventError;
 pub use flow::Flow;
 pub use handler::{Ack, Fallible, FromEvent, Handler, Incoming, Reply, Started};
+pub use handshake::Handshake;
 pub use headers::AnswerHeaders;
 pub use hello::{Connect, Hello, Refusal};
 pub use http::StatusCode;
@@ -164,7 +171,9 @@ pub use parser::{MsgPack, Parser};
 pub use rates::Rate;
 pub use recovery::{Beginning, NotRecovered, Recovery, RecoveryBuilder};
 pub use refused::{Cause, ConnectionError};
+pub use remote::{FetchError, RemoteSocket};
 pub use request::Request;
+pub use room_names::RoomNames;
 pub use roomful_proto::{
     ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,
 };

@@ -62,6 +62,13 @@ counters! {
     joined,
     /// Namespaces refused to a client.
     refused,
+    /// Namespaces that were made because a client asked for them.
+    namespaces_made,
+    /// Namespaces that were not made because there were `child_namespaces_max` already.
+    namespaces_refused,
+    /// Namespaces refused to a client because the functions given to `of_matching` did not decide in
+    /// time.
+    namespace_timeouts,
     /// Sockets that were given back to clients whose connection was lost.
     recovered,
     /// Clients that wanted their socket back and got a new one.

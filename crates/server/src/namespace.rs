@@ -9,18 +9,18 @@ use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use roomful_proto::deflate::Deflate;
-use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, Reason, SocketId, ToArgs};
+use roomful_proto::{AckId, Args, EncodeError, FromArg, Letter, Parcel, Reason, SocketId, ToArgs};
 
 use crate::broadcast::{Broadcast, Poll};
 use crate::core::{Core, WeakCore};
-use crate::event::{EmitName, OnName};
+use crate::event::{CallName, EmitName, OnName};
 use crate::failure::EventError;
 use crate::handler::{self, Data, Erased, Handler, Started};
 use crate::hello::{Connect, Hello, Refusal, Types};
@@ -28,10 +28,12 @@ use crate::link::Link;
 use crate::listeners::{AnyFn, BeforeFn, Catch, Extras, Listener, Once, OutgoingFn, Recipients};
 use crate::metrics::{Counter, Metrics};
 use crate::parser::{ServerParser, parcel};
+use crate::pattern::Params;
 use crate::rates::Rate;
 use crate::recovery::{Beginning, Journal, Recovery};
+use crate::room_names::RoomNames;
 use crate::rooms::{NotJoined, Rooms};
-use crate::socket::{Member, Socket, SocketCore};
+use crate::socket::{EmitError, Member, Socket, SocketCore};
 
 /// Handlers, rooms and sockets under one name. A cheap handle.
 ///
@@ -55,6 +57,12 @@ pub(crate) struct NamespaceCore {
     pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) recovery: Option<Recovery>,
     core: WeakCore,
+    /// What stands in the gaps of its name.
+    params: Params,
+    /// Of a child.
+    parent: Option<Arc<Self>>,
+    /// Of a parent: those that it stands for.
+    children: Option<Mutex<Children>>,
     table: RwLock<Arc<Table>>,
     /// Functions that see what is sent.
     watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
@@ -65,6 +73,7 @@ pub(crate) struct NamespaceCore {
     polls_asked: AtomicU64,
 }
 
+type Children = HashMap<Box<str>, Weak<NamespaceCore>>;
 type ConnectFn =
     Arc<dyn Fn(&Arc<Link>, &Arc<NamespaceCore>, Option<Bytes>) -> Option<Deciding> + Send + Sync>;
 pub(crate) type Deciding = Pin<Box<dyn Future<Output = Result<Data, Refusal>> + Send>>;
@@ -73,6 +82,8 @@ type Farewell = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send +
 type Same = Arc<dyn Fn(&Data, &Data) -> bool + Send + Sync>;
 type Slow = Arc<dyn Fn(&Arc<SocketCore>, usize) + Send + Sync>;
 type OnError = Arc<dyn Fn(&Arc<SocketCore>, &str, &EventError) + Send + Sync>;
+type ServerSide = Arc<dyn Fn(Args) -> ServerSideAnswer + Send + Sync>;
+type ServerSideAnswer = Pin<Box<dyn Future<Output = Result<Args, EncodeError>> + Send>>;
 type Other = Arc<dyn Fn(&Arc<SocketCore>, String, Args) -> Option<Started> + Send + Sync>;
 
 /// The functions of a namespace.
@@ -91,6 +102,8 @@ pub(crate) struct Table {
     pub(crate) on_error: Option<OnError>,
     /// What else happens to an event.
     pub(crate) extras: Option<Arc<Extras>>,
+    /// For what other nodes send to this one.
+    server_side: HashMap<Box<str>, ServerSide>,
 }
 
 impl Table {
@@ -159,15 +172,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// data `revoked` says so of. Gives how many. Sockets that are connected are not asked about; those
     /// that are [disconnected](Socket::disconnect) do not come back either.
     pub fn revoke(&self, revoked: impl Fn(&U) -> bool) -> usize {
-        let Some(journal) = &self.core.journal else {
-            return 0;
-        };
-        let waiting = journal.lock().waiting();
-        let theirs = waiting.iter().filter(|(_, data)| data.downcast_ref().is_some_and(&revoked));
-        let ids: Vec<_> = theirs.map(|(id, _)| *id).collect();
-        let mut journal = journal.lock();
-        ids.iter().for_each(|id| journal.revoke(*id));
-        ids.len()
+        self.core.each().iter().map(|core| core.revoke_all(&revoked)).sum()
     }
 
     /// Called with each socket that has joined, before its first event.
@@ -431,9 +436,41 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
+    /// Calls `handler` for each event of that name that another node sends with
+    /// [`server_side_emit`](Self::server_side_emit); what it returns is the answer, where one is asked
+    /// for. A second handler for a name takes the place of the first. On a single node it is never
+    /// called: a node does not hear itself.
+    pub fn on_server_side<F, Fut>(&self, event: &str, handler: F) -> &Self
+    where
+        F: Fn(Args) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: ToArgs + Send,
+    {
+        let handler: ServerSide = Arc::new(move |args| {
+            let answer = handler(args);
+            Box::pin(async move { Args::new(&answer.await) })
+        });
+        self.core.change(|table| {
+            table.server_side.insert(event.into(), handler);
+        });
+        self
+    }
+
     /// The socket of that id, if it is here and has this namespace's data.
     pub fn socket(&self, id: SocketId) -> Option<Socket<A, U>> {
-        Socket::new(&self.core.rooms.get(id)?.socket)
+        let member = match self.core.children() {
+            None => self.core.rooms.get(id),
+            Some(children) => children.iter().find_map(|child| child.rooms.get(id)),
+        }?;
+        Socket::new(&member.socket)
+    }
+
+    /// The namespaces that there are now of those that this one stands for: see
+    /// [`Server::of_pattern`](crate::Server::of_pattern). None for a namespace that clients are in
+    /// themselves.
+    pub fn children(&self) -> Vec<Self> {
+        let children = self.core.children().unwrap_or_default();
+        children.into_iter().map(Self::new).collect()
     }
 }
 
@@ -453,9 +490,16 @@ impl<A, U> Namespace<A, U> {
         &self.core.name
     }
 
+    /// What stands in a gap of the name, where a client has asked for it and it was made by
+    /// [`Server::of_pattern`](crate::Server::of_pattern): in `/room-7`, `7` in the gap `id` of
+    /// `/room-{id}`.
+    pub fn param(&self, gap: &str) -> Option<&str> {
+        self.core.param(gap)
+    }
+
     /// Sockets in the namespace.
     pub fn len(&self) -> usize {
-        self.core.rooms.len()
+        self.core.each().iter().map(|core| core.rooms.len()).sum()
     }
 
     /// Whether nobody is in the namespace.
@@ -468,14 +512,14 @@ impl<A, U> Namespace<A, U> {
         Broadcast::new(&self.core)
     }
 
-    /// Everyone in a room.
-    pub fn to(&self, room: impl Into<String>) -> Broadcast {
-        self.everyone().to(room)
+    /// Everyone in a room, or in one of several.
+    pub fn to(&self, rooms: impl RoomNames) -> Broadcast {
+        self.everyone().to(rooms)
     }
 
-    /// Everyone who is not in a room.
-    pub fn except(&self, room: impl Into<String>) -> Broadcast {
-        self.everyone().except(room)
+    /// Everyone who is not in a room, or in none of several.
+    pub fn except(&self, rooms: impl RoomNames) -> Broadcast {
+        self.everyone().except(rooms)
     }
 
     /// Shows to a function each event that is sent to sockets of this namespace, questions too, but no
@@ -499,10 +543,86 @@ impl<A, U> Namespace<A, U> {
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         self.everyone().emit(event, args);
     }
+
+    /// Sends a `message` to everyone in the namespace: a short form of [`emit`](Self::emit).
+    pub fn send<T: ToArgs>(&self, args: T) {
+        self.emit("message", args);
+    }
+}
+
+/// Names that the official servers use among themselves.
+const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
+
+impl<A, U> Namespace<A, U> {
+    /// Sends an event to the other nodes of a cluster, for their
+    /// [`on_server_side`](Self::on_server_side). No client sees it. On a single node there is nobody to
+    /// send it to, so nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// When the arguments cannot be written as JSON, or the name is `connect`, `connection` or
+    /// `new_namespace`.
+    pub fn server_side_emit<N, T>(&self, event: N, args: T) -> Result<(), EmitError>
+    where
+        N: EmitName<T>,
+        T: ToArgs,
+    {
+        self.core.server_side(event.event_name(), &args)
+    }
+
+    /// Asks the other nodes of a cluster: as [`server_side_emit`](Self::server_side_emit), and gives
+    /// what each of them answers. On a single node these are none, at once.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn server_side_call<N, T, R>(&self, event: N, args: T) -> Result<Vec<R>, EmitError>
+    where
+        N: CallName<T, R>,
+        T: ToArgs,
+        R: FromArg,
+    {
+        self.core.server_side(event.event_name(), &args)?;
+        Ok(Vec::new())
+    }
 }
 
 impl NamespaceCore {
-    pub(crate) fn new(name: &str, core: &Core, weak: WeakCore) -> Self {
+    /// What is to go to other nodes is written as if there were some, so that what cannot be is seen
+    /// on one node already.
+    fn server_side<T: ToArgs>(&self, event: &str, args: &T) -> Result<(), EmitError> {
+        if SERVER_SIDE_RESERVED.contains(&event) {
+            tracing::error!(event, "a reserved name cannot be emitted");
+            return Err(EmitError::ReservedEvent);
+        }
+        Args::new(args).map(drop).map_err(|error| {
+            self.note_unwritten(event, &error);
+            EmitError::Encode(error)
+        })
+    }
+
+    pub(crate) fn new(name: &str, core: &Arc<Core>) -> Self {
+        Self::with(name, core, core.config.recovery.as_ref())
+    }
+
+    /// One that stands for others, and that nobody is in itself.
+    pub(crate) fn parent(name: &str, core: &Arc<Core>) -> Self {
+        let mut parent = Self::with(name, core, None);
+        parent.children = Some(Mutex::default());
+        parent
+    }
+
+    /// One of those that another stands for, with the handlers of that. When it ends it gives its place
+    /// among all children back.
+    pub(crate) fn child(name: &str, params: Params, parent: &Arc<Self>, core: &Arc<Core>) -> Self {
+        let mut child = Self::new(name, core);
+        child.params = params;
+        child.parent = Some(Arc::clone(parent));
+        child.table = RwLock::new(parent.table());
+        child
+    }
+
+    fn with(name: &str, core: &Arc<Core>, recovery: Option<&Recovery>) -> Self {
         let rooms = Arc::default();
         Self {
             name: name.into(),
@@ -512,14 +632,17 @@ impl NamespaceCore {
             parser: core.config.parser.clone(),
             rooms_max: core.config.rooms_max,
             deflate: core.deflate.clone(),
-            journal: core.config.recovery.as_ref().map(|recovery| {
+            journal: recovery.map(|recovery| {
                 // So long it may take to notice that a client is gone.
                 let silence = core.limits.ping_interval + core.limits.ping_timeout;
                 recovery.journal(name, silence, &rooms)
             }),
             rooms,
-            recovery: core.config.recovery.clone(),
-            core: weak,
+            recovery: recovery.cloned(),
+            core: Arc::downgrade(core),
+            params: Params::default(),
+            parent: None,
+            children: None,
             table: RwLock::default(),
             watchers: RwLock::default(),
             watched: AtomicBool::new(false),
@@ -531,6 +654,34 @@ impl NamespaceCore {
     /// The server; `None` when it was dropped.
     pub(crate) fn core(&self) -> Option<Arc<Core>> {
         self.core.upgrade()
+    }
+
+    /// Those that this one stands for; `None` when it stands for itself.
+    #[inline]
+    pub(crate) fn children(&self) -> Option<Vec<Arc<Self>>> {
+        let children = self.children.as_ref()?;
+        Some(children.lock().values().filter_map(Weak::upgrade).collect())
+    }
+
+    /// Those that this one stands for: itself, or its children.
+    pub(crate) fn each(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        self.children().unwrap_or_else(|| vec![Arc::clone(self)])
+    }
+
+    /// From now on its parent stands for it.
+    pub(crate) fn enlist(self: &Arc<Self>) {
+        if let Some(children) = self.siblings() {
+            children.lock().insert(self.name.clone(), Arc::downgrade(self));
+        }
+    }
+
+    fn siblings(&self) -> Option<&Mutex<Children>> {
+        self.parent.as_ref()?.children.as_ref()
+    }
+
+    pub(crate) fn param(&self, gap: &str) -> Option<&str> {
+        let found = self.params.iter().find(|(name, _)| **name == *gap);
+        found.map(|(_, value)| &**value)
     }
 
     /// The handlers as they are now.
@@ -637,6 +788,19 @@ impl NamespaceCore {
         }
     }
 
+    /// Makes that no client gets one of those sockets back that wait, and that `revoked` names.
+    fn revoke_all<U: 'static>(&self, revoked: impl Fn(&U) -> bool) -> usize {
+        let Some(journal) = &self.journal else {
+            return 0;
+        };
+        let waiting = journal.lock().waiting();
+        let theirs = waiting.iter().filter(|(_, data)| data.downcast_ref().is_some_and(&revoked));
+        let ids: Vec<_> = theirs.map(|(id, _)| *id).collect();
+        let mut journal = journal.lock();
+        ids.iter().for_each(|id| journal.revoke(*id));
+        ids.len()
+    }
+
     /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back
     /// if it was `lost`.
     pub(crate) fn exit(&self, socket: &SocketCore, lost: bool) {
@@ -668,6 +832,27 @@ impl NamespaceCore {
 
     pub(crate) fn poll(&self, id: AckId) -> Option<Arc<Poll>> {
         self.polls.lock().get(&id).cloned()
+    }
+}
+
+impl Drop for NamespaceCore {
+    /// A child ends when nobody has it any more.
+    fn drop(&mut self) {
+        let Some(children) = self.siblings() else {
+            return;
+        };
+        let mut children = children.lock();
+        if children.get(&self.name).is_some_and(|child| child.strong_count() == 0) {
+            children.remove(&self.name);
+        }
+        drop(children);
+        if let Some(core) = self.core() {
+            core.forget_child(&self.name);
+        }
+        drop(self.journal.take());
+        if let Some(recovery) = &self.recovery {
+            recovery.forget(&self.name);
+        }
     }
 }
 

@@ -21,7 +21,6 @@ enum Source<'a> {
 
 struct Kept {
     method: Box<str>,
-    path: Box<str>,
     handshake: Handshake,
 }
 
@@ -43,7 +42,7 @@ impl<'a> Request<'a> {
     pub fn path(&self) -> &str {
         match &self.0 {
             Source::Head(head) => head.path,
-            Source::Kept(kept) => &kept.path,
+            Source::Kept(kept) => kept.handshake.path(),
         }
     }
 
@@ -51,7 +50,7 @@ impl<'a> Request<'a> {
     pub fn query_string(&self) -> &str {
         match &self.0 {
             Source::Head(head) => head.query,
-            Source::Kept(kept) => kept.handshake.query(),
+            Source::Kept(kept) => kept.handshake.query_string(),
         }
     }
 
@@ -96,11 +95,9 @@ impl<'a> Request<'a> {
     pub fn into_owned(self) -> Request<'static> {
         Request(Source::Kept(match self.0 {
             Source::Kept(kept) => kept,
-            Source::Head(head) => Arc::new(Kept {
-                method: head.method.into(),
-                path: head.path.into(),
-                handshake: Handshake::new(&head),
-            }),
+            Source::Head(head) => {
+                Arc::new(Kept { method: head.method.into(), handshake: Handshake::new(&head) })
+            }
         }))
     }
 
@@ -138,6 +135,7 @@ mod tests {
             path: "/live/x",
             query: "a=%41&b=c+d",
             authority: None,
+            secure: false,
             headers: Headers::Slice(&headers),
             peer: Some(([127, 0, 0, 1], 80).into()),
         };

@@ -21,11 +21,13 @@ use crate::core::Core;
 use crate::cors::Cors;
 use crate::flow::Flow;
 use crate::headers::AnswerHeaders;
-use crate::hello::Refusal;
+use crate::hello::{Hello, Refusal};
 use crate::metrics::Stats;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, NamespaceCore};
 use crate::origins::Origins;
+use crate::parents::{self, Rule};
 use crate::parser::{Parser, ServerParser};
+use crate::pattern::Pattern;
 use crate::rates::Rate;
 use crate::recovery::Recovery;
 use crate::refused::ConnectionError;
@@ -68,10 +70,89 @@ impl Default for Server {
 
 impl<A: Send + Sync + 'static> Server<A> {
     /// The namespace of that name, made if there is none. A name without a leading slash gets one.
-    /// Clients can join only namespaces that were made.
+    /// Clients can join only namespaces that were made, and those that [`of_pattern`](Self::of_pattern)
+    /// or [`of_matching`](Self::of_matching) allow.
     pub fn of(&self, name: &str) -> Namespace<A> {
-        let name = name.strip_prefix('/').unwrap_or(name);
-        Namespace::new(self.core.namespace(&format!("/{name}")))
+        Namespace::new(self.core.namespace(&with_slash(name)))
+    }
+
+    /// The namespace of that name, if there is one now.
+    pub fn find(&self, name: &str) -> Option<Namespace<A>> {
+        self.core.find_namespace(&with_slash(name)).map(Namespace::new)
+    }
+
+    /// A namespace that stands for all of a pattern, such as `/room-{id}`: each is made when the first
+    /// client asks for it.
+    ///
+    /// A gap in braces is one character at least and no slash; `{*rest}` as the last part is all that
+    /// is left, slashes too. What stands there is [`Socket::param`](crate::Socket::param). Where
+    /// JavaScript has `io.of(/^\/room-\w+$/)`, this is `/room-{id}`; what a pattern cannot say, such as
+    /// that the gap is a number, is for [`of_matching`](Self::of_matching) or for the
+    /// [`connect`](Namespace::connect) function.
+    ///
+    /// ```
+    /// # use roomful::{Server, Socket};
+    /// # let io = Server::new();
+    /// let rooms = io.of_pattern("/room-{id}");
+    /// rooms.on("where", async |me: Socket| me.param("id").map(str::to_owned));
+    /// rooms.emit("hello", "to all who are in any of them");
+    /// ```
+    ///
+    /// What is registered on it counts for all that are made from then on, and what is sent or done to
+    /// its sockets reaches those of all that there are, its [`children`](Namespace::children).
+    /// Several such namespaces are asked in the order in which they were added; the first that fits has
+    /// the child. A namespace that there is already, such as one of [`of`](Self::of), is not asked about.
+    ///
+    /// A child ends when nobody is in it and nobody has a handle of it, unless
+    /// [`Builder::keep_empty_namespaces`] says otherwise; there are up to
+    /// [`Builder::child_namespaces_max`].
+    pub fn of_pattern(&self, pattern: &str) -> Namespace<A> {
+        let pattern = with_slash(pattern);
+        let rule = Rule::Pattern(Pattern::new(pattern.strip_prefix('/').unwrap_or_default()));
+        self.parent(&pattern, rule)
+    }
+
+    /// A namespace that stands for others, as that of [`of_pattern`](Self::of_pattern): an async function
+    /// of the [`Hello`] says whether the namespace that a client asks for is to be made. It is asked only
+    /// about namespaces that there are not, so who may come in is for the
+    /// [`connect`](Namespace::connect) function to decide, which is asked after it.
+    ///
+    /// The function may wait. All that are asked for one client have
+    /// [`Builder::namespace_timeout`] together, and are dropped where they wait when the client
+    /// leaves. One that panics is counted, and its client refused.
+    ///
+    /// ```
+    /// # use roomful::{Hello, Server};
+    /// # let io = Server::new();
+    /// let numbered = io.of_matching(async |hello: Hello| {
+    ///     let number = hello.namespace().strip_prefix("/dynamic-");
+    ///     number.is_some_and(|number| number.parse::<u32>().is_ok())
+    /// });
+    /// ```
+    pub fn of_matching<F, Fut>(&self, wanted: F) -> Namespace<A>
+    where
+        F: Fn(Hello<A>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = bool> + Send + 'static,
+    {
+        self.parent("/*", Rule::Asked(parents::erase(wanted)))
+    }
+
+    fn parent(&self, name: &str, rule: Rule) -> Namespace<A> {
+        let namespace = Arc::new(NamespaceCore::parent(name, &self.core));
+        self.core.parents.add(Arc::clone(&namespace), rule);
+        Namespace::new(namespace)
+    }
+
+    /// Calls `on_new` with each namespace that is made from now on, by [`of`](Self::of) or for a
+    /// client; for a client before it or anybody else can join. A second function takes the place of the
+    /// first. It must be quick; one that panics is counted and changes nothing.
+    pub fn on_new_namespace<F>(&self, on_new: F) -> &Self
+    where
+        F: Fn(Namespace<A>) + Send + Sync + 'static,
+    {
+        let on_new = move |core: &Arc<_>| on_new(Namespace::new(Arc::clone(core)));
+        self.core.parents.set_on_new(Arc::new(on_new));
+        self
     }
 
     /// Serves at `address`, such as `127.0.0.1:3000`, until the server is [closed](Self::close).
@@ -232,6 +313,10 @@ impl<A> fmt::Debug for Server<A> {
             .field("connections", &self.core.sessions.len())
             .finish_non_exhaustive()
     }
+}
+
+fn with_slash(name: &str) -> String {
+    format!("/{}", name.strip_prefix('/').unwrap_or(name))
 }
 
 /// Settings of a server. Each has a safe default; sizes are in bytes.
@@ -599,6 +684,28 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Questions to one client that wait for their answer. Default 16,384.
     pub fn asks_max(mut self, count: usize) -> Self {
         self.config.asks_max = count;
+        self
+    }
+
+    /// Namespaces that there are because clients have asked for them: see [`Server::of_pattern`].
+    /// Whoever asks for one more is refused with `too many namespaces`. Default 10,000.
+    pub fn child_namespaces_max(mut self, count: usize) -> Self {
+        self.config.child_namespaces_max = count;
+        self
+    }
+
+    /// Whether namespaces that were made because a client asked for them stay when nobody is in them
+    /// any more, as in the official server unless its `cleanupEmptyChildNamespaces` is on. Default no:
+    /// clients could fill the server with them.
+    pub fn keep_empty_namespaces(mut self, keep: bool) -> Self {
+        self.config.keep_empty_namespaces = keep;
+        self
+    }
+
+    /// Time for the functions given to [`Server::of_matching`] to decide. Whoever waits for them is
+    /// refused then, with `No decision in time`. Default 10 s.
+    pub fn namespace_timeout(mut self, timeout: Duration) -> Self {
+        self.config.namespace_timeout = timeout;
         self
     }
 

@@ -169,6 +169,7 @@ fn receive(core: &Arc<Core>, parts: &Parts) -> (Finish, Received) {
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
         authority: parts.uri.authority().map(http::uri::Authority::as_str),
+        secure: parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
         headers: Headers::Map(&parts.headers),
         peer: parts.extensions.get::<PeerAddress>().map(|address| address.0),
     };

@@ -21,12 +21,14 @@ use crate::entry::Entrance;
 use crate::event::{CallName, EmitName, OnName};
 use crate::failure::EventError;
 use crate::handler::{self, Data, Handler, Outcome, Reply};
+use crate::handshake::Handshake;
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::listeners::{Once, Recipients};
 use crate::namespace::{NamespaceCore, Table};
 use crate::parser::{self, parcel};
 use crate::recovery::Beginning;
+use crate::room_names::RoomNames;
 use crate::rooms::NotJoined;
 
 /// A client in a namespace. A cheap handle: clone it, keep it, send with it from anywhere.
@@ -50,7 +52,7 @@ pub(crate) struct SocketCore {
     pub(crate) table: Arc<Table>,
     pub(crate) slot: Slot,
     pub(crate) asks: Asks,
-    data: Data,
+    pub(crate) data: Data,
     beginning: Beginning,
     /// The last event of those that can be recovered that it was sent.
     sent: AtomicU64,
@@ -177,6 +179,11 @@ impl<A, U> Socket<A, U> {
         &self.core.namespace.name
     }
 
+    /// What stands in a gap of the namespace's name: see [`Namespace::param`](crate::Namespace::param).
+    pub fn param(&self, gap: &str) -> Option<&str> {
+        self.core.namespace.param(gap)
+    }
+
     /// Whether this is a socket that its client has back after its connection was lost, and if not,
     /// why not.
     pub fn recovery(&self) -> Beginning {
@@ -193,6 +200,11 @@ impl<A, U> Socket<A, U> {
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What goes wrong here is counted and logged where it happens.
         let _ = self.core.emit(event.event_name(), &args, Worth::Kept, true);
+    }
+
+    /// Sends a `message` to this client: a short form of [`emit`](Self::emit).
+    pub fn send<T: ToArgs>(&self, args: T) {
+        self.emit("message", args);
     }
 
     /// Sends an event to this client and tells what became of it.
@@ -230,18 +242,16 @@ impl<A, U> Socket<A, U> {
         self.core.call(event.event_name(), &args, true)
     }
 
-    /// Puts this socket into a room. `false` when it is not in it then: because it has left the
-    /// namespace, or is in [`rooms_max`](crate::Builder::rooms_max) rooms already.
-    pub fn join(&self, room: impl AsRef<str>) -> bool {
-        match self.core.namespace.join(self.core.id, room.as_ref()) {
-            Ok(()) => true,
-            Err(NotJoined::Gone | NotJoined::TooMany) => false,
-        }
+    /// Puts this socket into a room, or into several. `false` when it is not in all of them then:
+    /// because it has left the namespace, or is in [`rooms_max`](crate::Builder::rooms_max) rooms
+    /// already.
+    pub fn join(&self, rooms: impl RoomNames) -> bool {
+        self.core.join(&rooms)
     }
 
-    /// Takes this socket out of a room; `false` when it was not in it.
-    pub fn leave(&self, room: impl AsRef<str>) -> bool {
-        self.core.namespace.leave(self.core.id, room.as_ref())
+    /// Takes this socket out of a room, or out of several; `false` when it was not in all of them.
+    pub fn leave(&self, rooms: impl RoomNames) -> bool {
+        self.core.leave(&rooms)
     }
 
     /// The rooms of this socket; the first is that of its own id. Empty once it has left.
@@ -254,9 +264,14 @@ impl<A, U> Socket<A, U> {
         self.core.namespace.rooms.is_in(self.core.id, room.as_ref())
     }
 
-    /// Everyone in a room but this socket.
-    pub fn to(&self, room: impl Into<String>) -> Broadcast {
-        self.others().to(room)
+    /// Everyone in a room, or in one of several, but this socket.
+    pub fn to(&self, rooms: impl RoomNames) -> Broadcast {
+        self.others().to(rooms)
+    }
+
+    /// Everyone in the namespace but this socket, and but those in a room, or in one of several.
+    pub fn except(&self, rooms: impl RoomNames) -> Broadcast {
+        self.others().except(rooms)
     }
 
     /// Everyone in the namespace but this socket.
@@ -288,14 +303,12 @@ impl<A, U> Socket<A, U> {
     /// Takes the client out of the namespace. It sees `io server disconnect` and does not come back
     /// by itself; its connection stays for its other namespaces.
     pub fn disconnect(&self) {
-        self.core.namespace.revoke(self.core.id);
-        self.core.link.order(Order::Leave(self.core.id));
+        self.core.disconnect();
     }
 
     /// Closes the client's whole connection, with all its namespaces.
     pub fn close(&self) {
-        self.core.namespace.revoke(self.core.id);
-        self.core.link.order(Order::Close(Reason::ForcedServerClose));
+        self.core.close();
     }
 
     /// A header of the request that opened the connection, by its name in any case.
@@ -305,12 +318,17 @@ impl<A, U> Socket<A, U> {
 
     /// A parameter of that request's query, percent-decoded.
     pub fn query(&self, name: &str) -> Option<String> {
-        self.core.link.handshake.query_value(name)
+        self.core.link.handshake.query(name)
     }
 
     /// The address of the peer: a proxy's, where there is one.
     pub fn address(&self) -> Option<SocketAddr> {
         self.core.link.handshake.address()
+    }
+
+    /// The request that opened the connection.
+    pub fn handshake(&self) -> &Handshake {
+        &self.core.link.handshake
     }
 }
 
@@ -334,6 +352,11 @@ impl ToOne<'_> {
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What goes wrong here is counted and logged where it happens.
         let _ = self.try_emit(event, args);
+    }
+
+    /// As [`Socket::send`].
+    pub fn send<T: ToArgs>(&self, args: T) {
+        self.emit("message", args);
     }
 
     /// As [`Socket::try_emit`].
@@ -423,7 +446,36 @@ impl SocketCore {
         }
     }
 
-    fn emit<T: ToArgs>(
+    /// `false` when it is not in all of them then.
+    pub(crate) fn join(&self, rooms: &impl RoomNames) -> bool {
+        let mut all = true;
+        rooms.each_room(&mut |room| match self.namespace.join(self.id, room) {
+            Ok(()) => {}
+            Err(NotJoined::Gone | NotJoined::TooMany) => all = false,
+        });
+        all
+    }
+
+    /// `false` when it was not in all of them.
+    pub(crate) fn leave(&self, rooms: &impl RoomNames) -> bool {
+        let mut all = true;
+        rooms.each_room(&mut |room| all &= self.namespace.leave(self.id, room));
+        all
+    }
+
+    /// Has the socket taken out of its namespace, not to come back.
+    pub(crate) fn disconnect(&self) {
+        self.namespace.revoke(self.id);
+        self.link.order(Order::Leave(self.id));
+    }
+
+    /// Has the whole connection closed.
+    pub(crate) fn close(&self) {
+        self.namespace.revoke(self.id);
+        self.link.order(Order::Close(Reason::ForcedServerClose));
+    }
+
+    pub(crate) fn emit<T: ToArgs>(
         self: &Arc<Self>,
         event: &str,
         args: &T,
@@ -457,7 +509,12 @@ impl SocketCore {
         }
     }
 
-    fn call<T: ToArgs, R>(self: &Arc<Self>, event: &str, args: &T, compress: bool) -> Call<R> {
+    pub(crate) fn call<T: ToArgs, R>(
+        self: &Arc<Self>,
+        event: &str,
+        args: &T,
+        compress: bool,
+    ) -> Call<R> {
         let asked = self.ask(event, args, compress);
         Call { asked, timeout: self.namespace.ack_timeout, answer: PhantomData }
     }

@@ -27,7 +27,8 @@ use crate::hello::Refusal;
 use crate::lanes::Lanes;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::listeners::{Catch, pass};
-use crate::namespace::Table;
+use crate::namespace::{NamespaceCore, Table};
+use crate::parents;
 use crate::parser::parcel;
 use crate::rates::{Buckets, Fate, Rates};
 use crate::recovery;
@@ -63,6 +64,12 @@ pub(crate) struct Sockets {
 
 enum Seat {
     Empty,
+    /// It is not decided yet whether the namespace is to be.
+    Finding {
+        slot: Slot,
+        /// Drops the search: nobody waits for it any more.
+        stop: AbortHandle,
+    },
     /// The namespace has not decided yet.
     Deciding {
         entrance: Entrance,
@@ -328,9 +335,70 @@ impl Sockets {
     }
 
     fn connect(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, auth: Option<Bytes>) {
-        let Some(namespace) = self.core.find_namespace(self.mux.namespace(slot)) else {
-            return self.refuse(slot, &Refusal::new("Invalid namespace"));
+        match self.core.find_namespace(self.mux.namespace(slot)) {
+            Some(namespace) => self.enter(cx, now, slot, namespace, auth),
+            None if self.core.parents.is_empty() => {
+                self.refuse(slot, &Refusal::new("Invalid namespace"));
+            }
+            None => self.find(cx, now, slot, auth),
+        }
+    }
+
+    /// Asks whether the namespace that a client wants is to be.
+    fn find(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, auth: Option<Bytes>) {
+        let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
+        let name = self.mux.namespace(slot).into();
+        let auth_bytes = auth.as_ref().map_or(0, Bytes::len);
+        let (finding, stop) = abortable(parents::find(core, link, name, auth.clone()));
+        self.seat(slot, Seat::Finding { slot, stop });
+        let core = Arc::clone(&self.core);
+        let found = async move {
+            let finding = AssertUnwindSafe(finding);
+            let found = match futures_util::FutureExt::catch_unwind(finding).await {
+                Ok(Ok(found)) => found,
+                // The seat is not this search's any more, so it is not told to anybody.
+                Ok(Err(_stopped)) => Err(Refusal::new("left")),
+                Err(_panic) => {
+                    core.metrics.panics.add();
+                    tracing::error!("a function of of_matching panicked; the client is refused");
+                    Err(Refusal::new("Internal error"))
+                }
+            };
+            Decided::Namespace { slot, found, auth }
         };
+        self.decide(cx, now, Work::Decision(Box::pin(found)), auth_bytes);
+    }
+
+    fn found(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        slot: Slot,
+        found: Result<Arc<NamespaceCore>, Refusal>,
+        auth: Option<Bytes>,
+    ) {
+        let is_theirs =
+            |seat: &&mut Seat| matches!(seat, Seat::Finding { slot: own, .. } if *own == slot);
+        let Some(seat) = self.seats.get_mut(slot.index()).filter(is_theirs) else {
+            // The client has left meanwhile, and perhaps come again.
+            return;
+        };
+        *seat = Seat::Empty;
+        match found {
+            Ok(namespace) => self.enter(cx, now, slot, namespace, auth),
+            Err(refusal) => self.refuse(slot, &refusal),
+        }
+    }
+
+    /// A client asks to come into a namespace.
+    fn enter(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        slot: Slot,
+        namespace: Arc<NamespaceCore>,
+        auth: Option<Bytes>,
+    ) {
         let table = namespace.table();
         let (visitor, auth) = Visitor::new(&namespace, auth);
         if table.connect.is_none() && !visitor.is_returning() {
@@ -355,13 +423,18 @@ impl Sockets {
                     (Err(Refusal::new("Internal error")), Visitor::default())
                 }
             };
-            Decided { slot, verdict, visitor }
+            Decided::Entry { slot, verdict, visitor }
         };
         self.decide(cx, now, Work::Decision(Box::pin(verdict)), auth_bytes);
     }
 
     fn decided(&mut self, cx: &mut Context<'_>, now: Moment, decided: Decided) {
-        let Decided { slot, verdict, visitor } = decided;
+        let (slot, verdict, visitor) = match decided {
+            Decided::Entry { slot, verdict, visitor } => (slot, verdict, visitor),
+            Decided::Namespace { slot, found, auth } => {
+                return self.found(cx, now, slot, found, auth);
+            }
+        };
         let Some(seat) = self.seats.get_mut(slot.index()) else {
             return;
         };
@@ -785,7 +858,7 @@ impl Sockets {
                 self.buckets.remove(socket.slot);
                 self.depart(cx, now, &socket, reason);
             }
-            Seat::Deciding { stop, .. } => stop.abort(),
+            Seat::Finding { stop, .. } | Seat::Deciding { stop, .. } => stop.abort(),
             Seat::Empty => {}
         }
     }

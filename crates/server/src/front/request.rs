@@ -63,7 +63,8 @@ pub(super) fn parse<'a>(
             if usual && body_len.unwrap_or(0) <= core.limits.payload_bytes_max =>
         {
             let headers = Headers::Slice(headers);
-            let head = Head { method, path, query, authority: None, headers, peer };
+            let secure = false;
+            let head = Head { method, path, query, authority: None, secure, headers, peer };
             Parsed::Ours(Request { head, head_len, body_len: body_len.unwrap_or(0), last })
         }
         _ => Parsed::Foreign,

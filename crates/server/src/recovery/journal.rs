@@ -598,8 +598,15 @@ mod tests {
 
     fn link() -> Arc<Link> {
         let headers = Headers::Slice(&[]);
-        let head =
-            Head { method: "GET", path: "/", query: "", authority: None, headers, peer: None };
+        let head = Head {
+            method: "GET",
+            path: "/",
+            query: "",
+            authority: None,
+            secure: false,
+            headers,
+            peer: None,
+        };
         let id = SessionId::from_random([7; 15]);
         let dialect = Dialect::new(&Query::parse("EIO=4"));
         let handshake = Handshake::new(&head);

@@ -159,6 +159,15 @@ impl Recovery {
         journal
     }
 
+    /// The namespace of that name is no more: its journal goes, unless somebody waits there. Then it goes
+    /// when nobody does any more.
+    pub(crate) fn forget(&self, namespace: &str) {
+        let journal = self.store.journals.lock().get(namespace).cloned();
+        if let Some(journal) = journal.filter(|journal| !journal.sweep()) {
+            self.store.forget(namespace, &journal);
+        }
+    }
+
     /// Sees to it that what is too old goes even if nothing more is sent. Called in a task.
     pub(crate) fn keep_tidy(&self) {
         if !self.store.sweeping.swap(true, Ordering::AcqRel) {
@@ -176,14 +185,34 @@ async fn sweep(sweeping: Sweeping) {
             return;
         };
         let pause = (store.settings.window / SWEEPS_PER_WINDOW).max(SWEEP_PAUSE_MIN);
-        let journals: Vec<_> = store.journals.lock().values().cloned().collect();
+        let journals = store.journals.lock().clone();
+        let mut left = 0;
+        for (name, journal) in journals {
+            if journal.sweep() {
+                left += 1;
+            } else {
+                store.forget(&name, &journal);
+            }
+        }
         drop(store);
-        let left = journals.iter().filter(|journal| journal.sweep()).count();
-        drop(journals);
         if left == 0 {
             return;
         }
         tokio::time::sleep(pause).await;
+    }
+}
+
+impl Store {
+    /// Drops a journal in which nothing is left, if no namespace has it.
+    fn forget(&self, namespace: &str, journal: &Arc<Journal>) {
+        let _dropped;
+        let mut journals = self.journals.lock();
+        // That of the table, and the one that was given.
+        let is_free =
+            |kept: &Arc<Journal>| Arc::ptr_eq(kept, journal) && Arc::strong_count(kept) == 2;
+        if journals.get(namespace).is_some_and(is_free) {
+            _dropped = journals.remove(namespace);
+        }
     }
 }
 

@@ -1,0 +1,227 @@
+//! What can be done with many sockets at once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use roomful::{Args, EmitError, Hello, Recovery, Refusal, Server, Socket, SocketId};
+use serde_json::json;
+use support::*;
+
+/// A server whose `/` echoes.
+fn echoing(io: Server) -> Server {
+    io.on("echo", async |_: Socket, args: Args| args);
+    io
+}
+
+async fn server() -> Running {
+    start(echoing(Server::new())).await
+}
+
+fn socket_of(server: &Server, client: &Client) -> Socket {
+    server.socket(SocketId::parse(&client.id).unwrap()).unwrap()
+}
+
+/// Whatever was sent to the client before this has arrived, and there was nothing.
+async fn hears_nothing(client: &mut Client) {
+    assert_eq!(client.ask("echo", "0").await, json!([0]));
+}
+
+fn sorted(mut ids: Vec<SocketId>) -> Vec<SocketId> {
+    ids.sort_unstable();
+    ids
+}
+
+fn ids(clients: &[&Client]) -> Vec<SocketId> {
+    sorted(clients.iter().map(|client| SocketId::parse(&client.id).unwrap()).collect())
+}
+
+#[tokio::test]
+async fn several_rooms_can_be_named_at_once() {
+    let server = server().await;
+    let (one, two, three) = (server.client().await, server.client().await, server.client().await);
+    let me = socket_of(&server, &one);
+    assert!(me.join(["a", "b"]));
+    assert!(socket_of(&server, &two).join(vec!["b".to_owned(), "c".to_owned()]));
+    assert!(me.is_in("a") && me.is_in("b") && !me.is_in("c"));
+    assert_eq!(sorted(server.to(["a", "c"]).ids()), ids(&[&one, &two]));
+    assert_eq!(server.except(["a", "c"]).ids(), ids(&[&three]));
+    assert_eq!(me.to(&["a", "b"][..]).ids(), ids(&[&two]));
+    assert_eq!(me.except(vec!["b"]).ids(), ids(&[&three]));
+    assert_eq!(server.everyone().except([me.id()]).except("b").ids(), ids(&[&three]));
+    assert!(!me.leave(["a", "none"]), "not in all of them");
+    assert!(me.leave(["b"]) && !me.is_in("a"));
+    // No room is no one's room, and so everyone, as without it.
+    assert_eq!(server.to([""; 0]).ids().len(), 3);
+}
+
+#[tokio::test]
+async fn many_join_and_leave_at_once() {
+    let server = server().await;
+    let (mut one, mut two) = (server.client().await, server.client().await);
+    let mut three = server.client().await;
+    socket_of(&server, &one).join("a");
+    socket_of(&server, &two).join("a");
+    server.to("a").join(["b", "c"]);
+    server.to("b").emit("x", 1);
+    server.to("a").except(&one.id).leave(["b", "a"]);
+    server.to("b").emit("x", 2);
+    assert_eq!(one.event().await, json!(["x", 1]));
+    assert_eq!(two.event().await, json!(["x", 1]));
+    assert_eq!(one.event().await, json!(["x", 2]));
+    hears_nothing(&mut two).await;
+    hears_nothing(&mut three).await;
+    assert_eq!(sorted(server.to("c").ids()), ids(&[&one, &two]));
+}
+
+#[tokio::test]
+async fn what_many_join_is_bounded_for_each_of_them() {
+    let server = start(echoing(Server::builder().rooms_max(1).build())).await;
+    let (one, two) = (server.client().await, server.client().await);
+    assert!(socket_of(&server, &one).join("a"));
+    server.everyone().join("b");
+    assert_eq!(server.to("b").ids(), ids(&[&two]));
+    assert_eq!(server.stats().rooms_refused, 1);
+}
+
+#[tokio::test]
+async fn rooms_that_many_have_joined_come_back_with_each() {
+    let io = Server::builder().recovery(Recovery::new()).build();
+    let server = start(echoing(io)).await;
+    let mut client = Client::open(server.address).await;
+    client.send("0").await;
+    let packet = client.next().await;
+    let (id, pid) = (packet.data["sid"].clone(), packet.data["pid"].clone());
+    server.everyone().join(["a", "b"]);
+    server.everyone().leave("b");
+    server.to("a").emit("x", 1);
+    let offset = client.event().await[2].clone();
+    drop(client);
+    until("lost", || server.is_empty()).await;
+    server.to("a").emit("x", 2);
+    server.to("b").emit("x", 3);
+    let mut client = Client::open(server.address).await;
+    client.send(&format!("0{}", json!({ "pid": pid, "offset": offset }))).await;
+    assert_eq!(client.next().await.data["sid"], id);
+    assert_eq!(client.event().await[1], json!(2));
+    hears_nothing(&mut client).await;
+    let me = server.socket(server.everyone().ids()[0]).unwrap();
+    assert!(me.is_in("a") && !me.is_in("b"));
+}
+
+#[tokio::test]
+async fn disconnect_leaves_the_connections_and_close_does_not() {
+    let io = Server::new();
+    io.of("/other");
+    let server = start(echoing(io)).await;
+    let (mut one, mut two) = (server.client().await, server.client().await);
+    one.join("/other", "").await.unwrap();
+    two.join("/other", "").await.unwrap();
+    server.to(&one.id).disconnect();
+    assert_eq!(one.next().await.kind, 1);
+    one.join("/", "").await.unwrap();
+    server.to(&two.id).close();
+    let mut left =
+        [two.next().await, two.next().await].map(|packet| (packet.kind, packet.namespace));
+    left.sort();
+    assert_eq!(left, [(1, "/".to_owned()), (1, "/other".to_owned())]);
+    assert!(two.try_next().await.is_none());
+    until("one is left", || server.len() == 1).await;
+}
+
+#[tokio::test]
+async fn send_is_a_message() {
+    let server = server().await;
+    let mut client = server.client().await;
+    let me = socket_of(&server, &client);
+    me.send("one");
+    me.compress(false).send(("two", 2));
+    server.send(3);
+    server.to(me.id()).send(());
+    for expected in [
+        json!(["message", "one"]),
+        json!(["message", "two", 2]),
+        json!(["message", 3]),
+        json!(["message"]),
+    ] {
+        assert_eq!(client.event().await, expected);
+    }
+}
+
+#[tokio::test]
+async fn sockets_are_found_with_what_is_known_of_them() {
+    let io = Server::new();
+    let named = io.of("/named").connect(async |hello: Hello| -> Result<String, Refusal> {
+        let host = hello.handshake().header("host").unwrap().to_owned();
+        Ok(format!("{host}{}", hello.handshake().url()))
+    });
+    let server = start(echoing(io)).await;
+    let url = "/socket.io/?EIO=4&transport=websocket&name=a%20b";
+    let mut client = Client::open_at(server.address, url).await;
+    let id = client.join("/named", "").await.unwrap();
+    named.everyone().join("room");
+    let found = named.to("room").sockets().await.unwrap();
+    let [socket] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(socket.id().as_str(), id);
+    assert_eq!(socket.rooms(), [id.as_str(), "room"]);
+    assert_eq!(socket.data::<String>(), Some(&format!("localhost{url}")));
+    assert_eq!(socket.data::<u8>(), None);
+    let handshake = socket.handshake();
+    let pairs: Vec<_> = handshake.query_pairs().collect();
+    assert_eq!(pairs[2], ("name".to_owned(), "a b".to_owned()));
+    assert_eq!((handshake.path(), handshake.is_secure()), ("/socket.io/", false));
+    assert!(handshake.headers().any(|(name, value)| (name, value) == ("Host", b"localhost")));
+    assert_eq!(handshake.address().map(|address| address.ip()), Some([127, 0, 0, 1].into()));
+    let age = SystemTime::now().duration_since(handshake.issued()).unwrap_or_default();
+    assert!(age < Duration::from_secs(3_600), "{age:?}");
+    let me = named.socket(socket.id()).unwrap();
+    assert_eq!(me.handshake().url(), url);
+    assert!(named.to("none").sockets().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn sockets_that_were_found_can_be_dealt_with() {
+    let server = server().await;
+    let mut client = server.client().await;
+    let found = server.everyone().sockets().await.unwrap();
+    let socket = found[0].clone();
+    socket.emit("x", 1);
+    socket.send(2);
+    assert_eq!(client.event().await, json!(["x", 1]));
+    assert_eq!(client.event().await, json!(["message", 2]));
+    let answer = tokio::spawn(async move { found[0].call::<_, _, u8>("q", ()).await });
+    let question = client.next().await;
+    client.send(&format!("3{}[7]", question.ack.unwrap())).await;
+    assert_eq!(within(answer).await.unwrap().unwrap(), 7);
+    socket.join(["a", "b"]);
+    socket.leave("a");
+    assert_eq!((server.to("a").ids().len(), server.to("b").ids().len()), (0, 1));
+    assert_eq!(socket.rooms().len(), 1, "those of the time when it was found");
+    socket.disconnect();
+    assert_eq!(client.next().await.kind, 1);
+    until("left", || server.is_empty()).await;
+    assert!(server.everyone().sockets().await.unwrap().is_empty());
+    client.join("/", "").await.unwrap();
+    server.everyone().sockets().await.unwrap()[0].close();
+    assert_eq!(client.next().await.kind, 1);
+    assert!(client.try_next().await.is_none());
+}
+
+#[tokio::test]
+async fn what_goes_to_other_nodes_reaches_nobody_where_there_are_none() {
+    let server = server().await;
+    server.on_server_side("x", async |_: Args| -> u8 { panic!("a node does not hear itself") });
+    let mut client = server.client().await;
+    server.server_side_emit("x", (1, "b")).unwrap();
+    let answers: Vec<u8> = server.server_side_call("x", ()).await.unwrap();
+    assert!(answers.is_empty());
+    for name in ["connect", "connection", "new_namespace"] {
+        assert!(matches!(server.server_side_emit(name, ()), Err(EmitError::ReservedEvent)));
+    }
+    let unwritable = HashMap::from([((1, 2), 3)]);
+    assert!(matches!(server.server_side_emit("x", &unwritable), Err(EmitError::Encode(_))));
+    assert_eq!((server.stats().encode_failures, server.stats().panics), (1, 0));
+    hears_nothing(&mut client).await;
+}
