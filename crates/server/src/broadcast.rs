@@ -270,7 +270,7 @@ impl Broadcast {
     #[inline]
     fn show<T: ToArgs>(&self, event: &str, args: &T) {
         if !is_reserved(event) {
-            self.namespace.show(Recipients::Selection(self), event, args);
+            self.namespace.show(Recipients::Many(self), event, args);
         }
     }
 

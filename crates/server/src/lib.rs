@@ -76,6 +76,13 @@
 //! session, [`Builder::origins`] and [`Builder::cors`] are about pages of other hosts,
 //! [`Builder::headers`] adds to answers, and [`Server::on_connection_error`] tells what was refused.
 //!
+//! # Around an event
+//!
+//! [`Namespace::on_any`] sees each event first, [`Namespace::before`] decides whether it comes to its
+//! handler, [`Namespace::on_error`] is told of those that come to nothing. [`Namespace::ordered`] lets
+//! events wait for each other; [`Builder::event_rate`] and [`Builder::event_pace`] bound how fast they
+//! may come.
+//!
 //! # Other encodings
 //!
 //! All packets are text by default, with bytes in messages of their own. [`Builder::parser`] makes

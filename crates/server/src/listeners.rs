@@ -48,9 +48,9 @@ impl fmt::Debug for Listener {
 #[non_exhaustive]
 pub enum Recipients<'a> {
     /// One socket.
-    Socket(SocketId),
+    One(SocketId),
     /// Whoever is selected when it is sent.
-    Selection(&'a Broadcast),
+    Many(&'a Broadcast),
 }
 
 /// What happens to an event beside its handler. A table without all of this has none.

@@ -148,6 +148,11 @@ impl Rates {
         self.held_until.is_none()
     }
 
+    /// Time has passed. Whoever may go on is not held back any more, even if there is no room yet.
+    pub(crate) fn wake(&mut self, now: Moment) {
+        self.held_until = self.held_until.filter(|until| *until > now);
+    }
+
     /// When the next event may be handled, if one waits for that.
     pub(crate) const fn held_until(&self) -> Option<Moment> {
         self.held_until
@@ -243,7 +248,11 @@ mod tests {
         let mut rates = Rates::new(None, Some(Rate::per_second(10).burst(2))).unwrap();
         assert_eq!([0, 0, 0].map(|ms| rates.keeps_pace(at(ms))), [true, true, false]);
         assert_eq!(rates.held_until(), Some(at(100)));
+        rates.wake(at(99));
         assert!(!rates.keeps_pace(at(99)));
+        assert_eq!(rates.held_until(), Some(at(100)));
+        rates.wake(at(100));
+        assert_eq!(rates.held_until(), None);
         assert!(rates.keeps_pace(at(100)));
         assert_eq!(rates.held_until(), None);
     }

@@ -489,7 +489,7 @@ impl SocketCore {
         if !self.is_connected() {
             return Err(EmitError::Gone);
         }
-        self.namespace.show(Recipients::Socket(self.id), event, args);
+        self.namespace.show(Recipients::One(self.id), event, args);
         let pushed = match &self.namespace.journal {
             None => Letter::event(&self.namespace.name, None, event, args)
                 .map(|letter| self.deliver(self.namespace.packed(letter, compress), worth)),
@@ -531,7 +531,7 @@ impl SocketCore {
         if !self.is_connected() {
             return Err(CallError::Gone);
         }
-        self.namespace.show(Recipients::Socket(self.id), event, args);
+        self.namespace.show(Recipients::One(self.id), event, args);
         let Some((id, receiver)) = self.asks.open(self.namespace.asks_max) else {
             self.namespace.count(|metrics| &metrics.asks_refused);
             return Err(CallError::TooMany);

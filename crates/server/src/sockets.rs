@@ -254,6 +254,9 @@ impl Sockets {
     /// Runs the handlers that can go on, in the order in which what they waited for came; `true`
     /// when there may be more of them than fit into one turn.
     pub(crate) fn run(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+        if let Some(rates) = &mut self.rates {
+            rates.wake(now);
+        }
         for _ in 0..RESUMED_PER_TURN {
             let Some(parked) = &mut self.parked else {
                 self.start_waiting(cx, now);

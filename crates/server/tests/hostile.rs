@@ -658,7 +658,8 @@ async fn a_handler_that_panics_costs_its_socket_and_nothing_else() {
     for (n, event) in ["now", "later", "answer"].into_iter().enumerate() {
         let mut client = server.client().await;
         client.join("/chat", "").await.unwrap();
-        client.send(&format!("27[\"{event}\"]")).await;
+        let answer = client.ask(event, "").await;
+        assert_eq!(answer[0]["error"]["code"], "internal_error");
         let left = client.next().await;
         assert_eq!((left.kind, left.namespace.as_str()), (1, "/"));
         let reason = within(leaving.recv()).await;

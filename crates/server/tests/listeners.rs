@@ -107,7 +107,7 @@ async fn what_is_sent_is_seen_once_and_answers_are_not() {
     let watch = seen.clone();
     let watch = io.on_any_outgoing(move |to, event, args| {
         let to = match to {
-            Recipients::Socket(_) => "one",
+            Recipients::One(_) => "one",
             _ => "many",
         };
         watch.add(format!("{to} {event} {}", json_of(args)));
