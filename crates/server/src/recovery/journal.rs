@@ -401,11 +401,7 @@ impl Guard<'_> {
         if from < session.known_since || from + 1 < self.first() {
             return Err(NotRecovered::Incomplete);
         }
-        let missed = self.missed(id, session, from);
-        let bytes: usize = missed.iter().map(|(_, parcel)| parcel.len()).sum();
-        if bytes + missed.len() * ENTRY_OVERHEAD_BYTES > newcomer.bytes_max {
-            return Err(NotRecovered::TooMuch);
-        }
+        let missed = self.missed(id, session, from, newcomer.bytes_max)?;
         let sent = missed.last().map_or(sent, |(number, _)| *number);
         let missed = missed.into_iter().map(|(_, parcel)| parcel).collect();
         let session = self.state.sessions.get_mut(&id).ok_or(NotRecovered::Unknown)?;
@@ -418,13 +414,27 @@ impl Guard<'_> {
         Ok(Recovered { id, data, rooms, missed, sent })
     }
 
-    /// The events behind one that were for a socket.
-    fn missed(&self, id: SocketId, session: &Session, from: u64) -> Vec<(u64, Parcel)> {
+    /// The events behind one that were for a socket, up to so many bytes: nobody waits for the lock
+    /// while more is looked for than can be sent.
+    fn missed(
+        &self,
+        id: SocketId,
+        session: &Session,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<(u64, Parcel)>, NotRecovered> {
         let first = self.first();
         let skip = usize::try_from((from + 1).saturating_sub(first)).unwrap_or(usize::MAX);
-        let numbered = (first..).zip(&self.state.log).skip(skip);
-        let theirs = numbered.filter(|&(number, entry)| session.hears(id, number, entry));
-        theirs.map(|(number, entry)| (number, entry.parcel.clone())).collect()
+        let mut left = bytes_max;
+        let mut missed = Vec::new();
+        for (number, entry) in (first..).zip(&self.state.log).skip(skip) {
+            if session.hears(id, number, entry) {
+                let bytes = entry.parcel.len() + ENTRY_OVERHEAD_BYTES;
+                left = left.checked_sub(bytes).ok_or(NotRecovered::TooMuch)?;
+                missed.push((number, entry.parcel.clone()));
+            }
+        }
+        Ok(missed)
     }
 
     /// The data of the socket of that key, if it waits.
