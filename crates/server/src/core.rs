@@ -174,7 +174,8 @@ impl Core {
         for (n, link) in links.into_iter().enumerate() {
             let jitter = random().map_or(0, |[low, high, ..]| u16::from_le_bytes([low, high]));
             let turn = n as u32 as f64 + f64::from(jitter) / f64::from(u16::MAX);
-            tokio::time::sleep_until(began + share.mul_f64(turn)).await;
+            let at = Duration::try_from_secs_f64(share.as_secs_f64() * turn).unwrap_or(budget);
+            tokio::time::sleep(at.saturating_sub(began.elapsed())).await;
             link.order(Order::Close(Reason::ServerShuttingDown));
         }
     }

@@ -68,7 +68,7 @@ impl Returner {
         let packet = client.next().await;
         assert_eq!(packet.kind, 0, "{packet:?}");
         *self = Self::read(&packet, self.offset.take());
-        // Whatever was missed comes before the answer.
+        // Whatever was missed comes before the answer to this.
         client.send("29[\"fence\"]").await;
         let mut missed = Vec::new();
         loop {
@@ -362,6 +362,17 @@ async fn a_log_that_does_not_reach_back_is_told() {
     server.cut(client).await;
     (0..10).for_each(|n| server.io.emit("few", n));
     assert_eq!(me.back(server.address).await.1.len(), 10);
+}
+
+#[tokio::test]
+async fn a_window_without_an_end_is_no_panic() {
+    let recovery = Recovery::builder().window(std::time::Duration::MAX).build();
+    let server = Stage::new(recovery, |builder| builder).await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, "").await;
+    server.cut(client).await;
+    server.io.emit("missed", ());
+    assert_eq!(me.back(server.address).await.1, [json!(["missed"])]);
 }
 
 /// What went to others may be forgotten: only what was for this socket can be missed by it.

@@ -159,7 +159,7 @@ impl Journal {
             state: Mutex::new(state),
             settings: store.settings.clone(),
             mark: mark(),
-            keeps: store.settings.window + silence,
+            keeps: store.settings.window.saturating_add(silence),
             bytes: Arc::clone(&store.bytes),
         }
     }
@@ -314,7 +314,7 @@ impl Guard<'_> {
                 || self.journal.bytes.load(Ordering::Relaxed) > settings.bytes_max
         };
         while let Some(oldest) = self.state.log.front() {
-            if !too_many(&self.state) && now < oldest.at + self.journal.keeps {
+            if !too_many(&self.state) && now - oldest.at < self.journal.keeps {
                 break;
             }
             self.journal.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);
@@ -325,7 +325,7 @@ impl Guard<'_> {
         }
         while let Some(&(since, id)) = self.state.waiting.front() {
             let too_many = self.state.waiting_count > settings.sockets_max;
-            if !too_many && now < since + settings.window && self.state.is_waiting(id, since) {
+            if !too_many && now - since < settings.window && self.state.is_waiting(id, since) {
                 break;
             }
             self.state.waiting.pop_front();
