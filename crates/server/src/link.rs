@@ -246,10 +246,16 @@ impl Link {
 
     /// Puts a parcel into the outbox.
     pub(crate) fn push(self: &Arc<Self>, parcel: Parcel, worth: Worth) -> Pushed {
-        self.put(worth, |state| match worth {
-            Worth::Latest(key) => state.outbox.push_latest(parcel, key),
-            Worth::Kept | Worth::Volatile => state.outbox.push(parcel),
-        })
+        if let Worth::Latest(key) = worth {
+            return self.push_latest(parcel, key);
+        }
+        self.put(worth, |state| state.outbox.push(parcel))
+    }
+
+    /// Apart, so that what is sent to many otherwise does not carry it along.
+    #[inline(never)]
+    fn push_latest(self: &Arc<Self>, parcel: Parcel, key: u64) -> Pushed {
+        self.put(Worth::Latest(key), |state| state.outbox.push_latest(parcel, key))
     }
 
     /// Puts a letter into the outbox. While the task runs it is copied to what is written at the end
@@ -289,12 +295,14 @@ impl Link {
             state.wake();
             return Pushed::Overflow;
         }
-        self.note_waiting(&mut state);
+        self.waiting.store(state.outbox.bytes(), Ordering::Relaxed);
         if state.is_unattended() && !(state.direct && self.cork(&mut state)) {
             state.wake();
         }
-        let is_news = state.outbox.is_slow() && !std::mem::replace(&mut state.slow, true);
-        if is_news { Pushed::Slow } else { Pushed::Queued }
+        if state.outbox.is_slow() && !std::mem::replace(&mut state.slow, true) {
+            return Pushed::Slow;
+        }
+        Pushed::Queued
     }
 
     /// Leaves the writing to a cork; `false` when this thread has none open. Then it does not wait

@@ -740,13 +740,10 @@ impl NamespaceCore {
     }
 
     pub(crate) fn join(&self, id: SocketId, room: &str) -> Result<(), NotJoined> {
-        let mut journal = self.journal.as_ref().map(|journal| journal.lock());
-        let joined = self.rooms.join(id, room, self.rooms_max);
-        if let (Some(journal), Ok(true)) = (&mut journal, &joined)
-            && let Some(room) = self.rooms.name(room)
-        {
-            journal.joined(id, room);
-        }
+        let joined = match &self.journal {
+            None => self.rooms.join(id, room, self.rooms_max),
+            Some(journal) => journal.lock().join(&self.rooms, id, room, self.rooms_max),
+        };
         if joined == Err(NotJoined::TooMany) {
             self.count(|metrics| &metrics.rooms_refused);
         }
@@ -755,12 +752,10 @@ impl NamespaceCore {
 
     /// `false` when it was not in the room.
     pub(crate) fn leave(&self, id: SocketId, room: &str) -> bool {
-        let mut journal = self.journal.as_ref().map(|journal| journal.lock());
-        let left = self.rooms.leave(id, room);
-        if let (Some(journal), true) = (&mut journal, left) {
-            journal.left(id, room);
+        match &self.journal {
+            None => self.rooms.leave(id, room),
+            Some(journal) => journal.lock().leave(&self.rooms, id, room),
         }
-        left
     }
 
     /// Something could not be written and is not sent.

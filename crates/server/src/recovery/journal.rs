@@ -25,7 +25,7 @@ use crate::core;
 use crate::handler::Data;
 use crate::link::{Link, Pushed, Worth};
 use crate::namespace::NamespaceCore;
-use crate::rooms::{Rooms, Selection};
+use crate::rooms::{NotJoined, Rooms, Selection};
 use crate::socket::{Member, SocketCore};
 
 /// What an event that is kept counts for beside its bytes.
@@ -462,16 +462,38 @@ impl Guard<'_> {
         }
     }
 
-    /// A socket has joined a room.
-    pub(crate) fn joined(&mut self, id: SocketId, room: Arc<str>) {
+    /// Puts a socket into a room.
+    pub(crate) fn join(
+        &mut self,
+        rooms: &Rooms<Member>,
+        id: SocketId,
+        room: &str,
+        rooms_max: usize,
+    ) -> Result<bool, NotJoined> {
+        let joined = rooms.join(id, room, rooms_max)?;
+        if joined && let Some(room) = rooms.name(room) {
+            self.joined(id, room);
+        }
+        Ok(joined)
+    }
+
+    /// Takes a socket out of a room; `false` when it was not there.
+    pub(crate) fn leave(&mut self, rooms: &Rooms<Member>, id: SocketId, room: &str) -> bool {
+        let left = rooms.leave(id, room);
+        if left {
+            self.left(id, room);
+        }
+        left
+    }
+
+    fn joined(&mut self, id: SocketId, room: Arc<str>) {
         let from = self.last();
         if let Some(session) = self.state.sessions.get_mut(&id) {
             session.stays.push(Stay { room, from, until: None });
         }
     }
 
-    /// A socket has left a room.
-    pub(crate) fn left(&mut self, id: SocketId, room: &str) {
+    fn left(&mut self, id: SocketId, room: &str) {
         let (first, last) = (self.first(), self.last());
         let Some(session) = self.state.sessions.get_mut(&id) else {
             return;
