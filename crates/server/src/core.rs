@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::hooks::ErrorFn;
 use crate::link::{Link, Order};
 use crate::metrics::Metrics;
-use crate::namespace::NamespaceCore;
+use crate::namespace_core::NamespaceCore;
 use crate::parents::Parents;
 use crate::refused::ConnectionError;
 use crate::sessions::Sessions;

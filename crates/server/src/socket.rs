@@ -25,11 +25,12 @@ use crate::handshake::Handshake;
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::listeners::{Once, Recipients};
-use crate::namespace::{NamespaceCore, Table};
+use crate::namespace_core::NamespaceCore;
 use crate::parser::{self, parcel};
 use crate::recovery::Beginning;
 use crate::room_names::RoomNames;
 use crate::rooms::NotJoined;
+use crate::table::Table;
 
 /// A client in a namespace. A cheap handle: clone it, keep it, send with it from anywhere.
 ///

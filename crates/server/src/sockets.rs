@@ -27,12 +27,13 @@ use crate::hello::Refusal;
 use crate::lanes::Lanes;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::listeners::{Catch, pass};
-use crate::namespace::{NamespaceCore, Table};
+use crate::namespace_core::NamespaceCore;
 use crate::parents;
 use crate::parser::parcel;
 use crate::rates::{Buckets, Fate, Rates};
 use crate::recovery;
 use crate::socket::SocketCore;
+use crate::table::Table;
 
 /// Bytes of events whose handlers run, or wait for one of `handlers_max` places to run, and of auth
 /// payloads about which namespaces decide. Above it nothing is read from the client until some of

@@ -24,7 +24,7 @@ use super::{AuthDigest, Claim, Key, NotRecovered, Settings, Store};
 use crate::core;
 use crate::handler::Data;
 use crate::link::{Link, Pushed, Worth};
-use crate::namespace::NamespaceCore;
+use crate::namespace_core::NamespaceCore;
 use crate::rooms::{NotJoined, Rooms, Selection};
 use crate::socket::{Member, SocketCore};
 
