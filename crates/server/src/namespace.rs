@@ -16,7 +16,7 @@ use crate::namespace_core::NamespaceCore;
 use crate::rates::Rate;
 use crate::room_names::RoomNames;
 use crate::socket::{EmitError, Socket};
-use crate::table::{Farewell, Same, ServerSide};
+use crate::table::{Farewell, Greet, Same, ServerSide};
 
 /// Handlers, rooms and sockets under one name. A cheap handle.
 ///
@@ -44,12 +44,12 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     {
         let connect = Arc::new(connect);
         self.core.change(|table| {
-            table.connect = Some(Arc::new(move |link, namespace, auth| {
+            table.connect.replace(Arc::new(move |link, namespace, auth| {
                 let hello = Hello::<A>::new(link, namespace, auth)?;
                 let deciding = connect.decide(hello);
                 let remember = |data| Arc::new(data) as Data;
                 Some(Box::pin(async move { deciding.await.map(remember) }))
-            }));
+            }))
         });
         Namespace::new(self.core)
     }
@@ -68,7 +68,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
             let both = old.downcast_ref().zip(new.downcast_ref());
             both.is_some_and(|(old, new)| same(old, new))
         });
-        self.core.change(|table| table.same = Some(same));
+        self.core.change(|table| table.same.replace(same));
         self
     }
 
@@ -85,10 +85,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core.change(|table| {
-            table.on_connect =
-                Some(Arc::new(move |core| Some(handler::unasked(greet(Socket::new(core)?)))));
-        });
+        let greet: Greet = Arc::new(move |core| Some(handler::unasked(greet(Socket::new(core)?))));
+        self.core.change(|table| table.on_connect.replace(greet));
         self
     }
 
@@ -99,7 +97,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core.change(|table| table.on_disconnecting = Some(erase_farewell(farewell)));
+        self.core.change(|table| table.on_disconnecting.replace(erase_farewell(farewell)));
         self
     }
 
@@ -109,7 +107,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core.change(|table| table.on_disconnect = Some(erase_farewell(farewell)));
+        self.core.change(|table| table.on_disconnect.replace(erase_farewell(farewell)));
         self
     }
 
@@ -121,9 +119,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         H: Handler<A, U, M>,
     {
         let erased = handler::erase(event.event_name(), handler);
-        self.core.change(|table| {
-            table.events.insert(event.event_name().as_bytes().into(), erased);
-        });
+        self.core.change(|table| table.events.insert(event.event_name().as_bytes().into(), erased));
         self
     }
 
@@ -137,16 +133,14 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     {
         let once = Once::new(handler::erase(event.event_name(), handler));
         self.core.change(|table| {
-            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once);
+            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once)
         });
         self
     }
 
     /// Removes the handlers of an event, for sockets that come later; `false` when there was none.
     pub fn off(&self, event: &str) -> bool {
-        let mut was = false;
-        self.core.change(|table| was = table.off(event));
-        was
+        self.core.change(|table| table.off(event)).is_some()
     }
 
     /// Calls `on_error` for each event that comes to nothing, with its name and why: a handler or a
@@ -168,11 +162,11 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(&Socket<A, U>, &str, &EventError) + Send + Sync + 'static,
     {
         self.core.change(|table| {
-            table.on_error = Some(Arc::new(move |core, event, error| {
+            table.on_error.replace(Arc::new(move |core, event, error| {
                 if let Some(socket) = Socket::new(core) {
                     on_error(&socket, event, error);
                 }
-            }));
+            }))
         });
         self
     }
@@ -311,9 +305,9 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.core.change(|table| {
-            table.other = Some(Arc::new(move |core, name, args| {
+            table.other.replace(Arc::new(move |core, name, args| {
                 Some(handler::unasked(other(Socket::new(core)?, name, args)))
-            }));
+            }))
         });
         self
     }
@@ -331,11 +325,11 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>, usize) + Send + Sync + 'static,
     {
         self.core.change(|table| {
-            table.on_slow = Some(Arc::new(move |core, bytes| {
+            table.on_slow.replace(Arc::new(move |core, bytes| {
                 if let Some(socket) = Socket::new(core) {
                     slow(socket, bytes);
                 }
-            }));
+            }))
         });
         self
     }
@@ -354,9 +348,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
             let answer = handler(args);
             Box::pin(async move { Args::new(&answer.await) })
         });
-        self.core.change(|table| {
-            table.server_side.insert(event.into(), handler);
-        });
+        self.core.change(|table| table.server_side.insert(event.into(), handler));
         self
     }
 

@@ -158,8 +158,10 @@ impl NamespaceCore {
         Arc::clone(&self.table.read())
     }
 
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Table)) {
-        change(Arc::make_mut(&mut self.table.write()));
+    /// Changes the handlers. What falls out of the table is given back, so that no function of the
+    /// user's is dropped under its lock.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
+        change(Arc::make_mut(&mut self.table.write()))
     }
 
     pub(crate) fn change_watchers(&self, change: impl FnOnce(&mut Vec<Catch<OutgoingFn>>)) {
@@ -167,7 +169,10 @@ impl NamespaceCore {
         let mut changed = watchers.to_vec();
         change(&mut changed);
         self.watched.store(!changed.is_empty(), Ordering::Relaxed);
-        *watchers = changed.into();
+        let old = std::mem::replace(&mut *watchers, changed.into());
+        // Dropping it may drop functions of the user's.
+        drop(watchers);
+        drop(old);
     }
 
     pub(crate) fn is_watched(&self) -> bool {
@@ -181,10 +186,9 @@ impl NamespaceCore {
     /// Forgets listeners that were removed.
     pub(crate) fn sweep(&self) {
         self.change_watchers(|watchers| watchers.retain(|watcher| !watcher.is_over()));
-        self.change(|table| {
-            if table.extras.is_some() {
-                table.extras_mut().any.retain(|any| !any.is_over());
-            }
+        let _over: Vec<_> = self.change(|table| match table.extras {
+            Some(_) => table.extras_mut().any.extract_if(.., |any| any.is_over()).collect(),
+            None => Vec::new(),
         });
     }
 

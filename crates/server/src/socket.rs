@@ -139,9 +139,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
         H: Handler<A, U, M>,
     {
         let erased = handler::erase(event.event_name(), handler);
-        self.core.change(|table| {
-            table.events.insert(event.event_name().as_bytes().into(), erased);
-        });
+        self.core.change(|table| table.events.insert(event.event_name().as_bytes().into(), erased));
         self
     }
 
@@ -154,7 +152,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     {
         let once = Once::new(handler::erase(event.event_name(), handler));
         self.core.change(|table| {
-            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once);
+            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once)
         });
         self
     }
@@ -162,9 +160,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     /// Removes the handlers of an event from this socket, its namespace's too; `false` when there was
     /// none.
     pub fn off(&self, event: &str) -> bool {
-        let mut was = false;
-        self.core.change(|table| was = table.off(event));
-        was
+        self.core.change(|table| table.off(event)).is_some_and(|removed| removed.is_some())
     }
 }
 
@@ -418,14 +414,16 @@ impl SocketCore {
         self.own.get().map_or_else(|| Arc::clone(&self.table), |own| Arc::clone(&own.lock()))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Table)) {
+    /// Changes its own handlers, and gives what falls out of the table, as
+    /// [`NamespaceCore::change`]; `None` when the socket has left.
+    fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> Option<R> {
         let own = self.own.get_or_init(|| Box::new(Mutex::new(Arc::clone(&self.table))));
         let mut own = own.lock();
         // After its end nobody would let go of a handler that holds its socket.
-        if self.is_connected() {
-            change(Arc::make_mut(&mut own));
+        self.is_connected().then(|| {
             self.special.store(true, Ordering::Relaxed);
-        }
+            change(Arc::make_mut(&mut own))
+        })
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::failure::EventError;
 use crate::handler::{Data, Erased, Started};
 use crate::hello::Refusal;
 use crate::link::Link;
-use crate::listeners::Extras;
+use crate::listeners::{Extras, Once};
 use crate::namespace_core::NamespaceCore;
 use crate::socket::SocketCore;
 
@@ -39,15 +39,27 @@ pub(crate) struct Table {
     pub(crate) server_side: HashMap<Box<str>, ServerSide>,
 }
 
+/// Handlers that are in a table no more. They are functions of the user's, and so to be dropped without
+/// any lock.
+pub(crate) struct Removed {
+    handler: Option<Erased>,
+    once: Option<Arc<Once>>,
+}
+
+impl Removed {
+    /// Whether there was any.
+    pub(crate) const fn is_some(&self) -> bool {
+        self.handler.is_some() || self.once.is_some()
+    }
+}
+
 impl Table {
-    /// Removes the handlers of an event; `false` when there was none.
-    pub(crate) fn off(&mut self, event: &str) -> bool {
+    /// Removes the handlers of an event, and gives them.
+    pub(crate) fn off(&mut self, event: &str) -> Removed {
         let name = event.as_bytes();
-        let once = self.extras.as_ref().is_some_and(|extras| extras.once.contains_key(name));
-        if once {
-            self.extras_mut().once.remove(name);
-        }
-        self.events.remove(name).is_some() || once
+        let heard = self.extras.as_ref().is_some_and(|extras| extras.once.contains_key(name));
+        let once = if heard { self.extras_mut().once.remove(name) } else { None };
+        Removed { handler: self.events.remove(name), once }
     }
 
     pub(crate) fn extras_mut(&mut self) -> &mut Extras {
