@@ -85,7 +85,7 @@ pub enum CallError {
     /// The client is gone, or had left the namespace.
     Gone,
     /// Too many questions to this client are open: the limit is
-    /// [`Builder::asks_max`](crate::Builder::asks_max).
+    /// [`Namespace::asks_max`](crate::Namespace::asks_max).
     TooMany,
     /// The question could not be written as JSON.
     Encode(EncodeError),
@@ -113,7 +113,7 @@ impl std::error::Error for CallError {}
 /// A question that was sent to a client; `.await` it for the answer.
 ///
 /// It was sent when it was made; what is lazy is only the waiting. Without
-/// [`timeout`](Self::timeout) it waits for the server's `ack_timeout` (10 s). `R` is the type of
+/// [`timeout`](Self::timeout) it waits for the `ack_timeout` of its namespace (10 s). `R` is the type of
 /// the first argument of the answer; [`Args`] for all of them.
 #[must_use = "a question that is not awaited has no answer; use `emit` to ask nothing"]
 pub struct Call<R> {

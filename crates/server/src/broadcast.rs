@@ -48,7 +48,7 @@ impl Broadcast {
             except: Vec::new(),
             worth: Worth::Kept,
             compress: true,
-            timeout: namespace.ack_timeout,
+            timeout: namespace.limits.ack_timeout(),
         }
     }
 
@@ -96,7 +96,8 @@ impl Broadcast {
         self
     }
 
-    /// How long [`call`](Self::call) waits for answers. Default: the server's `ack_timeout`, 10 s.
+    /// How long [`call`](Self::call) waits for answers. Default: the
+    /// [`ack_timeout`](crate::Namespace::ack_timeout) of the namespace, 10 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -206,7 +207,7 @@ impl Broadcast {
     }
 
     /// Puts the selected into a room, or into several: at once, so that what is sent there next
-    /// reaches them. Whoever is in [`rooms_max`](crate::Builder::rooms_max) rooms already is left out.
+    /// reaches them. Whoever is in [`rooms_max`](crate::Namespace::rooms_max) rooms already is left out.
     pub fn join(&self, rooms: impl RoomNames) {
         self.each(|socket| {
             socket.join(&rooms);

@@ -246,7 +246,9 @@ mod tests {
         let core = Core::new(config, Arc::new(()));
         let told = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&told);
-        core.parents.set_on_new(Arc::new(move |_| drop(count.fetch_add(1, Ordering::Relaxed))));
+        core.parents.set_on_new(Arc::new(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        }));
         let barrier = Barrier::new(8);
         let wait_and_make = || {
             barrier.wait();

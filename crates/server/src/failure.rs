@@ -12,8 +12,8 @@ const INTERNAL: &str = "internal_error";
 const INTERNAL_TEXT: &str = "internal error";
 
 /// Why an event came to nothing. A client that asked for an answer gets
-/// `{"error": {"code": …, "message": …}}`, and the function given to
-/// [`Namespace::on_error`](crate::Namespace::on_error) is told all.
+/// `{"error": {"code": …, "message": …}}`, with `data` if there is [some](Self::data), and the
+/// function given to [`Namespace::on_error`](crate::Namespace::on_error) is told all.
 ///
 /// A handler gives one as the `Err` of a `Result`. Any other error becomes one by `?`: the client is
 /// then told `internal_error` and nothing of its text; but an [`ArgError`] is an `invalid_arguments`
@@ -33,6 +33,8 @@ const INTERNAL_TEXT: &str = "internal error";
 pub struct EventError {
     code: Cow<'static, str>,
     message: Cow<'static, str>,
+    /// Details for programs.
+    data: Option<Box<serde_json::Value>>,
     /// What the client is not told.
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -40,12 +42,20 @@ pub struct EventError {
 impl EventError {
     /// An error that the client is told: a code for programs, a message for people.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: code.into(), message: message.into(), source: None }
+        Self { code: code.into(), message: message.into(), data: None, source: None }
     }
 
     /// An error of which the client is told only that there was one.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { source: Some(source.into()), ..Self::new(INTERNAL, INTERNAL_TEXT) }
+    }
+
+    /// Adds details for programs, which the client is told as `data` beside the code and the message:
+    /// anything that can be written as JSON. What cannot is left out.
+    #[must_use]
+    pub fn data(mut self, data: impl serde::Serialize) -> Self {
+        self.data = serde_json::to_value(data).ok().map(Box::new);
+        self
     }
 
     /// Adds what only the server is to know.
@@ -56,7 +66,7 @@ impl EventError {
     }
 
     /// The code that the client is told. Those of the server itself are `invalid_arguments`,
-    /// `rate_limited` and `internal_error`.
+    /// `rate_limited`, `too_large` and `internal_error`.
     pub fn code(&self) -> &str {
         &self.code
     }
@@ -73,7 +83,11 @@ impl EventError {
 
     /// What is answered.
     pub(crate) fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({ "error": { "code": self.code, "message": self.message } })
+        let mut error = serde_json::json!({ "code": self.code, "message": self.message });
+        if let Some(data) = &self.data {
+            error["data"] = (**data).clone();
+        }
+        serde_json::json!({ "error": error })
     }
 
     /// From what a panic has left.
@@ -87,8 +101,14 @@ impl EventError {
         Self {
             code: Cow::Borrowed("rate_limited"),
             message: Cow::Borrowed("too many events"),
+            data: None,
             source: None,
         }
+    }
+
+    pub(crate) fn too_large(args_bytes_max: usize) -> Self {
+        Self::new("too_large", format!("the arguments have more than {args_bytes_max} bytes"))
+            .data(serde_json::json!({ "args_bytes_max": args_bytes_max }))
     }
 
     fn misfit(error: &ArgError) -> Self {
@@ -118,6 +138,7 @@ impl fmt::Debug for EventError {
         f.debug_struct("EventError")
             .field("code", &self.code)
             .field("message", &self.message)
+            .field("data", &self.data)
             .field("source", &self.source)
             .finish()
     }
@@ -135,6 +156,21 @@ mod tests {
             r#"{"error":{"code":"internal_error","message":"internal error"}}"#
         );
         assert_eq!(error.to_string(), "internal_error: internal error (the password is x)");
+    }
+
+    #[test]
+    fn a_client_is_told_data_if_there_is_some() {
+        let error = EventError::new("taken", "by another").data([1, 2]);
+        assert_eq!(
+            error.to_json(),
+            serde_json::json!({"error": {"code": "taken", "message": "by another", "data": [1, 2]}})
+        );
+        let unwritable = std::collections::HashMap::from([([1], 2)]);
+        let error = error.data(unwritable);
+        assert_eq!(
+            error.to_json(),
+            serde_json::json!({"error": {"code": "taken", "message": "by another"}})
+        );
     }
 
     #[test]

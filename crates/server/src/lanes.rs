@@ -1,8 +1,9 @@
 //! [`Lanes`]: events that wait for the one of the same socket in front of them.
 //!
-//! A lane is there while something holds it, or events wait in it; most sockets never have one. What
-//! holds it is one piece of work at a time: a middleware, or a handler that is to end before the next
-//! event starts.
+//! A lane is there while something is in its way, or events wait in it; most sockets never have one.
+//! What holds it is one piece of work at a time: a middleware, or a handler that is to end before the
+//! next event starts. Where a socket may have only so many handlers under way, they are counted in its
+//! lane.
 
 use std::collections::VecDeque;
 
@@ -18,16 +19,37 @@ pub(crate) struct Lanes {
 struct Lane {
     slot: Slot,
     held: bool,
+    /// Pieces of work that are counted, and how many of them there may be.
+    running: usize,
+    running_max: usize,
     waiting: VecDeque<Event>,
+}
+
+/// What a piece of work is for later events of its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Nothing.
+    None,
+    /// They wait until it has ended.
+    All,
+    /// They wait while there are so many of these.
+    UpTo(usize),
+}
+
+impl Lane {
+    const fn is_open(&self) -> bool {
+        !self.held && self.running < self.running_max
+    }
 }
 
 impl Lanes {
     /// Whether an event that comes now has to wait behind another.
     pub(crate) fn is_blocked(&self, slot: Slot) -> bool {
-        self.all().any(|lane| lane.slot == slot)
+        let lane = self.all().find(|lane| lane.slot == slot);
+        lane.is_some_and(|lane| !lane.is_open() || !lane.waiting.is_empty())
     }
 
-    /// Whether nothing is held and nothing waits.
+    /// Whether nothing is held or counted, and nothing waits.
     pub(crate) const fn is_empty(&self) -> bool {
         self.lanes.is_none()
     }
@@ -37,22 +59,41 @@ impl Lanes {
         self.lane(slot).waiting.push_back(event);
     }
 
-    /// From now on events wait.
-    pub(crate) fn hold(&mut self, slot: Slot) {
-        self.lane(slot).held = true;
+    /// A piece of work is under way.
+    pub(crate) fn hold(&mut self, slot: Slot, hold: Hold) {
+        match hold {
+            Hold::None => {}
+            Hold::All => self.lane(slot).held = true,
+            Hold::UpTo(running_max) => {
+                let lane = self.lane(slot);
+                lane.running += 1;
+                lane.running_max = running_max;
+            }
+        }
     }
 
-    /// Whatever held the lane has ended.
-    pub(crate) fn release(&mut self, slot: Slot) {
+    /// It has ended.
+    pub(crate) fn release(&mut self, slot: Slot, hold: Hold) {
         let lanes = self.lanes.iter_mut().flat_map(|lanes| lanes.iter_mut());
-        lanes.filter(|lane| lane.slot == slot).for_each(|lane| lane.held = false);
+        for lane in lanes.filter(|lane| lane.slot == slot) {
+            match hold {
+                Hold::None => {}
+                Hold::All => lane.held = false,
+                Hold::UpTo(_) => lane.running = lane.running.saturating_sub(1),
+            }
+        }
         self.tidy();
     }
 
     /// The next event that waits for nothing any more.
     pub(crate) fn pop(&mut self) -> Option<(Slot, Event)> {
-        let lane = self.lanes.as_mut()?.iter_mut().find(|lane| !lane.held)?;
+        let ready = |lane: &&mut Lane| lane.is_open() && !lane.waiting.is_empty();
+        let lane = self.lanes.as_mut()?.iter_mut().find(ready)?;
         let next = lane.waiting.pop_front().map(|event| (lane.slot, event));
+        if lane.waiting.is_empty() {
+            // The lane may live on, and is not to be as large as it ever was.
+            lane.waiting = VecDeque::new();
+        }
         self.tidy();
         next
     }
@@ -79,14 +120,20 @@ impl Lanes {
         let found = lanes.iter().position(|lane| lane.slot == slot);
         let index = found.unwrap_or(lanes.len());
         if found.is_none() {
-            lanes.push(Lane { slot, held: false, waiting: VecDeque::new() });
+            lanes.push(Lane {
+                slot,
+                held: false,
+                running: 0,
+                running_max: usize::MAX,
+                waiting: VecDeque::new(),
+            });
         }
         &mut lanes[index]
     }
 
     fn tidy(&mut self) {
         if let Some(lanes) = &mut self.lanes {
-            lanes.retain(|lane| lane.held || !lane.waiting.is_empty());
+            lanes.retain(|lane| lane.held || lane.running > 0 || !lane.waiting.is_empty());
             if lanes.is_empty() {
                 self.lanes = None;
             }

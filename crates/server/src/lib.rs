@@ -130,6 +130,7 @@ mod listeners;
 mod metrics;
 mod namespace;
 mod namespace_core;
+mod namespace_limits;
 mod origins;
 mod outbox;
 mod parents;

@@ -7,12 +7,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use roomful_proto::socket::Event;
 use roomful_proto::{Args, SocketId, ToArgs};
 
 use crate::broadcast::Broadcast;
 use crate::failure::EventError;
 use crate::handler::Erased;
+use crate::lanes::Hold;
 use crate::namespace_core::NamespaceCore;
 use crate::rates::Rate;
 use crate::socket::SocketCore;
@@ -66,14 +68,31 @@ pub(crate) struct Extras {
     pub(crate) ordered_events: HashMap<Box<[u8]>, bool, foldhash::fast::RandomState>,
     /// How fast single events may come, by their names, and a number for each.
     pub(crate) rates: HashMap<Box<[u8]>, (u32, Rate), foldhash::fast::RandomState>,
+    /// Handlers of one socket that may wait for something at the same time.
+    pub(crate) handlers_max: Option<usize>,
+    /// Bytes that the arguments of an event may have.
+    pub(crate) args_bytes_max: Option<usize>,
+    /// The same of single events, by their names.
+    pub(crate) event_args_bytes_max: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
     /// By the name of the event. They go before the handlers.
     pub(crate) once: HashMap<Box<[u8]>, Arc<Once>, foldhash::fast::RandomState>,
 }
 
 impl Extras {
-    /// Whether the handler of an event of that name is to end before the next event of its socket.
-    pub(crate) fn is_ordered(&self, event: &[u8]) -> bool {
-        self.ordered_events.get(event).copied().unwrap_or(self.ordered)
+    /// What the handler of an event of that name is for later events of its socket.
+    pub(crate) fn hold(&self, event: &[u8]) -> Hold {
+        if self.ordered_events.get(event).copied().unwrap_or(self.ordered) {
+            return Hold::All;
+        }
+        self.handlers_max.map_or(Hold::None, Hold::UpTo)
+    }
+
+    /// The limit of an event's arguments, where they have more than that.
+    pub(crate) fn exceeded_bytes_max(&self, event: &Event) -> Option<usize> {
+        let of_event = self.event_args_bytes_max.get(event.name_bytes()).copied();
+        let bytes_max = of_event.or(self.args_bytes_max)?;
+        let attached: usize = event.args.attachments().iter().map(Bytes::len).sum();
+        (event.args.as_json().len() + attached > bytes_max).then_some(bytes_max)
     }
 }
 

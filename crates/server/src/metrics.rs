@@ -62,6 +62,8 @@ counters! {
     joined,
     /// Namespaces refused to a client.
     refused,
+    /// Namespaces refused to a client because they had `sockets_max` sockets already.
+    sockets_refused,
     /// Namespaces that were made because a client asked for them.
     namespaces_made,
     /// Namespaces that were not made because there were `child_namespaces_max` already.
@@ -81,6 +83,8 @@ counters! {
     events_refused,
     /// Events that were refused because they came faster than an `event_rate`.
     events_too_fast,
+    /// Events that were refused because their arguments had more than an `args_bytes_max`.
+    events_too_large,
     /// Times that a client was not read from because its events came faster than `event_pace`.
     paced,
     /// Events whose handler gave an [`EventError`](crate::EventError).

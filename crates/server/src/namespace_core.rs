@@ -2,9 +2,8 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use roomful_proto::deflate::Deflate;
@@ -14,6 +13,7 @@ use crate::broadcast::Poll;
 use crate::core::{Core, WeakCore};
 use crate::listeners::{Catch, OutgoingFn};
 use crate::metrics::{Counter, Metrics};
+use crate::namespace_limits::NamespaceLimits;
 use crate::parser::{ServerParser, parcel};
 use crate::pattern::Params;
 use crate::recovery::{Beginning, Journal, Recovery};
@@ -27,12 +27,12 @@ const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace
 pub(crate) struct NamespaceCore {
     pub(crate) name: Box<str>,
     pub(crate) rooms: Arc<Rooms<Member>>,
+    /// Sockets that are in the rooms, or are just being let in.
+    places_taken: AtomicUsize,
     pub(crate) state: Arc<dyn Any + Send + Sync>,
-    pub(crate) ack_timeout: Duration,
-    pub(crate) asks_max: usize,
+    pub(crate) limits: NamespaceLimits,
     /// `None` is the default encoding.
     pub(crate) parser: Option<ServerParser>,
-    rooms_max: usize,
     deflate: Option<Arc<Deflate>>,
     /// What can be missed here; `None` where nothing is recovered.
     pub(crate) journal: Option<Arc<Journal>>,
@@ -81,13 +81,14 @@ impl NamespaceCore {
         parent
     }
 
-    /// One of those that another stands for, with the handlers of that. When it ends it gives its place
+    /// One of those that another stands for, with the handlers and limits of that. When it ends it gives its place
     /// among all children back.
     pub(crate) fn child(name: &str, params: Params, parent: &Arc<Self>, core: &Arc<Core>) -> Self {
         let mut child = Self::new(name, core);
         child.params = params;
         child.parent = Some(Arc::clone(parent));
         child.table = RwLock::new(parent.table());
+        child.limits = parent.limits.clone();
         child
     }
 
@@ -96,10 +97,8 @@ impl NamespaceCore {
         Self {
             name: name.into(),
             state: Arc::clone(&core.state),
-            ack_timeout: core.config.ack_timeout,
-            asks_max: core.config.asks_max,
+            limits: NamespaceLimits::new(&core.config),
             parser: core.config.parser.clone(),
-            rooms_max: core.config.rooms_max,
             deflate: core.deflate.clone(),
             journal: recovery.map(|recovery| {
                 // So long it may take to notice that a client is gone.
@@ -107,6 +106,7 @@ impl NamespaceCore {
                 recovery.journal(name, silence, &rooms)
             }),
             rooms,
+            places_taken: AtomicUsize::new(0),
             recovery: recovery.cloned(),
             core: Arc::downgrade(core),
             params: Params::default(),
@@ -212,10 +212,27 @@ impl NamespaceCore {
         parcel(self.packed(letter, compress), self.parser.as_ref())
     }
 
+    /// Whether nobody more may come in.
+    pub(crate) fn is_full(&self) -> bool {
+        self.places_taken.load(Ordering::Relaxed) >= self.limits.sockets_max()
+    }
+
+    /// Takes a place for a socket that is about to enter the rooms; `false` when there is none.
+    pub(crate) fn take_place(&self) -> bool {
+        let sockets_max = self.limits.sockets_max();
+        let more = |taken| (taken < sockets_max).then_some(taken + 1);
+        self.places_taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// A socket has left, or does not come in after all.
+    pub(crate) fn give_place_back(&self) {
+        self.places_taken.fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn join(&self, id: SocketId, room: &str) -> Result<(), NotJoined> {
         let joined = match &self.journal {
-            None => self.rooms.join(id, room, self.rooms_max),
-            Some(journal) => journal.lock().join(&self.rooms, id, room, self.rooms_max),
+            None => self.rooms.join(id, room, self.limits.rooms_max()),
+            Some(journal) => journal.lock().join(&self.rooms, id, room, self.limits.rooms_max()),
         };
         if joined == Err(NotJoined::TooMany) {
             self.count(|metrics| &metrics.rooms_refused);
@@ -274,7 +291,9 @@ impl NamespaceCore {
     pub(crate) fn exit(&self, socket: &SocketCore, lost: bool) {
         let id = socket.id;
         let mut journal = self.journal.as_ref().map(|journal| journal.lock());
-        self.rooms.exit(id);
+        if self.rooms.exit(id) {
+            self.give_place_back();
+        }
         if let Some(journal) = &mut journal {
             journal.depart(id, lost, socket.sent());
         }

@@ -80,13 +80,13 @@ impl<T: Clone> Rooms<T> {
         _stale = inner.everyone.take();
     }
 
-    /// Removes a member from everywhere.
-    pub(crate) fn exit(&self, id: SocketId) {
+    /// Removes a member from everywhere; `false` when it was not there.
+    pub(crate) fn exit(&self, id: SocketId) -> bool {
         let mut stale = Vec::new();
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
         let Some(key) = inner.ids.remove(&id) else {
-            return;
+            return false;
         };
         let member = inner.members.remove(key.0 as usize);
         stale.extend(member.rooms.iter().filter_map(|room| leave(&mut inner.rooms, room, key)));
@@ -100,6 +100,7 @@ impl<T: Clone> Rooms<T> {
                 everyone: None,
             };
         }
+        true
     }
 
     /// Puts a member into a room; `Ok(false)` when it already was there.

@@ -240,7 +240,7 @@ impl<A, U> Socket<A, U> {
     }
 
     /// Puts this socket into a room, or into several. `false` when it is not in all of them then:
-    /// because it has left the namespace, or is in [`rooms_max`](crate::Builder::rooms_max) rooms
+    /// because it has left the namespace, or is in [`rooms_max`](crate::Namespace::rooms_max) rooms
     /// already.
     pub fn join(&self, rooms: impl RoomNames) -> bool {
         self.core.join(&rooms)
@@ -515,7 +515,7 @@ impl SocketCore {
         compress: bool,
     ) -> Call<R> {
         let asked = self.ask(event, args, compress);
-        Call { asked, timeout: self.namespace.ack_timeout, answer: PhantomData }
+        Call { asked, timeout: self.namespace.limits.ack_timeout(), answer: PhantomData }
     }
 
     fn ask<T: ToArgs>(
@@ -531,7 +531,7 @@ impl SocketCore {
             return Err(CallError::Gone);
         }
         self.namespace.show(Recipients::One(self.id), event, args);
-        let Some((id, receiver)) = self.asks.open(self.namespace.asks_max) else {
+        let Some((id, receiver)) = self.asks.open(self.namespace.limits.asks_max()) else {
             self.namespace.count(|metrics| &metrics.asks_refused);
             return Err(CallError::TooMany);
         };

@@ -24,7 +24,7 @@ use crate::entry::{Entrance, Identity, Visitor, decide};
 use crate::failure::EventError;
 use crate::handler::{Data, Decided, Done, Reply, Started, Work};
 use crate::hello::Refusal;
-use crate::lanes::Lanes;
+use crate::lanes::{Hold, Lanes};
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::listeners::{Catch, pass};
 use crate::namespace_core::NamespaceCore;
@@ -85,8 +85,8 @@ struct Parked {
     work: Work,
     whose: Option<(Arc<SocketCore>, Cause)>,
     bytes: usize,
-    /// Later events of the socket wait until it has ended.
-    holds: bool,
+    /// What it is for later events of the socket.
+    hold: Hold,
 }
 
 /// What a function of the user's was called for.
@@ -123,8 +123,8 @@ impl Cause {
 /// Work that has ended.
 struct Ended {
     bytes: usize,
-    /// Whose lane it has held.
-    held: Option<Slot>,
+    /// Whose lane it has held, and how.
+    held: Option<(Slot, Hold)>,
     result: Result<Next, Panicked>,
 }
 
@@ -180,11 +180,18 @@ fn listen<'t>(
     Some((begin(cx, || other(socket, event.name().to_owned(), event.args.clone())), None))
 }
 
+impl Parked {
+    fn held_lane(&self) -> Option<(Slot, Hold)> {
+        let (socket, _) = self.whose.as_ref().filter(|_| self.hold != Hold::None)?;
+        Some((socket.slot, self.hold))
+    }
+}
+
 impl Future for Parked {
     type Output = Ended;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
-        let held = self.whose.as_ref().filter(|_| self.holds).map(|(socket, _)| socket.slot);
+        let held = self.held_lane();
         let work = &mut self.work;
         let result = match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -266,8 +273,8 @@ impl Sockets {
             match Pin::new(&mut **parked).poll_next(cx) {
                 Poll::Ready(Some(ended)) => {
                     self.event_bytes -= ended.bytes;
-                    if let Some(slot) = ended.held {
-                        self.lanes.release(slot);
+                    if let Some((slot, hold)) = ended.held {
+                        self.lanes.release(slot, hold);
                     }
                     self.done(cx, now, ended.result);
                 }
@@ -405,6 +412,10 @@ impl Sockets {
     ) {
         let table = namespace.table();
         let (visitor, auth) = Visitor::new(&namespace, auth);
+        // The place of one who comes back may still be that of its old connection, which is to end first.
+        if namespace.is_full() && !visitor.is_returning() {
+            return self.refuse_full(slot);
+        }
         if table.connect.is_none() && !visitor.is_returning() {
             let entrance = Entrance { slot, namespace, table };
             return self.admit(cx, now, entrance, Arc::new(()), visitor);
@@ -469,8 +480,11 @@ impl Sockets {
             tracing::error!("the system gives no randomness for a socket id");
             return self.refuse(slot, &Refusal::new("Internal error"));
         };
+        if !entrance.namespace.take_place() {
+            return self.refuse_full(slot);
+        }
         if !self.mux.accept(slot) {
-            return;
+            return entrance.namespace.give_place_back();
         }
         let socket = entrance.admit(&self.link, identity, visitor);
         self.core.metrics.joined.add();
@@ -489,6 +503,12 @@ impl Sockets {
         let letter = Letter::refused(self.mux.namespace(slot), &self.tell(refusal));
         self.mux.refuse(slot);
         self.push(letter);
+    }
+
+    fn refuse_full(&mut self, slot: Slot) {
+        self.core.metrics.sockets_refused.add();
+        let refusal = Refusal::new("the namespace is full");
+        self.refuse(slot, &refusal.data(serde_json::json!({ "code": "namespace_full" })));
     }
 
     fn crowded(&self, namespace: &str) {
@@ -588,7 +608,7 @@ impl Sockets {
         let whose = Some((Arc::clone(socket), Cause::event(None, &event)));
         let passage = pass(Arc::clone(extras), Arc::clone(socket), event);
         let work = Work::Passage(Box::pin(passage));
-        self.try_now(cx, now, Parked { work, whose, bytes, holds: true });
+        self.try_now(cx, now, Parked { work, whose, bytes, hold: Hold::All });
     }
 
     /// Calls the handler of an event that has come through.
@@ -605,7 +625,7 @@ impl Sockets {
         let table = socket.own_table();
         let bytes = event.held_bytes();
         let extras = table.extras.as_ref();
-        let ordered = extras.is_some_and(|extras| extras.is_ordered(event.name_bytes()));
+        let hold = extras.map_or(Hold::None, |extras| extras.hold(event.name_bytes()));
         let once = extras.and_then(|extras| extras.once.get(event.name_bytes()));
         let begun = match once.filter(|once| once.take()) {
             Some(once) => {
@@ -624,10 +644,10 @@ impl Sockets {
             Some((begun, name)) => {
                 let cause = Cause::event(name, &event);
                 match begun {
-                    Begun::Waits(started) if ordered => {
+                    Begun::Waits(started) => {
                         let (work, whose) =
                             (Work::Handler(started), Some((Arc::clone(socket), cause)));
-                        self.park(Parked { work, whose, bytes, holds: true });
+                        self.park(Parked { work, whose, bytes, hold });
                     }
                     begun => self.go_on(cx, now, socket, cause, bytes, begun),
                 }
@@ -683,7 +703,8 @@ impl Sockets {
             Begun::Ended(reply) => reply.into_iter().for_each(|reply| socket.reply(reply)),
             Begun::Waits(started) => {
                 let whose = Some((Arc::clone(socket), cause));
-                self.park(Parked { work: Work::Handler(started), whose, bytes, holds: false });
+                let work = Work::Handler(started);
+                self.park(Parked { work, whose, bytes, hold: Hold::None });
             }
             Begun::Panicked(error) => {
                 let whose = Some((Arc::clone(socket), cause));
@@ -694,15 +715,15 @@ impl Sockets {
 
     fn park(&mut self, parked: Parked) {
         self.event_bytes += parked.bytes;
-        if let Some((socket, _)) = parked.whose.as_ref().filter(|_| parked.holds) {
-            self.lanes.hold(socket.slot);
+        if let Some((slot, hold)) = parked.held_lane() {
+            self.lanes.hold(slot, hold);
         }
         self.parked.get_or_insert_default().push(parked);
     }
 
     /// Runs a decision to its first wait, and parks it there. Until then it may hold the auth payload.
     fn decide(&mut self, cx: &mut Context<'_>, now: Moment, work: Work, bytes: usize) {
-        self.try_now(cx, now, Parked { work, whose: None, bytes, holds: false });
+        self.try_now(cx, now, Parked { work, whose: None, bytes, hold: Hold::None });
     }
 
     /// Runs a piece of work to its first wait, and parks it there.
@@ -799,22 +820,29 @@ impl Sockets {
         false
     }
 
-    /// As [`admits`](Self::admits), for a socket that has rates for single events.
+    /// As [`admits`](Self::admits), for a socket whose namespace limits events: how fast those of one
+    /// name may come, and how large they may be.
     fn admits_of(&mut self, now: Moment, socket: &Arc<SocketCore>, event: &Event) -> bool {
         let table = socket.own_table();
-        let rates = table.extras.as_ref().map(|extras| &extras.rates);
-        let Some((number, rate)) = rates.and_then(|rates| rates.get(event.name_bytes())) else {
+        let Some(extras) = &table.extras else {
             return true;
         };
-        if self.buckets.admit(now, socket.slot, *number, rate) {
-            return true;
+        if let Some((number, rate)) = extras.rates.get(event.name_bytes())
+            && !self.buckets.admit(now, socket.slot, *number, rate)
+        {
+            self.core.metrics.events_too_fast.add();
+            socket.fail(event.name(), event.ack, &EventError::too_fast());
+            if rate.is_strict() {
+                self.link.order(Order::Leave(socket.id));
+            }
+            return false;
         }
-        self.core.metrics.events_too_fast.add();
-        socket.fail(event.name(), event.ack, &EventError::too_fast());
-        if rate.is_strict() {
-            self.link.order(Order::Leave(socket.id));
+        if let Some(bytes_max) = extras.exceeded_bytes_max(event) {
+            self.core.metrics.events_too_large.add();
+            socket.fail(event.name(), event.ack, &EventError::too_large(bytes_max));
+            return false;
         }
-        false
+        true
     }
 
     fn seat(&mut self, slot: Slot, seat: Seat) {
