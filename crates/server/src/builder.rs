@@ -273,7 +273,9 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Largest message, polling body, and sum of the attachments of a packet. Default 1,000,000.
+    /// Largest message, polling body, and sum of the attachments of a packet. Default 1,000,000. A
+    /// namespace can refuse [smaller events](crate::Namespace::args_bytes_max), without the end of the
+    /// connection.
     pub fn payload_bytes_max(mut self, bytes: usize) -> Self {
         self.config.limits.payload_bytes_max = bytes;
         self
@@ -334,8 +336,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Time that a question to a client waits for its answer, unless it says otherwise itself.
-    /// Default 10 s.
+    /// Time that a question to a client waits for its answer, unless it or its
+    /// [namespace](crate::Namespace::ack_timeout) says otherwise. Default 10 s.
     pub fn ack_timeout(mut self, timeout: Duration) -> Self {
         self.config.ack_timeout = timeout;
         self
@@ -364,7 +366,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
 
     /// Handlers of one connection that wait for something at the same time. Further events wait
     /// their turn. When the events that are being handled or wait have more than 4 MiB, nothing
-    /// more is read from the client until handlers have ended. Default 1,024.
+    /// more is read from the client until handlers have ended. Default 1,024. For the sockets of one
+    /// namespace there can be [fewer](crate::Namespace::handlers_max).
     pub fn handlers_max(mut self, count: usize) -> Self {
         self.config.handlers_max = count.max(1);
         self
@@ -387,7 +390,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Questions to one client that wait for their answer. Default 16,384.
+    /// Questions to one client that wait for their answer, in each namespace, unless that
+    /// [says otherwise](crate::Namespace::asks_max). Default 16,384.
     pub fn asks_max(mut self, count: usize) -> Self {
         self.config.asks_max = count;
         self
@@ -421,7 +425,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Rooms that one socket may be in, that of its own id not counted. Default 1,000.
+    /// Rooms that one socket may be in, that of its own id not counted, unless its namespace
+    /// [says otherwise](crate::Namespace::rooms_max). Default 1,000.
     pub fn rooms_max(mut self, count: usize) -> Self {
         self.config.rooms_max = count;
         self

@@ -288,7 +288,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
 
     /// How fast events of that name may come from each socket. Those beyond are refused before anything
     /// else sees them; where the [rate disconnects](Rate::disconnects), the first of them takes its socket
-    /// out of the namespace. As handlers do, this counts for sockets that come later.
+    /// out of the namespace. As handlers do, this counts for sockets that come later. How large they may
+    /// be is said by [`event_args_bytes_max`](Self::event_args_bytes_max).
     pub fn event_rate(&self, event: &str, rate: Rate) -> &Self {
         self.core.change(|table| {
             let rates = &mut table.extras_mut().rates;
