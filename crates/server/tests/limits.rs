@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use roomful::{Args, Hello, Recovery, Refusal, Server, Socket};
+use roomful_proto::ws::frame::Opcode;
 use serde_json::{Value, json};
 use support::*;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
 /// So long that nothing times out while a test runs.
@@ -351,6 +353,37 @@ async fn a_handler_may_ask_its_client_while_others_wait_for_its_place() {
         assert_eq!(client.next().await.ack, Some(n));
     }
     assert_eq!(client.next().await.ack, Some(3));
+}
+
+#[tokio::test]
+async fn of_events_that_wait_for_a_handlers_place_only_so_much_is_read() {
+    const EVENTS: u64 = 1_000;
+    let io = Server::new();
+    let works = Works::new(&io, "/");
+    io.on("blob", async |_: Socket, n: u64, _: String| n);
+    io.handlers_max(1);
+    let server = start(io).await;
+    let mut bystander = server.client().await;
+    let mut client = server.client().await;
+    client.send("20[\"work\",0]").await;
+    let mut writer = client.ws.conn.writer();
+    let flood = tokio::spawn(async move {
+        // 64 MB, far more than the kernel holds.
+        let blob = "x".repeat(64_000);
+        for n in 1..=EVENTS {
+            let text = format!("42{n}[\"blob\",{n},\"{blob}\"]");
+            writer.write_all(&frame_bytes(Opcode::Text, text.as_bytes())).await.unwrap();
+        }
+    });
+    for n in 0..1_000 {
+        assert_eq!(bystander.ask("echo", &n.to_string()).await, json!([n]));
+    }
+    assert!(!flood.is_finished(), "64 MB were read into memory");
+    works.gate.add_permits(1);
+    for n in 0..=EVENTS {
+        assert_eq!(client.next().await.ack, Some(n));
+    }
+    within(flood).await.unwrap();
 }
 
 #[tokio::test]
