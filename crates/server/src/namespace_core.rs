@@ -81,8 +81,8 @@ impl NamespaceCore {
         parent
     }
 
-    /// One of those that another stands for, with the handlers and limits of that. When it ends it gives its place
-    /// among all children back.
+    /// One of those that another stands for, with the handlers and limits of that. When it ends it
+    /// gives its place among all children back.
     pub(crate) fn child(name: &str, params: Params, parent: &Arc<Self>, core: &Arc<Core>) -> Self {
         let mut child = Self::new(name, core);
         child.params = params;

@@ -95,8 +95,9 @@ impl<A: Send + Sync + 'static> Server<A> {
     ///
     /// What is registered on it, and what it is limited to, counts for all that are made from then on,
     /// each for itself; what is sent or done to its sockets reaches those of all that there are, its
-    /// [`children`](Namespace::children). Several such namespaces are asked in the order in which they were added; the first that fits has
-    /// the child. A namespace that there is already, such as one of [`of`](Self::of), is not asked about.
+    /// [`children`](Namespace::children). Several such namespaces are asked in the order in which they
+    /// were added; the first that fits has the child. A namespace that there is already, such as one of
+    /// [`of`](Self::of), is not asked about.
     ///
     /// A child ends when nobody is in it and nobody has a handle of it, unless
     /// [`Builder::keep_empty_namespaces`] says otherwise; there are up to
