@@ -764,15 +764,31 @@ impl State {
     }
 }
 
+/// The link of a client that polls, and that nobody runs.
+#[cfg(test)]
+pub(crate) fn for_tests() -> Arc<Link> {
+    use crate::head::{Head, Headers};
+    let head = Head {
+        method: "GET",
+        path: "/",
+        query: "",
+        authority: None,
+        secure: false,
+        headers: Headers::Slice(&[]),
+        peer: None,
+    };
+    let id = SessionId::from_random([7; 15]);
+    let dialect = Dialect::new(&roomful_proto::engine::Query::default());
+    let handshake = Handshake::new(&head);
+    let make = |key| Link::new(id, key, Transport::Polling, dialect, handshake, 100_000);
+    crate::sessions::Sessions::default().insert(1, make).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use std::task::Wake;
 
-    use roomful_proto::engine::Query;
-
     use super::*;
-    use crate::head::{Head, Headers};
-    use crate::sessions::Sessions;
 
     struct Nobody;
 
@@ -780,28 +796,10 @@ mod tests {
         fn wake(self: Arc<Self>) {}
     }
 
-    fn link() -> Arc<Link> {
-        let headers = Headers::Slice(&[]);
-        let head = Head {
-            method: "GET",
-            path: "/",
-            query: "",
-            authority: None,
-            secure: false,
-            headers,
-            peer: None,
-        };
-        let id = SessionId::from_random([7; 15]);
-        let dialect = Dialect::new(&Query::default());
-        let handshake = Handshake::new(&head);
-        let make = |key| Link::new(id, key, Transport::Polling, dialect, handshake, 1_000);
-        Sessions::default().insert(1, make).unwrap()
-    }
-
     /// The task is over, and what wakes it would keep it in memory as long as anybody has a socket.
     #[test]
     fn what_wakes_a_task_is_not_kept_behind_its_end() {
-        let (link, nobody) = (link(), Arc::new(Nobody));
+        let (link, nobody) = (for_tests(), Arc::new(Nobody));
         let waker = Waker::from(Arc::clone(&nobody));
         link.attend(&waker);
         assert_eq!(Arc::strong_count(&nobody), 3);
