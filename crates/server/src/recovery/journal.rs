@@ -16,14 +16,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use roomful_proto::{EncodeError, Letter, Parcel, RecoveryId, SocketId, Unstamped};
+use roomful_proto::{EncodeError, Letter, Parcel, Reason, RecoveryId, SocketId, Unstamped};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{AuthDigest, Claim, Key, NotRecovered, Settings, Store};
 use crate::core;
+use crate::farewell::Description;
 use crate::handler::Data;
-use crate::link::{Link, Pushed, Worth};
+use crate::link::{Link, Order, Pushed, Worth};
 use crate::namespace::NamespaceCore;
 use crate::rooms::{NotJoined, Rooms, Selection};
 use crate::socket::{Member, SocketCore};
@@ -231,7 +232,7 @@ impl Journal {
                 return;
             };
             drop(journal);
-            link.order(crate::link::Order::Close(roomful_proto::Reason::TransportClose));
+            link.order(Order::Close(Reason::TransportClose, Some(Description::Replaced)));
             watch
         };
         // That the sender is dropped is the news.

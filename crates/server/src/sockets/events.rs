@@ -13,6 +13,7 @@ use super::seats::Seat;
 use super::work::{Begun, Cause, Parked, begin};
 use crate::asks;
 use crate::failure::EventError;
+use crate::farewell::Description;
 use crate::handler::Work;
 use crate::link::Order;
 use crate::listeners::{Catch, pass};
@@ -233,7 +234,10 @@ impl Sockets {
             Fate::Handled => return true,
             Fate::Ignored => return false,
             Fate::Refused => {}
-            Fate::Fatal => self.link.order(Order::Close(Reason::ForcedServerClose)),
+            Fate::Fatal => {
+                let why = self.core.config.event_rate.map(Description::TooFast);
+                self.link.order(Order::Close(Reason::ForcedServerClose, why));
+            }
         }
         self.core.metrics.events_too_fast.add();
         if let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) {
@@ -255,7 +259,8 @@ impl Sockets {
         self.core.metrics.events_too_fast.add();
         socket.fail(event.name(), event.ack, &EventError::too_fast());
         if rate.is_strict() {
-            self.link.order(Order::Leave(socket.id));
+            let why = Description::TooFast(*rate);
+            self.link.order(Order::Leave(socket.id, Some(why)));
         }
         false
     }

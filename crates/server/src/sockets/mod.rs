@@ -21,6 +21,7 @@ use roomful_proto::{Moment, Reason, SocketId, Violation};
 use self::seats::Seat;
 use self::work::Parked;
 use crate::core::Core;
+use crate::farewell::{Description, Farewell};
 use crate::lanes::Lanes;
 use crate::link::Link;
 use crate::rates::{Buckets, Rates};
@@ -150,24 +151,35 @@ impl Sockets {
     }
 
     /// Takes one socket out of its namespace, by the server's will.
-    pub(crate) fn leave(&mut self, cx: &mut Context<'_>, now: Moment, id: SocketId) {
+    pub(crate) fn leave(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        id: SocketId,
+        why: Option<Description>,
+    ) {
         let found = |seat: &Seat| matches!(seat, Seat::Joined(socket) if socket.id == id);
         if let Some(index) = self.seats.iter().position(found) {
-            self.dismiss(cx, now, index);
+            self.dismiss(cx, now, index, why);
         }
     }
 
     /// Takes all sockets out of their namespaces, by the server's will, and tells the client.
-    pub(crate) fn leave_all(&mut self, cx: &mut Context<'_>, now: Moment) {
+    pub(crate) fn leave_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        why: Option<&Description>,
+    ) {
         for index in 0..self.seats.len() {
-            self.dismiss(cx, now, index);
+            self.dismiss(cx, now, index, why.cloned());
         }
     }
 
     /// Ends all sockets: the connection has ended.
-    pub(crate) fn end(&mut self, cx: &mut Context<'_>, now: Moment, reason: Reason) {
+    pub(crate) fn end(&mut self, cx: &mut Context<'_>, now: Moment, farewell: &Farewell) {
         for index in 0..self.seats.len() {
-            self.vacate(cx, now, index, reason);
+            self.vacate(cx, now, index, farewell);
         }
     }
 
@@ -178,7 +190,8 @@ impl Sockets {
             Arrived::Event { slot, event } => self.event(cx, now, slot, event),
             Arrived::Ack { slot, id, args } => self.ack(slot, id, args),
             Arrived::Disconnect { slot } => {
-                self.vacate(cx, now, slot.index(), Reason::ClientNamespaceDisconnect);
+                let farewell = Farewell::new(Reason::ClientNamespaceDisconnect, None);
+                self.vacate(cx, now, slot.index(), &farewell);
             }
         }
     }

@@ -11,6 +11,7 @@ use roomful_proto::{Letter, Moment, Reason};
 
 use super::Sockets;
 use crate::entry::{Entrance, Identity, Visitor, decide};
+use crate::farewell::{Description, Farewell};
 use crate::handler::{Data, Decided, Work};
 use crate::hello::Refusal;
 use crate::link::{Pushed, Worth};
@@ -232,14 +233,21 @@ impl Sockets {
     }
 
     /// Takes the socket at a slot out of its namespace and tells the client.
-    pub(super) fn dismiss(&mut self, cx: &mut Context<'_>, now: Moment, index: usize) {
+    pub(super) fn dismiss(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        index: usize,
+        why: Option<Description>,
+    ) {
         let Some(Seat::Joined(socket)) = self.seats.get(index) else {
             return;
         };
         let (slot, letter) = (socket.slot, Letter::disconnected(&socket.namespace.name));
         self.push(letter);
         self.mux.leave(now, slot);
-        self.vacate(cx, now, index, Reason::ServerNamespaceDisconnect);
+        let farewell = Farewell::new(Reason::ServerNamespaceDisconnect, why);
+        self.vacate(cx, now, index, &farewell);
     }
 
     /// Ends the socket at a slot.
@@ -248,7 +256,7 @@ impl Sockets {
         cx: &mut Context<'_>,
         now: Moment,
         index: usize,
-        reason: Reason,
+        farewell: &Farewell,
     ) {
         let Some(seat) = self.seats.get_mut(index) else {
             return;
@@ -257,7 +265,7 @@ impl Sockets {
             Seat::Joined(socket) => {
                 self.event_bytes -= self.lanes.remove(socket.slot);
                 self.buckets.remove(socket.slot);
-                self.depart(cx, now, &socket, reason);
+                self.depart(cx, now, &socket, farewell);
             }
             Seat::Finding { stop, .. } | Seat::Deciding { stop, .. } => stop.abort(),
             Seat::Empty => {}
@@ -270,16 +278,17 @@ impl Sockets {
         cx: &mut Context<'_>,
         now: Moment,
         socket: &Arc<SocketCore>,
-        reason: Reason,
+        farewell: &Farewell,
     ) {
         let table = Arc::clone(&socket.table);
-        socket.mute();
-        if let Some(farewell) = &table.on_disconnecting {
-            self.call(cx, now, socket, "disconnecting", || farewell(socket, reason));
+        let reason = farewell.reason;
+        socket.bid(farewell.clone());
+        if let Some(parting) = &table.on_disconnecting {
+            self.call(cx, now, socket, "disconnecting", || parting(socket, reason));
         }
         socket.end(recovery::is_lost(reason));
-        if let Some(farewell) = &table.on_disconnect {
-            self.call(cx, now, socket, "disconnect", || farewell(socket, reason));
+        if let Some(parting) = &table.on_disconnect {
+            self.call(cx, now, socket, "disconnect", || parting(socket, reason));
         }
     }
 }

@@ -11,6 +11,7 @@ use roomful_proto::{AckId, Moment};
 
 use super::Sockets;
 use crate::failure::EventError;
+use crate::farewell::Description;
 use crate::handler::{Decided, Done, Reply, Started, Work};
 use crate::socket::SocketCore;
 
@@ -204,7 +205,7 @@ impl Sockets {
         if let Some((socket, cause)) = &panicked.whose {
             tracing::error!(socket = %socket.id, "a handler panicked; its socket is disconnected");
             socket.fail(cause.name(), cause.ack, &panicked.error);
-            self.leave(cx, now, socket.id);
+            self.leave(cx, now, socket.id, Some(Description::Panicked));
         }
     }
 }
