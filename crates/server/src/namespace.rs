@@ -78,7 +78,7 @@ type ConnectFn =
     Arc<dyn Fn(&Arc<Link>, &Arc<NamespaceCore>, Option<Bytes>) -> Option<Deciding> + Send + Sync>;
 pub(crate) type Deciding = Pin<Box<dyn Future<Output = Result<Data, Refusal>> + Send>>;
 type Greet = Arc<dyn Fn(&Arc<SocketCore>) -> Option<Started> + Send + Sync>;
-type Farewell = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send + Sync>;
+type Parting = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send + Sync>;
 type Same = Arc<dyn Fn(&Data, &Data) -> bool + Send + Sync>;
 type Slow = Arc<dyn Fn(&Arc<SocketCore>, usize) + Send + Sync>;
 type OnError = Arc<dyn Fn(&Arc<SocketCore>, &str, &EventError) + Send + Sync>;
@@ -94,8 +94,8 @@ pub(crate) struct Table {
     /// Whether who comes back is who was lost.
     pub(crate) same: Option<Same>,
     pub(crate) on_connect: Option<Greet>,
-    pub(crate) on_disconnecting: Option<Farewell>,
-    pub(crate) on_disconnect: Option<Farewell>,
+    pub(crate) on_disconnecting: Option<Parting>,
+    pub(crate) on_disconnect: Option<Parting>,
     pub(crate) events: HashMap<Box<[u8]>, Erased, foldhash::fast::RandomState>,
     pub(crate) other: Option<Other>,
     pub(crate) on_slow: Option<Slow>,
@@ -188,8 +188,9 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
-    /// Called with each socket that is about to leave, and why. Until its first wait it finds the
-    /// socket still in its rooms; nothing can be sent to the socket itself any more.
+    /// Called with each socket that is about to leave, and why; [`Socket::farewell`] tells more. Until its
+    /// first wait it finds the socket still in its rooms; nothing can be sent to the socket itself any
+    /// more.
     pub fn on_disconnecting<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
@@ -199,7 +200,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
-    /// Called with each socket that has left, and why. Its rooms are left already.
+    /// Called with each socket that has left, and why; [`Socket::farewell`] tells more. Its rooms are left
+    /// already.
     pub fn on_disconnect<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
@@ -474,7 +476,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     }
 }
 
-fn erase_farewell<A, U, F, Fut>(farewell: F) -> Farewell
+fn erase_farewell<A, U, F, Fut>(farewell: F) -> Parting
 where
     A: 'static,
     U: 'static,

@@ -102,7 +102,7 @@ impl Raw {
 
     async fn close_code(&mut self) -> u16 {
         loop {
-            if let (_, Message::Close(code), _) = self.frame().await {
+            if let (_, Message::Close(code, _), _) = self.frame().await {
                 return code.unwrap().get();
             }
         }

@@ -15,13 +15,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use roomful_proto::{EncodeError, SocketId, Unstamped};
+use roomful_proto::{EncodeError, Reason, SocketId, Unstamped};
 
 use super::guard::{Guard, State};
 use super::session::Session;
 use super::{Key, Settings, Store};
 use crate::core;
-use crate::link::{Pushed, Worth};
+use crate::farewell::Description;
+use crate::link::{Order, Pushed, Worth};
 use crate::namespace::NamespaceCore;
 use crate::rooms::{Rooms, Selection};
 use crate::socket::{Member, SocketCore};
@@ -127,7 +128,7 @@ impl Journal {
                 return;
             };
             drop(journal);
-            link.order(crate::link::Order::Close(roomful_proto::Reason::TransportClose));
+            link.order(Order::Close(Reason::TransportClose, Some(Description::Replaced)));
             watch
         };
         // That the sender is dropped is the news.
