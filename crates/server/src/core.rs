@@ -19,7 +19,7 @@ use crate::farewell::Description;
 use crate::hooks::ErrorFn;
 use crate::link::{Link, Order};
 use crate::metrics::Metrics;
-use crate::namespace::NamespaceCore;
+use crate::namespace_core::NamespaceCore;
 use crate::parents::Parents;
 use crate::refused::ConnectionError;
 use crate::sessions::Sessions;
@@ -91,11 +91,12 @@ impl Core {
         if let Some(found) = self.find_namespace(name) {
             return found;
         }
+        // Before the lock is taken, since its journal has one of its own.
+        let made = Arc::new(NamespaceCore::new(name, self));
         let mut namespaces = self.namespaces.write();
         if let Some(found) = namespaces.get(name).and_then(Entry::get) {
             return found;
         }
-        let made = Arc::new(NamespaceCore::new(name, self));
         namespaces.insert(name.into(), Entry::Kept(Arc::clone(&made)));
         drop(namespaces);
         if name != "/" {
@@ -238,3 +239,34 @@ pub(crate) fn random() -> Option<[u8; ID_BYTES]> {
 
 /// A namespace keeps no server alive.
 pub(crate) type WeakCore = Weak<Core>;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::recovery::Recovery;
+
+    #[test]
+    fn a_namespace_that_many_want_at_once_is_made_once() {
+        let config = Config { recovery: Some(Recovery::new()), ..Config::default() };
+        let core = Core::new(config, Arc::new(()));
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        core.parents.set_on_new(Arc::new(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        }));
+        let barrier = Barrier::new(8);
+        let wait_and_make = || {
+            barrier.wait();
+            core.namespace("/x")
+        };
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(wait_and_make)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|one| Arc::ptr_eq(one, &made[0])));
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+    }
+}

@@ -26,11 +26,12 @@ use crate::handshake::Handshake;
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::listeners::{Once, Recipients};
-use crate::namespace::{NamespaceCore, Table};
+use crate::namespace_core::NamespaceCore;
 use crate::parser::{self, parcel};
 use crate::recovery::Beginning;
 use crate::room_names::RoomNames;
 use crate::rooms::NotJoined;
+use crate::table::Table;
 
 /// A client in a namespace. A cheap handle: clone it, keep it, send with it from anywhere.
 ///
@@ -146,9 +147,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
         H: Handler<A, U, M>,
     {
         let erased = handler::erase(event.event_name(), handler);
-        self.core.change(|table| {
-            table.events.insert(event.event_name().as_bytes().into(), erased);
-        });
+        self.core.change(|table| table.events.insert(event.event_name().as_bytes().into(), erased));
         self
     }
 
@@ -161,7 +160,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     {
         let once = Once::new(handler::erase(event.event_name(), handler));
         self.core.change(|table| {
-            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once);
+            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once)
         });
         self
     }
@@ -169,9 +168,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     /// Removes the handlers of an event from this socket, its namespace's too; `false` when there was
     /// none.
     pub fn off(&self, event: &str) -> bool {
-        let mut was = false;
-        self.core.change(|table| was = table.off(event));
-        was
+        self.core.change(|table| table.off(event)).is_some_and(|removed| removed.is_some())
     }
 }
 
@@ -433,13 +430,15 @@ impl SocketCore {
         own.unwrap_or_else(|| Arc::clone(&self.table))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Table)) {
+    /// Changes its own handlers, and gives what falls out of the table, as
+    /// [`NamespaceCore::change`]; `None` when the socket has left.
+    fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> Option<R> {
         let mut own = self.rare.get_or_init(Box::default).own.lock();
         // After its end nobody would let go of a handler that holds its socket.
-        if self.is_connected() {
-            change(Arc::make_mut(own.get_or_insert_with(|| Arc::clone(&self.table))));
+        self.is_connected().then(|| {
             self.special.store(true, Ordering::Relaxed);
-        }
+            change(Arc::make_mut(own.get_or_insert_with(|| Arc::clone(&self.table))))
+        })
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -23,7 +23,7 @@ use super::{Key, Settings, Store};
 use crate::core;
 use crate::farewell::Description;
 use crate::link::{Order, Pushed, Worth};
-use crate::namespace::NamespaceCore;
+use crate::namespace_core::NamespaceCore;
 use crate::rooms::{Rooms, Selection};
 use crate::socket::{Member, SocketCore};
 

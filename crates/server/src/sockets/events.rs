@@ -17,9 +17,9 @@ use crate::farewell::Description;
 use crate::handler::Work;
 use crate::link::Order;
 use crate::listeners::{Catch, pass};
-use crate::namespace::Table;
 use crate::rates::Fate;
 use crate::socket::SocketCore;
+use crate::table::Table;
 
 impl Sockets {
     pub(super) fn event(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {

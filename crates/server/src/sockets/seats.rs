@@ -15,7 +15,7 @@ use crate::farewell::{Description, Farewell};
 use crate::handler::{Data, Decided, Work};
 use crate::hello::Refusal;
 use crate::link::{Pushed, Worth};
-use crate::namespace::NamespaceCore;
+use crate::namespace_core::NamespaceCore;
 use crate::parents;
 use crate::parser::parcel;
 use crate::recovery;
