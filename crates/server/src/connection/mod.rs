@@ -404,10 +404,15 @@ impl Connection {
         self.phase = Phase::Lingering(now + self.core.limits.close_timeout, goodbye);
     }
 
+    /// Whether nothing more should be read.
     fn is_congested(&self) -> bool {
-        // A slow client is not read from: it must first take what its own events have caused.
-        let part = self.core.config.outbox_bytes_max / SLOW_PART;
-        self.sockets.is_congested() || self.link.outbox_bytes() > part
+        // A slow client must first take what its own events have caused.
+        self.sockets.is_congested() || self.is_backed_up()
+    }
+
+    /// Whether more waits for the client than for one that keeps up.
+    fn is_backed_up(&self) -> bool {
+        self.link.outbox_bytes() > self.core.config.outbox_bytes_max / SLOW_PART
     }
 
     fn is_over(&mut self, now: Moment) -> bool {

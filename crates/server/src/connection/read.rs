@@ -69,6 +69,7 @@ impl Connection {
         if matches!(self.phase, Phase::Lingering(_, Goodbye::Deaf)) {
             return;
         }
+        let mut blocked = false;
         loop {
             if source == Source::Probe && self.probe.is_none() {
                 // It has taken over in the middle of what was read.
@@ -86,6 +87,10 @@ impl Connection {
                 }
             }
             self.drive(cx, now);
+            if source == Source::Carrier && self.phase == Phase::Open {
+                // What was read may be a hundred times as large as it came, and so may its answers.
+                blocked = blocked || self.is_backed_up() && self.flush(cx, now);
+            }
         }
     }
 
