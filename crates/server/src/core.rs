@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::closing::{Close, Closing, Phase};
 use crate::config::Config;
+use crate::farewell::Description;
 use crate::hooks::ErrorFn;
 use crate::link::{Link, Order};
 use crate::metrics::Metrics;
@@ -177,7 +178,7 @@ impl Core {
             let turn = n as u32 as f64 + f64::from(jitter) / f64::from(u16::MAX);
             let at = Duration::try_from_secs_f64(share.as_secs_f64() * turn).unwrap_or(budget);
             tokio::time::sleep(at.saturating_sub(began.elapsed())).await;
-            link.order(Order::Close(Reason::ServerShuttingDown));
+            link.order(self.closing_order());
         }
     }
 
@@ -185,9 +186,16 @@ impl Core {
     pub(crate) fn begin_close(&self) -> Close<'_> {
         let close = self.closing.begin();
         for link in self.sessions.all() {
-            link.order(Order::Close(Reason::ServerShuttingDown));
+            link.order(self.closing_order());
         }
         close
+    }
+
+    /// What a connection of a server that drains or closes is told.
+    pub(crate) fn closing_order(&self) -> Order {
+        let closes = self.closing.is_past(Phase::Draining);
+        let why = if closes { Description::Closing } else { Description::Draining };
+        Order::Close(Reason::ServerShuttingDown, Some(why))
     }
 
     /// A connection has ended.

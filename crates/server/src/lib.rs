@@ -116,6 +116,7 @@ pub mod embedding;
 mod entry;
 mod event;
 mod failure;
+mod farewell;
 mod flow;
 mod front;
 mod handler;
@@ -169,6 +170,7 @@ pub use cors::Cors;
 pub use door::PeerAddress;
 pub use event::{CallName, EmitName, Event, OnName};
 pub use failure::EventError;
+pub use farewell::{Description, Farewell};
 pub use flow::Flow;
 pub use handler::{Ack, Fallible, FromEvent, Handler, Incoming, Reply, Started};
 pub use handshake::Handshake;
@@ -186,6 +188,7 @@ pub use refused::{Cause, ConnectionError};
 pub use remote::{FetchError, RemoteSocket};
 pub use request::Request;
 pub use room_names::RoomNames;
+pub use roomful_proto::ws::WsError;
 pub use roomful_proto::{
     ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,
 };

@@ -16,7 +16,7 @@ use crate::namespace_core::NamespaceCore;
 use crate::rates::Rate;
 use crate::room_names::RoomNames;
 use crate::socket::{EmitError, Socket};
-use crate::table::{Farewell, Greet, Same, ServerSide};
+use crate::table::{Greet, Parting, Same, ServerSide};
 
 /// Handlers, rooms and sockets under one name. A cheap handle.
 ///
@@ -90,8 +90,9 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
-    /// Called with each socket that is about to leave, and why. Until its first wait it finds the
-    /// socket still in its rooms; nothing can be sent to the socket itself any more.
+    /// Called with each socket that is about to leave, and why; [`Socket::farewell`] tells more. Until its
+    /// first wait it finds the socket still in its rooms; nothing can be sent to the socket itself any
+    /// more.
     pub fn on_disconnecting<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
@@ -101,7 +102,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
-    /// Called with each socket that has left, and why. Its rooms are left already.
+    /// Called with each socket that has left, and why; [`Socket::farewell`] tells more. Its rooms are left
+    /// already.
     pub fn on_disconnect<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
@@ -371,7 +373,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     }
 }
 
-fn erase_farewell<A, U, F, Fut>(farewell: F) -> Farewell
+fn erase_farewell<A, U, F, Fut>(farewell: F) -> Parting
 where
     A: 'static,
     U: 'static,

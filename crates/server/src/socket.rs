@@ -20,6 +20,7 @@ use crate::broadcast::Broadcast;
 use crate::entry::Entrance;
 use crate::event::{CallName, EmitName, OnName};
 use crate::failure::EventError;
+use crate::farewell::Farewell;
 use crate::handler::{self, Data, Handler, Outcome, Reply};
 use crate::handshake::Handshake;
 use crate::hello::Types;
@@ -60,8 +61,15 @@ pub(crate) struct SocketCore {
     connected: AtomicBool,
     /// There is more to an event of this socket than a handler in its table.
     special: AtomicBool,
+    rare: OnceLock<Box<Rare>>,
+}
+
+/// What few sockets have, and those that have ended.
+#[derive(Default)]
+struct Rare {
     /// Its table, if it has handlers of its own.
-    own: OnceLock<Box<Mutex<Arc<Table>>>>,
+    own: Mutex<Option<Arc<Table>>>,
+    farewell: OnceLock<Farewell>,
 }
 
 /// A socket as its namespace lists it. The link is at hand, so that sending to all of a long list
@@ -190,6 +198,13 @@ impl<A, U> Socket<A, U> {
     /// Whether the client is still in the namespace.
     pub fn is_connected(&self) -> bool {
         self.core.is_connected()
+    }
+
+    /// How this socket ended: the reason, and what more is known of it, such as the close code that the
+    /// client sent. `None` while it is connected. It is there from
+    /// [`on_disconnecting`](crate::Namespace::on_disconnecting) on, and as long as anybody has the socket.
+    pub fn farewell(&self) -> Option<&Farewell> {
+        self.core.farewell()
     }
 
     /// Sends an event to this client. A tuple is several arguments, everything else is one, `()` is
@@ -399,7 +414,7 @@ impl SocketCore {
             sent: AtomicU64::new(sent),
             connected: AtomicBool::new(true),
             special,
-            own: OnceLock::new(),
+            rare: OnceLock::new(),
         }
     }
 
@@ -411,18 +426,18 @@ impl SocketCore {
 
     /// Its handlers as they are now.
     pub(crate) fn own_table(&self) -> Arc<Table> {
-        self.own.get().map_or_else(|| Arc::clone(&self.table), |own| Arc::clone(&own.lock()))
+        let own = self.rare.get().and_then(|rare| rare.own.lock().clone());
+        own.unwrap_or_else(|| Arc::clone(&self.table))
     }
 
     /// Changes its own handlers, and gives what falls out of the table, as
     /// [`NamespaceCore::change`]; `None` when the socket has left.
     fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> Option<R> {
-        let own = self.own.get_or_init(|| Box::new(Mutex::new(Arc::clone(&self.table))));
-        let mut own = own.lock();
+        let mut own = self.rare.get_or_init(Box::default).own.lock();
         // After its end nobody would let go of a handler that holds its socket.
         self.is_connected().then(|| {
             self.special.store(true, Ordering::Relaxed);
-            change(Arc::make_mut(&mut own))
+            change(Arc::make_mut(own.get_or_insert_with(|| Arc::clone(&self.table))))
         })
     }
 
@@ -430,8 +445,20 @@ impl SocketCore {
         self.connected.load(Ordering::Acquire)
     }
 
-    /// The socket is about to leave: nothing is sent to it any more.
-    pub(crate) fn mute(&self) {
+    /// How it ended; `None` while it has not.
+    pub(crate) fn farewell(&self) -> Option<&Farewell> {
+        self.rare.get()?.farewell.get()
+    }
+
+    /// The socket is about to leave, and that is how.
+    pub(crate) fn bid(&self, farewell: Farewell) {
+        // It leaves once.
+        let _ = self.rare.get_or_init(Box::default).farewell.set(farewell);
+        self.mute();
+    }
+
+    /// Nothing is sent to the socket any more.
+    fn mute(&self) {
         self.connected.store(false, Ordering::Release);
     }
 
@@ -440,8 +467,8 @@ impl SocketCore {
         self.mute();
         self.namespace.exit(self, lost);
         self.asks.close();
-        if let Some(own) = self.own.get() {
-            let _own = std::mem::replace(&mut *own.lock(), Arc::clone(&self.table));
+        if let Some(rare) = self.rare.get() {
+            let _own = rare.own.lock().take();
         }
     }
 
@@ -465,13 +492,13 @@ impl SocketCore {
     /// Has the socket taken out of its namespace, not to come back.
     pub(crate) fn disconnect(&self) {
         self.namespace.revoke(self.id);
-        self.link.order(Order::Leave(self.id));
+        self.link.order(Order::Leave(self.id, None));
     }
 
     /// Has the whole connection closed.
     pub(crate) fn close(&self) {
         self.namespace.revoke(self.id);
-        self.link.order(Order::Close(Reason::ForcedServerClose));
+        self.link.order(Order::Close(Reason::ForcedServerClose, None));
     }
 
     pub(crate) fn emit<T: ToArgs>(

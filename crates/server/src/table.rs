@@ -27,8 +27,8 @@ pub(crate) struct Table {
     /// Whether who comes back is who was lost.
     pub(crate) same: Option<Same>,
     pub(crate) on_connect: Option<Greet>,
-    pub(crate) on_disconnecting: Option<Farewell>,
-    pub(crate) on_disconnect: Option<Farewell>,
+    pub(crate) on_disconnecting: Option<Parting>,
+    pub(crate) on_disconnect: Option<Parting>,
     pub(crate) events: HashMap<Box<[u8]>, Erased, foldhash::fast::RandomState>,
     pub(crate) other: Option<Other>,
     pub(crate) on_slow: Option<Slow>,
@@ -71,7 +71,7 @@ type ConnectFn =
     Arc<dyn Fn(&Arc<Link>, &Arc<NamespaceCore>, Option<Bytes>) -> Option<Deciding> + Send + Sync>;
 pub(crate) type Deciding = Pin<Box<dyn Future<Output = Result<Data, Refusal>> + Send>>;
 pub(crate) type Greet = Arc<dyn Fn(&Arc<SocketCore>) -> Option<Started> + Send + Sync>;
-pub(crate) type Farewell = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send + Sync>;
+pub(crate) type Parting = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send + Sync>;
 pub(crate) type Same = Arc<dyn Fn(&Data, &Data) -> bool + Send + Sync>;
 pub(crate) type Slow = Arc<dyn Fn(&Arc<SocketCore>, usize) + Send + Sync>;
 pub(crate) type OnError = Arc<dyn Fn(&Arc<SocketCore>, &str, &EventError) + Send + Sync>;
