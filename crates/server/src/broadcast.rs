@@ -13,7 +13,7 @@ use roomful_proto::{
     AckId, ArgError, Args, EncodeError, FromArg, Letter, Parcel, SocketId, ToArgs, Unstamped,
 };
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::event::{CallName, EmitName};
 use crate::link::Worth;
@@ -162,7 +162,7 @@ impl Broadcast {
         R: FromArg,
     {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let until = Instant::now() + self.timeout;
+        let until = Instant::now().checked_add(self.timeout);
         let mut answers = Answers {
             open: Vec::new(),
             asked: 0,
@@ -384,7 +384,8 @@ pub struct Answers<R> {
     open: Vec<(Arc<NamespaceCore>, AckId)>,
     asked: usize,
     answered: usize,
-    until: Instant,
+    /// `None` where the time is longer than a clock can tell.
+    until: Option<Instant>,
     receiver: mpsc::UnboundedReceiver<(SocketId, Args)>,
     answer: PhantomData<fn() -> R>,
 }
@@ -393,8 +394,11 @@ impl<R: FromArg> Answers<R> {
     /// The next answer and who gave it; `None` when all have answered or are gone, or when the time
     /// is over.
     pub async fn next(&mut self) -> Option<(SocketId, Result<R, ArgError>)> {
-        let next = tokio::time::timeout_at(self.until, self.receiver.recv()).await;
-        let Some((id, args)) = next.ok().flatten() else {
+        let next = match self.until {
+            Some(until) => timeout_at(until, self.receiver.recv()).await.ok().flatten(),
+            None => self.receiver.recv().await,
+        };
+        let Some((id, args)) = next else {
             self.close();
             return None;
         };
