@@ -1057,7 +1057,6 @@ async fn a_drain_without_an_end_is_no_panic() {
 async fn a_question_to_many_without_an_end_is_no_panic() {
     let server = server().await;
     let mut client = server.client().await;
-    client.join("/", "").await.unwrap();
     let answers: Answers<u8> = server.everyone().timeout(Duration::MAX).call("ask", ());
     let question = client.next().await;
     client.send(&format!("3{}[7]", question.ack.unwrap())).await;
