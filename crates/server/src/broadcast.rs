@@ -69,7 +69,8 @@ impl Broadcast {
         self
     }
 
-    /// Leaves out clients to whom the event could not leave at once.
+    /// Leaves out clients to whom the event could not leave at once: see
+    /// [`Socket::emit_volatile`](crate::Socket::emit_volatile).
     pub fn volatile(mut self) -> Self {
         self.worth = Worth::Volatile;
         self

@@ -212,7 +212,10 @@ impl<A, U> Socket<A, U> {
         self.core.emit(event.event_name(), &args, Worth::Kept, true)
     }
 
-    /// Sends an event to this client if it can leave at once, and drops it otherwise.
+    /// Sends an event to this client if it can leave at once, and drops it otherwise: while its stream
+    /// takes nothing or no poll of its waits, and when more than 64 KiB were sent to it that are not
+    /// written yet. So of many that are sent at once the first leave, and they never fill the outbox. To
+    /// have only the last leave, see [`Broadcast::latest`].
     pub fn emit_volatile<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         let _ = self.core.emit(event.event_name(), &args, Worth::Volatile, true);
     }
@@ -342,7 +345,7 @@ pub struct ToOne<'a> {
 }
 
 impl ToOne<'_> {
-    /// Drops the event if it cannot leave at once.
+    /// Drops the event if it cannot leave at once: see [`Socket::emit_volatile`].
     pub const fn volatile(mut self) -> Self {
         self.worth = Worth::Volatile;
         self
