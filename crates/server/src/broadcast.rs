@@ -207,7 +207,8 @@ impl Broadcast {
     }
 
     /// Puts the selected into a room, or into several: at once, so that what is sent there next
-    /// reaches them. Whoever is in [`rooms_max`](crate::Builder::rooms_max) rooms already is left out.
+    /// reaches them. Whoever is in [`rooms_max`](crate::Builder::rooms_max) rooms already, or is refused
+    /// by a function of [`Namespace::before_join`](crate::Namespace::before_join), is left out.
     pub fn join(&self, rooms: impl RoomNames) {
         self.each(|socket| {
             socket.join(&rooms);

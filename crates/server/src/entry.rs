@@ -144,10 +144,11 @@ impl Entrance {
         ));
         namespace.rooms.enter(new.id, Member::new(&socket));
         for room in &new.rooms {
-            // It was in them before.
+            // It was in them before, so nobody is asked again.
             let _ = namespace.rooms.join(new.id, room, usize::MAX);
         }
         drop(journal);
+        namespace.tell_rooms();
         if let Some(recovery) = &namespace.recovery {
             recovery.keep_tidy();
         }

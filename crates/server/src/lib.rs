@@ -94,6 +94,7 @@
 //!
 //! `bundle` (default): the JavaScript client, if `npm ci` was run in `bundle/` before the build.
 
+mod admission;
 mod answer;
 mod asks;
 mod body;
@@ -140,6 +141,7 @@ mod refused;
 mod remote;
 mod request;
 mod room_names;
+mod room_news;
 mod rooms;
 mod scratch;
 mod serve;
@@ -181,6 +183,7 @@ pub use refused::{Cause, ConnectionError};
 pub use remote::{FetchError, RemoteSocket};
 pub use request::Request;
 pub use room_names::RoomNames;
+pub use room_news::RoomEvent;
 pub use roomful_proto::{
     ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,
 };

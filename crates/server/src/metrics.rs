@@ -91,6 +91,9 @@ counters! {
     asks_refused,
     /// Rooms not joined because the socket was in `rooms_max` already.
     rooms_refused,
+    /// Rooms not joined because a function of
+    /// [`Namespace::before_join`](crate::Namespace::before_join) refused.
+    joins_refused,
     /// Values that could not be written as JSON, or by the server's parser, so that their event was
     /// not sent.
     encode_failures,

@@ -18,6 +18,7 @@ use parking_lot::{Mutex, RwLock};
 use roomful_proto::deflate::Deflate;
 use roomful_proto::{AckId, Args, EncodeError, FromArg, Letter, Parcel, Reason, SocketId, ToArgs};
 
+use crate::admission::BeforeJoin;
 use crate::broadcast::{Broadcast, Poll};
 use crate::core::{Core, WeakCore};
 use crate::event::{CallName, EmitName, OnName};
@@ -32,6 +33,7 @@ use crate::pattern::Params;
 use crate::rates::Rate;
 use crate::recovery::{Beginning, Journal, Recovery};
 use crate::room_names::RoomNames;
+use crate::room_news::RoomWatchers;
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::{EmitError, Member, Socket, SocketCore};
 
@@ -68,6 +70,8 @@ pub(crate) struct NamespaceCore {
     watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
     /// Whether there are any.
     watched: AtomicBool,
+    /// Functions that are told of rooms.
+    pub(crate) room_watchers: RoomWatchers,
     /// Questions to many, by their id; that of a broadcast is odd.
     polls: Mutex<HashMap<AckId, Arc<Poll>>>,
     polls_asked: AtomicU64,
@@ -100,6 +104,8 @@ pub(crate) struct Table {
     pub(crate) other: Option<Other>,
     pub(crate) on_slow: Option<Slow>,
     pub(crate) on_error: Option<OnError>,
+    /// Decide whether a socket may join a room.
+    pub(crate) before_join: Vec<BeforeJoin>,
     /// What else happens to an event.
     pub(crate) extras: Option<Arc<Extras>>,
     /// For what other nodes send to this one.
@@ -619,6 +625,8 @@ impl NamespaceCore {
         child.params = params;
         child.parent = Some(Arc::clone(parent));
         child.table = RwLock::new(parent.table());
+        child.room_watchers = parent.room_watchers.copied();
+        child.rooms.watch(child.room_watchers.is_on());
         child
     }
 
@@ -646,6 +654,7 @@ impl NamespaceCore {
             table: RwLock::default(),
             watchers: RwLock::default(),
             watched: AtomicBool::new(false),
+            room_watchers: RoomWatchers::default(),
             polls: Mutex::default(),
             polls_asked: AtomicU64::new(0),
         }
@@ -689,7 +698,7 @@ impl NamespaceCore {
         Arc::clone(&self.table.read())
     }
 
-    fn change(&self, change: impl FnOnce(&mut Table)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Table)) {
         change(Arc::make_mut(&mut self.table.write()));
     }
 
@@ -711,6 +720,7 @@ impl NamespaceCore {
 
     /// Forgets listeners that were removed.
     pub(crate) fn sweep(&self) {
+        self.sweep_rooms();
         self.change_watchers(|watchers| watchers.retain(|watcher| !watcher.is_over()));
         self.change(|table| {
             if table.extras.is_some() {
@@ -739,7 +749,7 @@ impl NamespaceCore {
         parcel(self.packed(letter, compress), self.parser.as_ref())
     }
 
-    pub(crate) fn join(&self, id: SocketId, room: &str) -> Result<(), NotJoined> {
+    pub(crate) fn join(self: &Arc<Self>, id: SocketId, room: &str) -> Result<(), NotJoined> {
         let joined = match &self.journal {
             None => self.rooms.join(id, room, self.rooms_max),
             Some(journal) => journal.lock().join(&self.rooms, id, room, self.rooms_max),
@@ -747,15 +757,18 @@ impl NamespaceCore {
         if joined == Err(NotJoined::TooMany) {
             self.count(|metrics| &metrics.rooms_refused);
         }
+        self.tell_rooms();
         joined.map(drop)
     }
 
     /// `false` when it was not in the room.
-    pub(crate) fn leave(&self, id: SocketId, room: &str) -> bool {
-        match &self.journal {
+    pub(crate) fn leave(self: &Arc<Self>, id: SocketId, room: &str) -> bool {
+        let left = match &self.journal {
             None => self.rooms.leave(id, room),
             Some(journal) => journal.lock().leave(&self.rooms, id, room),
-        }
+        };
+        self.tell_rooms();
+        left
     }
 
     /// Something could not be written and is not sent.
@@ -798,7 +811,7 @@ impl NamespaceCore {
 
     /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back
     /// if it was `lost`.
-    pub(crate) fn exit(&self, socket: &SocketCore, lost: bool) {
+    pub(crate) fn exit(self: &Arc<Self>, socket: &SocketCore, lost: bool) {
         let id = socket.id;
         let mut journal = self.journal.as_ref().map(|journal| journal.lock());
         self.rooms.exit(id);
@@ -806,6 +819,7 @@ impl NamespaceCore {
             journal.depart(id, lost, socket.sent());
         }
         drop(journal);
+        self.tell_rooms();
         let polls: Vec<_> = self.polls.lock().values().cloned().collect();
         for poll in polls {
             poll.gone(id);

@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use roomful_proto::SocketId;
 use slab::Slab;
 
+use crate::room_news::{Change, News};
+
 /// Who is where. `T` is a cheap handle of a member.
 pub(crate) struct Rooms<T> {
     inner: Mutex<Inner<T>>,
@@ -30,6 +32,8 @@ struct Inner<T> {
     ids: HashMap<SocketId, MemberKey>,
     rooms: HashMap<Arc<str>, Room<T>>,
     everyone: Option<Members<T>>,
+    /// What is still to be told; `None` where nobody wants to know.
+    news: Option<Box<News>>,
 }
 
 struct Member<T> {
@@ -64,6 +68,7 @@ impl<T> Default for Rooms<T> {
             ids: HashMap::new(),
             rooms: HashMap::new(),
             everyone: None,
+            news: None,
         };
         Self { inner: Mutex::new(inner) }
     }
@@ -91,6 +96,12 @@ impl<T: Clone> Rooms<T> {
         let member = inner.members.remove(key.0 as usize);
         stale.extend(member.rooms.iter().filter_map(|room| leave(&mut inner.rooms, room, key)));
         stale.extend(inner.everyone.take());
+        if let Some(news) = &mut inner.news {
+            for room in member.rooms {
+                let deleted = !inner.rooms.contains_key(&room);
+                news.add(room, Change::Left { socket: id, deleted });
+            }
+        }
         if inner.members.is_empty() {
             // Memory returns after churn: the tables are as large as they ever were.
             *inner = Inner {
@@ -98,6 +109,7 @@ impl<T: Clone> Rooms<T> {
                 ids: HashMap::new(),
                 rooms: HashMap::new(),
                 everyone: None,
+                news: inner.news.take(),
             };
         }
     }
@@ -127,6 +139,10 @@ impl<T: Clone> Rooms<T> {
             Some((name, _)) => Arc::clone(name),
             None => Arc::from(room),
         };
+        if let Some(news) = &mut inner.news {
+            let created = !inner.rooms.contains_key(&name);
+            news.add(Arc::clone(&name), Change::Joined { socket: id, created });
+        }
         member.rooms.push(Arc::clone(&name));
         let empty = || Room { members: HashSet::new(), snapshot: None };
         let entry = inner.rooms.entry(name).or_insert_with(empty);
@@ -155,8 +171,12 @@ impl<T: Clone> Rooms<T> {
         let Some(at) = member.rooms.iter().position(|joined| **joined == *room) else {
             return false;
         };
-        member.rooms.swap_remove(at);
+        let name = member.rooms.swap_remove(at);
         _stale = leave(&mut inner.rooms, room, key);
+        if let Some(news) = &mut inner.news {
+            let deleted = !inner.rooms.contains_key(&name);
+            news.add(name, Change::Left { socket: id, deleted });
+        }
         true
     }
 
@@ -187,6 +207,21 @@ impl<T: Clone> Rooms<T> {
 
     pub(crate) fn len(&self) -> usize {
         self.inner.lock().members.len()
+    }
+
+    /// Whether who joins and leaves is noted from now on.
+    pub(crate) fn watch(&self, watched: bool) {
+        let mut inner = self.inner.lock();
+        if watched {
+            inner.news.get_or_insert_default().set_wanted(true);
+        } else {
+            inner.news.take_if(|news| !news.set_wanted(false));
+        }
+    }
+
+    /// Does something with what is to be told; `None` where nobody wants to know.
+    pub(crate) fn news<R>(&self, take: impl FnOnce(&mut News) -> Option<R>) -> Option<R> {
+        self.inner.lock().news.as_deref_mut().and_then(take)
     }
 
     /// All who are in one of `rooms` and in none of `except`; in no rooms named means everyone.

@@ -247,7 +247,7 @@ impl<A, U> Socket<A, U> {
 
     /// Puts this socket into a room, or into several. `false` when it is not in all of them then:
     /// because it has left the namespace, or is in [`rooms_max`](crate::Builder::rooms_max) rooms
-    /// already.
+    /// already, or a function of [`Namespace::before_join`](crate::Namespace::before_join) has refused.
     pub fn join(&self, rooms: impl RoomNames) -> bool {
         self.core.join(&rooms)
     }
@@ -450,11 +450,17 @@ impl SocketCore {
     }
 
     /// `false` when it is not in all of them then.
-    pub(crate) fn join(&self, rooms: &impl RoomNames) -> bool {
+    pub(crate) fn join(self: &Arc<Self>, rooms: &impl RoomNames) -> bool {
         let mut all = true;
-        rooms.each_room(&mut |room| match self.namespace.join(self.id, room) {
-            Ok(()) => {}
-            Err(NotJoined::Gone | NotJoined::TooMany) => all = false,
+        rooms.each_room(&mut |room| {
+            if !self.may_join(room) {
+                all = false;
+                return;
+            }
+            match self.namespace.join(self.id, room) {
+                Ok(()) => {}
+                Err(NotJoined::Gone | NotJoined::TooMany) => all = false,
+            }
         });
         all
     }
