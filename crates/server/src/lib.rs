@@ -65,6 +65,10 @@
 //! chat.on("whoami", async |me: Socket<(), User>| me.data().name.clone());
 //! ```
 //!
+//! [`Socket::expire_after`] lets a client stay for as long as its token is good for, and shows how it
+//! renews that. [`Namespace::before_join`] decides who may join a room; [`Namespace::on_room`] is told of
+//! who has.
+//!
 //! # Inside another server
 //!
 //! [`Server::layer`] and [`Server::service`] fit any tower stack, such as axum's. [`embedding`] shows
@@ -115,6 +119,7 @@ mod door;
 pub mod embedding;
 mod entry;
 mod event;
+mod expiry;
 mod failure;
 mod flow;
 mod front;

@@ -69,6 +69,9 @@ counters! {
     /// Namespaces refused to a client because the functions given to `of_matching` did not decide in
     /// time.
     namespace_timeouts,
+    /// Sockets that were taken out of their namespace because their
+    /// [time](crate::Socket::expire_after) was over.
+    expired,
     /// Sockets that were given back to clients whose connection was lost.
     recovered,
     /// Clients that wanted their socket back and got a new one.

@@ -22,6 +22,7 @@ use crate::admission::BeforeJoin;
 use crate::broadcast::{Broadcast, Poll};
 use crate::core::{Core, WeakCore};
 use crate::event::{CallName, EmitName, OnName};
+use crate::expiry::OnExpire;
 use crate::failure::EventError;
 use crate::handler::{self, Data, Erased, Handler, Started};
 use crate::hello::{Connect, Hello, Refusal, Types};
@@ -104,6 +105,8 @@ pub(crate) struct Table {
     pub(crate) other: Option<Other>,
     pub(crate) on_slow: Option<Slow>,
     pub(crate) on_error: Option<OnError>,
+    /// Asks whether a socket may stay whose time is over.
+    pub(crate) on_expire: Option<OnExpire>,
     /// Decide whether a socket may join a room.
     pub(crate) before_join: Vec<BeforeJoin>,
     /// What else happens to an event.
@@ -812,11 +815,11 @@ impl NamespaceCore {
     /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back
     /// if it was `lost`.
     pub(crate) fn exit(self: &Arc<Self>, socket: &SocketCore, lost: bool) {
-        let id = socket.id;
+        let (id, life) = (socket.id, socket.expires_in());
         let mut journal = self.journal.as_ref().map(|journal| journal.lock());
         self.rooms.exit(id);
         if let Some(journal) = &mut journal {
-            journal.depart(id, lost, socket.sent());
+            journal.depart(id, lost, socket.sent(), life);
         }
         drop(journal);
         self.tell_rooms();

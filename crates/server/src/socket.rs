@@ -19,6 +19,7 @@ use crate::asks::{Asked, Asks, Call, CallError};
 use crate::broadcast::Broadcast;
 use crate::entry::Entrance;
 use crate::event::{CallName, EmitName, OnName};
+use crate::expiry::Expiry;
 use crate::failure::EventError;
 use crate::handler::{self, Data, Handler, Outcome, Reply};
 use crate::handshake::Handshake;
@@ -39,7 +40,7 @@ use crate::rooms::NotJoined;
 /// Sending never waits and never fails where it is called: an event is delivered in order, or the
 /// connection ends. [`try_emit`](Self::try_emit) tells what became of it.
 pub struct Socket<A = (), U = ()> {
-    core: Arc<SocketCore>,
+    pub(crate) core: Arc<SocketCore>,
     types: Types<A, U>,
 }
 
@@ -54,6 +55,7 @@ pub(crate) struct SocketCore {
     pub(crate) asks: Asks,
     pub(crate) data: Data,
     beginning: Beginning,
+    pub(crate) expiry: Expiry,
     /// The last event of those that can be recovered that it was sent.
     sent: AtomicU64,
     connected: AtomicBool,
@@ -402,6 +404,7 @@ impl SocketCore {
             asks: Asks::new(),
             data,
             beginning,
+            expiry: Expiry::never(),
             sent: AtomicU64::new(sent),
             connected: AtomicBool::new(true),
             special,

@@ -4,6 +4,8 @@
 //! that have not ended. A handler starts in the order of its event and runs to its first wait right
 //! here; only then is it parked, in a bounded set. An ack for us never waits behind a handler.
 
+mod expired;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,6 +62,8 @@ pub(crate) struct Sockets {
     event_bytes: usize,
     /// An answer came, and the handler that waits for it may not have gone on yet.
     answered: bool,
+    /// When the time of the next socket is over, as far as it was told.
+    next_expiry: Option<Moment>,
 }
 
 enum Seat {
@@ -222,6 +226,7 @@ impl Sockets {
             lanes: Lanes::default(),
             event_bytes: 0,
             answered: false,
+            next_expiry: None,
         }
     }
 
@@ -296,10 +301,11 @@ impl Sockets {
 
     pub(crate) fn deadline(&self) -> Option<Moment> {
         let held_until = self.rates.as_ref().and_then(|rates| rates.held_until());
-        [self.mux.deadline(), held_until].into_iter().flatten().min()
+        [self.mux.deadline(), held_until, self.next_expiry].into_iter().flatten().min()
     }
 
-    pub(crate) fn expire(&mut self, now: Moment) -> Result<(), Violation> {
+    pub(crate) fn expire(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<(), Violation> {
+        self.expire_sockets(cx, now);
         self.mux.expire(now)
     }
 
@@ -307,14 +313,14 @@ impl Sockets {
     pub(crate) fn leave(&mut self, cx: &mut Context<'_>, now: Moment, id: SocketId) {
         let found = |seat: &Seat| matches!(seat, Seat::Joined(socket) if socket.id == id);
         if let Some(index) = self.seats.iter().position(found) {
-            self.dismiss(cx, now, index);
+            self.dismiss(cx, now, index, Reason::ServerNamespaceDisconnect);
         }
     }
 
     /// Takes all sockets out of their namespaces, by the server's will, and tells the client.
     pub(crate) fn leave_all(&mut self, cx: &mut Context<'_>, now: Moment) {
         for index in 0..self.seats.len() {
-            self.dismiss(cx, now, index);
+            self.dismiss(cx, now, index, Reason::ServerNamespaceDisconnect);
         }
     }
 
@@ -840,14 +846,14 @@ impl Sockets {
     }
 
     /// Takes the socket at a slot out of its namespace and tells the client.
-    fn dismiss(&mut self, cx: &mut Context<'_>, now: Moment, index: usize) {
+    fn dismiss(&mut self, cx: &mut Context<'_>, now: Moment, index: usize, reason: Reason) {
         let Some(Seat::Joined(socket)) = self.seats.get(index) else {
             return;
         };
         let (slot, letter) = (socket.slot, Letter::disconnected(&socket.namespace.name));
         self.push(letter);
         self.mux.leave(now, slot);
-        self.vacate(cx, now, index, Reason::ServerNamespaceDisconnect);
+        self.vacate(cx, now, index, reason);
     }
 
     /// Ends the socket at a slot.

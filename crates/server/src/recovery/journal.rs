@@ -89,6 +89,8 @@ struct Session {
     known_since: u64,
     /// It is not to come back.
     revoked: bool,
+    /// Nor from then on, while it waits.
+    over_at: Option<Instant>,
     place: Place,
 }
 
@@ -142,6 +144,8 @@ pub(crate) struct Recovered {
     pub(crate) missed: Vec<Parcel>,
     /// The last event that it will have been sent.
     pub(crate) sent: u64,
+    /// How long it may still stay; `None` for ever.
+    pub(crate) life: Option<Duration>,
 }
 
 impl Journal {
@@ -352,6 +356,7 @@ impl Guard<'_> {
             stays: Vec::new(),
             known_since: since,
             revoked: false,
+            over_at: None,
             place: Place::Connected { link: Arc::clone(&newcomer.link), watched: Vec::new() },
         };
         self.state.keys.insert(key, id);
@@ -368,6 +373,10 @@ impl Guard<'_> {
         self.trim();
         let key = Key::new(&claim.id);
         let id = *self.state.keys.get(&key).ok_or(NotRecovered::Unknown)?;
+        if self.state.sessions.get(&id).is_some_and(Session::is_over) {
+            self.remove(id);
+            return Err(NotRecovered::Unknown);
+        }
         let recovered = self.give_back(id, claim, newcomer);
         if let Err(NotRecovered::Offset | NotRecovered::Incomplete | NotRecovered::TooMuch) =
             recovered
@@ -406,12 +415,13 @@ impl Guard<'_> {
         let missed = missed.into_iter().map(|(_, parcel)| parcel).collect();
         let session = self.state.sessions.get_mut(&id).ok_or(NotRecovered::Unknown)?;
         session.auth = newcomer.auth;
+        let life = session.over_at.take().map(|at| at.saturating_duration_since(Instant::now()));
         session.place = Place::Connected { link: Arc::clone(&newcomer.link), watched: Vec::new() };
         let data = Arc::clone(&session.data);
         let rooms = session.stays.iter().filter(|stay| stay.until.is_none());
         let rooms = rooms.map(|stay| Arc::clone(&stay.room)).collect();
         self.state.waiting_count -= 1;
-        Ok(Recovered { id, data, rooms, missed, sent })
+        Ok(Recovered { id, data, rooms, missed, sent, life })
     }
 
     /// The events behind one that were for a socket, up to so many bytes: nobody waits for the lock
@@ -505,8 +515,9 @@ impl Guard<'_> {
         session.forget_stays(first);
     }
 
-    /// A socket has left its connection; it waits for another if `lost` says so.
-    pub(crate) fn depart(&mut self, id: SocketId, lost: bool, sent: u64) {
+    /// A socket has left its connection; it waits for another if `lost` says so, and no longer than its
+    /// `life` lasts.
+    pub(crate) fn depart(&mut self, id: SocketId, lost: bool, sent: u64, life: Option<Duration>) {
         let last = self.last();
         let Some(session) = self.state.sessions.get_mut(&id) else {
             return;
@@ -516,6 +527,8 @@ impl Guard<'_> {
             return;
         }
         let since = Instant::now();
+        // None is so long that nobody waits for its end.
+        session.over_at = life.and_then(|life| since.checked_add(life));
         session.place = Place::Waiting { since, sent, lost: last };
         self.state.waiting_count += 1;
         self.state.waiting.push_back((since, id));
@@ -572,6 +585,11 @@ impl State {
 }
 
 impl Session {
+    /// Whether the time of a socket that waits is over.
+    fn is_over(&self) -> bool {
+        self.over_at.is_some_and(|at| at <= Instant::now())
+    }
+
     /// Whether an event was for this socket.
     fn hears(&self, id: SocketId, number: u64, entry: &Entry) -> bool {
         let was_in = |room: &str| {
@@ -689,7 +707,7 @@ mod tests {
         for (n, waits) in [(1, WINDOW - Duration::from_millis(1)), (2, WINDOW)] {
             enter(&journal, n);
             let last = journal.lock().last();
-            journal.lock().depart(id(n), true, last);
+            journal.lock().depart(id(n), true, last, None);
             emit(&journal, &[]);
             tokio::time::advance(waits).await;
             let expected = if waits < WINDOW { Ok(1) } else { Err(NotRecovered::Unknown) };
@@ -698,12 +716,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_socket_waits_no_longer_than_it_may_stay() {
+        let journal = journal();
+        let second = Duration::from_secs(1);
+        for (n, life, left) in [
+            (1, second, None),
+            (2, 3 * second, Some(Some(2 * second))),
+            (3, Duration::MAX, Some(None)),
+        ] {
+            enter(&journal, n);
+            journal.lock().depart(id(n), true, 0, Some(life));
+            tokio::time::advance(second).await;
+            let recovered = journal.lock().recover(&claim(&journal, n, 0), &newcomer());
+            let found = recovered.map(|recovered| recovered.life);
+            assert_eq!(found, left.ok_or(NotRecovered::Unknown));
+        }
+        assert_eq!(journal.lock().state.sessions.len(), 2, "what is over is not kept");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_was_sent_before_a_loss_was_noticed_is_kept_for_the_window_too() {
         let journal = journal();
         enter(&journal, 1);
         emit(&journal, &[id(1).to_string()]);
         tokio::time::advance(SILENCE).await;
-        journal.lock().depart(id(1), true, 1);
+        journal.lock().depart(id(1), true, 1, None);
         tokio::time::advance(WINDOW - Duration::from_millis(1)).await;
         assert_eq!(recover(&journal, 1, 0), Ok(1));
     }
@@ -717,7 +754,7 @@ mod tests {
         (0..5_000).for_each(|_| emit(&journal, &[]));
         assert_ne!(recovery.store.bytes.load(Ordering::Relaxed), 0);
         recovery.keep_tidy();
-        journal.lock().depart(id(1), true, 5_000);
+        journal.lock().depart(id(1), true, 5_000, None);
         tokio::time::sleep(2 * WINDOW).await;
         assert_eq!(recovery.store.bytes.load(Ordering::Relaxed), 0);
         let journal = journal.lock();
@@ -732,7 +769,7 @@ mod tests {
         let journal = journal();
         enter(&journal, 1);
         for _ in 0..10_000 {
-            journal.lock().depart(id(1), true, 0);
+            journal.lock().depart(id(1), true, 0, None);
             tokio::time::advance(Duration::from_nanos(1)).await;
             assert_eq!(recover(&journal, 1, 0), Ok(0));
         }
@@ -745,7 +782,7 @@ mod tests {
         let journal = recovery.journal("/", SILENCE, &Arc::default());
         for n in 1..=3 {
             enter(&journal, n);
-            journal.lock().depart(id(n), true, 0);
+            journal.lock().depart(id(n), true, 0, None);
         }
         let found = [1, 2, 3].map(|n| recover(&journal, n, 0));
         assert_eq!(found, [Err(NotRecovered::Unknown), Ok(0), Ok(0)]);
@@ -768,7 +805,7 @@ mod tests {
             emit(&journal, &["0".into()]);
             emit(&journal, &[]);
             let last = journal.lock().last();
-            journal.lock().depart(id(1), true, last);
+            journal.lock().depart(id(1), true, last, None);
             assert_eq!(recover(&journal, 1, 0), expected, "{rooms} rooms");
         }
     }
@@ -778,7 +815,7 @@ mod tests {
         let journal = journal();
         enter(&journal, 1);
         journal.lock().revoke(id(1));
-        journal.lock().depart(id(1), true, 0);
+        journal.lock().depart(id(1), true, 0, None);
         assert_eq!(recover(&journal, 1, 0), Err(NotRecovered::Unknown));
     }
 }
