@@ -97,10 +97,7 @@ impl<T: Clone> Rooms<T> {
         stale.extend(member.rooms.iter().filter_map(|room| leave(&mut inner.rooms, room, key)));
         stale.extend(inner.everyone.take());
         if let Some(news) = &mut inner.news {
-            for room in member.rooms {
-                let deleted = !inner.rooms.contains_key(&room);
-                news.add(room, Change::Left { socket: id, deleted });
-            }
+            member.rooms.into_iter().for_each(|room| note_left(news, &inner.rooms, room, id));
         }
         if inner.members.is_empty() {
             // Memory returns after churn: the tables are as large as they ever were.
@@ -140,8 +137,7 @@ impl<T: Clone> Rooms<T> {
             None => Arc::from(room),
         };
         if let Some(news) = &mut inner.news {
-            let created = !inner.rooms.contains_key(&name);
-            news.add(Arc::clone(&name), Change::Joined { socket: id, created });
+            note_joined(news, &inner.rooms, &name, id);
         }
         member.rooms.push(Arc::clone(&name));
         let empty = || Room { members: HashSet::new(), snapshot: None };
@@ -174,8 +170,7 @@ impl<T: Clone> Rooms<T> {
         let name = member.rooms.swap_remove(at);
         _stale = leave(&mut inner.rooms, room, key);
         if let Some(news) = &mut inner.news {
-            let deleted = !inner.rooms.contains_key(&name);
-            news.add(name, Change::Left { socket: id, deleted });
+            note_left(news, &inner.rooms, name, id);
         }
         true
     }
@@ -297,6 +292,30 @@ fn leave<T>(
         rooms.remove(name);
     }
     stale
+}
+
+/// A member is about to join. Apart, since few want to know.
+#[cold]
+fn note_joined<T>(
+    news: &mut News,
+    rooms: &HashMap<Arc<str>, Room<T>>,
+    name: &Arc<str>,
+    socket: SocketId,
+) {
+    let created = !rooms.contains_key(name);
+    news.add(Arc::clone(name), Change::Joined { socket, created });
+}
+
+/// A member has left. Apart, too.
+#[cold]
+fn note_left<T>(
+    news: &mut News,
+    rooms: &HashMap<Arc<str>, Room<T>>,
+    name: Arc<str>,
+    socket: SocketId,
+) {
+    let deleted = !rooms.contains_key(&name);
+    news.add(name, Change::Left { socket, deleted });
 }
 
 #[cfg(test)]
