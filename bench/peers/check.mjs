@@ -1,5 +1,6 @@
 // Starts one peer of peers.json and tells whether it serves what the benchmark asks of every peer.
-// Usage: node bench/peers/check.mjs NAME
+// Usage: node bench/peers/check.mjs NAME [OPTION]
+// OPTION is what a case may want of the server beside itself: deflate, eio3, msgpack or recovery.
 // Needs `tools/bench-setup` for the peer and `tools/setup interop` for the client.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -11,14 +12,19 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const root = new URL("../../", import.meta.url);
-const { io } = createRequire(new URL("interop/node/", root))("socket.io-client");
+const require = createRequire(new URL("interop/node/", root));
+const option = process.argv[3];
+const { io } = require("socket.io-client");
+// That client speaks Engine.IO 3, and gives only callbacks.
+const connectTo = option === "eio3" ? require("client-2.5") : io;
+const CLIENT_OPTIONS = { deflate: { perMessageDeflate: true }, msgpack: { parser: require("socket.io-msgpack-parser") } };
 
 const TIMEOUT_MS = 5000;
 
 const peers = JSON.parse(await readFile(new URL("peers.json", import.meta.url)));
 const peer = peers.find(({ name }) => name === process.argv[2]);
 if (!peer) {
-  console.error(`usage: node bench/peers/check.mjs ${peers.map(({ name }) => name).join(" | ")}`);
+  console.error(`usage: node bench/peers/check.mjs ${peers.map(({ name }) => name).join(" | ")} [OPTION]`);
   process.exit(2);
 }
 
@@ -26,7 +32,7 @@ const port = await freePort();
 const [program, ...args] = peer.command;
 const server = spawn(program, [...args, String(port)], {
   cwd: fileURLToPath(root),
-  env: { ...process.env, ...peer.env },
+  env: { ...process.env, ...peer.env, ...(option && { OPTION: option }) },
   stdio: ["ignore", "pipe", "inherit"],
 });
 const ended = once(server, "exit");
@@ -73,7 +79,9 @@ async function check(transport) {
     }
 
     const heard = new Map(sockets.map((socket) => [socket, []]));
-    for (const socket of sockets) socket.on("said", (...said) => heard.get(socket).push(said));
+    // With recovery the offset is an argument more.
+    const args = option === "recovery" ? 1 : undefined;
+    for (const socket of sockets) socket.on("said", (...said) => heard.get(socket).push(said.slice(0, args)));
     // Packets of one connection arrive in order: an answered echo proves what came before it.
     const settle = async () => {
       await ask(speaker, "echo", "");
@@ -96,16 +104,41 @@ async function check(transport) {
     speaker.emit("say", "room", "after");
     assert.deepEqual(await settle(), [[["after"]], [], []], "say after leave");
     assert.equal(outsider.io.engine.transport.name, transport, "the transport");
+    if (option === "deflate" && transport === "websocket") await checkDeflate(speaker);
+    if (option === "recovery") await checkRecovery(speaker, listener);
   } finally {
     for (const socket of sockets) socket.disconnect();
   }
 }
 
+async function checkDeflate(socket) {
+  const { extensions } = socket.io.engine.transport.ws;
+  assert.match(String(extensions), /permessage-deflate/, "the extension that was negotiated");
+}
+
+async function checkRecovery(speaker, socket) {
+  assert.equal(await ask(socket, "join", "recovered"), true, "join");
+  const said = [];
+  socket.on("said", (text) => said.push(text));
+  speaker.emit("say", "recovered", "before");
+  await ask(speaker, "echo", "");
+  await ask(socket, "echo", "");
+  const back = once(socket, "connect");
+  socket.io.reconnection(true);
+  socket.io.engine.close();
+  speaker.emit("say", "recovered", "missed");
+  await within(back, "come back");
+  assert.equal(socket.recovered, true, "recovered");
+  await ask(socket, "echo", "");
+  assert.deepEqual(said, ["before", "missed"], "what was missed");
+}
+
 async function connect(transport) {
-  const socket = io(`http://127.0.0.1:${port}`, {
+  const socket = connectTo(`http://127.0.0.1:${port}`, {
     transports: [transport],
     forceNew: true,
     reconnection: false,
+    ...CLIENT_OPTIONS[option],
   });
   const refused = once(socket, "connect_error").then(([error]) => Promise.reject(error));
   await within(Promise.race([once(socket, "connect"), refused]), "connect");
@@ -113,7 +146,7 @@ async function connect(transport) {
 }
 
 function ask(socket, event, ...args) {
-  return within(socket.emitWithAck(event, ...args), event);
+  return within(new Promise((resolve) => socket.emit(event, ...args, resolve)), event);
 }
 
 async function within(promise, what) {

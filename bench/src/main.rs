@@ -14,6 +14,7 @@ mod servers;
 mod spread;
 mod table;
 mod targets;
+mod words;
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -185,7 +185,11 @@ fn measure(
 
 fn once(case: &dyn Case, server: &Contestant, repetition: usize, scale: &Scale) -> Run {
     let began = Instant::now();
-    let measured = server.start(case.cpus()).and_then(|running| case.run(&running, scale));
+    let contestant = match case.env() {
+        Some((variable, value)) => &server.clone().with(variable, &value),
+        None => server,
+    };
+    let measured = contestant.start(case.cpus()).and_then(|running| case.run(&running, scale));
     let (figures, failure) = match measured {
         Ok(figures) => (figures, None),
         Err(error) => (Vec::new(), Some(error.to_string())),

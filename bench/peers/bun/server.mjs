@@ -1,9 +1,16 @@
-// The official server on Bun with its engine for Bun and default options.
+// The official server on Bun with its engine for Bun and default options, but for the one that the variable
+// OPTION names.
 // Usage: bun server.mjs PORT
 import { Server as Engine } from "@socket.io/bun-engine";
 import { Server } from "socket.io";
+import * as msgpack from "socket.io-msgpack-parser";
 
-const io = new Server();
+const OPTIONS = {
+  msgpack: { parser: msgpack.default ?? msgpack },
+  recovery: { connectionStateRecovery: {} },
+};
+
+const io = new Server(OPTIONS[process.env.OPTION] ?? {});
 const engine = new Engine({ path: "/socket.io/" });
 io.bind(engine);
 

@@ -1,8 +1,9 @@
-// The official server on Node with default options.
+// The official server on Node with default options, but for the one that the variable OPTION names.
 // Usage: node server.mjs PORT
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { Server } from "socket.io";
+import * as msgpack from "socket.io-msgpack-parser";
 
 // Both add-ons fall back to JavaScript without a word, and a benchmark must know what it measures.
 if (!process.env.WS_NO_BUFFER_UTIL) {
@@ -17,8 +18,15 @@ if (!process.env.WS_NO_BUFFER_UTIL) {
   }
 }
 
+const OPTIONS = {
+  deflate: { perMessageDeflate: true },
+  eio3: { allowEIO3: true },
+  msgpack: { parser: msgpack.default ?? msgpack },
+  recovery: { connectionStateRecovery: {} },
+};
+
 const http = createServer();
-const io = new Server(http);
+const io = new Server(http, OPTIONS[process.env.OPTION] ?? {});
 
 // From the documentation on memory usage: nobody needs the first request any more.
 io.engine.on("connection", (raw) => {

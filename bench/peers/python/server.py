@@ -1,14 +1,19 @@
 """python-socketio with default options, on uvicorn with its fast parts.
 
+The variable OPTION is what it is to be beside itself: msgpack or deflate.
+
 Usage: python server.py PORT
 """
 
+import os
 import sys
 
 import socketio
 import uvicorn
 
-sio = socketio.AsyncServer(async_mode="asgi")
+option = os.environ.get("OPTION")
+serializer = "msgpack" if option == "msgpack" else "default"
+sio = socketio.AsyncServer(async_mode="asgi", serializer=serializer)
 
 
 @sio.event
@@ -58,7 +63,7 @@ config = uvicorn.Config(
     loop="uvloop",
     http="httptools",
     ws="websockets-sansio",
-    ws_per_message_deflate=False,
+    ws_per_message_deflate=option == "deflate",
     # Engine.IO has a heartbeat of its own.
     ws_ping_interval=None,
     log_level="warning",

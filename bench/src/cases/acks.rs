@@ -36,6 +36,11 @@ impl Acks {
         event.map(|(_, due)| due).ok_or_else(|| format!("ack {number} came twice").into())
     }
 
+    /// The number of the ack that is to come next, if none overtakes it.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.under_way.front().map(|(number, _)| *number)
+    }
+
     /// Acks that are still to come.
     pub(super) fn missing(&self) -> usize {
         self.under_way.len()

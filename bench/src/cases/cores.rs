@@ -8,11 +8,12 @@
 
 use std::time::Instant;
 
-use super::measure::{Count, Counted, measure, text, two_digits};
+use super::measure::{Count, Counted, measure, two_digits};
 use super::{Case, Figure, Scale};
 use crate::load::frames::{self, Kind};
 use crate::load::swarm::{Clients, Packet, Play, Swarm};
 use crate::servers::Server;
+use crate::words::text;
 use crate::{Result, fail, process};
 
 const CLIENTS: usize = 100;

@@ -3,11 +3,15 @@
 use std::time::Instant;
 
 use super::acks::{self, Acks};
-use super::measure::{Count, Counted, measure, text};
-use super::{Case, Figure, Scale};
+use super::measure::{Count, Counted, measure};
+use super::{Case, Figure, Scale, option};
+use crate::load::dialect::Dialect;
 use crate::load::frames::{self, Kind};
+use crate::load::known::Known;
+use crate::load::msgpack;
 use crate::load::swarm::{Clients, Packet, Play, Swarm};
-use crate::servers::Server;
+use crate::servers::{Contestant, Server};
+use crate::words::text;
 use crate::{Result, fail};
 
 const CLIENTS: usize = 100;
@@ -17,6 +21,7 @@ const BYTES: usize = 1024;
 pub(crate) struct Echo {
     pub(crate) in_flight: u64,
     pub(crate) argument: Argument,
+    pub(crate) dialect: Dialect,
 }
 
 /// What an event carries, and what its ack brings.
@@ -37,7 +42,12 @@ impl Case for Echo {
             Argument::Blob => "blob",
             Argument::Size => "size",
         };
-        format!("{kind}-{}", self.in_flight)
+        let dialect = match self.dialect {
+            Dialect::MsgPack => "msgpack-",
+            Dialect::V3 => "eio3-",
+            Dialect::Default | Dialect::Deflate => "",
+        };
+        format!("{dialect}{kind}-{}", self.in_flight)
     }
 
     fn title(&self) -> String {
@@ -46,7 +56,12 @@ impl Case for Echo {
             Argument::Blob => "event of 1 KiB binary that comes back",
             Argument::Size => "event of 1 KiB binary with ack",
         };
-        format!("{event}, {CLIENTS} clients, {} in flight", self.in_flight)
+        let dialect = match self.dialect {
+            Dialect::MsgPack => " in MessagePack",
+            Dialect::V3 => " over Engine.IO 3",
+            Dialect::Default | Dialect::Deflate => "",
+        };
+        format!("{event}{dialect}, {CLIENTS} clients, {} in flight", self.in_flight)
     }
 
     fn unit(&self) -> &'static str {
@@ -57,10 +72,18 @@ impl Case for Echo {
         !matches!(self.argument, Argument::Blob)
     }
 
+    fn env(&self) -> Option<(&'static str, String)> {
+        option::of(self.dialect)
+    }
+
+    fn takes(&self, server: &Contestant) -> bool {
+        option::is_known(self.dialect, server)
+    }
+
     fn run(&self, server: &Server, scale: &Scale) -> Result<Vec<Figure>> {
-        let mut swarm = Swarm::new(server.address)?;
+        let mut swarm = Swarm::speaking(self.dialect, server.address)?;
         swarm.grow(CLIENTS)?;
-        let mut echoing = Echoing::new(self.argument);
+        let mut echoing = Echoing::new(self.argument, self.dialect);
         for who in 0..CLIENTS {
             for _ in 0..self.in_flight {
                 echoing.send(who, &mut swarm.clients);
@@ -81,7 +104,10 @@ impl Case for Echo {
 
 impl Argument {
     /// An event with this number, as the client writes it.
-    fn event(self, number: u64) -> Vec<u8> {
+    fn event(self, number: u64, dialect: Dialect) -> Vec<u8> {
+        if dialect == Dialect::MsgPack {
+            return frame(Kind::Binary, msgpack::event(number, "echo", &text(number)));
+        }
         let name = match self {
             Self::Text => {
                 return frame(Kind::Text, format!(r#"42{number}["echo","{}"]"#, text(number)));
@@ -116,10 +142,12 @@ fn bytes() -> Vec<u8> {
 /// Clients that echo.
 struct Echoing {
     argument: Argument,
+    dialect: Dialect,
     /// Events and their acks by their number, made beforehand: a client should cost less than the
     /// server.
     events: Vec<Vec<u8>>,
     acks: Vec<String>,
+    msgpack_acks: Known,
     attachment: Vec<u8>,
     senders: Vec<Sender>,
     count: Count,
@@ -133,11 +161,13 @@ struct Sender {
 }
 
 impl Echoing {
-    fn new(argument: Argument) -> Self {
+    fn new(argument: Argument, dialect: Dialect) -> Self {
         Self {
             argument,
-            events: (0..100).map(|number| argument.event(number)).collect(),
+            dialect,
+            events: (0..100).map(|number| argument.event(number, dialect)).collect(),
             acks: (0..100).map(|number| argument.ack(number)).collect(),
+            msgpack_acks: Known::default(),
             attachment: bytes(),
             senders: vec![Sender::default(); CLIENTS],
             count: Count::default(),
@@ -152,10 +182,17 @@ impl Echoing {
 
     /// The number of the event that is answered now, if what came is right.
     fn answered(&mut self, who: usize, packet: Packet<'_>) -> Option<u64> {
-        let half = &mut self.senders[who].half;
+        let Sender { acks, half } = &mut self.senders[who];
         match packet {
+            Packet::Binary(ack) if self.dialect == Dialect::MsgPack => {
+                self.msgpack_acks.number(acks.first()?, ack, |ack| {
+                    let (number, said) = msgpack::ack(ack)?;
+                    (said == text(number)).then_some(number)
+                })
+            }
             Packet::Binary(bytes) => half.take().filter(|_| bytes == self.attachment),
             Packet::Text(_) if half.is_some() => None,
+            Packet::Deflated(_) => None,
             Packet::Text(ack) => {
                 let number = acks::number(ack)?;
                 (ack == self.acks.get(number as usize)?.as_bytes()).then_some(number)

@@ -4,7 +4,7 @@ use super::entry::enter;
 use super::{Case, Figure, Scale};
 use crate::Result;
 use crate::load::swarm::Swarm;
-use crate::servers::{self, Contestant, Server};
+use crate::servers::{Contestant, Server};
 
 const ROOMS: usize = 10_000;
 const ROOMS_EACH: usize = 100;
@@ -46,7 +46,7 @@ impl<C: Case> Case for ManyRooms<C> {
 }
 
 /// A case while there are many namespaces, each with a client that does nothing. Only Roomful has
-/// been taught to open them: the case starts one of its own, and the server that it is given idles.
+/// been taught to open them.
 pub(crate) struct ManyNamespaces<C>(pub(crate) C);
 
 impl<C: Case> Case for ManyNamespaces<C> {
@@ -70,17 +70,16 @@ impl<C: Case> Case for ManyNamespaces<C> {
         server.name == "roomful"
     }
 
+    fn env(&self) -> Option<(&'static str, String)> {
+        Some(("NAMESPACES", NAMESPACES.to_string()))
+    }
+
     fn run(&self, server: &Server, scale: &Scale) -> Result<Vec<Figure>> {
-        let roomful = servers::all()?.into_iter().find(|known| known.name == server.name);
-        let server = roomful
-            .ok_or("no such server")?
-            .with("NAMESPACES", &NAMESPACES.to_string())
-            .start(self.cpus())?;
         let mut idle = Swarm::new(server.address)?;
         for number in 0..NAMESPACES {
             idle.namespace(&format!("/n{number}"));
             idle.grow(number + 1)?;
         }
-        self.0.run(&server, scale)
+        self.0.run(server, scale)
     }
 }

@@ -127,8 +127,3 @@ fn finish<P: Counted>(swarm: &mut Swarm, play: &mut P) -> Result<()> {
 pub(super) const fn two_digits(count: u64) -> u64 {
     10 + count % 90
 }
-
-/// The text of a message with this number.
-pub(super) fn text(number: u64) -> String {
-    format!("a message of forty-four characters, number {number}")
-}

@@ -12,8 +12,10 @@ mod growth;
 mod idle;
 mod measure;
 mod million;
+mod option;
 mod paced;
 mod polling;
+mod recovery;
 mod room;
 mod rooms;
 mod storm;
@@ -22,6 +24,7 @@ mod talk;
 use std::time::Duration;
 
 use crate::Result;
+use crate::load::dialect::Dialect;
 use crate::servers::{Contestant, Server};
 
 use cores::{Batches, TwoCores};
@@ -30,6 +33,7 @@ use growth::{ManyNamespaces, ManyRooms};
 use idle::{Idle, Pings};
 use million::InMemory;
 use room::Room;
+use talk::Words;
 
 /// Something that can be measured.
 pub(crate) trait Case {
@@ -57,6 +61,11 @@ pub(crate) trait Case {
         "0"
     }
 
+    /// A variable in the environment of the server, and its value: what it is to be, beside itself.
+    fn env(&self) -> Option<(&'static str, String)> {
+        None
+    }
+
     /// Measures one server; each figure by its name. The first is the one that counts.
     fn run(&self, server: &Server, scale: &Scale) -> Result<Vec<Figure>>;
 }
@@ -74,8 +83,9 @@ pub(crate) struct Scale {
 
 /// All cases, in the order of the tables.
 pub(crate) fn all() -> Vec<Box<dyn Case>> {
-    let echo = |in_flight, argument| Echo { in_flight, argument };
-    let room = |members, in_flight| Room { members, in_flight, others: 0 };
+    let echo = |in_flight, argument| Echo { in_flight, argument, dialect: Dialect::Default };
+    let echo_in = |dialect| Echo { in_flight: 16, argument: Argument::Text, dialect };
+    let room = |members, in_flight| Room { members, in_flight, others: 0, words: Words::Few };
     vec![
         Box::new(echo(16, Argument::Text)),
         Box::new(echo(1, Argument::Text)),
@@ -89,6 +99,10 @@ pub(crate) fn all() -> Vec<Box<dyn Case>> {
         Box::new(echo(16, Argument::Size)),
         Box::new(echo(16, Argument::Blob)),
         Box::new(polling::Polling),
+        Box::new(echo_in(Dialect::MsgPack)),
+        Box::new(echo_in(Dialect::V3)),
+        Box::new(Room { words: Words::Many, ..room(5_000, 4) }),
+        Box::new(recovery::Recovery { clients: 5_000 }),
         Box::new(Idle { clients: 10_000, waves: 10 }),
         Box::new(Idle { clients: 1_000, waves: 1 }),
         Box::new(Idle { clients: 18_000, waves: 1 }),
@@ -104,7 +118,7 @@ pub(crate) fn all() -> Vec<Box<dyn Case>> {
         Box::new(TwoCores(echo(16, Argument::Text))),
         Box::new(TwoCores(room(1_000, 4))),
         Box::new(ManyRooms(echo(16, Argument::Text))),
-        Box::new(Room { members: 1_000, in_flight: 4, others: 99 }),
+        Box::new(Room { others: 99, ..room(1_000, 4) }),
         Box::new(ManyNamespaces(echo(16, Argument::Text))),
     ]
 }

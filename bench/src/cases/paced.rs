@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::acks::{self, Acks};
-use super::measure::{Count, Counted, measure, text};
+use super::measure::{Count, Counted, measure};
 use super::{Case, Figure, Scale};
 use crate::load::pace::Pace;
 use crate::load::swarm::{Clients, Packet, Play, Swarm};
 use crate::servers::Server;
+use crate::words::text;
 use crate::{Result, fail};
 
 const CLIENTS: usize = 100;
@@ -80,7 +81,7 @@ impl Play for Pacing {
         let number = match packet {
             Packet::Text(ack) => acks::number(ack)
                 .filter(|number| ack == format!(r#"3{number}["{}"]"#, text(*number)).as_bytes()),
-            Packet::Binary(_) => None,
+            Packet::Binary(_) | Packet::Deflated(_) => None,
         };
         let Some(number) = number else {
             return fail(format!("client {who} waits for acks and got {packet:?}"));

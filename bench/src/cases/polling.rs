@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::measure::{AFTERMATH, SILENCE, text, two_digits};
+use super::measure::{AFTERMATH, SILENCE, two_digits};
 use super::{Case, Figure, Scale};
 use crate::load::polling::{Polled, Pollers};
 use crate::load::times::Times;
 use crate::servers::Server;
+use crate::words::text;
 use crate::{Result, fail};
 
 const CLIENTS: usize = 100;

@@ -2,11 +2,12 @@
 
 use super::entry::enter;
 use super::measure::{Count, Counted, measure};
-use super::talk::Talk;
-use super::{Case, Figure, Scale};
+use super::talk::{Talk, Words};
+use super::{Case, Figure, Scale, option};
 use crate::Result;
+use crate::load::dialect::Dialect;
 use crate::load::swarm::{Clients, Packet, Play, Swarm};
-use crate::servers::Server;
+use crate::servers::{Contestant, Server};
 
 /// Rooms that there are besides, where members are in others too.
 const OTHER_ROOMS: usize = 10_000;
@@ -16,17 +17,24 @@ pub(crate) struct Room {
     pub(crate) in_flight: u64,
     /// Rooms that each member is in besides.
     pub(crate) others: usize,
+    /// In many words the event is compressed.
+    pub(crate) words: Words,
 }
 
 impl Case for Room {
     fn name(&self) -> String {
         let others = if self.others > 0 { "many-rooms-" } else { "" };
-        format!("{others}room-{}-{}", self.members, self.in_flight)
+        let deflate = if self.words == Words::Many { "deflate-" } else { "" };
+        format!("{others}{deflate}room-{}-{}", self.members, self.in_flight)
     }
 
     fn title(&self) -> String {
-        let Self { members, in_flight, others } = self;
-        let title = format!("one event to a room of {members}, {in_flight} in flight");
+        let Self { members, in_flight, others, words } = self;
+        let event = match words {
+            Words::Few => "one event",
+            Words::Many => "one event of 2 KiB, compressed,",
+        };
+        let title = format!("{event} to a room of {members}, {in_flight} in flight");
         match others {
             0 => title,
             _ => format!("{title}, each member in {others} of {OTHER_ROOMS} rooms besides"),
@@ -41,8 +49,16 @@ impl Case for Room {
         matches!((self.members, self.in_flight, self.others), (1_000, _, 0) | (5_000, 4, 0))
     }
 
+    fn env(&self) -> Option<(&'static str, String)> {
+        option::of(self.dialect())
+    }
+
+    fn takes(&self, server: &Contestant) -> bool {
+        option::is_known(self.dialect(), server)
+    }
+
     fn run(&self, server: &Server, scale: &Scale) -> Result<Vec<Figure>> {
-        let mut swarm = Swarm::new(server.address)?;
+        let mut swarm = Swarm::speaking(self.dialect(), server.address)?;
         swarm.grow(self.members)?;
         enter(&mut swarm, |who| {
             let first = who * self.others;
@@ -51,7 +67,7 @@ impl Case for Room {
             std::iter::once("room".to_owned()).chain(others).collect()
         })?;
         let mut talking = Talking {
-            talk: Talk::new("room".to_owned(), 0, self.members),
+            talk: Talk::new("room".to_owned(), 0, self.members).in_words(self.words),
             count: Count::default(),
         };
         for _ in 0..self.in_flight {
@@ -67,6 +83,15 @@ impl Case for Room {
             ("p50_us", talking.count.times.quantile(0.5)),
             ("p99_us", talking.count.times.quantile(0.99)),
         ])
+    }
+}
+
+impl Room {
+    const fn dialect(&self) -> Dialect {
+        match self.words {
+            Words::Few => Dialect::Default,
+            Words::Many => Dialect::Deflate,
+        }
     }
 }
 

@@ -1,15 +1,30 @@
-//! [`Talk`]: what is said in one room, and who has heard what of it.
+//! [`Talk`]: what is said in one room, and who has heard what of it; [`Words`]: how much at a time.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::measure::{text, two_digits};
+use super::measure::two_digits;
+use crate::load::inflate::inflate;
+use crate::load::known::Known;
 use crate::load::swarm::{Clients, Packet};
 use crate::load::times::Times;
+use crate::words::{many, text};
 use crate::{Result, fail};
+
+/// How much is said at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    /// [`text`], which no server compresses.
+    Few,
+    /// [`many`], which is worth it.
+    Many,
+}
 
 pub(super) struct Talk {
     room: String,
+    words: Words,
+    /// What was said in many words, as members heard it.
+    known: Known,
     /// The client that speaks.
     speaker: usize,
     /// Events that each member has heard.
@@ -23,15 +38,27 @@ pub(super) struct Talk {
 
 impl Talk {
     pub(super) fn new(room: String, speaker: usize, members: usize) -> Self {
-        let heard = vec![0; members];
-        Self { room, speaker, heard, sent: 0, said: 0, under_way: VecDeque::new() }
+        Self {
+            room,
+            words: Words::Few,
+            known: Known::default(),
+            speaker,
+            heard: vec![0; members],
+            sent: 0,
+            said: 0,
+            under_way: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn in_words(self, words: Words) -> Self {
+        Self { words, ..self }
     }
 
     pub(super) fn say(&mut self, clients: &mut Clients) {
         let number = two_digits(self.sent);
         self.sent += 1;
         self.under_way.push_back((Instant::now(), self.heard.len()));
-        let event = format!(r#"2["say","{}","{}"]"#, self.room, text(number));
+        let event = format!(r#"2["say","{}","{}"]"#, self.room, self.words.text(number));
         clients.send(self.speaker, event.as_bytes());
     }
 
@@ -44,7 +71,12 @@ impl Talk {
     ) -> Result<usize> {
         let count = self.heard[member];
         let wanted = two_digits(count);
-        if said(packet) != Some(wanted) {
+        let number = match (self.words, packet) {
+            (Words::Few, packet) => said(packet),
+            (Words::Many, Packet::Deflated(bytes)) => self.known.number(wanted, bytes, inflated),
+            (Words::Many, _) => None,
+        };
+        if number != Some(wanted) {
             let room = &self.room;
             return fail(format!(
                 "member {member} of {room} waits for event {wanted} and got {packet:?}"
@@ -68,6 +100,23 @@ impl Talk {
     pub(super) fn missing(&self) -> u64 {
         self.under_way.iter().map(|(_, missing)| *missing as u64).sum()
     }
+}
+
+impl Words {
+    fn text(self, number: u64) -> String {
+        match self {
+            Self::Few => text(number),
+            Self::Many => many(number),
+        }
+    }
+}
+
+/// The number of an event that was said in many words.
+fn inflated(message: &[u8]) -> Option<u64> {
+    let event = inflate(message)?;
+    let text = event.strip_prefix(br#"42["said",""#)?.strip_suffix(br#""]"#)?;
+    let number = std::str::from_utf8(text.last_chunk::<2>()?).ok()?.parse().ok()?;
+    (text == many(number).as_bytes()).then_some(number)
 }
 
 /// The number of an event that was said in a room.

@@ -10,6 +10,8 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
+    /// A text that was compressed by itself, without what its compression ends with (RFC 7692, 7.2.1).
+    Deflated,
     Binary,
     Close,
     Other,
@@ -44,6 +46,7 @@ pub(crate) fn first(bytes: &[u8]) -> Result<Option<(Kind, &[u8], usize)>> {
     };
     let kind = match start {
         0x81 => Kind::Text,
+        0xc1 => Kind::Deflated,
         0x82 => Kind::Binary,
         0x88 => Kind::Close,
         0x89 | 0x8a => Kind::Other,

@@ -12,13 +12,18 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::SockRef;
 
+use super::dialect::Dialect;
 use super::frames::{self, Kind};
+use super::inflate::inflate;
 use crate::{Result, fail};
 
 /// How long anything may take before a run has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Clients that connect at once, unless a case says otherwise.
 const CONNECTING_MAX: usize = 256;
+/// Compressed messages of up to so many bytes are read at once: some servers compress all that they send.
+/// Longer ones are left to the case, which knows many of them by their bytes.
+const SHORT_BYTES: usize = 256;
 /// Clients that a short turn handles at most.
 const SHORT_TURN: usize = 32;
 
@@ -26,6 +31,11 @@ const SHORT_TURN: usize = 32;
 pub(crate) trait Play {
     /// A packet came for a client that has joined.
     fn packet(&mut self, who: usize, packet: Packet<'_>, clients: &mut Clients) -> Result<()>;
+
+    /// A client was told that it has joined.
+    fn joined(&mut self, _who: usize, _packet: &[u8]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A Socket.IO packet, or an attachment.
@@ -33,6 +43,8 @@ pub(crate) trait Play {
 pub(crate) enum Packet<'a> {
     Text(&'a [u8]),
     Binary(&'a [u8]),
+    /// A message as it was compressed.
+    Deflated(&'a [u8]),
 }
 
 impl fmt::Debug for Packet<'_> {
@@ -40,6 +52,7 @@ impl fmt::Debug for Packet<'_> {
         match self {
             Self::Text(bytes) => f.write_str(&String::from_utf8_lossy(bytes)),
             Self::Binary(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Deflated(bytes) => write!(f, "{} compressed bytes", bytes.len()),
         }
     }
 }
@@ -61,18 +74,19 @@ struct Client {
     /// To be written.
     out: Vec<u8>,
     dirty: bool,
+    /// What it joins with, where that is not what all do.
+    join: Option<Vec<u8>>,
 }
 
 /// The clients, as a case sees them.
-#[derive(Default)]
 pub(crate) struct Clients {
     all: Vec<Client>,
     dirty: Vec<usize>,
     joined: usize,
     /// Pings that were answered.
     pings: usize,
-    /// What a client sends to join; `40` unless a case wants another namespace.
-    join: Vec<u8>,
+    dialect: Dialect,
+    namespace: String,
     payload: Vec<u8>,
 }
 
@@ -81,7 +95,6 @@ pub(crate) struct Swarm {
     events: Events,
     buffer: Vec<u8>,
     address: SocketAddr,
-    request: String,
     pub(crate) clients: Clients,
 }
 
@@ -139,6 +152,17 @@ impl Clients {
         Ok(())
     }
 
+    /// Its session is open: asks to join the namespace.
+    fn join(&mut self, who: usize) {
+        let client = &mut self.all[who];
+        client.state = State::Joining;
+        let own = client.join.take().map(|packet| (Kind::Text, packet));
+        if let Some((kind, packet)) = own.or_else(|| self.dialect.join(&self.namespace)) {
+            frames::push(&mut client.out, kind, &packet);
+            self.mark(who);
+        }
+    }
+
     fn mark(&mut self, who: usize) {
         let client = &mut self.all[who];
         if !client.dirty {
@@ -160,7 +184,7 @@ impl Clients {
 impl Client {
     fn new(stream: Option<TcpStream>) -> Self {
         let state = if stream.is_some() { State::Upgrading } else { State::Gone };
-        Self { stream, state, held: Vec::new(), out: Vec::new(), dirty: false }
+        Self { stream, state, held: Vec::new(), out: Vec::new(), dirty: false, join: None }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -182,24 +206,32 @@ impl Client {
 
 impl Swarm {
     pub(crate) fn new(address: SocketAddr) -> Result<Self> {
-        let request = format!(
-            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\n\
-             Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
+        Self::speaking(Dialect::Default, address)
+    }
+
+    /// Clients that speak like this.
+    pub(crate) fn speaking(dialect: Dialect, address: SocketAddr) -> Result<Self> {
+        let clients = Clients {
+            all: Vec::new(),
+            dirty: Vec::new(),
+            joined: 0,
+            pings: 0,
+            dialect,
+            namespace: "/".to_owned(),
+            payload: Vec::new(),
+        };
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             buffer: vec![0; 256 * 1024],
             address,
-            request,
-            clients: Clients { join: b"40".to_vec(), ..Clients::default() },
+            clients,
         })
     }
 
     /// Joins this namespace from now on, not `/`.
     pub(crate) fn namespace(&mut self, name: &str) {
-        self.clients.join = format!("40{name},").into_bytes();
+        name.clone_into(&mut self.clients.namespace);
     }
 
     /// Has a turn handle few clients, where a case must look at the clock often.
@@ -209,6 +241,11 @@ impl Swarm {
 
     /// Opens clients until there are `count`, and waits until all have joined.
     pub(crate) fn grow(&mut self, count: usize) -> Result<()> {
+        self.grow_in(count, &mut Nothing)
+    }
+
+    /// As [`grow`](Self::grow), and hands over what comes.
+    pub(crate) fn grow_in(&mut self, count: usize, play: &mut impl Play) -> Result<()> {
         let started = Instant::now();
         while self.clients.joined < count {
             while self.clients.len() < count
@@ -217,7 +254,7 @@ impl Swarm {
                 self.clients.all.push(Client::new(None));
                 self.dial(self.clients.len() - 1)?;
             }
-            self.turn(&mut Nothing, Some(Duration::from_millis(100)))?;
+            self.turn(play, Some(Duration::from_millis(100)))?;
             if started.elapsed() > PATIENCE {
                 return fail(format!("only {} of {count} clients joined", self.clients.joined));
             }
@@ -232,7 +269,15 @@ impl Swarm {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(who), interest)?;
         self.clients.all[who] = Client::new(Some(stream));
-        self.clients.all[who].out.extend_from_slice(self.request.as_bytes());
+        let request = self.clients.dialect.request(self.address);
+        self.clients.all[who].out.extend_from_slice(request.as_bytes());
+        Ok(())
+    }
+
+    /// As [`dial`](Self::dial), and joins with this text.
+    pub(crate) fn dial_with(&mut self, who: usize, join: Vec<u8>) -> Result<()> {
+        self.dial(who)?;
+        self.clients.all[who].join = Some(join);
         Ok(())
     }
 
@@ -317,20 +362,31 @@ fn take(clients: &mut Clients, who: usize, bytes: &[u8], play: &mut impl Play) -
     }
     while let Some((kind, payload, len)) = frames::first(&bytes[at..])? {
         at += len;
+        let inflated = match kind {
+            Kind::Deflated if len <= SHORT_BYTES => inflate(payload),
+            _ => None,
+        };
+        let (kind, payload) = match &inflated {
+            Some(text) => (Kind::Text, &text[..]),
+            None => (kind, payload),
+        };
+        if clients.all[who].state == State::Joining && clients.dialect.has_joined(kind, payload) {
+            clients.all[who].state = State::Joined;
+            clients.joined += 1;
+            play.joined(who, payload)?;
+            continue;
+        }
         match (kind, payload) {
             (Kind::Binary, bytes) => play.packet(who, Packet::Binary(bytes), clients)?,
-            (Kind::Text, [b'4', packet @ ..]) => message(clients, who, packet, play)?,
+            (Kind::Deflated, bytes) => play.packet(who, Packet::Deflated(bytes), clients)?,
+            (Kind::Text, [b'4', packet @ ..]) => play.packet(who, Packet::Text(packet), clients)?,
             (Kind::Text, b"2") => {
                 clients.pings += 1;
                 frames::push(&mut clients.all[who].out, Kind::Text, b"3");
                 clients.mark(who);
             }
             (Kind::Text, [b'0', ..]) if clients.all[who].state == State::Opening => {
-                clients.all[who].state = State::Joining;
-                let join = std::mem::take(&mut clients.join);
-                frames::push(&mut clients.all[who].out, Kind::Text, &join);
-                clients.join = join;
-                clients.mark(who);
+                clients.join(who);
             }
             (kind, payload) => {
                 let payload = String::from_utf8_lossy(payload);
@@ -339,13 +395,4 @@ fn take(clients: &mut Clients, who: usize, bytes: &[u8], play: &mut impl Play) -
         }
     }
     Ok(at)
-}
-
-fn message(clients: &mut Clients, who: usize, packet: &[u8], play: &mut impl Play) -> Result<()> {
-    if clients.all[who].state == State::Joining && packet.starts_with(b"0") {
-        clients.all[who].state = State::Joined;
-        clients.joined += 1;
-        return Ok(());
-    }
-    play.packet(who, Packet::Text(packet), clients)
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 /// Every time that was measured, in nanoseconds.
 #[derive(Default)]
-pub(crate) struct Times(Vec<u32>);
+pub(crate) struct Times(Vec<u64>);
 
 impl Times {
     pub(crate) fn add(&mut self, time: Duration) {
-        self.0.push(u32::try_from(time.as_nanos()).unwrap_or(u32::MAX));
+        self.0.push(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     pub(crate) fn clear(&mut self) {
@@ -30,6 +30,6 @@ impl Times {
         }
         let at = ((self.0.len() - 1) as f64 * part).round() as usize;
         let (_, time, _) = self.0.select_nth_unstable(at);
-        f64::from(*time) / 1000.0
+        *time as f64 / 1000.0
     }
 }

@@ -77,7 +77,7 @@ fn read_ours(wire: &[u8], role: Role) -> (Vec<Message>, Result<End, WsError>) {
     loop {
         match decoder.receive(&mut rest) {
             Ok(None) => return (heard, Ok(End::Over)),
-            Ok(Some(message @ Message::Close(_))) => {
+            Ok(Some(message @ Message::Close(..))) => {
                 heard.push(message);
                 return (heard, Ok(End::Closed));
             }
@@ -128,8 +128,9 @@ fn read_tungstenite(wire: &[u8], role: Role) -> (Vec<Message>, End) {
                 return (heard, End::Refused);
             }
             Ok(tung::Message::Close(frame)) => {
-                let code = frame.and_then(|frame| CloseCode::new(frame.code.into()));
-                heard.push(Message::Close(code));
+                let code = frame.as_ref().and_then(|frame| CloseCode::new(frame.code.into()));
+                let said = frame.map_or_else(Bytes::new, |frame| frame.reason.into());
+                heard.push(Message::Close(code, said));
                 return (heard, End::Closed);
             }
             Ok(tung::Message::Frame(frame)) => panic!("{frame:?} is raw"),
@@ -169,7 +170,8 @@ fn read_fast(wire: &[u8], role: Role) -> (Vec<Message>, End) {
                 fast::OpCode::Pong => Message::Pong(payload),
                 fast::OpCode::Close => {
                     let code = payload.first_chunk().copied().map(u16::from_be_bytes);
-                    heard.push(Message::Close(code.and_then(CloseCode::new)));
+                    let said = payload.get(2..).map_or_else(Bytes::new, Bytes::copy_from_slice);
+                    heard.push(Message::Close(code.and_then(CloseCode::new), said));
                     return (heard, End::Closed);
                 }
                 fast::OpCode::Continuation => panic!("a continuation by itself"),
@@ -219,7 +221,7 @@ fn check(wire: &[u8], role: Role, cut: bool, score: &mut Score) {
 }
 
 fn heard_1014(heard: &[Message]) -> bool {
-    matches!(heard.last(), Some(Message::Close(Some(code))) if code.get() == 1014)
+    matches!(heard.last(), Some(Message::Close(Some(code), _)) if code.get() == 1014)
 }
 
 /// A frame that is right but for what the dice of one in `odds` make wrong. It is always whole.
@@ -354,9 +356,10 @@ fn they_read_the_frames_that_we_write() {
             for (opcode, _) in &messages {
                 frame::write(&mut wire, *opcode, &payload, mask);
             }
-            frame::write(&mut wire, Opcode::Close, &1001_u16.to_be_bytes(), mask);
+            frame::write(&mut wire, Opcode::Close, b"\x03\xe9until later", mask);
             let mut expected: Vec<_> = messages.iter().map(|(_, heard)| heard.clone()).collect();
-            expected.push(Message::Close(Some(CloseCode::GOING_AWAY)));
+            let said = Bytes::from_static(b"until later");
+            expected.push(Message::Close(Some(CloseCode::GOING_AWAY), said));
             for oracle in [Oracle::Tungstenite, Oracle::FastWebSockets] {
                 let found = oracle.read(&wire, role);
                 assert_eq!(found, (expected.clone(), End::Closed), "{oracle:?}, {role:?}");
@@ -427,7 +430,7 @@ fn we_read_the_frames_that_tungstenite_writes() {
             }
         }
         socket.close(None).unwrap();
-        expected.push(Message::Close(None));
+        expected.push(Message::Close(None, Bytes::new()));
         let found = read_ours(&socket.get_ref().0, role);
         assert_eq!(found, (expected, Ok(End::Closed)), "{role:?}");
     }

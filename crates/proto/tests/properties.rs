@@ -243,7 +243,10 @@ proptest! {
         let expected = match (allowed, whole) {
             (false, _) => Err(WsError::Close),
             (true, false) => Err(WsError::Utf8),
-            (true, true) => Ok(Some(Message::Close(CloseCode::new(code)))),
+            (true, true) => {
+                let said = Bytes::copy_from_slice(&payload[2..]);
+                Ok(Some(Message::Close(CloseCode::new(code), said)))
+            }
         };
         prop_assert_eq!(found, expected);
     }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::event::{CallName, EmitName};
 use crate::link::Worth;
 use crate::listeners::Recipients;
-use crate::namespace::NamespaceCore;
+use crate::namespace_core::NamespaceCore;
 use crate::recovery::Sending;
 use crate::remote::{FetchError, RemoteSocket};
 use crate::room_names::RoomNames;

@@ -15,10 +15,11 @@ use tokio::time::Instant;
 
 use crate::closing::{Close, Closing, Phase};
 use crate::config::Config;
+use crate::farewell::Description;
 use crate::hooks::ErrorFn;
 use crate::link::{Link, Order};
 use crate::metrics::Metrics;
-use crate::namespace::NamespaceCore;
+use crate::namespace_core::NamespaceCore;
 use crate::parents::Parents;
 use crate::refused::ConnectionError;
 use crate::sessions::Sessions;
@@ -90,11 +91,12 @@ impl Core {
         if let Some(found) = self.find_namespace(name) {
             return found;
         }
+        // Before the lock is taken, since its journal has one of its own.
+        let made = Arc::new(NamespaceCore::new(name, self));
         let mut namespaces = self.namespaces.write();
         if let Some(found) = namespaces.get(name).and_then(Entry::get) {
             return found;
         }
-        let made = Arc::new(NamespaceCore::new(name, self));
         namespaces.insert(name.into(), Entry::Kept(Arc::clone(&made)));
         drop(namespaces);
         if name != "/" {
@@ -176,7 +178,7 @@ impl Core {
             let turn = n as u32 as f64 + f64::from(jitter) / f64::from(u16::MAX);
             let at = Duration::try_from_secs_f64(share.as_secs_f64() * turn).unwrap_or(budget);
             tokio::time::sleep(at.saturating_sub(began.elapsed())).await;
-            link.order(Order::Close(Reason::ServerShuttingDown));
+            link.order(self.closing_order());
         }
     }
 
@@ -184,9 +186,16 @@ impl Core {
     pub(crate) fn begin_close(&self) -> Close<'_> {
         let close = self.closing.begin();
         for link in self.sessions.all() {
-            link.order(Order::Close(Reason::ServerShuttingDown));
+            link.order(self.closing_order());
         }
         close
+    }
+
+    /// What a connection of a server that drains or closes is told.
+    pub(crate) fn closing_order(&self) -> Order {
+        let closes = self.closing.is_past(Phase::Draining);
+        let why = if closes { Description::Closing } else { Description::Draining };
+        Order::Close(Reason::ServerShuttingDown, Some(why))
     }
 
     /// A connection has ended.
@@ -230,3 +239,34 @@ pub(crate) fn random() -> Option<[u8; ID_BYTES]> {
 
 /// A namespace keeps no server alive.
 pub(crate) type WeakCore = Weak<Core>;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::recovery::Recovery;
+
+    #[test]
+    fn a_namespace_that_many_want_at_once_is_made_once() {
+        let config = Config { recovery: Some(Recovery::new()), ..Config::default() };
+        let core = Core::new(config, Arc::new(()));
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        core.parents.set_on_new(Arc::new(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        }));
+        let barrier = Barrier::new(8);
+        let wait_and_make = || {
+            barrier.wait();
+            core.namespace("/x")
+        };
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(wait_and_make)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|one| Arc::ptr_eq(one, &made[0])));
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+    }
+}

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use roomful_proto::deflate;
-use roomful_proto::engine::{Query, Transport, jsonp};
+use roomful_proto::engine::{Query, Refused, Transport, jsonp};
 use roomful_proto::ws::handshake;
-use roomful_proto::{Form, Reason, SessionId};
+use roomful_proto::{Form, SessionId};
 
 use crate::answer::Answer;
 use crate::body::NotReceived;
@@ -26,10 +26,11 @@ use crate::connection::{Connection, Guarded};
 use crate::core::{self, Core};
 use crate::cors::{self, CorsHeaders, Origin};
 use crate::dialect::Dialect;
+use crate::farewell::Description;
 use crate::head::Head;
 use crate::headers::AnswerHeaders;
 use crate::hooks;
-use crate::link::{Link, Order, Request as LinkRequest};
+use crate::link::{Link, Request as LinkRequest};
 use crate::polling::{BodyGuard, BodyReply, PollBody, PollReply};
 use crate::refused::{Cause, ConnectionError};
 use crate::request::Request;
@@ -372,7 +373,7 @@ fn new_link(
     })?;
     if core.is_closing() {
         // The server has begun to close since this was checked, and may not have seen this one.
-        link.order(Order::Close(Reason::ServerShuttingDown));
+        link.order(core.closing_order());
     }
     Some(link)
 }
@@ -417,8 +418,10 @@ fn function(link: &Link, query: &str) -> Option<u32> {
 
 /// What a poll is answered, once [`poll`](crate::polling::poll) has waited for something to send.
 pub(crate) fn poll_answer(core: &Core, reply: Option<PollReply>, polled: Polled) -> Answer {
-    let Some(PollReply::Body(PollBody { bytes, is_text, is_plain })) = reply else {
-        return Answer::empty(StatusCode::BAD_REQUEST);
+    let PollBody { bytes, is_text, is_plain } = match reply {
+        Some(PollReply::Body(body)) => body,
+        Some(PollReply::Overlap) => return bad_request(Description::PollOverlap.as_str()),
+        None => return bad_request("no session that polls any more"),
     };
     let answer = match polled.function {
         Some(function) if is_text => {
@@ -455,34 +458,49 @@ fn compressed(core: &Core, mut answer: Answer, codings: Codings) -> Answer {
 fn begin_post(head: &Head<'_>, link: &Arc<Link>) -> Decision {
     let Some(guard) = BodyGuard::new(link) else {
         // Two at once: there is no order between them any more.
-        let _ = link.request(LinkRequest::BodyBroken);
-        return empty(StatusCode::BAD_REQUEST);
+        let why = Description::BodyOverlap;
+        let answer = bad_request(why.as_str());
+        let _ = link.request(LinkRequest::BodyBroken(why));
+        return answer.into();
     };
     if !link.dialect.is_v3() && head.header("content-type") == Some(b"application/octet-stream") {
-        // Dropping the guard ends the session.
-        return empty(StatusCode::BAD_REQUEST);
+        let why = Description::BodyKind;
+        let answer = bad_request(why.as_str());
+        guard.refuse(why);
+        return answer.into();
     }
     Decision::Post(guard)
 }
 
 /// Hands over a body, if it was received, and waits until it is worked off.
 pub(crate) async fn post(guard: BodyGuard, body: Result<Bytes, NotReceived>) -> Answer {
-    let status = match body {
+    match body {
         Ok(body) => match guard.hand_over(body).await {
             Some(BodyReply::Taken) => {
-                return Answer::new(StatusCode::OK, "text/html", "ok").cache("no-store");
+                Answer::new(StatusCode::OK, "text/html", "ok").cache("no-store")
             }
-            Some(BodyReply::Bad) | None => StatusCode::BAD_REQUEST,
+            Some(BodyReply::Bad(why)) => bad_request(why),
+            None => bad_request("no session that polls any more"),
         },
         Err(NotReceived::TooLarge) => {
             guard.forgive();
-            let why = r#"{"code":3,"message":"Payload too large"}"#;
-            return Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "application/json", why);
+            bad_request("Payload too large").status(StatusCode::PAYLOAD_TOO_LARGE)
         }
-        Err(NotReceived::Broken) => StatusCode::BAD_REQUEST,
-        Err(NotReceived::TooSlow) => StatusCode::REQUEST_TIMEOUT,
-    };
-    Answer::empty(status)
+        Err(NotReceived::Broken) => bad_request(Description::BodyGone.as_str()),
+        Err(NotReceived::TooSlow) => {
+            let why = Description::BodySlow;
+            let answer = bad_request(why.as_str()).status(StatusCode::REQUEST_TIMEOUT);
+            guard.refuse(why);
+            answer
+        }
+    }
+}
+
+/// What a request of a session is answered that cannot be done, in the form of other refusals. `why` is a
+/// text of ours without quotes.
+fn bad_request(why: &'static str) -> Answer {
+    let json = format!(r#"{{"code":{},"message":"{why}"}}"#, Refused::BadRequest.code());
+    Answer::new(StatusCode::BAD_REQUEST, "application/json", json)
 }
 
 // WebSocket.

@@ -13,10 +13,11 @@ use crate::core;
 use crate::handler::Data;
 use crate::hello::Refusal;
 use crate::link::{Link, Pushed, Worth};
-use crate::namespace::{NamespaceCore, Table};
+use crate::namespace_core::NamespaceCore;
 use crate::parser::parcel;
 use crate::recovery::{AuthDigest, Beginning, Claim, Guard, Key, Newcomer, Recovery};
 use crate::socket::{Member, SocketCore};
+use crate::table::Table;
 
 /// How long a client that comes back waits for the end of its old connection, if that has not ended by
 /// itself.

@@ -95,7 +95,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
                 core.lapse();
             }))
         });
-        self.core.change(|table| table.on_expire = Some(expire));
+        let _old = self.core.change(|table| table.on_expire.replace(expire));
         self
     }
 }

@@ -17,7 +17,7 @@ use roomful_proto::{AckId, Answer, ArgError, EncodeError};
 use crate::entry::Visitor;
 use crate::failure::EventError;
 use crate::hello::Refusal;
-use crate::namespace::NamespaceCore;
+use crate::namespace_core::NamespaceCore;
 use crate::socket::{Socket, SocketCore};
 
 /// What a handler is called with, beside the socket.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::handshake::Handshake;
 use crate::link::Link;
-use crate::namespace::NamespaceCore;
+use crate::namespace_core::NamespaceCore;
 
 /// A client that asks to join a namespace: what it says about itself, and how it came. It is not a
 /// socket yet, so nothing can be sent to it.

@@ -34,6 +34,7 @@ use tokio::sync::oneshot;
 use crate::connection::Connection;
 use crate::cork;
 use crate::dialect::Dialect;
+use crate::farewell::Description;
 use crate::handshake::Handshake;
 use crate::outbox::{Batch, COPIED_BYTES_MAX, Full, Outbox};
 use crate::polling::{BodyReply, PollReply};
@@ -88,7 +89,7 @@ struct State {
     /// A task that sent to many will come round to write.
     corked: bool,
     /// Writing has failed, and the task does not know yet.
-    broken: bool,
+    broken: Option<ErrorKind>,
     /// The task wants to know when all is written.
     awaited: bool,
     /// A body is being received.
@@ -118,7 +119,8 @@ struct Drained(Vec<oneshot::Sender<()>>);
 pub(crate) enum Request {
     Poll(oneshot::Sender<PollReply>),
     Body(bytes::Bytes, oneshot::Sender<BodyReply>),
-    BodyBroken,
+    /// A body was given up, or is none that can be taken.
+    BodyBroken(Description),
     /// A poll was given up.
     PollGone,
     Probe(Box<WebSocket>),
@@ -129,9 +131,9 @@ pub(crate) enum Order {
     /// Join `/` for a client that does not ask for it.
     JoinMain,
     /// Take this socket out of its namespace.
-    Leave(SocketId),
+    Leave(SocketId, Option<Description>),
     /// Close the connection.
-    Close(Reason),
+    Close(Reason, Option<Description>),
     /// Drop the connection at once: its client does not read.
     Cut,
 }
@@ -194,7 +196,7 @@ pub(crate) enum Flushed {
     Blocked,
     /// Another task is writing, and goes on until all is written.
     Elsewhere,
-    Broken,
+    Broken(ErrorKind),
 }
 
 impl Link {
@@ -218,7 +220,7 @@ impl Link {
             joins: false,
             writing: false,
             corked: false,
-            broken: false,
+            broken: None,
             awaited: false,
             posting: false,
             polls_wait: false,
@@ -386,8 +388,8 @@ impl Link {
     /// Writes what waits, for the connection's task.
     pub(crate) fn flush(&self) -> Flushed {
         let mut state = self.state.lock();
-        if std::mem::take(&mut state.broken) {
-            return Flushed::Broken;
+        if let Some(kind) = state.broken.take() {
+            return Flushed::Broken(kind);
         }
         if state.writing {
             return Flushed::Elsewhere;
@@ -422,8 +424,8 @@ impl Link {
                 state.wake();
             }
             Flushed::More => state.wake(),
-            Flushed::Broken => {
-                state.broken = true;
+            Flushed::Broken(kind) => {
+                state.broken = Some(kind);
                 state.wake();
             }
         }
@@ -444,7 +446,8 @@ impl Link {
             match &written {
                 Ok(len @ 1..) => batch.written(*len, form),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => flushed = Flushed::Blocked,
-                Ok(_) | Err(_) => flushed = Flushed::Broken,
+                Ok(_) => flushed = Flushed::Broken(ErrorKind::WriteZero),
+                Err(error) => flushed = Flushed::Broken(error.kind()),
             }
             if written.is_ok() && !batch.is_empty() && flushed == Flushed::More {
                 continue;
@@ -670,7 +673,7 @@ impl Link {
         state.blocked = blocked;
         state.polls_wait = polls_wait;
         let waits = !(blocked || state.outbox.is_empty() || state.writing || state.corked);
-        let idle = !(waits || state.due || state.broken || state.errands.is_some());
+        let idle = !(waits || state.due || state.broken.is_some() || state.errands.is_some());
         if idle {
             state.attentive = false;
         }
@@ -769,15 +772,31 @@ impl State {
     }
 }
 
+/// The link of a client that polls, and that nobody runs.
+#[cfg(test)]
+pub(crate) fn for_tests() -> Arc<Link> {
+    use crate::head::{Head, Headers};
+    let head = Head {
+        method: "GET",
+        path: "/",
+        query: "",
+        authority: None,
+        secure: false,
+        headers: Headers::Slice(&[]),
+        peer: None,
+    };
+    let id = SessionId::from_random([7; 15]);
+    let dialect = Dialect::new(&roomful_proto::engine::Query::default());
+    let handshake = Handshake::new(&head);
+    let make = |key| Link::new(id, key, Transport::Polling, dialect, handshake, 100_000);
+    crate::sessions::Sessions::default().insert(1, make).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use std::task::Wake;
 
-    use roomful_proto::engine::Query;
-
     use super::*;
-    use crate::head::{Head, Headers};
-    use crate::sessions::Sessions;
 
     struct Nobody;
 
@@ -785,28 +804,10 @@ mod tests {
         fn wake(self: Arc<Self>) {}
     }
 
-    fn link() -> Arc<Link> {
-        let headers = Headers::Slice(&[]);
-        let head = Head {
-            method: "GET",
-            path: "/",
-            query: "",
-            authority: None,
-            secure: false,
-            headers,
-            peer: None,
-        };
-        let id = SessionId::from_random([7; 15]);
-        let dialect = Dialect::new(&Query::default());
-        let handshake = Handshake::new(&head);
-        let make = |key| Link::new(id, key, Transport::Polling, dialect, handshake, 1_000);
-        Sessions::default().insert(1, make).unwrap()
-    }
-
     /// The task is over, and what wakes it would keep it in memory as long as anybody has a socket.
     #[test]
     fn what_wakes_a_task_is_not_kept_behind_its_end() {
-        let (link, nobody) = (link(), Arc::new(Nobody));
+        let (link, nobody) = (for_tests(), Arc::new(Nobody));
         let waker = Waker::from(Arc::clone(&nobody));
         link.attend(&waker);
         assert_eq!(Arc::strong_count(&nobody), 3);

@@ -13,7 +13,7 @@ use roomful_proto::{Args, SocketId, ToArgs};
 use crate::broadcast::Broadcast;
 use crate::failure::EventError;
 use crate::handler::Erased;
-use crate::namespace::NamespaceCore;
+use crate::namespace_core::NamespaceCore;
 use crate::rates::Rate;
 use crate::socket::SocketCore;
 

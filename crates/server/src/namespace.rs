@@ -1,42 +1,22 @@
 //! [`Namespace`]: handlers, rooms and sockets under one name.
-//!
-//! The handlers are one table for all sockets. A socket keeps the table that was there when it
-//! came, so looking up a handler takes no lock, and a handler that is registered later counts for
-//! those who come later.
 
-use std::any::Any;
-use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
-use roomful_proto::deflate::Deflate;
-use roomful_proto::{AckId, Args, EncodeError, FromArg, Letter, Parcel, Reason, SocketId, ToArgs};
+use roomful_proto::{Args, FromArg, Reason, SocketId, ToArgs};
 
-use crate::admission::BeforeJoin;
-use crate::broadcast::{Broadcast, Poll};
-use crate::core::{Core, WeakCore};
+use crate::broadcast::Broadcast;
 use crate::event::{CallName, EmitName, OnName};
-use crate::expiry::OnExpire;
 use crate::failure::EventError;
-use crate::handler::{self, Data, Erased, Handler, Started};
-use crate::hello::{Connect, Hello, Refusal, Types};
-use crate::link::Link;
-use crate::listeners::{AnyFn, BeforeFn, Catch, Extras, Listener, Once, OutgoingFn, Recipients};
-use crate::metrics::{Counter, Metrics};
-use crate::parser::{ServerParser, parcel};
-use crate::pattern::Params;
+use crate::handler::{self, Data, Handler};
+use crate::hello::{Connect, Hello, Types};
+use crate::listeners::{AnyFn, BeforeFn, Catch, Listener, Once, OutgoingFn, Recipients};
+use crate::namespace_core::NamespaceCore;
 use crate::rates::Rate;
-use crate::recovery::{Beginning, Journal, Recovery};
 use crate::room_names::RoomNames;
-use crate::room_news::RoomWatchers;
-use crate::rooms::{NotJoined, Rooms};
-use crate::socket::{EmitError, Member, Socket, SocketCore};
+use crate::socket::{EmitError, Socket};
+use crate::table::{Greet, Parting, Same, ServerSide};
 
 /// Handlers, rooms and sockets under one name. A cheap handle.
 ///
@@ -46,100 +26,15 @@ pub struct Namespace<A = (), U = ()> {
     types: Types<A, U>,
 }
 
-pub(crate) struct NamespaceCore {
-    pub(crate) name: Box<str>,
-    pub(crate) rooms: Arc<Rooms<Member>>,
-    pub(crate) state: Arc<dyn Any + Send + Sync>,
-    pub(crate) ack_timeout: Duration,
-    pub(crate) asks_max: usize,
-    /// `None` is the default encoding.
-    pub(crate) parser: Option<ServerParser>,
-    rooms_max: usize,
-    deflate: Option<Arc<Deflate>>,
-    /// What can be missed here; `None` where nothing is recovered.
-    pub(crate) journal: Option<Arc<Journal>>,
-    pub(crate) recovery: Option<Recovery>,
-    core: WeakCore,
-    /// What stands in the gaps of its name.
-    params: Params,
-    /// Of a child.
-    parent: Option<Arc<Self>>,
-    /// Of a parent: those that it stands for.
-    children: Option<Mutex<Children>>,
-    table: RwLock<Arc<Table>>,
-    /// Functions that see what is sent.
-    watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
-    /// Whether there are any.
-    watched: AtomicBool,
-    /// Functions that are told of rooms.
-    pub(crate) room_watchers: RoomWatchers,
-    /// Questions to many, by their id; that of a broadcast is odd.
-    polls: Mutex<HashMap<AckId, Arc<Poll>>>,
-    polls_asked: AtomicU64,
-}
-
-type Children = HashMap<Box<str>, Weak<NamespaceCore>>;
-type ConnectFn =
-    Arc<dyn Fn(&Arc<Link>, &Arc<NamespaceCore>, Option<Bytes>) -> Option<Deciding> + Send + Sync>;
-pub(crate) type Deciding = Pin<Box<dyn Future<Output = Result<Data, Refusal>> + Send>>;
-type Greet = Arc<dyn Fn(&Arc<SocketCore>) -> Option<Started> + Send + Sync>;
-type Farewell = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send + Sync>;
-type Same = Arc<dyn Fn(&Data, &Data) -> bool + Send + Sync>;
-type Slow = Arc<dyn Fn(&Arc<SocketCore>, usize) + Send + Sync>;
-type OnError = Arc<dyn Fn(&Arc<SocketCore>, &str, &EventError) + Send + Sync>;
-type ServerSide = Arc<dyn Fn(Args) -> ServerSideAnswer + Send + Sync>;
-type ServerSideAnswer = Pin<Box<dyn Future<Output = Result<Args, EncodeError>> + Send>>;
-type Other = Arc<dyn Fn(&Arc<SocketCore>, String, Args) -> Option<Started> + Send + Sync>;
-
-/// The functions of a namespace.
-#[derive(Clone, Default)]
-pub(crate) struct Table {
-    /// `None` lets everyone in.
-    pub(crate) connect: Option<ConnectFn>,
-    /// Whether who comes back is who was lost.
-    pub(crate) same: Option<Same>,
-    pub(crate) on_connect: Option<Greet>,
-    pub(crate) on_disconnecting: Option<Farewell>,
-    pub(crate) on_disconnect: Option<Farewell>,
-    pub(crate) events: HashMap<Box<[u8]>, Erased, foldhash::fast::RandomState>,
-    pub(crate) other: Option<Other>,
-    pub(crate) on_slow: Option<Slow>,
-    pub(crate) on_error: Option<OnError>,
-    /// Asks whether a socket may stay whose time is over.
-    pub(crate) on_expire: Option<OnExpire>,
-    /// Decide whether a socket may join a room.
-    pub(crate) before_join: Vec<BeforeJoin>,
-    /// What else happens to an event.
-    pub(crate) extras: Option<Arc<Extras>>,
-    /// For what other nodes send to this one.
-    server_side: HashMap<Box<str>, ServerSide>,
-}
-
-impl Table {
-    /// Removes the handlers of an event; `false` when there was none.
-    pub(crate) fn off(&mut self, event: &str) -> bool {
-        let name = event.as_bytes();
-        let once = self.extras.as_ref().is_some_and(|extras| extras.once.contains_key(name));
-        if once {
-            self.extras_mut().once.remove(name);
-        }
-        self.events.remove(name).is_some() || once
-    }
-
-    pub(crate) fn extras_mut(&mut self) -> &mut Extras {
-        Arc::make_mut(self.extras.get_or_insert_default())
-    }
-}
-
 impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     pub(crate) const fn new(core: Arc<NamespaceCore>) -> Self {
         Self { core, types: PhantomData }
     }
 
     /// Decides who may join, and what is remembered of them: an async function of the [`Hello`]
-    /// that gives `Ok(data)` or a [`Refusal`], which the client is told. Without one everybody
-    /// may join. When the client leaves before it has decided, the function is dropped where it
-    /// waits.
+    /// that gives `Ok(data)` or a [`Refusal`](crate::Refusal), which the client is told. Without one
+    /// everybody may join. When the client leaves before it has decided, the function is dropped where
+    /// it waits.
     ///
     /// The namespace that this gives has sockets of that data; register their handlers on it.
     pub fn connect<V, C>(self, connect: C) -> Namespace<A, V>
@@ -149,12 +44,12 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     {
         let connect = Arc::new(connect);
         self.core.change(|table| {
-            table.connect = Some(Arc::new(move |link, namespace, auth| {
+            table.connect.replace(Arc::new(move |link, namespace, auth| {
                 let hello = Hello::<A>::new(link, namespace, auth)?;
                 let deciding = connect.decide(hello);
                 let remember = |data| Arc::new(data) as Data;
                 Some(Box::pin(async move { deciding.await.map(remember) }))
-            }));
+            }))
         });
         Namespace::new(self.core)
     }
@@ -173,7 +68,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
             let both = old.downcast_ref().zip(new.downcast_ref());
             both.is_some_and(|(old, new)| same(old, new))
         });
-        self.core.change(|table| table.same = Some(same));
+        self.core.change(|table| table.same.replace(same));
         self
     }
 
@@ -190,31 +85,31 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core.change(|table| {
-            table.on_connect =
-                Some(Arc::new(move |core| Some(handler::unasked(greet(Socket::new(core)?)))));
-        });
+        let greet: Greet = Arc::new(move |core| Some(handler::unasked(greet(Socket::new(core)?))));
+        self.core.change(|table| table.on_connect.replace(greet));
         self
     }
 
-    /// Called with each socket that is about to leave, and why. Until its first wait it finds the
-    /// socket still in its rooms; nothing can be sent to the socket itself any more.
+    /// Called with each socket that is about to leave, and why; [`Socket::farewell`] tells more. Until its
+    /// first wait it finds the socket still in its rooms; nothing can be sent to the socket itself any
+    /// more.
     pub fn on_disconnecting<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core.change(|table| table.on_disconnecting = Some(erase_farewell(farewell)));
+        self.core.change(|table| table.on_disconnecting.replace(erase_farewell(farewell)));
         self
     }
 
-    /// Called with each socket that has left, and why. Its rooms are left already.
+    /// Called with each socket that has left, and why; [`Socket::farewell`] tells more. Its rooms are left
+    /// already.
     pub fn on_disconnect<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core.change(|table| table.on_disconnect = Some(erase_farewell(farewell)));
+        self.core.change(|table| table.on_disconnect.replace(erase_farewell(farewell)));
         self
     }
 
@@ -226,9 +121,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         H: Handler<A, U, M>,
     {
         let erased = handler::erase(event.event_name(), handler);
-        self.core.change(|table| {
-            table.events.insert(event.event_name().as_bytes().into(), erased);
-        });
+        self.core.change(|table| table.events.insert(event.event_name().as_bytes().into(), erased));
         self
     }
 
@@ -242,16 +135,14 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     {
         let once = Once::new(handler::erase(event.event_name(), handler));
         self.core.change(|table| {
-            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once);
+            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once)
         });
         self
     }
 
     /// Removes the handlers of an event, for sockets that come later; `false` when there was none.
     pub fn off(&self, event: &str) -> bool {
-        let mut was = false;
-        self.core.change(|table| was = table.off(event));
-        was
+        self.core.change(|table| table.off(event)).is_some()
     }
 
     /// Calls `on_error` for each event that comes to nothing, with its name and why: a handler or a
@@ -273,11 +164,11 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(&Socket<A, U>, &str, &EventError) + Send + Sync + 'static,
     {
         self.core.change(|table| {
-            table.on_error = Some(Arc::new(move |core, event, error| {
+            table.on_error.replace(Arc::new(move |core, event, error| {
                 if let Some(socket) = Socket::new(core) {
                     on_error(&socket, event, error);
                 }
-            }));
+            }))
         });
         self
     }
@@ -418,9 +309,9 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.core.change(|table| {
-            table.other = Some(Arc::new(move |core, name, args| {
+            table.other.replace(Arc::new(move |core, name, args| {
                 Some(handler::unasked(other(Socket::new(core)?, name, args)))
-            }));
+            }))
         });
         self
     }
@@ -438,11 +329,11 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>, usize) + Send + Sync + 'static,
     {
         self.core.change(|table| {
-            table.on_slow = Some(Arc::new(move |core, bytes| {
+            table.on_slow.replace(Arc::new(move |core, bytes| {
                 if let Some(socket) = Socket::new(core) {
                     slow(socket, bytes);
                 }
-            }));
+            }))
         });
         self
     }
@@ -461,9 +352,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
             let answer = handler(args);
             Box::pin(async move { Args::new(&answer.await) })
         });
-        self.core.change(|table| {
-            table.server_side.insert(event.into(), handler);
-        });
+        self.core.change(|table| table.server_side.insert(event.into(), handler));
         self
     }
 
@@ -485,7 +374,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     }
 }
 
-fn erase_farewell<A, U, F, Fut>(farewell: F) -> Farewell
+fn erase_farewell<A, U, F, Fut>(farewell: F) -> Parting
 where
     A: 'static,
     U: 'static,
@@ -561,9 +450,6 @@ impl<A, U> Namespace<A, U> {
     }
 }
 
-/// Names that the official servers use among themselves.
-const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
-
 impl<A, U> Namespace<A, U> {
     /// Sends an event to the other nodes of a cluster, for their
     /// [`on_server_side`](Self::on_server_side). No client sees it. On a single node there is nobody to
@@ -595,278 +481,6 @@ impl<A, U> Namespace<A, U> {
     {
         self.core.server_side(event.event_name(), &args)?;
         Ok(Vec::new())
-    }
-}
-
-impl NamespaceCore {
-    /// What is to go to other nodes is written as if there were some, so that what cannot be is seen
-    /// on one node already.
-    fn server_side<T: ToArgs>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        if SERVER_SIDE_RESERVED.contains(&event) {
-            tracing::error!(event, "a reserved name cannot be emitted");
-            return Err(EmitError::ReservedEvent);
-        }
-        Args::new(args).map(drop).map_err(|error| {
-            self.note_unwritten(event, &error);
-            EmitError::Encode(error)
-        })
-    }
-
-    pub(crate) fn new(name: &str, core: &Arc<Core>) -> Self {
-        Self::with(name, core, core.config.recovery.as_ref())
-    }
-
-    /// One that stands for others, and that nobody is in itself.
-    pub(crate) fn parent(name: &str, core: &Arc<Core>) -> Self {
-        let mut parent = Self::with(name, core, None);
-        parent.children = Some(Mutex::default());
-        parent
-    }
-
-    /// One of those that another stands for, with the handlers of that. When it ends it gives its place
-    /// among all children back.
-    pub(crate) fn child(name: &str, params: Params, parent: &Arc<Self>, core: &Arc<Core>) -> Self {
-        let mut child = Self::new(name, core);
-        child.params = params;
-        child.parent = Some(Arc::clone(parent));
-        child.table = RwLock::new(parent.table());
-        child.room_watchers = parent.room_watchers.copied();
-        child.rooms.watch(child.room_watchers.is_on());
-        child
-    }
-
-    fn with(name: &str, core: &Arc<Core>, recovery: Option<&Recovery>) -> Self {
-        let rooms = Arc::default();
-        Self {
-            name: name.into(),
-            state: Arc::clone(&core.state),
-            ack_timeout: core.config.ack_timeout,
-            asks_max: core.config.asks_max,
-            parser: core.config.parser.clone(),
-            rooms_max: core.config.rooms_max,
-            deflate: core.deflate.clone(),
-            journal: recovery.map(|recovery| {
-                // So long it may take to notice that a client is gone.
-                let silence = core.limits.ping_interval + core.limits.ping_timeout;
-                recovery.journal(name, silence, &rooms)
-            }),
-            rooms,
-            recovery: recovery.cloned(),
-            core: Arc::downgrade(core),
-            params: Params::default(),
-            parent: None,
-            children: None,
-            table: RwLock::default(),
-            watchers: RwLock::default(),
-            watched: AtomicBool::new(false),
-            room_watchers: RoomWatchers::default(),
-            polls: Mutex::default(),
-            polls_asked: AtomicU64::new(0),
-        }
-    }
-
-    /// The server; `None` when it was dropped.
-    pub(crate) fn core(&self) -> Option<Arc<Core>> {
-        self.core.upgrade()
-    }
-
-    /// Those that this one stands for; `None` when it stands for itself.
-    #[inline]
-    pub(crate) fn children(&self) -> Option<Vec<Arc<Self>>> {
-        let children = self.children.as_ref()?;
-        Some(children.lock().values().filter_map(Weak::upgrade).collect())
-    }
-
-    /// Those that this one stands for: itself, or its children.
-    pub(crate) fn each(self: &Arc<Self>) -> Vec<Arc<Self>> {
-        self.children().unwrap_or_else(|| vec![Arc::clone(self)])
-    }
-
-    /// From now on its parent stands for it.
-    pub(crate) fn enlist(self: &Arc<Self>) {
-        if let Some(children) = self.siblings() {
-            children.lock().insert(self.name.clone(), Arc::downgrade(self));
-        }
-    }
-
-    fn siblings(&self) -> Option<&Mutex<Children>> {
-        self.parent.as_ref()?.children.as_ref()
-    }
-
-    pub(crate) fn param(&self, gap: &str) -> Option<&str> {
-        let found = self.params.iter().find(|(name, _)| **name == *gap);
-        found.map(|(_, value)| &**value)
-    }
-
-    /// The handlers as they are now.
-    pub(crate) fn table(&self) -> Arc<Table> {
-        Arc::clone(&self.table.read())
-    }
-
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Table)) {
-        change(Arc::make_mut(&mut self.table.write()));
-    }
-
-    fn change_watchers(&self, change: impl FnOnce(&mut Vec<Catch<OutgoingFn>>)) {
-        let mut watchers = self.watchers.write();
-        let mut changed = watchers.to_vec();
-        change(&mut changed);
-        self.watched.store(!changed.is_empty(), Ordering::Relaxed);
-        *watchers = changed.into();
-    }
-
-    pub(crate) fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn watchers(&self) -> Arc<[Catch<OutgoingFn>]> {
-        Arc::clone(&self.watchers.read())
-    }
-
-    /// Forgets listeners that were removed.
-    pub(crate) fn sweep(&self) {
-        self.sweep_rooms();
-        self.change_watchers(|watchers| watchers.retain(|watcher| !watcher.is_over()));
-        self.change(|table| {
-            if table.extras.is_some() {
-                table.extras_mut().any.retain(|any| !any.is_over());
-            }
-        });
-    }
-
-    pub(crate) fn count(&self, counter: impl Fn(&Metrics) -> &Counter) {
-        if let Some(core) = self.core() {
-            counter(&core.metrics).add();
-        }
-    }
-
-    /// Says of a letter how it is to be compressed.
-    pub(crate) fn packed(&self, letter: Letter, compress: bool) -> Letter {
-        match &self.deflate {
-            _ if !compress => letter.deflated_by(Deflate::never()),
-            Some(deflate) if letter.len() >= deflate.threshold() => letter.deflated_by(deflate),
-            _ => letter,
-        }
-    }
-
-    /// A letter as it leaves, to be compressed or not.
-    pub(crate) fn parcel(&self, letter: Letter, compress: bool) -> Result<Parcel, EncodeError> {
-        parcel(self.packed(letter, compress), self.parser.as_ref())
-    }
-
-    pub(crate) fn join(self: &Arc<Self>, id: SocketId, room: &str) -> Result<(), NotJoined> {
-        let joined = match &self.journal {
-            None => self.rooms.join(id, room, self.rooms_max),
-            Some(journal) => journal.lock().join(&self.rooms, id, room, self.rooms_max),
-        };
-        if joined == Err(NotJoined::TooMany) {
-            self.count(|metrics| &metrics.rooms_refused);
-        }
-        self.tell_rooms();
-        joined.map(drop)
-    }
-
-    /// `false` when it was not in the room.
-    pub(crate) fn leave(self: &Arc<Self>, id: SocketId, room: &str) -> bool {
-        let left = match &self.journal {
-            None => self.rooms.leave(id, room),
-            Some(journal) => journal.lock().leave(&self.rooms, id, room),
-        };
-        self.tell_rooms();
-        left
-    }
-
-    /// Something could not be written and is not sent.
-    pub(crate) fn note_unwritten(&self, what: &str, error: &EncodeError) {
-        self.count(|metrics| &metrics.encode_failures);
-        tracing::error!(what, %error, "not sent");
-    }
-
-    /// Counts how a socket began.
-    pub(crate) fn note_beginning(&self, beginning: Beginning) {
-        match beginning {
-            Beginning::New => {}
-            Beginning::Recovered { .. } => self.count(|metrics| &metrics.recovered),
-            Beginning::Refused(why) => {
-                self.count(|metrics| &metrics.recoveries_refused);
-                tracing::debug!(%why, "a client did not get its socket back");
-            }
-        }
-    }
-
-    /// A socket is not to come back after it is gone.
-    pub(crate) fn revoke(&self, id: SocketId) {
-        if let Some(journal) = &self.journal {
-            journal.lock().revoke(id);
-        }
-    }
-
-    /// Makes that no client gets one of those sockets back that wait, and that `revoked` names.
-    fn revoke_all<U: 'static>(&self, revoked: impl Fn(&U) -> bool) -> usize {
-        let Some(journal) = &self.journal else {
-            return 0;
-        };
-        let waiting = journal.lock().waiting();
-        let theirs = waiting.iter().filter(|(_, data)| data.downcast_ref().is_some_and(&revoked));
-        let ids: Vec<_> = theirs.map(|(id, _)| *id).collect();
-        let mut journal = journal.lock();
-        ids.iter().for_each(|id| journal.revoke(*id));
-        ids.len()
-    }
-
-    /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back
-    /// if it was `lost`.
-    pub(crate) fn exit(self: &Arc<Self>, socket: &SocketCore, lost: bool) {
-        let (id, life) = (socket.id, socket.expires_in());
-        let mut journal = self.journal.as_ref().map(|journal| journal.lock());
-        self.rooms.exit(id);
-        if let Some(journal) = &mut journal {
-            journal.depart(id, lost, socket.sent(), life);
-        }
-        drop(journal);
-        self.tell_rooms();
-        let polls: Vec<_> = self.polls.lock().values().cloned().collect();
-        for poll in polls {
-            poll.gone(id);
-        }
-    }
-
-    /// The id of the next question to many.
-    pub(crate) fn next_poll_id(&self) -> Option<AckId> {
-        AckId::new((self.polls_asked.fetch_add(1, Ordering::Relaxed) % (1 << 50)) * 2 + 1)
-    }
-
-    pub(crate) fn open_poll(&self, id: AckId, poll: Arc<Poll>) {
-        self.polls.lock().insert(id, poll);
-    }
-
-    pub(crate) fn close_poll(&self, id: AckId) {
-        self.polls.lock().remove(&id);
-    }
-
-    pub(crate) fn poll(&self, id: AckId) -> Option<Arc<Poll>> {
-        self.polls.lock().get(&id).cloned()
-    }
-}
-
-impl Drop for NamespaceCore {
-    /// A child ends when nobody has it any more.
-    fn drop(&mut self) {
-        let Some(children) = self.siblings() else {
-            return;
-        };
-        let mut children = children.lock();
-        if children.get(&self.name).is_some_and(|child| child.strong_count() == 0) {
-            children.remove(&self.name);
-        }
-        drop(children);
-        if let Some(core) = self.core() {
-            core.forget_child(&self.name);
-        }
-        drop(self.journal.take());
-        if let Some(recovery) = &self.recovery {
-            recovery.forget(&self.name);
-        }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::core::Core;
 use crate::hello::{Hello, Refusal};
 use crate::link::Link;
-use crate::namespace::NamespaceCore;
+use crate::namespace_core::NamespaceCore;
 use crate::pattern::{Params, Pattern};
 use crate::recovery::Claim;
 

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::connection;
 use crate::dialect::Dialect;
+use crate::farewell::Description;
 use crate::link::{Link, Request};
 use crate::outbox::Batch;
 
@@ -32,9 +33,11 @@ pub(crate) struct PollBody {
 }
 
 /// The answer to a body (POST).
+#[derive(Clone, Copy)]
 pub(crate) enum BodyReply {
     Taken,
-    Bad,
+    /// The session has ended, and why.
+    Bad(&'static str),
 }
 
 /// The connection's side: the requests that wait.
@@ -67,9 +70,9 @@ impl Polling {
     }
 
     /// Answers all bodies.
-    pub(crate) fn answer_bodies(&mut self, answer: fn() -> BodyReply) {
+    pub(crate) fn answer_bodies(&mut self, answer: BodyReply) {
         while !self.bodies.is_empty() {
-            self.answer_body(answer());
+            self.answer_body(answer);
         }
     }
 
@@ -173,8 +176,15 @@ impl BodyGuard {
     /// Hands the body over and waits for the answer; `None` when the session has ended.
     pub(crate) async fn hand_over(mut self, mut body: Bytes) -> Option<BodyReply> {
         if self.link.dialect.jsonp {
-            // A form without a body ends the session.
-            body = Bytes::from(jsonp::body(&body)?);
+            match jsonp::body(&body) {
+                Some(decoded) => body = Bytes::from(decoded),
+                None => {
+                    let kind = Description::BodyKind;
+                    let told = BodyReply::Bad(kind.as_str());
+                    self.refuse(kind);
+                    return Some(told);
+                }
+            }
         }
         let (reply, answer) = oneshot::channel();
         let resting = self.link.request_running(Request::Body(body, reply)).ok()?;
@@ -188,6 +198,13 @@ impl BodyGuard {
         answer
     }
 
+    /// Gives the body up, and ends the session for that.
+    pub(crate) fn refuse(mut self, why: Description) {
+        self.done = true;
+        // Fails when the session has ended, and then there is nothing to end.
+        let _ = self.link.request(Request::BodyBroken(why));
+    }
+
     /// Gives the body up without ending the session.
     pub(crate) fn forgive(mut self) {
         self.done = true;
@@ -199,7 +216,7 @@ impl Drop for BodyGuard {
         self.link.end_body();
         if !self.done {
             // Fails when the session has ended, and then there is nothing to break.
-            let _ = self.link.request(Request::BodyBroken);
+            let _ = self.link.request(Request::BodyBroken(Description::BodyGone));
         }
     }
 }

@@ -13,7 +13,8 @@ use roomful_proto::SocketId;
 use tokio::runtime::Handle;
 
 use crate::listeners::{Catch, Listener};
-use crate::namespace::{Namespace, NamespaceCore};
+use crate::namespace::Namespace;
+use crate::namespace_core::NamespaceCore;
 
 /// What may wait to be told. There is more only where rooms change faster than the functions that
 /// are told can follow.

@@ -21,16 +21,18 @@ use crate::entry::Entrance;
 use crate::event::{CallName, EmitName, OnName};
 use crate::expiry::Expiry;
 use crate::failure::EventError;
+use crate::farewell::Farewell;
 use crate::handler::{self, Data, Handler, Outcome, Reply};
 use crate::handshake::Handshake;
 use crate::hello::Types;
 use crate::link::{Link, Order, Pushed, Worth};
 use crate::listeners::{Once, Recipients};
-use crate::namespace::{NamespaceCore, Table};
+use crate::namespace_core::NamespaceCore;
 use crate::parser::{self, parcel};
 use crate::recovery::Beginning;
 use crate::room_names::RoomNames;
 use crate::rooms::NotJoined;
+use crate::table::Table;
 
 /// A client in a namespace. A cheap handle: clone it, keep it, send with it from anywhere.
 ///
@@ -61,8 +63,15 @@ pub(crate) struct SocketCore {
     connected: AtomicBool,
     /// There is more to an event of this socket than a handler in its table.
     special: AtomicBool,
+    rare: OnceLock<Box<Rare>>,
+}
+
+/// What few sockets have, and those that have ended.
+#[derive(Default)]
+struct Rare {
     /// Its table, if it has handlers of its own.
-    own: OnceLock<Box<Mutex<Arc<Table>>>>,
+    own: Mutex<Option<Arc<Table>>>,
+    farewell: OnceLock<Farewell>,
 }
 
 /// A socket as its namespace lists it. The link is at hand, so that sending to all of a long list
@@ -140,9 +149,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
         H: Handler<A, U, M>,
     {
         let erased = handler::erase(event.event_name(), handler);
-        self.core.change(|table| {
-            table.events.insert(event.event_name().as_bytes().into(), erased);
-        });
+        self.core.change(|table| table.events.insert(event.event_name().as_bytes().into(), erased));
         self
     }
 
@@ -155,7 +162,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     {
         let once = Once::new(handler::erase(event.event_name(), handler));
         self.core.change(|table| {
-            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once);
+            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once)
         });
         self
     }
@@ -163,9 +170,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     /// Removes the handlers of an event from this socket, its namespace's too; `false` when there was
     /// none.
     pub fn off(&self, event: &str) -> bool {
-        let mut was = false;
-        self.core.change(|table| was = table.off(event));
-        was
+        self.core.change(|table| table.off(event)).is_some_and(|removed| removed.is_some())
     }
 }
 
@@ -195,6 +200,13 @@ impl<A, U> Socket<A, U> {
     /// Whether the client is still in the namespace.
     pub fn is_connected(&self) -> bool {
         self.core.is_connected()
+    }
+
+    /// How this socket ended: the reason, and what more is known of it, such as the close code that the
+    /// client sent. `None` while it is connected. It is there from
+    /// [`on_disconnecting`](crate::Namespace::on_disconnecting) on, and as long as anybody has the socket.
+    pub fn farewell(&self) -> Option<&Farewell> {
+        self.core.farewell()
     }
 
     /// Sends an event to this client. A tuple is several arguments, everything else is one, `()` is
@@ -408,7 +420,7 @@ impl SocketCore {
             sent: AtomicU64::new(sent),
             connected: AtomicBool::new(true),
             special,
-            own: OnceLock::new(),
+            rare: OnceLock::new(),
         }
     }
 
@@ -420,25 +432,39 @@ impl SocketCore {
 
     /// Its handlers as they are now.
     pub(crate) fn own_table(&self) -> Arc<Table> {
-        self.own.get().map_or_else(|| Arc::clone(&self.table), |own| Arc::clone(&own.lock()))
+        let own = self.rare.get().and_then(|rare| rare.own.lock().clone());
+        own.unwrap_or_else(|| Arc::clone(&self.table))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Table)) {
-        let own = self.own.get_or_init(|| Box::new(Mutex::new(Arc::clone(&self.table))));
-        let mut own = own.lock();
+    /// Changes its own handlers, and gives what falls out of the table, as
+    /// [`NamespaceCore::change`]; `None` when the socket has left.
+    fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> Option<R> {
+        let mut own = self.rare.get_or_init(Box::default).own.lock();
         // After its end nobody would let go of a handler that holds its socket.
-        if self.is_connected() {
-            change(Arc::make_mut(&mut own));
+        self.is_connected().then(|| {
             self.special.store(true, Ordering::Relaxed);
-        }
+            change(Arc::make_mut(own.get_or_insert_with(|| Arc::clone(&self.table))))
+        })
     }
 
     pub(crate) fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Acquire)
     }
 
-    /// The socket is about to leave: nothing is sent to it any more.
-    pub(crate) fn mute(&self) {
+    /// How it ended; `None` while it has not.
+    pub(crate) fn farewell(&self) -> Option<&Farewell> {
+        self.rare.get()?.farewell.get()
+    }
+
+    /// The socket is about to leave, and that is how.
+    pub(crate) fn bid(&self, farewell: Farewell) {
+        // It leaves once.
+        let _ = self.rare.get_or_init(Box::default).farewell.set(farewell);
+        self.mute();
+    }
+
+    /// Nothing is sent to the socket any more.
+    fn mute(&self) {
         self.connected.store(false, Ordering::Release);
     }
 
@@ -447,8 +473,8 @@ impl SocketCore {
         self.mute();
         self.namespace.exit(self, lost);
         self.asks.close();
-        if let Some(own) = self.own.get() {
-            let _own = std::mem::replace(&mut *own.lock(), Arc::clone(&self.table));
+        if let Some(rare) = self.rare.get() {
+            let _own = rare.own.lock().take();
         }
     }
 
@@ -478,13 +504,13 @@ impl SocketCore {
     /// Has the socket taken out of its namespace, not to come back.
     pub(crate) fn disconnect(&self) {
         self.namespace.revoke(self.id);
-        self.link.order(Order::Leave(self.id));
+        self.link.order(Order::Leave(self.id, None));
     }
 
     /// Has the whole connection closed.
     pub(crate) fn close(&self) {
         self.namespace.revoke(self.id);
-        self.link.order(Order::Close(Reason::ForcedServerClose));
+        self.link.order(Order::Close(Reason::ForcedServerClose, None));
     }
 
     pub(crate) fn emit<T: ToArgs>(

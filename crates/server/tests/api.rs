@@ -1036,3 +1036,19 @@ async fn an_order_in_the_last_turn_of_a_poll_is_not_lost() {
         assert_eq!((packet.kind, packet.namespace), (1, format!("/n{at}")));
     }
 }
+
+/// Near the longest duration a point in time has no room for it. When a client is told to go is left to
+/// chance, so it is tried often.
+#[tokio::test]
+async fn a_drain_without_an_end_is_no_panic() {
+    for _ in 0..20 {
+        let server = server().await;
+        let _client = server.client().await;
+        let io = server.io.clone();
+        let draining = tokio::spawn(async move { io.drain(Duration::MAX).await });
+        // It has begun when nobody is let in any more.
+        while get(server.address, POLLING, "").await.status == 200 {}
+        draining.abort();
+        assert!(!draining.await.is_err_and(|ended| ended.is_panic()));
+    }
+}

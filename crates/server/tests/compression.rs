@@ -102,7 +102,7 @@ impl Raw {
 
     async fn close_code(&mut self) -> u16 {
         loop {
-            if let (_, Message::Close(code), _) = self.frame().await {
+            if let (_, Message::Close(code, _), _) = self.frame().await {
                 return code.unwrap().get();
             }
         }
@@ -305,6 +305,31 @@ async fn fragments_are_inflated_together() {
 // Polling.
 
 /// A poller in `/`, for whom an event of this many letters waits.
+/// What one read brings can be a hundred times as large, and so can its answers: they leave meanwhile.
+#[tokio::test]
+async fn answers_to_many_small_messages_that_were_large_ones_fill_no_outbox() {
+    const EVENTS: usize = 60;
+    const OUTBOX_BYTES_MAX: usize = 1_000_000;
+    let builder = Server::builder().compression(Compression::default().ratio_max(u32::MAX));
+    let io = echoing(builder.outbox_bytes_max(OUTBOX_BYTES_MAX).build());
+    let server = start(io).await;
+    let mut raw = Raw::joined(&server).await;
+    let event = format!(r#"["echo","{}"]"#, "x".repeat(100_000));
+    let mut frames = Vec::new();
+    for id in 0..EVENTS {
+        let mut payload = Vec::new();
+        let message = format!("42{id}{event}");
+        Deflater::new(6).deflate(message.as_bytes(), End::Message, &mut payload).unwrap();
+        frames.extend(odd_frame(COMPRESSED_TEXT, &payload));
+    }
+    assert!(frames.len() < 64 * 1024, "all of it comes with one read");
+    raw.conn.send(frames).await;
+    for id in 0..EVENTS {
+        assert!(raw.text(COMPRESSED_TEXT).await.starts_with(&format!("43{id}[")));
+    }
+    assert_eq!(server.stats().slow_peers, 0);
+}
+
 async fn waiting(server: &Running, len: usize) -> (Poller, String) {
     let poller = server.poller().await;
     poller.join().await;

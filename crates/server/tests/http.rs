@@ -197,7 +197,7 @@ async fn of_two_polls_at_once_one_is_400_the_other_1_and_the_session_ends() {
     // Which of them came first, nobody knows.
     let (first, second) = if one.status == 200 { (one, two) } else { (two, one) };
     assert_eq!((first.status, first.text()), (200, "1"));
-    check_empty(&second, 400);
+    check_refusal(&second, 400, 3, "two polls at once");
     assert_eq!(within(leaving.recv()).await, Some("transport error"));
     check_refusal(&poller.get().await, 400, 1, "Session ID unknown");
     server.is_unharmed().await;
@@ -217,10 +217,10 @@ async fn of_two_bodies_at_once_both_are_400_and_the_session_ends() {
     }
     assert!(slow.input.starts_with(b"HTTP/1.1 100 "));
     slow.input.clear();
-    check_empty(&poller.post("42[\"x\"]").await, 400);
+    check_refusal(&poller.post("42[\"x\"]").await, 400, 3, "two bodies at once");
     assert_eq!(within(leaving.recv()).await, Some("transport error"));
     slow.send("42[1]").await;
-    check_empty(&slow.response().await, 400);
+    check_refusal(&slow.response().await, 400, 3, "no session that polls any more");
     server.is_unharmed().await;
 }
 
@@ -231,7 +231,8 @@ async fn a_body_of_octets_is_400_and_the_session_ends() {
     poller.join().await;
     let headers = "Content-Type: application/octet-stream\r\nContent-Length: 2\r\n";
     let octets = head("POST", &poller.target(), headers) + "40";
-    check_empty(&request(server.address, octets).await, 400);
+    let answer = request(server.address, octets).await;
+    check_refusal(&answer, 400, 3, "body of the wrong kind");
     assert_eq!(within(leaving.recv()).await, Some("transport error"));
     server.is_unharmed().await;
 }
@@ -262,11 +263,19 @@ async fn a_body_that_is_too_large_is_413_delivers_nothing_and_the_session_lives(
 #[tokio::test]
 async fn a_parse_error_in_a_body_is_400_and_the_session_ends() {
     let (server, mut leaving) = watched().await;
-    for body in ["", "x", "\x1e", "4\x1e", "b?", "4\x1e\x1e40"] {
+    let engine = "malformed engine packet";
+    for (body, told) in [
+        ("", engine),
+        ("x", engine),
+        ("\x1e", engine),
+        ("4\x1e", "unknown packet type"),
+        ("b?", "broken base64"),
+        ("4\x1e\x1e40", "unknown packet type"),
+    ] {
         let poller = server.poller().await;
         poller.join().await;
         let mut pending = poller.pending().await;
-        check_empty(&poller.post(body).await, 400);
+        check_refusal(&poller.post(body).await, 400, 3, told);
         // It may come in before or after the body.
         let polled = pending.response().await;
         assert!(matches!(
@@ -286,7 +295,7 @@ async fn a_body_that_is_not_utf8_is_400_and_the_session_ends() {
     poller.join().await;
     let mut bytes = head("POST", &poller.target(), "Content-Length: 2\r\n").into_bytes();
     bytes.extend(b"4\xff");
-    check_empty(&request(server.address, bytes).await, 400);
+    check_refusal(&request(server.address, bytes).await, 400, 3, "not UTF-8");
     assert_eq!(within(leaving.recv()).await, Some("parse error"));
     server.is_unharmed().await;
 }
@@ -330,7 +339,7 @@ async fn a_body_that_comes_too_slowly_is_408_and_the_session_ends() {
     let mut conn = Conn::open(server.address).await;
     let head = head("POST", &poller.target(), "Content-Length: 100\r\n");
     conn.send(head + "42[").await;
-    check_empty(&conn.response().await, 408);
+    check_refusal(&conn.response().await, 408, 3, "body too slow");
     assert_eq!(within(leaving.recv()).await, Some("transport error"));
     server.is_unharmed().await;
 }
@@ -812,7 +821,7 @@ async fn a_body_without_a_length_is_empty_and_a_parse_error() {
     let poller = server.poller().await;
     poller.join().await;
     let response = request(server.address, head("POST", &poller.target(), "")).await;
-    check_empty(&response, 400);
+    check_refusal(&response, 400, 3, "malformed engine packet");
     assert_eq!(within(leaving.recv()).await, Some("parse error"));
 }
 

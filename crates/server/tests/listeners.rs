@@ -245,3 +245,80 @@ async fn a_handler_that_is_removed_is_not_there_for_those_who_come_later() {
     assert_eq!(server.stats().events_unhandled, 1);
     assert_eq!(early.ask("x", "").await, json!(["x"]));
 }
+
+/// Calls a function when it is dropped, as part of a handler may.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Runs what would wait for ever if a function of the user's were dropped under a lock that it takes
+/// itself.
+fn does_not_hang(what: &str, act: impl FnOnce() + Send + 'static) {
+    let (done, ended) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        act();
+        let _ = done.send(());
+    });
+    assert!(ended.recv_timeout(PATIENCE).is_ok(), "{what}");
+    thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn what_falls_out_of_a_table_is_dropped_without_its_lock() {
+    let io = Server::new();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let part = {
+        let (io, dropped) = (io.clone(), Arc::clone(&dropped));
+        move || {
+            let (io, dropped) = (io.clone(), Arc::clone(&dropped));
+            OnDrop(move || {
+                io.on("from a drop", async |_: Socket| ());
+                io.on_any_outgoing(|_, _, _| ()).off();
+                dropped.fetch_add(1, Ordering::Relaxed);
+            })
+        }
+    };
+    let handler = move || {
+        let part = part();
+        move |_: Socket| {
+            let _part = &part;
+            async {}
+        }
+    };
+
+    let (server, make) = (io.clone(), handler.clone());
+    does_not_hang("a handler that is removed", move || {
+        server.on("x", make()).once("x", make());
+        assert!(server.off("x"));
+    });
+    let (server, make) = (io.clone(), handler.clone());
+    does_not_hang("a handler that another takes the place of", move || {
+        server.on("x", make()).on("x", async |_: Socket| ());
+        server.once("x", make()).once("x", async |_: Socket| ());
+        server.on_connect(make()).on_connect(async |_: Socket| ());
+    });
+    let (server, make) = (io.clone(), handler.clone());
+    does_not_hang("listeners that are removed", move || {
+        let (seen, sent) = (make(), make());
+        server.on_any(move |me, _, _| drop(seen(me.clone()))).off();
+        server.on_any_outgoing(move |_, _, _| assert!(size_of_val(&sent) > 0)).off();
+    });
+    assert_eq!(dropped.load(Ordering::Relaxed), 7);
+
+    let server = start(io).await;
+    let client = server.client().await;
+    let me = socket_of(&server, &client);
+    does_not_hang("a handler of one socket", move || {
+        let inner = me.clone();
+        let part = OnDrop(move || assert!(!inner.off("other")));
+        me.on("x", move |_: Socket| {
+            let _part = &part;
+            async {}
+        });
+        assert!(me.off("x"));
+    });
+}

@@ -449,7 +449,7 @@ async fn what_comes_after_a_close_frame_is_not_heard() {
     client.ws.conn.send(bytes).await;
     assert_eq!(within(client.ws.next()).await, {
         let code = roomful_proto::ws::CloseCode::NORMAL;
-        Some(Message::Close(Some(code)))
+        Some(Message::Close(Some(code), Bytes::new()))
     });
     client.ws.ended().await;
     assert_eq!(within(leaving.recv()).await, Some("transport close"));

@@ -116,7 +116,7 @@ fn answer(out: &mut Vec<u8>, message: Message, small: Option<&mut Vec<u8>>) -> b
         Message::Binary(bytes) => data(out, Opcode::Binary, &bytes, small),
         Message::Ping(bytes) => frame::write(out, Opcode::Pong, &bytes, None),
         Message::Pong(_) => {}
-        Message::Close(code) => {
+        Message::Close(code, _) => {
             close(out, code);
             return false;
         }

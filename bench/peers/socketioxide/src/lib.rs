@@ -1,9 +1,10 @@
-//! A socketioxide server with default options: the same events as every other peer.
+//! A socketioxide server with default options, but for MessagePack where the variable `OPTION` says so: the
+//! same events as every other peer.
 
 use axum::Router;
 use axum::serve::ListenerExt;
 use bytes::Bytes;
-use socketioxide::SocketIo;
+use socketioxide::{ParserConfig, SocketIo};
 use socketioxide::extract::{AckSender, Data, SocketRef};
 use tokio::net::TcpListener;
 
@@ -18,7 +19,13 @@ pub async fn run(allocator: Option<&str>) {
     }
     let port: u16 = argument.parse().expect("the argument is a port");
 
-    let (layer, io) = SocketIo::new_layer();
+    // Clients of Engine.IO 3 need no option: the feature is all.
+    let builder = SocketIo::builder();
+    let builder = match std::env::var("OPTION").as_deref() {
+        Ok("msgpack") => builder.with_parser(ParserConfig::msgpack()),
+        _ => builder,
+    };
+    let (layer, io) = builder.build_layer();
     io.ns("/", on_connect);
 
     let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");

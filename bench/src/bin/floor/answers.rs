@@ -1,19 +1,41 @@
 //! [`Peer`]: which prepared bytes answer what a client sent.
 
+use std::env;
 use std::sync::LazyLock;
 
-use crate::polling::Request;
+use flate2::{Compress, Compression, FlushCompress};
 
-/// `HTTP/1.1 101`, and the open packet behind it.
+use crate::polling::Request;
+use crate::words::{many, text};
+
+/// How much the events in many words are compressed: as Roomful does where nothing is said.
+const LEVEL: u32 = 3;
+
+/// What a case wants of the server beside itself.
+static OPTION: LazyLock<String> = LazyLock::new(|| env::var("OPTION").unwrap_or_default());
+/// `HTTP/1.1 101`, and the open packet behind it; to a client of Engine.IO 3, that it has joined, too.
 static UPGRADED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut bytes =
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\
-        \r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        \r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
             .to_vec();
+    if *OPTION == "deflate" {
+        bytes.extend_from_slice(
+            b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+              client_no_context_takeover\r\n",
+        );
+    }
+    bytes.extend_from_slice(b"\r\n");
     push(&mut bytes, 0x81, br#"0{"sid":"AAAAAAAAAAAAAAAAAAAA","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#);
+    if *OPTION == "eio3" {
+        push(&mut bytes, 0x81, b"40");
+    }
     bytes
 });
 static JOINED: LazyLock<Vec<u8>> = LazyLock::new(|| frame(br#"40{"sid":"BBBBBBBBBBBBBBBBBBBB"}"#));
+static JOINED_MSGPACK: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    framed(0x82, b"\x83\xa4type\x00\xa3nsp\xa1/\xa4data\x81\xa3sid\xb4BBBBBBBBBBBBBBBBBBBB")
+});
 /// Let in, and let go.
 static TRUES: LazyLock<Vec<Vec<u8>>> =
     LazyLock::new(|| numbered(|number| frame(format!("43{number}[true]").as_bytes())));
@@ -21,7 +43,23 @@ static ECHOES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     numbered(|number| frame(format!(r#"43{number}["{}"]"#, text(number)).as_bytes()))
 });
 static SAID: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    numbered(|number| frame(format!(r#"42["said","{}"]"#, text(number)).as_bytes()))
+    numbered(|number| match OPTION.as_str() {
+        "deflate" => framed(0xc1, &deflated(&format!(r#"42["said","{}"]"#, many(number)))),
+        _ => frame(format!(r#"42["said","{}"]"#, text(number)).as_bytes()),
+    })
+});
+static ECHOES_MSGPACK: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    numbered(|number| {
+        let text = text(number);
+        let parts: [&[u8]; 5] = [
+            b"\x84\xa4type\x03\xa3nsp\xa1/\xa2id",
+            &[number as u8],
+            b"\xa4data\x91\xd9",
+            &[text.len() as u8],
+            text.as_bytes(),
+        ];
+        framed(0x82, &parts.concat())
+    })
 });
 static BLOBS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let blob: Vec<u8> = (0..1024).map(|at| at as u8).collect();
@@ -35,19 +73,32 @@ static BLOBS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
 static SIZES: LazyLock<Vec<Vec<u8>>> =
     LazyLock::new(|| numbered(|number| frame(format!("43{number}[1024]").as_bytes())));
 
-pub(crate) fn text(number: usize) -> String {
-    format!("a message of forty-four characters, number {number}")
-}
-
 /// One for each number that a client counts its messages with.
-pub(crate) fn numbered(make: impl Fn(usize) -> Vec<u8>) -> Vec<Vec<u8>> {
+pub(crate) fn numbered(make: impl Fn(u64) -> Vec<u8>) -> Vec<Vec<u8>> {
     (0..90).map(|count| make(count + 10)).collect()
 }
 
 fn frame(payload: &[u8]) -> Vec<u8> {
+    framed(0x81, payload)
+}
+
+fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    push(&mut bytes, 0x81, payload);
+    push(&mut bytes, first, payload);
     bytes
+}
+
+/// A message as RFC 7692 has it: without the four bytes that each ends with.
+fn deflated(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    // Into memory that is there, this cannot fail.
+    let _ = Compress::new(Compression::new(LEVEL), false).compress_vec(
+        text.as_bytes(),
+        &mut out,
+        FlushCompress::Sync,
+    );
+    out.truncate(out.len().saturating_sub(4));
+    out
 }
 
 fn push(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
@@ -150,6 +201,9 @@ impl Peer {
     fn answer(&mut self, frame: &Frame<'_>, told: &mut Told, turn: &mut Turn) {
         let Turn { out, all, room, moves, .. } = turn;
         let answers = match (frame.binary, frame.at(0), frame.at(1)) {
+            // { type: 0, nsp: "/" } has two entries, an event has more.
+            (true, 0x82, _) => return out.extend_from_slice(&JOINED_MSGPACK),
+            (true, 0x85, _) => &ECHOES_MSGPACK,
             (true, ..) => {
                 if self.sizing {
                     &SIZES

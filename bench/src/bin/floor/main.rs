@@ -7,6 +7,8 @@ mod epoll;
 mod polling;
 mod rooms;
 mod tokio_loop;
+#[path = "../../words.rs"]
+mod words;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();

@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use crate::answers::{numbered, text};
+use crate::answers::numbered;
+use crate::words::text;
 
 static OK: LazyLock<Vec<u8>> = LazyLock::new(|| answer("ok"));
 static JOINED: LazyLock<Vec<u8>> = LazyLock::new(|| answer(r#"40{"sid":"BBBBBBBBBBBBBBBBBBBB"}"#));

@@ -44,8 +44,9 @@ pub enum Message {
     Ping(Bytes),
     /// An answer to a ping, or unasked for; nothing to do.
     Pong(Bytes),
-    /// The peer closes; `None` when it gave no code.
-    Close(Option<CloseCode>),
+    /// The peer closes; `None` when it gave no code. What it said about it was checked to be UTF-8; it has
+    /// up to 123 bytes, and is empty where there is no code.
+    Close(Option<CloseCode>, Bytes),
 }
 
 /// How the peer broke the protocol. [`WsError::code`] is what to close with.
@@ -398,7 +399,7 @@ impl Decoder {
         Ok(Some(match frame.opcode {
             Opcode::Ping => Message::Ping(payload),
             Opcode::Pong => Message::Pong(payload),
-            _ => Message::Close(close_code(&payload)?),
+            _ => close(&payload)?,
         }))
     }
 
@@ -519,14 +520,14 @@ fn join(held: &mut Vec<u8>, last: &[u8]) -> Bytes {
     Bytes::from(all)
 }
 
-/// The code in the payload of a close frame; its reason must be UTF-8 (section 5.5.1).
-fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, WsError> {
+/// What the payload of a close frame says; its reason must be UTF-8 (section 5.5.1).
+fn close(payload: &[u8]) -> Result<Message, WsError> {
     match payload {
-        [] => Ok(None),
+        [] => Ok(Message::Close(None, Bytes::new())),
         [high, low, reason @ ..] => {
             let code = CloseCode::new(u16::from_be_bytes([*high, *low])).ok_or(WsError::Close)?;
             std::str::from_utf8(reason).map_err(|_| WsError::Utf8)?;
-            Ok(Some(code))
+            Ok(Message::Close(Some(code), Bytes::copy_from_slice(reason)))
         }
         [_] => Err(WsError::Close),
     }

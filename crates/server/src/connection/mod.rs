@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use roomful_proto::engine::{Data, Handshake, Input, Output, Packet, Session, Transport};
+use roomful_proto::engine::{Data, Handshake, Input, Output, Packet, Revision, Session, Transport};
 use roomful_proto::ws::CloseCode;
 use roomful_proto::{Moment, Parcel, Reason, Violation};
 
@@ -25,6 +25,7 @@ pub(crate) use self::task::{Guarded, Task, run};
 use self::read::Source;
 use crate::core::Core;
 use crate::cork::Cork;
+use crate::farewell::{Description, Farewell};
 use crate::link::{Errands, Link, Order, Request, Taken};
 use crate::outbox::{Batch, SLOW_PART};
 use crate::polling::{BodyReply, Polling};
@@ -48,8 +49,8 @@ pub(crate) struct Connection {
     pong: Option<Parcel>,
     /// The peer has closed its WebSocket in order.
     peer_closed: bool,
-    /// How the peer broke the protocol, if that is why the session ends.
-    violation: Option<Violation>,
+    /// What is known of why the session ends, from when it does.
+    cause: Option<Box<Description>>,
     /// The stream has ended: there is nobody to say goodbye to.
     stream_gone: bool,
     /// Something was not read in this turn because too much waits.
@@ -128,7 +129,7 @@ impl Connection {
         core.metrics.opened.add();
         if core.is_closing() {
             // It came too late to be told with the others.
-            link.order(Order::Close(Reason::ServerShuttingDown));
+            link.order(core.closing_order());
         }
         if link.dialect.is_v3() {
             link.order(Order::JoinMain);
@@ -142,7 +143,7 @@ impl Connection {
             probe: None,
             pong: None,
             peer_closed: false,
-            violation: None,
+            cause: None,
             stream_gone: false,
             held_back: false,
             phase: Phase::Open,
@@ -182,15 +183,19 @@ impl Connection {
         for order in errands.orders {
             match order {
                 Order::JoinMain => self.sockets.join_main(cx, now),
-                Order::Leave(id) => self.sockets.leave(cx, now, id),
-                Order::Close(reason) => {
+                Order::Leave(id, why) => self.sockets.leave(cx, now, id, why),
+                Order::Close(reason, why) => {
+                    why.into_iter().for_each(|why| self.note(why));
+                    let farewell = self.farewell(reason);
                     if reason == Reason::ForcedServerClose {
-                        self.sockets.leave_all(cx, now);
+                        self.sockets.leave_all(cx, now, farewell.description.as_ref());
                     }
-                    self.sockets.end(cx, now, reason);
+                    self.sockets.end(cx, now, &farewell);
                     self.session.close(now, reason);
                 }
                 Order::Cut => {
+                    let bytes_max = self.core.config.outbox_bytes_max;
+                    self.note(Description::OutboxFull { bytes_max });
                     self.session.abort(Reason::ForcedServerClose);
                     self.drive(cx, now);
                     self.phase = Phase::Over;
@@ -209,17 +214,21 @@ impl Connection {
                 polling.keep_body(reply);
                 self.session.receive(now, Input::Body(body));
             }
-            (Request::BodyBroken, Carrier::Polling(_)) => {
+            (Request::BodyBroken(why), Carrier::Polling(_)) => {
+                self.note(why);
                 self.session.receive(now, Input::BodyBroken);
             }
             (Request::PollGone, Carrier::Polling(polling)) => {
                 polling.drop_poll();
+                self.note(Description::PollGone);
                 self.session.receive(now, Input::PollGone);
             }
             (Request::Probe(socket), _) => self.probe_opened(now, *socket),
             // Requests on a session that has been upgraded get no reply, which answers them 400.
-            (Request::Poll(_) | Request::Body(..) | Request::BodyBroken | Request::PollGone, _) => {
-            }
+            (
+                Request::Poll(_) | Request::Body(..) | Request::BodyBroken(_) | Request::PollGone,
+                _,
+            ) => {}
         }
     }
 
@@ -266,12 +275,19 @@ impl Connection {
                     }
                 }
                 Output::Upgraded => self.upgraded(),
-                Output::PollRefused => tracing::debug!("a poll that does not belong here"),
+                Output::PollRefused => self.poll_refused(),
                 Output::Broken(violation, reason) => self.broken(cx, now, violation, reason),
                 Output::Closed(reason) => self.closed(cx, now, reason),
             }
         }
         true
+    }
+
+    fn poll_refused(&mut self) {
+        tracing::debug!("a poll that does not belong here");
+        if self.session.is_closed() {
+            self.note(Description::PollOverlap);
+        }
     }
 
     fn message(&mut self, cx: &mut Context<'_>, now: Moment, data: Data) {
@@ -306,7 +322,7 @@ impl Connection {
         let carrier = std::mem::replace(&mut self.carrier, carry(&self.link, socket));
         if let Carrier::Polling(mut polling) = carrier {
             polling.release_poll(self.link.dialect);
-            polling.answer_bodies(|| BodyReply::Taken);
+            polling.answer_bodies(BodyReply::Taken);
         }
         self.link.set_transport(Transport::WebSocket);
         self.core.metrics.upgrades.add();
@@ -315,31 +331,38 @@ impl Connection {
     /// The peer broke the protocol. Its sockets leave at once, though the goodbye may still have to
     /// be polled for.
     fn broken(&mut self, cx: &mut Context<'_>, now: Moment, violation: Violation, reason: Reason) {
-        self.sockets.end(cx, now, reason);
+        self.note(Description::Protocol(violation));
+        self.sockets.end(cx, now, &self.farewell(reason));
         self.core.metrics.violations.add();
-        self.violation = Some(violation);
         tracing::debug!(%violation, "the client broke the protocol");
         if let Carrier::Polling(polling) = &mut self.carrier {
-            polling.answer_bodies(|| BodyReply::Bad);
+            polling.answer_bodies(BodyReply::Bad(violation.as_str()));
         }
     }
 
     /// The session has ended.
     fn closed(&mut self, cx: &mut Context<'_>, now: Moment, reason: Reason) {
-        if reason == Reason::PingTimeout {
-            self.core.metrics.ping_timeouts.add();
+        match reason {
+            Reason::PingTimeout => {
+                self.core.metrics.ping_timeouts.add();
+                self.note(self.silence());
+            }
+            // Nothing else ends a session in order before it is noted.
+            Reason::TransportClose => self.note(Description::ClosePacket),
+            _ => {}
         }
         self.core.sessions.hide(&self.link);
-        self.sockets.end(cx, now, reason);
+        self.sockets.end(cx, now, &self.farewell(reason));
         // What is sent from now on goes nowhere; what was sent before still leaves.
         self.link.close();
+        let told = self.cause.as_deref().and_then(Description::told).unwrap_or(reason.as_str());
         match &mut self.carrier {
             Carrier::Polling(polling) => {
                 let mut batch = self.link.take_batch();
                 let dialect = self.link.dialect;
                 polling.answer_poll(&mut batch, self.core.limits.payload_bytes_max, dialect);
                 polling.release_poll(dialect);
-                polling.answer_bodies(|| BodyReply::Bad);
+                polling.answer_bodies(BodyReply::Bad(told));
                 self.phase = Phase::Over;
             }
             Carrier::WebSocket(_) if self.stream_gone || reason == Reason::TransportError => {
@@ -347,15 +370,32 @@ impl Connection {
             }
             Carrier::WebSocket(_) => {
                 let goodbye = if self.peer_closed { Goodbye::Answered } else { Goodbye::Awaited };
-                let why = match (goodbye, self.violation) {
-                    // It knows.
-                    (Goodbye::Answered, _) => "",
-                    (_, Some(violation)) => violation.as_str(),
-                    (_, None) => reason.as_str(),
-                };
-                self.linger(now, (close_code(reason), why), goodbye);
+                let code = close_code(reason, self.cause.as_deref());
+                // Who has closed it knows.
+                let told = if goodbye == Goodbye::Answered { "" } else { told };
+                self.linger(now, (code, told), goodbye);
             }
         }
+    }
+
+    /// Notes what is known of why the session ends. What came first is why.
+    fn note(&mut self, cause: Description) {
+        self.cause.get_or_insert_with(|| Box::new(cause));
+    }
+
+    /// That the client gave no sign of life, and how long that was waited for.
+    fn silence(&self) -> Description {
+        let limits = &self.core.limits;
+        let waited = match self.link.dialect.revision {
+            Revision::V4 => limits.ping_timeout,
+            Revision::V3 => limits.ping_interval.saturating_add(limits.ping_timeout),
+        };
+        Description::Silent { waited }
+    }
+
+    /// What sockets are told that end for that reason.
+    fn farewell(&self, reason: Reason) -> Farewell {
+        Farewell::new(reason, self.cause.as_deref().cloned())
     }
 
     /// Begins the closing handshake of the WebSocket, and tells the client why.
@@ -364,10 +404,15 @@ impl Connection {
         self.phase = Phase::Lingering(now + self.core.limits.close_timeout, goodbye);
     }
 
+    /// Whether nothing more should be read.
     fn is_congested(&self) -> bool {
-        // A slow client is not read from: it must first take what its own events have caused.
-        let part = self.core.config.outbox_bytes_max / SLOW_PART;
-        self.sockets.is_congested() || self.link.outbox_bytes() > part
+        // A slow client must first take what its own events have caused.
+        self.sockets.is_congested() || self.is_backed_up()
+    }
+
+    /// Whether more waits for the client than for one that keeps up.
+    fn is_backed_up(&self) -> bool {
+        self.link.outbox_bytes() > self.core.config.outbox_bytes_max / SLOW_PART
     }
 
     fn is_over(&mut self, now: Moment) -> bool {
@@ -482,10 +527,11 @@ impl Probe {
 }
 
 /// The code that tells a client why its WebSocket is closed.
-const fn close_code(reason: Reason) -> CloseCode {
-    match reason {
-        Reason::ServerShuttingDown => CloseCode::GOING_AWAY,
-        Reason::ParseError => CloseCode::PROTOCOL,
+const fn close_code(reason: Reason, cause: Option<&Description>) -> CloseCode {
+    match (reason, cause) {
+        (Reason::ServerShuttingDown, _) => CloseCode::GOING_AWAY,
+        (Reason::ParseError, _) => CloseCode::PROTOCOL,
+        (_, Some(Description::TooFast(_))) => CloseCode::POLICY,
         _ => CloseCode::NORMAL,
     }
 }

@@ -7,6 +7,7 @@ use roomful_proto::ws::{Message, WsError};
 use roomful_proto::{Moment, Parcel, Reason};
 
 use super::{Carrier, Connection, Goodbye, Phase};
+use crate::farewell::Description;
 use crate::scratch::Scratch;
 use crate::websocket::WebSocket;
 
@@ -39,7 +40,8 @@ impl Connection {
                 Ok(len @ 1..) => self.feed(cx, now, source, &mut scratch[..len]),
                 end => {
                     self.stream_gone |= source == Source::Carrier;
-                    self.stream_ended(now, source, end.is_ok());
+                    let how = end.err().map(|error| Description::Io(error.kind()));
+                    self.stream_ended(now, source, how.unwrap_or(Description::StreamEnded));
                     self.drive(cx, now);
                     return false;
                 }
@@ -67,6 +69,7 @@ impl Connection {
         if matches!(self.phase, Phase::Lingering(_, Goodbye::Deaf)) {
             return;
         }
+        let mut blocked = false;
         loop {
             if source == Source::Probe && self.probe.is_none() {
                 // It has taken over in the middle of what was read.
@@ -84,6 +87,10 @@ impl Connection {
                 }
             }
             self.drive(cx, now);
+            if source == Source::Carrier && self.phase == Phase::Open {
+                // What was read may be a hundred times as large as it came, and so may its answers.
+                blocked = blocked || self.is_backed_up() && self.flush(cx, now);
+            }
         }
     }
 
@@ -98,7 +105,9 @@ impl Connection {
                 return;
             }
             Message::Pong(_) => return,
-            Message::Close(_) => return self.peer_closed(now, source),
+            Message::Close(code, said) => {
+                return self.peer_closed(now, source, Description::closed(code, &said));
+            }
         };
         match source {
             Source::Carrier => {
@@ -110,23 +119,25 @@ impl Connection {
         }
     }
 
-    fn peer_closed(&mut self, now: Moment, source: Source) {
+    fn peer_closed(&mut self, now: Moment, source: Source, how: Description) {
         if source == Source::Carrier && self.phase != Phase::Open {
             // The answer to our own close.
             self.phase = Phase::Over;
         } else {
             self.peer_closed = source == Source::Carrier;
-            self.stream_ended(now, source, true);
+            self.stream_ended(now, source, how);
         }
     }
 
-    pub(super) fn stream_ended(&mut self, now: Moment, source: Source, in_order: bool) {
+    pub(super) fn stream_ended(&mut self, now: Moment, source: Source, how: Description) {
         match source {
             Source::Probe => {
                 self.probe = None;
                 self.session.receive(now, Input::ProbeGone);
             }
             Source::Carrier if self.phase == Phase::Open => {
+                let in_order = how.is_in_order();
+                self.note(how);
                 self.session.receive(now, Input::Gone { in_order });
             }
             Source::Carrier => self.phase = Phase::Over,
@@ -142,12 +153,14 @@ impl Connection {
             _ => {}
         }
         tracing::debug!(%error, "the client broke the WebSocket protocol");
+        let how = Description::broken(error, self.core.limits.payload_bytes_max);
         match source {
             Source::Probe => {
-                self.stream_ended(now, source, false);
+                self.stream_ended(now, source, how);
                 self.drive(cx, now);
             }
             Source::Carrier if self.phase == Phase::Open => {
+                self.note(how);
                 self.session.abort(Reason::TransportError);
                 self.drive(cx, now);
                 self.linger(now, (error.code(), error.as_str()), Goodbye::Deaf);

@@ -7,6 +7,7 @@ use roomful_proto::engine::Input;
 
 use super::read::Source;
 use super::{Carrier, Connection, Goodbye, Phase};
+use crate::farewell::Description;
 use crate::link::Flushed;
 
 impl Connection {
@@ -57,8 +58,8 @@ impl Connection {
             Flushed::Elsewhere if self.phase == Phase::Open && self.pong.is_none() => {}
             Flushed::Elsewhere => self.link.await_flush(),
             Flushed::Blocked => return true,
-            Flushed::Broken => {
-                self.stream_ended(now, Source::Carrier, false);
+            Flushed::Broken(kind) => {
+                self.stream_ended(now, Source::Carrier, Description::Io(kind));
                 self.drive(cx, now);
                 return true;
             }
@@ -76,7 +77,7 @@ impl Connection {
             self.link.give_back(batch);
             return match written {
                 Poll::Ready(Ok(())) => Flushed::All,
-                Poll::Ready(Err(_)) => Flushed::Broken,
+                Poll::Ready(Err(error)) => Flushed::Broken(error.kind()),
                 Poll::Pending => Flushed::Blocked,
             };
         }
@@ -87,7 +88,7 @@ impl Connection {
             }
             match self.link.poll_writable(cx) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Flushed::Broken,
+                Poll::Ready(Err(error)) => return Flushed::Broken(error.kind()),
                 Poll::Pending => return Flushed::Blocked,
             }
         }
@@ -108,8 +109,8 @@ impl Connection {
         match probe.socket.poll_write(cx, &mut probe.sending) {
             Poll::Ready(Ok(())) if probe.ending => self.probe = None,
             Poll::Ready(Ok(())) | Poll::Pending => {}
-            Poll::Ready(Err(_)) => {
-                self.stream_ended(now, Source::Probe, false);
+            Poll::Ready(Err(error)) => {
+                self.stream_ended(now, Source::Probe, Description::Io(error.kind()));
                 self.drive(cx, now);
             }
         }

@@ -10,110 +10,34 @@
 //! it was ever sent, even by a server that is no more, or as another socket. Then it has had nothing as the
 //! one that it wants back; that is believed if nothing was sent to that.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
-use roomful_proto::{EncodeError, Letter, Parcel, RecoveryId, SocketId, Unstamped};
-use tokio::sync::oneshot;
-use tokio::time::Instant;
+use parking_lot::Mutex;
+use roomful_proto::{EncodeError, Reason, SocketId, Unstamped};
 
-use super::{AuthDigest, Claim, Key, NotRecovered, Settings, Store};
+use super::guard::{Guard, State};
+use super::session::Session;
+use super::{Key, Settings, Store};
 use crate::core;
-use crate::handler::Data;
-use crate::link::{Link, Pushed, Worth};
-use crate::namespace::NamespaceCore;
-use crate::rooms::{NotJoined, Rooms, Selection};
+use crate::farewell::Description;
+use crate::link::{Order, Pushed, Worth};
+use crate::namespace_core::NamespaceCore;
+use crate::rooms::{Rooms, Selection};
 use crate::socket::{Member, SocketCore};
-
-/// What an event that is kept counts for beside its bytes.
-const ENTRY_OVERHEAD_BYTES: usize = 128;
-/// Rooms that a socket has left and that are remembered. Without them it could not be told which of
-/// the events that it missed were for it.
-const STAYS_OVER_MAX: usize = 64;
 
 /// The events and the sockets of one namespace.
 pub(crate) struct Journal {
     state: Mutex<State>,
-    settings: Settings,
-    mark: String,
+    pub(super) settings: Settings,
+    pub(super) mark: String,
     /// How long an event is kept.
-    keeps: Duration,
+    pub(super) keeps: Duration,
     /// What the events of all journals count for.
-    bytes: Arc<AtomicUsize>,
-}
-
-/// The journal, locked.
-pub(crate) struct Guard<'a> {
-    state: MutexGuard<'a, State>,
-    journal: &'a Journal,
-    /// Data of the user's, dropped when the lock is not held any more.
-    dropped: Vec<Session>,
-}
-
-struct State {
-    log: VecDeque<Entry>,
-    /// The number of the next event; that of the oldest in the log is this less the length of the log.
-    next: u64,
-    sessions: HashMap<SocketId, Session>,
-    keys: HashMap<Key, SocketId>,
-    /// Those that wait, and since when; what is not true any more is skipped.
-    waiting: VecDeque<(Instant, SocketId)>,
-    waiting_count: usize,
-    /// The sockets that are connected: one place for each server.
-    places: Vec<Weak<Rooms<Member>>>,
-}
-
-/// An event that may be missed.
-struct Entry {
-    parcel: Parcel,
-    to: Names,
-    except: Names,
-    at: Instant,
-    bytes: usize,
-}
-
-type Names = Box<[Box<str>]>;
-
-/// A socket, as far as it can be given back.
-struct Session {
-    key: Key,
-    auth: AuthDigest,
-    data: Data,
-    /// The last event before it joined.
-    since: u64,
-    stays: Vec<Stay>,
-    /// Its rooms are known from this event on.
-    known_since: u64,
-    /// It is not to come back.
-    revoked: bool,
-    /// Nor from then on, while it waits.
-    over_at: Option<Instant>,
-    place: Place,
-}
-
-enum Place {
-    Connected {
-        link: Arc<Link>,
-        /// Dropped when it is not any more.
-        watched: Vec<oneshot::Sender<()>>,
-    },
-    Waiting {
-        since: Instant,
-        /// The last event that it was sent; `since` of the session if there was none.
-        sent: u64,
-        /// The last event before it was lost.
-        lost: u64,
-    },
-}
-
-/// The time in a room, from behind one event until another.
-struct Stay {
-    room: Arc<str>,
-    from: u64,
-    until: Option<u64>,
+    pub(super) bytes: Arc<AtomicUsize>,
+    /// What the waiting sockets of all journals count for.
+    pub(super) waiting_bytes: Arc<AtomicUsize>,
 }
 
 /// Whom an event goes to, and how.
@@ -125,46 +49,15 @@ pub(crate) struct Sending<'a> {
     pub(crate) compress: bool,
 }
 
-/// Who was let in.
-pub(crate) struct Newcomer {
-    pub(crate) link: Arc<Link>,
-    pub(crate) auth: AuthDigest,
-    pub(crate) data: Data,
-    /// Whether it is who it was, if that was decided.
-    pub(crate) same: Option<bool>,
-    /// What may be sent to it now.
-    pub(crate) bytes_max: usize,
-}
-
-/// A socket that was given back.
-pub(crate) struct Recovered {
-    pub(crate) id: SocketId,
-    pub(crate) data: Data,
-    pub(crate) rooms: Vec<Arc<str>>,
-    pub(crate) missed: Vec<Parcel>,
-    /// The last event that it will have been sent.
-    pub(crate) sent: u64,
-    /// How long it may still stay; `None` for ever.
-    pub(crate) life: Option<Duration>,
-}
-
 impl Journal {
     pub(super) fn new(store: &Store, silence: Duration) -> Self {
-        let state = State {
-            log: VecDeque::new(),
-            next: 1,
-            sessions: HashMap::new(),
-            keys: HashMap::new(),
-            waiting: VecDeque::new(),
-            waiting_count: 0,
-            places: Vec::new(),
-        };
         Self {
-            state: Mutex::new(state),
+            state: Mutex::new(State::new()),
             settings: store.settings.clone(),
             mark: mark(),
             keeps: store.settings.window.saturating_add(silence),
             bytes: Arc::clone(&store.bytes),
+            waiting_bytes: Arc::clone(&store.waiting_bytes),
         }
     }
 
@@ -235,7 +128,7 @@ impl Journal {
                 return;
             };
             drop(journal);
-            link.order(crate::link::Order::Close(roomful_proto::Reason::TransportClose));
+            link.order(Order::Close(Reason::TransportClose, Some(Description::Replaced)));
             watch
         };
         // That the sender is dropped is the news.
@@ -243,7 +136,7 @@ impl Journal {
     }
 
     /// The number in an offset; `None` where it is none of this journal.
-    fn number(&self, offset: &str) -> Option<u64> {
+    pub(super) fn number(&self, offset: &str) -> Option<u64> {
         let digits = offset.strip_prefix(self.mark.as_str())?;
         // One that is longer than any was made up, and is to be seen as such.
         let number = || digits.parse().unwrap_or(u64::MAX);
@@ -260,362 +153,10 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        let held: usize = self.state.get_mut().log.iter().map(|entry| entry.bytes).sum();
-        self.bytes.fetch_sub(held, Ordering::Relaxed);
-    }
-}
-
-impl Guard<'_> {
-    /// The number of the last event.
-    pub(crate) fn last(&self) -> u64 {
-        self.state.next - 1
-    }
-
-    /// Writes the offset into an event. A volatile one is not kept and has no number of its own, but
-    /// clients take any text at its end for an offset.
-    fn stamp(&self, event: Unstamped, worth: Worth) -> Letter {
-        let number = match worth {
-            Worth::Kept | Worth::Latest(_) => self.state.next,
-            Worth::Volatile => self.last(),
-        };
-        let mut offset = self.journal.mark.clone();
-        offset.push_str(itoa::Buffer::new().format(number));
-        event.stamp(&offset)
-    }
-
-    /// Gives an event its number and keeps it, unless it is volatile.
-    fn record<R: AsRef<str>>(
-        &mut self,
-        parcel: &Parcel,
-        to: &[R],
-        except: &[R],
-        worth: Worth,
-    ) -> u64 {
-        if worth == Worth::Volatile {
-            return self.last();
-        }
-        let number = self.state.next;
-        let names =
-            |rooms: &[R]| -> Names { rooms.iter().map(|room| room.as_ref().into()).collect() };
-        let (to, except) = (names(to), names(except));
-        let names: usize = to.iter().chain(&except).map(|room| room.len()).sum();
-        let bytes = parcel.len() + names + ENTRY_OVERHEAD_BYTES;
-        let entry = Entry { parcel: parcel.clone(), to, except, at: Instant::now(), bytes };
-        self.state.next += 1;
-        self.state.log.push_back(entry);
-        self.journal.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.trim();
-        number
-    }
-
-    /// Drops events and sockets that are too old or too many.
-    fn trim(&mut self) {
-        let now = Instant::now();
-        let settings = &self.journal.settings;
-        let too_many = |state: &State| {
-            state.sessions.is_empty()
-                || state.log.len() > settings.events_max
-                || self.journal.bytes.load(Ordering::Relaxed) > settings.bytes_max
-        };
-        while let Some(oldest) = self.state.log.front() {
-            if !too_many(&self.state) && now - oldest.at < self.journal.keeps {
-                break;
-            }
-            self.journal.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);
-            self.state.log.pop_front();
-        }
-        if self.state.log.is_empty() && self.state.log.capacity() > 1024 {
-            self.state.log = VecDeque::new();
-        }
-        while let Some(&(since, id)) = self.state.waiting.front() {
-            let too_many = self.state.waiting_count > settings.sockets_max;
-            if !too_many && now - since < settings.window && self.state.is_waiting(id, since) {
-                break;
-            }
-            self.state.waiting.pop_front();
-            if self.state.is_waiting(id, since) {
-                self.remove(id);
-            }
-        }
-    }
-
-    /// The oldest event that is kept.
-    fn first(&self) -> u64 {
-        self.state.next - self.state.log.len() as u64
-    }
-
-    /// Keeps a new socket.
-    pub(crate) fn enter(&mut self, id: SocketId, recovery: &RecoveryId, newcomer: &Newcomer) {
-        let key = Key::new(recovery);
-        let since = self.last();
-        let session = Session {
-            key,
-            auth: newcomer.auth,
-            data: Arc::clone(&newcomer.data),
-            since,
-            stays: Vec::new(),
-            known_since: since,
-            revoked: false,
-            over_at: None,
-            place: Place::Connected { link: Arc::clone(&newcomer.link), watched: Vec::new() },
-        };
-        self.state.keys.insert(key, id);
-        self.state.sessions.insert(id, session);
-    }
-
-    /// Gives a socket back to whoever shows that it is theirs. One that cannot be given back is not
-    /// kept for another attempt: its client gets a new one and forgets it.
-    pub(crate) fn recover(
-        &mut self,
-        claim: &Claim,
-        newcomer: &Newcomer,
-    ) -> Result<Recovered, NotRecovered> {
-        self.trim();
-        let key = Key::new(&claim.id);
-        let id = *self.state.keys.get(&key).ok_or(NotRecovered::Unknown)?;
-        if self.state.sessions.get(&id).is_some_and(Session::is_over) {
-            self.remove(id);
-            return Err(NotRecovered::Unknown);
-        }
-        let recovered = self.give_back(id, claim, newcomer);
-        if let Err(NotRecovered::Offset | NotRecovered::Incomplete | NotRecovered::TooMuch) =
-            recovered
-        {
-            self.remove(id);
-        }
-        recovered
-    }
-
-    fn give_back(
-        &mut self,
-        id: SocketId,
-        claim: &Claim,
-        newcomer: &Newcomer,
-    ) -> Result<Recovered, NotRecovered> {
-        let session = self.state.sessions.get(&id).ok_or(NotRecovered::Unknown)?;
-        let Place::Waiting { sent, lost, .. } = session.place else {
-            return Err(NotRecovered::Connected);
-        };
-        if !newcomer.same.unwrap_or(session.auth == newcomer.auth) {
-            return Err(NotRecovered::Stranger);
-        }
-        let shown = claim.offset.as_deref().and_then(|offset| self.journal.number(offset));
-        let had = match shown {
-            Some(shown) if (session.since..self.state.next).contains(&shown) => shown,
-            _ if claim.offset.is_none() || sent == session.since => session.since,
-            _ => return Err(NotRecovered::Offset),
-        };
-        // What was sent while the socket was there it has had up to `sent`, or not.
-        let from = if had < sent { had } else { lost.max(had) };
-        if from < session.known_since || from + 1 < self.first() {
-            return Err(NotRecovered::Incomplete);
-        }
-        let missed = self.missed(id, session, from, newcomer.bytes_max)?;
-        let sent = missed.last().map_or(sent, |(number, _)| *number);
-        let missed = missed.into_iter().map(|(_, parcel)| parcel).collect();
-        let session = self.state.sessions.get_mut(&id).ok_or(NotRecovered::Unknown)?;
-        session.auth = newcomer.auth;
-        let life = session.over_at.take().map(|at| at.saturating_duration_since(Instant::now()));
-        session.place = Place::Connected { link: Arc::clone(&newcomer.link), watched: Vec::new() };
-        let data = Arc::clone(&session.data);
-        let rooms = session.stays.iter().filter(|stay| stay.until.is_none());
-        let rooms = rooms.map(|stay| Arc::clone(&stay.room)).collect();
-        self.state.waiting_count -= 1;
-        Ok(Recovered { id, data, rooms, missed, sent, life })
-    }
-
-    /// The events behind one that were for a socket, up to so many bytes: nobody waits for the lock
-    /// while more is looked for than can be sent.
-    fn missed(
-        &self,
-        id: SocketId,
-        session: &Session,
-        from: u64,
-        bytes_max: usize,
-    ) -> Result<Vec<(u64, Parcel)>, NotRecovered> {
-        let first = self.first();
-        let skip = usize::try_from((from + 1).saturating_sub(first)).unwrap_or(usize::MAX);
-        let mut left = bytes_max;
-        let mut missed = Vec::new();
-        for (number, entry) in (first..).zip(&self.state.log).skip(skip) {
-            if session.hears(id, number, entry) {
-                let bytes = entry.parcel.len() + ENTRY_OVERHEAD_BYTES;
-                left = left.checked_sub(bytes).ok_or(NotRecovered::TooMuch)?;
-                missed.push((number, entry.parcel.clone()));
-            }
-        }
-        Ok(missed)
-    }
-
-    /// The data of the socket of that key, if it waits.
-    pub(crate) fn data(&self, key: &Key) -> Option<Data> {
-        let session = self.state.sessions.get(self.state.keys.get(key)?)?;
-        matches!(session.place, Place::Waiting { .. }).then(|| Arc::clone(&session.data))
-    }
-
-    /// Whether the socket of that key waits for somebody with this auth payload.
-    pub(crate) fn expects(&self, key: &Key, auth: AuthDigest) -> bool {
-        let session = self.state.keys.get(key).and_then(|id| self.state.sessions.get(id));
-        session.is_some_and(|s| s.auth == auth && matches!(s.place, Place::Waiting { .. }))
-    }
-
-    /// Who has the socket of that key, if it is connected, and how to learn that it is not any more.
-    fn watch(&mut self, key: &Key) -> Option<(Arc<Link>, oneshot::Receiver<()>)> {
-        let id = *self.state.keys.get(key)?;
-        match &mut self.state.sessions.get_mut(&id)?.place {
-            Place::Connected { link, watched } => {
-                let (sender, receiver) = oneshot::channel();
-                watched.push(sender);
-                Some((Arc::clone(link), receiver))
-            }
-            Place::Waiting { .. } => None,
-        }
-    }
-
-    /// Puts a socket into a room.
-    pub(crate) fn join(
-        &mut self,
-        rooms: &Rooms<Member>,
-        id: SocketId,
-        room: &str,
-        rooms_max: usize,
-    ) -> Result<bool, NotJoined> {
-        let joined = rooms.join(id, room, rooms_max)?;
-        if joined && let Some(room) = rooms.name(room) {
-            self.joined(id, room);
-        }
-        Ok(joined)
-    }
-
-    /// Takes a socket out of a room; `false` when it was not there.
-    pub(crate) fn leave(&mut self, rooms: &Rooms<Member>, id: SocketId, room: &str) -> bool {
-        let left = rooms.leave(id, room);
-        if left {
-            self.left(id, room);
-        }
-        left
-    }
-
-    fn joined(&mut self, id: SocketId, room: Arc<str>) {
-        let from = self.last();
-        if let Some(session) = self.state.sessions.get_mut(&id) {
-            session.stays.push(Stay { room, from, until: None });
-        }
-    }
-
-    fn left(&mut self, id: SocketId, room: &str) {
-        let (first, last) = (self.first(), self.last());
-        let Some(session) = self.state.sessions.get_mut(&id) else {
-            return;
-        };
-        let open = |stay: &&mut Stay| stay.until.is_none() && *stay.room == *room;
-        if let Some(stay) = session.stays.iter_mut().find(open) {
-            stay.until = Some(last);
-        }
-        session.forget_stays(first);
-    }
-
-    /// A socket has left its connection; it waits for another if `lost` says so, and no longer than its
-    /// `life` lasts.
-    pub(crate) fn depart(&mut self, id: SocketId, lost: bool, sent: u64, life: Option<Duration>) {
-        let last = self.last();
-        let Some(session) = self.state.sessions.get_mut(&id) else {
-            return;
-        };
-        if !lost || session.revoked {
-            self.remove(id);
-            return;
-        }
-        let since = Instant::now();
-        // None is so long that nobody waits for its end.
-        session.over_at = life.and_then(|life| since.checked_add(life));
-        session.place = Place::Waiting { since, sent, lost: last };
-        self.state.waiting_count += 1;
-        self.state.waiting.push_back((since, id));
-        self.state.compact();
-        self.trim();
-    }
-
-    /// A socket is not to come back, now or later.
-    pub(crate) fn revoke(&mut self, id: SocketId) {
-        match self.state.sessions.get_mut(&id) {
-            Some(Session { place: Place::Connected { .. }, revoked, .. }) => *revoked = true,
-            Some(_) => self.remove(id),
-            None => {}
-        }
-    }
-
-    /// The sockets that wait, and their data.
-    pub(crate) fn waiting(&self) -> Vec<(SocketId, Data)> {
-        let waits = |session: &Session| matches!(session.place, Place::Waiting { .. });
-        let sessions = self.state.sessions.iter().filter(|(_, session)| waits(session));
-        sessions.map(|(id, session)| (*id, Arc::clone(&session.data))).collect()
-    }
-
-    fn remove(&mut self, id: SocketId) {
-        let Some(session) = self.state.sessions.remove(&id) else {
-            return;
-        };
-        self.state.keys.remove(&session.key);
-        self.state.waiting_count -= usize::from(matches!(session.place, Place::Waiting { .. }));
-        self.dropped.push(session);
-        if self.state.sessions.is_empty() {
-            // Memory returns: the tables are as large as they ever were.
-            self.state.sessions = HashMap::new();
-            self.state.keys = HashMap::new();
-            self.state.waiting = VecDeque::new();
-        }
-    }
-}
-
-impl State {
-    fn is_waiting(&self, id: SocketId, since: Instant) -> bool {
-        let place = self.sessions.get(&id).map(|session| &session.place);
-        matches!(place, Some(Place::Waiting { since: waits, .. }) if *waits == since)
-    }
-
-    /// A client that comes and goes leaves places in the queue that nobody waits at.
-    fn compact(&mut self) {
-        if self.waiting.len() > 2 * self.waiting_count + 64 {
-            let waiting = std::mem::take(&mut self.waiting);
-            let waiting = waiting.into_iter().filter(|&(since, id)| self.is_waiting(id, since));
-            self.waiting = waiting.collect();
-        }
-    }
-}
-
-impl Session {
-    /// Whether the time of a socket that waits is over.
-    fn is_over(&self) -> bool {
-        self.over_at.is_some_and(|at| at <= Instant::now())
-    }
-
-    /// Whether an event was for this socket.
-    fn hears(&self, id: SocketId, number: u64, entry: &Entry) -> bool {
-        let was_in = |room: &str| {
-            let own = *room == *id && number > self.since;
-            own || self.stays.iter().any(|stay| *stay.room == *room && stay.covers(number))
-        };
-        let named = |rooms: &[Box<str>]| rooms.iter().any(|room| was_in(room));
-        number > self.since && (entry.to.is_empty() || named(&entry.to)) && !named(&entry.except)
-    }
-
-    /// Drops the rooms that were left before the oldest event, and the oldest of too many.
-    fn forget_stays(&mut self, first: u64) {
-        self.stays.retain(|stay| stay.until.is_none_or(|until| until >= first));
-        let over = self.stays.iter().filter(|stay| stay.until.is_some()).count();
-        if over > STAYS_OVER_MAX
-            && let Some(oldest) = self.stays.iter().position(|stay| stay.until.is_some())
-        {
-            let stay = self.stays.remove(oldest);
-            self.known_since = self.known_since.max(stay.until.unwrap_or(0));
-        }
-    }
-}
-
-impl Stay {
-    fn covers(&self, number: u64) -> bool {
-        number > self.from && self.until.is_none_or(|until| number <= until)
+        let state = self.state.get_mut();
+        self.bytes.fetch_sub(state.log.bytes(), Ordering::Relaxed);
+        let waiting = state.sessions.values().filter(|session| session.waits());
+        self.waiting_bytes.fetch_sub(waiting.map(Session::bytes).sum(), Ordering::Relaxed);
     }
 }
 
@@ -627,17 +168,14 @@ fn mark() -> String {
 
 #[cfg(test)]
 mod tests {
-    use roomful_proto::SessionId;
-    use roomful_proto::engine::{Query, Transport};
+    use roomful_proto::RecoveryId;
 
-    use super::super::Recovery;
+    use super::super::session::STAYS_OVER_MAX;
+    use super::super::{AuthDigest, Claim, Newcomer, NotRecovered, Recovery};
     use super::*;
     use crate::config::Config;
     use crate::core::Core;
-    use crate::dialect::Dialect;
-    use crate::handshake::Handshake;
-    use crate::head::{Head, Headers};
-    use crate::sessions::Sessions;
+    use crate::link;
 
     const WINDOW: Duration = Duration::from_secs(60);
     const SILENCE: Duration = Duration::from_secs(10);
@@ -646,27 +184,9 @@ mod tests {
         Recovery::builder().window(WINDOW).build().journal("/", SILENCE, &Arc::default())
     }
 
-    fn link() -> Arc<Link> {
-        let headers = Headers::Slice(&[]);
-        let head = Head {
-            method: "GET",
-            path: "/",
-            query: "",
-            authority: None,
-            secure: false,
-            headers,
-            peer: None,
-        };
-        let id = SessionId::from_random([7; 15]);
-        let dialect = Dialect::new(&Query::parse("EIO=4"));
-        let handshake = Handshake::new(&head);
-        let make = |key| Link::new(id, key, Transport::Polling, dialect, handshake, 100_000);
-        Sessions::default().insert(1, make).unwrap()
-    }
-
     fn newcomer() -> Newcomer {
         Newcomer {
-            link: link(),
+            link: link::for_tests(),
             auth: AuthDigest::new(None),
             data: Arc::new(()),
             same: None,
@@ -786,6 +306,26 @@ mod tests {
         }
         let found = [1, 2, 3].map(|n| recover(&journal, n, 0));
         assert_eq!(found, [Err(NotRecovered::Unknown), Ok(0), Ok(0)]);
+    }
+
+    /// Rooms with long names, which cost nothing but their memory.
+    #[tokio::test]
+    async fn what_waits_is_bounded_in_bytes_and_the_oldest_goes() {
+        const BYTES_MAX: usize = 10_000;
+        let recovery = Recovery::builder().sockets_bytes_max(BYTES_MAX).build();
+        let journal = recovery.journal("/", SILENCE, &Arc::default());
+        for n in 1..=3 {
+            enter(&journal, n);
+            for room in 0..4 {
+                let room = format!("{}{room}", "x".repeat(1_000));
+                journal.lock().joined(id(n), room.into());
+            }
+            journal.lock().depart(id(n), true, 0, None);
+            assert!(recovery.store.waiting_bytes.load(Ordering::Relaxed) <= BYTES_MAX);
+        }
+        let found = [1, 2, 3].map(|n| recover(&journal, n, 0));
+        assert_eq!(found, [Err(NotRecovered::Unknown), Ok(0), Ok(0)]);
+        assert_eq!(recovery.store.waiting_bytes.load(Ordering::Relaxed), 0);
     }
 
     /// The rooms that a socket has left are remembered up to a bound; behind that it is told.

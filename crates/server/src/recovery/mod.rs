@@ -6,12 +6,16 @@
 //!                          └──time over, revoked──▶ gone
 //! ```
 //!
-//! [`Journal`] is that of one namespace, [`Claim`] what a client shows that comes back.
+//! [`Journal`] is that of one namespace, with a [`Log`](log::Log) of its events and a
+//! [`Session`](session::Session) for each of its sockets; [`Claim`] is what a client shows that comes back.
 //!
 //! Specification: Socket.IO 5, connection state recovery.
 
 mod claim;
+mod guard;
 mod journal;
+mod log;
+mod session;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,7 +31,9 @@ use crate::rooms::Rooms;
 use crate::socket::Member;
 
 pub(crate) use claim::{AuthDigest, Claim, Key};
-pub(crate) use journal::{Guard, Journal, Newcomer, Sending};
+pub(crate) use guard::Guard;
+pub(crate) use journal::{Journal, Sending};
+pub(crate) use session::Newcomer;
 
 /// Connection state recovery: a client that comes back in time gets its socket back, with its id, its
 /// rooms, its data, and the events that it missed, each once and in order. A cheap handle: give it to
@@ -110,6 +116,7 @@ pub(crate) struct Settings {
     pub(crate) events_max: usize,
     pub(crate) bytes_max: usize,
     pub(crate) sockets_max: usize,
+    pub(crate) sockets_bytes_max: usize,
     pub(crate) skips_connect: bool,
 }
 
@@ -119,6 +126,8 @@ pub(crate) struct Store {
     journals: Mutex<HashMap<Box<str>, Arc<Journal>>>,
     /// What the events of all journals count for.
     bytes: Arc<AtomicUsize>,
+    /// What the waiting sockets of all journals count for.
+    waiting_bytes: Arc<AtomicUsize>,
     sweeping: AtomicBool,
 }
 
@@ -231,6 +240,7 @@ impl RecoveryBuilder {
             settings: self.settings,
             journals: Mutex::default(),
             bytes: Arc::default(),
+            waiting_bytes: Arc::default(),
             sweeping: AtomicBool::new(false),
         };
         Recovery { store: Arc::new(store) }
@@ -262,6 +272,13 @@ impl RecoveryBuilder {
         self
     }
 
+    /// What the sockets of all namespaces that wait may take, with the names of their rooms, but without
+    /// the data that they remember. Those of a namespace that wait longest go first. Default 64 MiB.
+    pub fn sockets_bytes_max(mut self, bytes: usize) -> Self {
+        self.settings.sockets_bytes_max = bytes;
+        self
+    }
+
     /// Whether a client that comes back with the same auth payload need not pass the namespace's
     /// `connect` function again. Who must be kept out meanwhile is then to be
     /// [revoked](crate::Namespace::revoke). Default no, other than the official server.
@@ -284,6 +301,7 @@ impl Default for Settings {
             events_max: 100_000,
             bytes_max: 64 * 1024 * 1024,
             sockets_max: 100_000,
+            sockets_bytes_max: 64 * 1024 * 1024,
             skips_connect: false,
         }
     }

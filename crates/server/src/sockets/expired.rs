@@ -5,7 +5,9 @@ use std::task::Context;
 
 use roomful_proto::{Moment, Reason};
 
-use super::{Seat, Sockets};
+use super::Sockets;
+use super::seats::Seat;
+use crate::farewell::Farewell;
 use crate::socket::SocketCore;
 
 impl Sockets {
@@ -25,7 +27,7 @@ impl Sockets {
             // Perhaps the answer was there at once.
             if self.over_at(index, now).is_some() {
                 self.core.metrics.expired.add();
-                self.dismiss(cx, now, index, Reason::Expired);
+                self.dismiss(cx, now, index, &Farewell::new(Reason::Expired, None));
             }
         }
         let at = |seat: &Seat| match seat {

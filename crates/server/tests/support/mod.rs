@@ -331,9 +331,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Ws<S> {
 
     /// Reads until a close frame or the end; gives its code.
     pub async fn close_code(&mut self) -> Option<u16> {
+        self.close_frame().await.map(|(code, _)| code)
+    }
+
+    /// As [`close_code`](Self::close_code), with what is said about it.
+    pub async fn close_frame(&mut self) -> Option<(u16, String)> {
         loop {
             match self.next().await {
-                Some(Message::Close(code)) => return code.map(roomful_proto::ws::CloseCode::get),
+                Some(Message::Close(code, said)) => {
+                    return Some((code?.get(), String::from_utf8(said.to_vec()).unwrap()));
+                }
                 Some(_) => {}
                 None => return None,
             }
@@ -462,7 +469,7 @@ impl Client {
         loop {
             let text = match self.ws.next().await? {
                 Message::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
-                Message::Close(_) => return None,
+                Message::Close(..) => return None,
                 other => panic!("a text, not {other:?}"),
             };
             match text.split_at(1) {

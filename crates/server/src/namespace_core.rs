@@ -1,0 +1,336 @@
+//! [`NamespaceCore`]: a namespace without types, as all parts of the server share it.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use roomful_proto::deflate::Deflate;
+use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, SocketId, ToArgs};
+
+use crate::broadcast::Poll;
+use crate::core::{Core, WeakCore};
+use crate::listeners::{Catch, OutgoingFn};
+use crate::metrics::{Counter, Metrics};
+use crate::parser::{ServerParser, parcel};
+use crate::pattern::Params;
+use crate::recovery::{Beginning, Journal, Recovery};
+use crate::room_news::RoomWatchers;
+use crate::rooms::{NotJoined, Rooms};
+use crate::socket::{EmitError, Member, SocketCore};
+use crate::table::Table;
+
+/// Names that the official servers use among themselves.
+const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
+
+pub(crate) struct NamespaceCore {
+    pub(crate) name: Box<str>,
+    pub(crate) rooms: Arc<Rooms<Member>>,
+    pub(crate) state: Arc<dyn Any + Send + Sync>,
+    pub(crate) ack_timeout: Duration,
+    pub(crate) asks_max: usize,
+    /// `None` is the default encoding.
+    pub(crate) parser: Option<ServerParser>,
+    rooms_max: usize,
+    deflate: Option<Arc<Deflate>>,
+    /// What can be missed here; `None` where nothing is recovered.
+    pub(crate) journal: Option<Arc<Journal>>,
+    pub(crate) recovery: Option<Recovery>,
+    core: WeakCore,
+    /// What stands in the gaps of its name.
+    params: Params,
+    /// Of a child.
+    parent: Option<Arc<Self>>,
+    /// Of a parent: those that it stands for.
+    children: Option<Mutex<Children>>,
+    table: RwLock<Arc<Table>>,
+    /// Functions that see what is sent.
+    watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
+    /// Whether there are any.
+    watched: AtomicBool,
+    /// Functions that are told of rooms.
+    pub(crate) room_watchers: RoomWatchers,
+    /// Questions to many, by their id; that of a broadcast is odd.
+    polls: Mutex<HashMap<AckId, Arc<Poll>>>,
+    polls_asked: AtomicU64,
+}
+
+type Children = HashMap<Box<str>, Weak<NamespaceCore>>;
+
+impl NamespaceCore {
+    /// What is to go to other nodes is written as if there were some, so that what cannot be is seen
+    /// on one node already.
+    pub(crate) fn server_side<T: ToArgs>(&self, event: &str, args: &T) -> Result<(), EmitError> {
+        if SERVER_SIDE_RESERVED.contains(&event) {
+            tracing::error!(event, "a reserved name cannot be emitted");
+            return Err(EmitError::ReservedEvent);
+        }
+        Args::new(args).map(drop).map_err(|error| {
+            self.note_unwritten(event, &error);
+            EmitError::Encode(error)
+        })
+    }
+
+    pub(crate) fn new(name: &str, core: &Arc<Core>) -> Self {
+        Self::with(name, core, core.config.recovery.as_ref())
+    }
+
+    /// One that stands for others, and that nobody is in itself.
+    pub(crate) fn parent(name: &str, core: &Arc<Core>) -> Self {
+        let mut parent = Self::with(name, core, None);
+        parent.children = Some(Mutex::default());
+        parent
+    }
+
+    /// One of those that another stands for, with the handlers of that. When it ends it gives its place
+    /// among all children back.
+    pub(crate) fn child(name: &str, params: Params, parent: &Arc<Self>, core: &Arc<Core>) -> Self {
+        let mut child = Self::new(name, core);
+        child.params = params;
+        child.parent = Some(Arc::clone(parent));
+        child.table = RwLock::new(parent.table());
+        child.room_watchers = parent.room_watchers.copied();
+        child.rooms.watch(child.room_watchers.is_on());
+        child
+    }
+
+    fn with(name: &str, core: &Arc<Core>, recovery: Option<&Recovery>) -> Self {
+        let rooms = Arc::default();
+        Self {
+            name: name.into(),
+            state: Arc::clone(&core.state),
+            ack_timeout: core.config.ack_timeout,
+            asks_max: core.config.asks_max,
+            parser: core.config.parser.clone(),
+            rooms_max: core.config.rooms_max,
+            deflate: core.deflate.clone(),
+            journal: recovery.map(|recovery| {
+                // So long it may take to notice that a client is gone.
+                let silence = core.limits.ping_interval + core.limits.ping_timeout;
+                recovery.journal(name, silence, &rooms)
+            }),
+            rooms,
+            recovery: recovery.cloned(),
+            core: Arc::downgrade(core),
+            params: Params::default(),
+            parent: None,
+            children: None,
+            table: RwLock::default(),
+            watchers: RwLock::default(),
+            watched: AtomicBool::new(false),
+            room_watchers: RoomWatchers::default(),
+            polls: Mutex::default(),
+            polls_asked: AtomicU64::new(0),
+        }
+    }
+
+    /// The server; `None` when it was dropped.
+    pub(crate) fn core(&self) -> Option<Arc<Core>> {
+        self.core.upgrade()
+    }
+
+    /// Those that this one stands for; `None` when it stands for itself.
+    #[inline]
+    pub(crate) fn children(&self) -> Option<Vec<Arc<Self>>> {
+        let children = self.children.as_ref()?;
+        Some(children.lock().values().filter_map(Weak::upgrade).collect())
+    }
+
+    /// Those that this one stands for: itself, or its children.
+    pub(crate) fn each(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        self.children().unwrap_or_else(|| vec![Arc::clone(self)])
+    }
+
+    /// From now on its parent stands for it.
+    pub(crate) fn enlist(self: &Arc<Self>) {
+        if let Some(children) = self.siblings() {
+            children.lock().insert(self.name.clone(), Arc::downgrade(self));
+        }
+    }
+
+    fn siblings(&self) -> Option<&Mutex<Children>> {
+        self.parent.as_ref()?.children.as_ref()
+    }
+
+    pub(crate) fn param(&self, gap: &str) -> Option<&str> {
+        let found = self.params.iter().find(|(name, _)| **name == *gap);
+        found.map(|(_, value)| &**value)
+    }
+
+    /// The handlers as they are now.
+    pub(crate) fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table.read())
+    }
+
+    /// Changes the handlers. What falls out of the table is given back, so that no function of the
+    /// user's is dropped under its lock.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
+        change(Arc::make_mut(&mut self.table.write()))
+    }
+
+    pub(crate) fn change_watchers(&self, change: impl FnOnce(&mut Vec<Catch<OutgoingFn>>)) {
+        let mut watchers = self.watchers.write();
+        let mut changed = watchers.to_vec();
+        change(&mut changed);
+        self.watched.store(!changed.is_empty(), Ordering::Relaxed);
+        let old = std::mem::replace(&mut *watchers, changed.into());
+        // Dropping it may drop functions of the user's.
+        drop(watchers);
+        drop(old);
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn watchers(&self) -> Arc<[Catch<OutgoingFn>]> {
+        Arc::clone(&self.watchers.read())
+    }
+
+    /// Forgets listeners that were removed.
+    pub(crate) fn sweep(&self) {
+        self.sweep_rooms();
+        self.change_watchers(|watchers| watchers.retain(|watcher| !watcher.is_over()));
+        let _over: Vec<_> = self.change(|table| match table.extras {
+            Some(_) => table.extras_mut().any.extract_if(.., |any| any.is_over()).collect(),
+            None => Vec::new(),
+        });
+    }
+
+    pub(crate) fn count(&self, counter: impl Fn(&Metrics) -> &Counter) {
+        if let Some(core) = self.core() {
+            counter(&core.metrics).add();
+        }
+    }
+
+    /// Says of a letter how it is to be compressed.
+    pub(crate) fn packed(&self, letter: Letter, compress: bool) -> Letter {
+        match &self.deflate {
+            _ if !compress => letter.deflated_by(Deflate::never()),
+            Some(deflate) if letter.len() >= deflate.threshold() => letter.deflated_by(deflate),
+            _ => letter,
+        }
+    }
+
+    /// A letter as it leaves, to be compressed or not.
+    pub(crate) fn parcel(&self, letter: Letter, compress: bool) -> Result<Parcel, EncodeError> {
+        parcel(self.packed(letter, compress), self.parser.as_ref())
+    }
+
+    pub(crate) fn join(self: &Arc<Self>, id: SocketId, room: &str) -> Result<(), NotJoined> {
+        let joined = match &self.journal {
+            None => self.rooms.join(id, room, self.rooms_max),
+            Some(journal) => journal.lock().join(&self.rooms, id, room, self.rooms_max),
+        };
+        if joined == Err(NotJoined::TooMany) {
+            self.count(|metrics| &metrics.rooms_refused);
+        }
+        self.tell_rooms();
+        joined.map(drop)
+    }
+
+    /// `false` when it was not in the room.
+    pub(crate) fn leave(self: &Arc<Self>, id: SocketId, room: &str) -> bool {
+        let left = match &self.journal {
+            None => self.rooms.leave(id, room),
+            Some(journal) => journal.lock().leave(&self.rooms, id, room),
+        };
+        self.tell_rooms();
+        left
+    }
+
+    /// Something could not be written and is not sent.
+    pub(crate) fn note_unwritten(&self, what: &str, error: &EncodeError) {
+        self.count(|metrics| &metrics.encode_failures);
+        tracing::error!(what, %error, "not sent");
+    }
+
+    /// Counts how a socket began.
+    pub(crate) fn note_beginning(&self, beginning: Beginning) {
+        match beginning {
+            Beginning::New => {}
+            Beginning::Recovered { .. } => self.count(|metrics| &metrics.recovered),
+            Beginning::Refused(why) => {
+                self.count(|metrics| &metrics.recoveries_refused);
+                tracing::debug!(%why, "a client did not get its socket back");
+            }
+        }
+    }
+
+    /// A socket is not to come back after it is gone.
+    pub(crate) fn revoke(&self, id: SocketId) {
+        if let Some(journal) = &self.journal {
+            journal.lock().revoke(id);
+        }
+    }
+
+    /// Makes that no client gets one of those sockets back that wait, and that `revoked` names.
+    pub(crate) fn revoke_all<U: 'static>(&self, revoked: impl Fn(&U) -> bool) -> usize {
+        let Some(journal) = &self.journal else {
+            return 0;
+        };
+        let waiting = journal.lock().waiting();
+        let theirs = waiting.iter().filter(|(_, data)| data.downcast_ref().is_some_and(&revoked));
+        let ids: Vec<_> = theirs.map(|(id, _)| *id).collect();
+        let mut journal = journal.lock();
+        ids.iter().for_each(|id| journal.revoke(*id));
+        ids.len()
+    }
+
+    /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back
+    /// if it was `lost`.
+    pub(crate) fn exit(self: &Arc<Self>, socket: &SocketCore, lost: bool) {
+        let (id, life) = (socket.id, socket.expires_in());
+        let mut journal = self.journal.as_ref().map(|journal| journal.lock());
+        self.rooms.exit(id);
+        if let Some(journal) = &mut journal {
+            journal.depart(id, lost, socket.sent(), life);
+        }
+        drop(journal);
+        self.tell_rooms();
+        let polls: Vec<_> = self.polls.lock().values().cloned().collect();
+        for poll in polls {
+            poll.gone(id);
+        }
+    }
+
+    /// The id of the next question to many.
+    pub(crate) fn next_poll_id(&self) -> Option<AckId> {
+        AckId::new((self.polls_asked.fetch_add(1, Ordering::Relaxed) % (1 << 50)) * 2 + 1)
+    }
+
+    pub(crate) fn open_poll(&self, id: AckId, poll: Arc<Poll>) {
+        self.polls.lock().insert(id, poll);
+    }
+
+    pub(crate) fn close_poll(&self, id: AckId) {
+        self.polls.lock().remove(&id);
+    }
+
+    pub(crate) fn poll(&self, id: AckId) -> Option<Arc<Poll>> {
+        self.polls.lock().get(&id).cloned()
+    }
+}
+
+impl Drop for NamespaceCore {
+    /// A child ends when nobody has it any more.
+    fn drop(&mut self) {
+        let Some(children) = self.siblings() else {
+            return;
+        };
+        let mut children = children.lock();
+        if children.get(&self.name).is_some_and(|child| child.strong_count() == 0) {
+            children.remove(&self.name);
+        }
+        drop(children);
+        if let Some(core) = self.core() {
+            core.forget_child(&self.name);
+        }
+        drop(self.journal.take());
+        if let Some(recovery) = &self.recovery {
+            recovery.forget(&self.name);
+        }
+    }
+}

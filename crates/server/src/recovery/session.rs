@@ -1,0 +1,157 @@
+//! [`Session`]: a socket, as far as it can be given back: whose it is, where it was, and since when.
+
+use std::sync::Arc;
+
+use roomful_proto::SocketId;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::log::Entry;
+use super::{AuthDigest, Key};
+use crate::handler::Data;
+use crate::link::Link;
+
+/// What a socket that waits counts for beside its rooms: its entries in the tables. What it remembers for
+/// the user nobody can count.
+const SESSION_OVERHEAD_BYTES: usize = 256;
+/// What a room of it counts for beside its name.
+const STAY_OVERHEAD_BYTES: usize = 40;
+/// Rooms that a socket has left and that are remembered. Without them it could not be told which of
+/// the events that it missed were for it.
+pub(super) const STAYS_OVER_MAX: usize = 64;
+
+/// Who was let in.
+pub(crate) struct Newcomer {
+    pub(crate) link: Arc<Link>,
+    pub(crate) auth: AuthDigest,
+    pub(crate) data: Data,
+    /// Whether it is who it was, if that was decided.
+    pub(crate) same: Option<bool>,
+    /// What may be sent to it now.
+    pub(crate) bytes_max: usize,
+}
+
+/// A socket, as far as it can be given back.
+pub(super) struct Session {
+    pub(super) key: Key,
+    pub(super) auth: AuthDigest,
+    pub(super) data: Data,
+    /// The last event before it joined.
+    pub(super) since: u64,
+    pub(super) stays: Vec<Stay>,
+    /// Its rooms are known from this event on.
+    pub(super) known_since: u64,
+    /// It is not to come back.
+    pub(super) revoked: bool,
+    /// Nor from then on, while it waits.
+    pub(super) over_at: Option<Instant>,
+    pub(super) place: Place,
+}
+
+pub(super) enum Place {
+    Connected {
+        link: Arc<Link>,
+        /// Dropped when it is not any more.
+        watched: Vec<oneshot::Sender<()>>,
+    },
+    Waiting {
+        since: Instant,
+        /// The last event that it was sent; `since` of the session if there was none.
+        sent: u64,
+        /// The last event before it was lost.
+        lost: u64,
+    },
+}
+
+/// The time in a room, from behind one event until another.
+pub(super) struct Stay {
+    pub(super) room: Arc<str>,
+    pub(super) from: u64,
+    pub(super) until: Option<u64>,
+}
+
+impl Session {
+    /// Whether the time of a socket that waits is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.over_at.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// A socket that has just joined, when `since` was the last event.
+    pub(super) fn new(key: Key, newcomer: &Newcomer, since: u64) -> Self {
+        Self {
+            key,
+            auth: newcomer.auth,
+            data: Arc::clone(&newcomer.data),
+            since,
+            stays: Vec::new(),
+            known_since: since,
+            revoked: false,
+            over_at: None,
+            place: Place::connected(&newcomer.link),
+        }
+    }
+
+    pub(super) const fn waits(&self) -> bool {
+        matches!(self.place, Place::Waiting { .. })
+    }
+
+    /// What it counts for while it waits, without what it remembers for the user.
+    pub(super) fn bytes(&self) -> usize {
+        let stay = |stay: &Stay| STAY_OVERHEAD_BYTES + stay.room.len();
+        SESSION_OVERHEAD_BYTES + self.stays.iter().map(stay).sum::<usize>()
+    }
+
+    /// The rooms that it is in.
+    pub(super) fn rooms(&self) -> Vec<Arc<str>> {
+        let open = self.stays.iter().filter(|stay| stay.until.is_none());
+        open.map(|stay| Arc::clone(&stay.room)).collect()
+    }
+
+    /// It has joined a room, behind this event.
+    pub(super) fn join(&mut self, room: Arc<str>, from: u64) {
+        self.stays.push(Stay { room, from, until: None });
+    }
+
+    /// It has left a room, behind the last event; `first` is the oldest that is kept.
+    pub(super) fn leave(&mut self, room: &str, first: u64, last: u64) {
+        let open = |stay: &&mut Stay| stay.until.is_none() && *stay.room == *room;
+        if let Some(stay) = self.stays.iter_mut().find(open) {
+            stay.until = Some(last);
+        }
+        self.forget_stays(first);
+    }
+
+    /// Whether an event was for this socket.
+    pub(super) fn hears(&self, id: SocketId, number: u64, entry: &Entry) -> bool {
+        let was_in = |room: &str| {
+            let own = *room == *id && number > self.since;
+            own || self.stays.iter().any(|stay| *stay.room == *room && stay.covers(number))
+        };
+        let named = |rooms: &[Box<str>]| rooms.iter().any(|room| was_in(room));
+        number > self.since && (entry.to.is_empty() || named(&entry.to)) && !named(&entry.except)
+    }
+
+    /// Drops the rooms that were left before the oldest event, and the oldest of too many.
+    fn forget_stays(&mut self, first: u64) {
+        self.stays.retain(|stay| stay.until.is_none_or(|until| until >= first));
+        let over = self.stays.iter().filter(|stay| stay.until.is_some()).count();
+        if over > STAYS_OVER_MAX
+            && let Some(oldest) = self.stays.iter().position(|stay| stay.until.is_some())
+        {
+            let stay = self.stays.remove(oldest);
+            self.known_since = self.known_since.max(stay.until.unwrap_or(0));
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn connected(link: &Arc<Link>) -> Self {
+        Self::Connected { link: Arc::clone(link), watched: Vec::new() }
+    }
+}
+
+impl Stay {
+    fn covers(&self, number: u64) -> bool {
+        number > self.from && self.until.is_none_or(|until| number <= until)
+    }
+}

@@ -1,0 +1,293 @@
+//! [`Seat`]: who sits at a slot, and how sockets come in and leave.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::Context;
+
+use bytes::Bytes;
+use futures_util::future::{AbortHandle, abortable};
+use roomful_proto::socket::Slot;
+use roomful_proto::{Letter, Moment};
+
+use super::Sockets;
+use crate::entry::{Entrance, Identity, Visitor, decide};
+use crate::farewell::Farewell;
+use crate::handler::{Data, Decided, Work};
+use crate::hello::Refusal;
+use crate::link::{Pushed, Worth};
+use crate::namespace_core::NamespaceCore;
+use crate::parents;
+use crate::parser::parcel;
+use crate::recovery;
+use crate::socket::SocketCore;
+
+pub(super) enum Seat {
+    Empty,
+    /// It is not decided yet whether the namespace is to be.
+    Finding {
+        slot: Slot,
+        /// Drops the search: nobody waits for it any more.
+        stop: AbortHandle,
+    },
+    /// The namespace has not decided yet.
+    Deciding {
+        entrance: Entrance,
+        /// Drops the decision: nobody waits for it any more.
+        stop: AbortHandle,
+    },
+    Joined(Arc<SocketCore>),
+}
+
+impl Sockets {
+    pub(super) fn connect(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        slot: Slot,
+        auth: Option<Bytes>,
+    ) {
+        match self.core.find_namespace(self.mux.namespace(slot)) {
+            Some(namespace) => self.enter(cx, now, slot, namespace, auth),
+            None if self.core.parents.is_empty() => {
+                self.refuse(slot, &Refusal::new("Invalid namespace"));
+            }
+            None => self.find(cx, now, slot, auth),
+        }
+    }
+
+    /// Asks whether the namespace that a client wants is to be.
+    fn find(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, auth: Option<Bytes>) {
+        let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
+        let name = self.mux.namespace(slot).into();
+        let auth_bytes = auth.as_ref().map_or(0, Bytes::len);
+        let (finding, stop) = abortable(parents::find(core, link, name, auth.clone()));
+        self.seat(slot, Seat::Finding { slot, stop });
+        let core = Arc::clone(&self.core);
+        let found = async move {
+            let finding = AssertUnwindSafe(finding);
+            let found = match futures_util::FutureExt::catch_unwind(finding).await {
+                Ok(Ok(found)) => found,
+                // The seat is not this search's any more, so it is not told to anybody.
+                Ok(Err(_stopped)) => Err(Refusal::new("left")),
+                Err(_panic) => {
+                    core.metrics.panics.add();
+                    tracing::error!("a function of of_matching panicked; the client is refused");
+                    Err(Refusal::new("Internal error"))
+                }
+            };
+            Decided::Namespace { slot, found, auth }
+        };
+        self.decide(cx, now, Work::Decision(Box::pin(found)), auth_bytes);
+    }
+
+    fn found(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        slot: Slot,
+        found: Result<Arc<NamespaceCore>, Refusal>,
+        auth: Option<Bytes>,
+    ) {
+        let is_theirs =
+            |seat: &&mut Seat| matches!(seat, Seat::Finding { slot: own, .. } if *own == slot);
+        let Some(seat) = self.seats.get_mut(slot.index()).filter(is_theirs) else {
+            // The client has left meanwhile, and perhaps come again.
+            return;
+        };
+        *seat = Seat::Empty;
+        match found {
+            Ok(namespace) => self.enter(cx, now, slot, namespace, auth),
+            Err(refusal) => self.refuse(slot, &refusal),
+        }
+    }
+
+    /// A client asks to come into a namespace.
+    fn enter(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        slot: Slot,
+        namespace: Arc<NamespaceCore>,
+        auth: Option<Bytes>,
+    ) {
+        let table = namespace.table();
+        let (visitor, auth) = Visitor::new(&namespace, auth);
+        if table.connect.is_none() && !visitor.is_returning() {
+            let entrance = Entrance { slot, namespace, table };
+            return self.admit(cx, now, entrance, Arc::new(()), visitor);
+        }
+        let link = Arc::clone(&self.link);
+        let auth_bytes = auth.as_ref().map_or(0, Bytes::len);
+        let deciding = decide(link, Arc::clone(&namespace), Arc::clone(&table), visitor, auth);
+        let (deciding, stop) = abortable(deciding);
+        self.seat(slot, Seat::Deciding { entrance: Entrance { slot, namespace, table }, stop });
+        let core = Arc::clone(&self.core);
+        let verdict = async move {
+            let verdict = AssertUnwindSafe(deciding);
+            let (verdict, visitor) = match futures_util::FutureExt::catch_unwind(verdict).await {
+                Ok(Ok(decided)) => decided,
+                // The seat is not this decision's any more, so it is not told to anybody.
+                Ok(Err(_stopped)) => (Err(Refusal::new("left")), Visitor::default()),
+                Err(_panic) => {
+                    core.metrics.panics.add();
+                    tracing::error!("a connect function panicked; the client is refused");
+                    (Err(Refusal::new("Internal error")), Visitor::default())
+                }
+            };
+            Decided::Entry { slot, verdict, visitor }
+        };
+        self.decide(cx, now, Work::Decision(Box::pin(verdict)), auth_bytes);
+    }
+
+    pub(super) fn decided(&mut self, cx: &mut Context<'_>, now: Moment, decided: Decided) {
+        let (slot, verdict, visitor) = match decided {
+            Decided::Entry { slot, verdict, visitor } => (slot, verdict, visitor),
+            Decided::Namespace { slot, found, auth } => {
+                return self.found(cx, now, slot, found, auth);
+            }
+        };
+        let Some(seat) = self.seats.get_mut(slot.index()) else {
+            return;
+        };
+        let entrance = match std::mem::replace(seat, Seat::Empty) {
+            Seat::Deciding { entrance, .. } if entrance.slot == slot => entrance,
+            // The client has left meanwhile, and perhaps come again.
+            other => {
+                *seat = other;
+                return;
+            }
+        };
+        match verdict {
+            Ok(data) => self.admit(cx, now, entrance, data, visitor),
+            Err(refusal) => self.refuse(slot, &refusal),
+        }
+    }
+
+    fn admit(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        entrance: Entrance,
+        data: Data,
+        visitor: Visitor,
+    ) {
+        let slot = entrance.slot;
+        let Some(identity) = Identity::new(data) else {
+            tracing::error!("the system gives no randomness for a socket id");
+            return self.refuse(slot, &Refusal::new("Internal error"));
+        };
+        if !self.mux.accept(slot) {
+            return;
+        }
+        let socket = entrance.admit(&self.link, identity, visitor);
+        self.core.metrics.joined.add();
+        self.seat(slot, Seat::Joined(Arc::clone(&socket)));
+        if let Some(greet) = &Arc::clone(&socket.table).on_connect {
+            self.call(cx, now, &socket, "connect", || greet(&socket));
+        }
+        // What was held for it until now.
+        while let Some(arrived) = self.mux.poll() {
+            self.arrived(cx, now, arrived);
+        }
+    }
+
+    fn refuse(&mut self, slot: Slot, refusal: &Refusal) {
+        self.core.metrics.refused.add();
+        let letter = Letter::refused(self.mux.namespace(slot), &self.tell(refusal));
+        self.mux.refuse(slot);
+        self.push(letter);
+    }
+
+    pub(super) fn crowded(&self, namespace: &str) {
+        self.core.metrics.refused.add();
+        let refusal = Refusal::new("too many namespaces on one connection");
+        self.push(Letter::refused(namespace, &self.tell(&refusal)));
+    }
+
+    /// What the client is told of a refusal, as JSON.
+    fn tell(&self, refusal: &Refusal) -> String {
+        if self.link.dialect.is_v3() { refusal.to_json_v2() } else { refusal.to_json() }
+    }
+
+    fn seat(&mut self, slot: Slot, seat: Seat) {
+        let index = slot.index();
+        if self.seats.len() <= index {
+            self.seats.resize_with(index + 1, || Seat::Empty);
+        }
+        self.seats[index] = seat;
+    }
+
+    /// Sends what belongs to no event.
+    fn push(&self, letter: Letter) {
+        let parcel = match parcel(letter, self.core.config.parser.as_ref()) {
+            Ok(parcel) => parcel,
+            Err(error) => {
+                self.core.metrics.encode_failures.add();
+                tracing::error!(%error, "a packet could not be sent");
+                return;
+            }
+        };
+        if self.link.push(parcel, Worth::Kept) == Pushed::Overflow {
+            self.core.metrics.slow_peers.add();
+        }
+    }
+
+    /// Takes the socket at a slot out of its namespace and tells the client.
+    pub(super) fn dismiss(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        index: usize,
+        farewell: &Farewell,
+    ) {
+        let Some(Seat::Joined(socket)) = self.seats.get(index) else {
+            return;
+        };
+        let (slot, letter) = (socket.slot, Letter::disconnected(&socket.namespace.name));
+        self.push(letter);
+        self.mux.leave(now, slot);
+        self.vacate(cx, now, index, farewell);
+    }
+
+    /// Ends the socket at a slot.
+    pub(super) fn vacate(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        index: usize,
+        farewell: &Farewell,
+    ) {
+        let Some(seat) = self.seats.get_mut(index) else {
+            return;
+        };
+        match std::mem::replace(seat, Seat::Empty) {
+            Seat::Joined(socket) => {
+                self.event_bytes -= self.lanes.remove(socket.slot);
+                self.buckets.remove(socket.slot);
+                self.depart(cx, now, &socket, farewell);
+            }
+            Seat::Finding { stop, .. } | Seat::Deciding { stop, .. } => stop.abort(),
+            Seat::Empty => {}
+        }
+    }
+
+    /// The socket has left its seat.
+    fn depart(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        farewell: &Farewell,
+    ) {
+        let table = Arc::clone(&socket.table);
+        let reason = farewell.reason;
+        socket.bid(farewell.clone());
+        if let Some(parting) = &table.on_disconnecting {
+            self.call(cx, now, socket, "disconnecting", || parting(socket, reason));
+        }
+        socket.end(recovery::is_lost(reason));
+        if let Some(parting) = &table.on_disconnect {
+            self.call(cx, now, socket, "disconnect", || parting(socket, reason));
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! [`Parked`]: work that has not ended, and what becomes of it when it has.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use roomful_proto::socket::{Event, Slot};
+use roomful_proto::{AckId, Moment};
+
+use super::Sockets;
+use crate::failure::EventError;
+use crate::farewell::Description;
+use crate::handler::{Decided, Done, Reply, Started, Work};
+use crate::socket::SocketCore;
+
+/// A piece of work, whose it is, what for, and the bytes of its event or its auth payload.
+pub(super) struct Parked {
+    pub(super) work: Work,
+    pub(super) whose: Option<(Arc<SocketCore>, Cause)>,
+    pub(super) bytes: usize,
+    /// Later events of the socket wait until it has ended.
+    pub(super) holds: bool,
+}
+
+/// What a function of the user's was called for.
+pub(super) struct Cause {
+    event: Name,
+    ack: Option<AckId>,
+}
+
+enum Name {
+    /// Of an event.
+    Event(Arc<str>),
+    /// A socket has come, or leaves.
+    Passage(&'static str),
+}
+
+impl Cause {
+    pub(super) fn event(name: Option<&Arc<str>>, event: &Event) -> Self {
+        let name = name.map_or_else(|| event.name().into(), Arc::clone);
+        Self { event: Name::Event(name), ack: event.ack }
+    }
+
+    const fn passage(name: &'static str) -> Self {
+        Self { event: Name::Passage(name), ack: None }
+    }
+
+    fn name(&self) -> &str {
+        match &self.event {
+            Name::Event(name) => name,
+            Name::Passage(name) => name,
+        }
+    }
+}
+
+/// Work that has ended.
+pub(super) struct Ended {
+    pub(super) bytes: usize,
+    /// Whose lane it has held.
+    pub(super) held: Option<Slot>,
+    pub(super) result: Result<Next, Panicked>,
+}
+
+/// What is to be done when a piece of work has ended.
+pub(super) enum Next {
+    Nothing,
+    /// A namespace has decided.
+    Decided(Decided),
+    /// An event may come to its handler.
+    Passed(Arc<SocketCore>, Event),
+}
+
+/// The work panicked.
+pub(super) struct Panicked {
+    whose: Option<(Arc<SocketCore>, Cause)>,
+    error: EventError,
+}
+
+/// How far a function of the user's came at once.
+pub(super) enum Begun {
+    Ended(Option<Reply>),
+    Waits(Started),
+    Panicked(EventError),
+}
+
+/// Calls a function of the user's and runs what it gives to its first wait.
+pub(super) fn begin(cx: &mut Context<'_>, function: impl FnOnce() -> Option<Started>) -> Begun {
+    let begun = catch_unwind(AssertUnwindSafe(|| {
+        let Some(mut started) = function() else {
+            return Begun::Ended(None);
+        };
+        match started.as_mut().poll(cx) {
+            Poll::Ready(reply) => Begun::Ended(reply),
+            Poll::Pending => Begun::Waits(started),
+        }
+    }));
+    begun.unwrap_or_else(|panic| Begun::Panicked(EventError::panicked(&*panic)))
+}
+
+impl Future for Parked {
+    type Output = Ended;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let held = self.whose.as_ref().filter(|_| self.holds).map(|(socket, _)| socket.slot);
+        let work = &mut self.work;
+        let result = match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(Done::Decided(decided))) => Ok(Next::Decided(decided)),
+            Ok(Poll::Ready(Done::Passed(event))) => {
+                let socket = self.whose.as_ref().map(|(socket, _)| Arc::clone(socket));
+                let passed = socket.zip(event);
+                Ok(passed.map_or(Next::Nothing, |(socket, event)| Next::Passed(socket, event)))
+            }
+            Ok(Poll::Ready(Done::Handled(reply))) => {
+                if let (Some((socket, _)), Some(reply)) = (&self.whose, reply) {
+                    socket.reply(reply);
+                }
+                Ok(Next::Nothing)
+            }
+            Err(panic) => {
+                Err(Panicked { whose: self.whose.take(), error: EventError::panicked(&*panic) })
+            }
+        };
+        Poll::Ready(Ended { bytes: self.bytes, held, result })
+    }
+}
+
+impl Sockets {
+    /// Calls a function of the user's, runs what it gives to its first wait, and parks it there.
+    pub(super) fn call(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        what: &'static str,
+        function: impl FnOnce() -> Option<Started>,
+    ) {
+        let begun = begin(cx, function);
+        self.go_on(cx, now, socket, Cause::passage(what), 0, begun);
+    }
+
+    pub(super) fn go_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        cause: Cause,
+        bytes: usize,
+        begun: Begun,
+    ) {
+        match begun {
+            Begun::Ended(reply) => reply.into_iter().for_each(|reply| socket.reply(reply)),
+            Begun::Waits(started) => {
+                let whose = Some((Arc::clone(socket), cause));
+                self.park(Parked { work: Work::Handler(started), whose, bytes, holds: false });
+            }
+            Begun::Panicked(error) => {
+                let whose = Some((Arc::clone(socket), cause));
+                self.panicked(cx, now, &Panicked { whose, error });
+            }
+        }
+    }
+
+    pub(super) fn park(&mut self, parked: Parked) {
+        self.event_bytes += parked.bytes;
+        if let Some((socket, _)) = parked.whose.as_ref().filter(|_| parked.holds) {
+            self.lanes.hold(socket.slot);
+        }
+        self.parked.get_or_insert_default().push(parked);
+    }
+
+    /// Runs a decision to its first wait, and parks it there. Until then it may hold the auth payload.
+    pub(super) fn decide(&mut self, cx: &mut Context<'_>, now: Moment, work: Work, bytes: usize) {
+        self.try_now(cx, now, Parked { work, whose: None, bytes, holds: false });
+    }
+
+    /// Runs a piece of work to its first wait, and parks it there.
+    pub(super) fn try_now(&mut self, cx: &mut Context<'_>, now: Moment, mut work: Parked) {
+        match Pin::new(&mut work).poll(cx) {
+            Poll::Ready(ended) => self.done(cx, now, ended.result),
+            Poll::Pending => self.park(work),
+        }
+    }
+
+    pub(super) fn done(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        result: Result<Next, Panicked>,
+    ) {
+        match result {
+            Ok(Next::Nothing) => {}
+            Ok(Next::Decided(decided)) => self.decided(cx, now, decided),
+            Ok(Next::Passed(socket, event)) => self.handle(cx, now, &socket, event),
+            Err(panicked) => self.panicked(cx, now, &panicked),
+        }
+    }
+
+    /// A handler panicked: that costs its own socket, and nothing else. Its client is told no more than
+    /// that there was an error.
+    pub(super) fn panicked(&mut self, cx: &mut Context<'_>, now: Moment, panicked: &Panicked) {
+        self.core.metrics.panics.add();
+        if let Some((socket, cause)) = &panicked.whose {
+            tracing::error!(socket = %socket.id, "a handler panicked; its socket is disconnected");
+            socket.fail(cause.name(), cause.ack, &panicked.error);
+            self.leave(cx, now, socket.id, Some(Description::Panicked));
+        }
+    }
+}
