@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Why a socket or a whole connection ended. The texts are the official ones, so that logs and
-/// handlers ported from JavaScript keep their meaning.
+/// Why a socket or a whole connection ended. The texts are the official ones, where there are such, so
+/// that logs and handlers ported from JavaScript keep their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
@@ -26,10 +26,13 @@ pub enum Reason {
     ClientNamespaceDisconnect,
     /// This server took the socket out of the namespace.
     ServerNamespaceDisconnect,
+    /// The time for which the socket was let in is over. Other than those before, only this server says
+    /// it; for the client it is a disconnect by the server.
+    Expired,
 }
 
 impl Reason {
-    /// The official text, such as `transport close`.
+    /// The text, such as `transport close`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TransportError => "transport error",
@@ -41,6 +44,7 @@ impl Reason {
             Self::ForcedServerClose => "forced server close",
             Self::ClientNamespaceDisconnect => "client namespace disconnect",
             Self::ServerNamespaceDisconnect => "server namespace disconnect",
+            Self::Expired => "expired",
         }
     }
 }

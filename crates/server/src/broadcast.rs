@@ -69,7 +69,8 @@ impl Broadcast {
         self
     }
 
-    /// Leaves out clients to whom the event could not leave at once.
+    /// Leaves out clients to whom the event could not leave at once: see
+    /// [`Socket::emit_volatile`](crate::Socket::emit_volatile).
     pub fn volatile(mut self) -> Self {
         self.worth = Worth::Volatile;
         self
@@ -207,7 +208,8 @@ impl Broadcast {
     }
 
     /// Puts the selected into a room, or into several: at once, so that what is sent there next
-    /// reaches them. Whoever is in [`rooms_max`](crate::Namespace::rooms_max) rooms already is left out.
+    /// reaches them. Whoever is in [`rooms_max`](crate::Namespace::rooms_max) rooms already, or is refused
+    /// by a function of [`Namespace::before_join`](crate::Namespace::before_join), is left out.
     pub fn join(&self, rooms: impl RoomNames) {
         self.each(|socket| {
             socket.join(&rooms);

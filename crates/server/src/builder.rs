@@ -343,6 +343,13 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
+    /// Time that the function given to [`Namespace::on_expire`](crate::Namespace::on_expire) has until the
+    /// socket leaves that nobody has let stay meanwhile. Default 10 s.
+    pub fn expiry_timeout(mut self, timeout: Duration) -> Self {
+        self.config.expiry_timeout = timeout;
+        self
+    }
+
     /// What may wait to be sent to one client. A client that reads more slowly than that loses
     /// volatile events first, and then its connection. Must be larger than the largest message.
     /// Default 8 MiB.

@@ -51,6 +51,8 @@ pub(crate) struct Identity {
     missed: Vec<Parcel>,
     beginning: Beginning,
     sent: u64,
+    /// How long it may stay; `None` for ever.
+    life: Option<Duration>,
 }
 
 impl Visitor {
@@ -145,10 +147,14 @@ impl Entrance {
         ));
         namespace.rooms.enter(new.id, Member::new(&socket));
         for room in &new.rooms {
-            // It was in them before.
+            // It was in them before, so nobody is asked again.
             let _ = namespace.rooms.join(new.id, room, usize::MAX);
         }
         drop(journal);
+        namespace.tell_rooms();
+        if let Some(life) = new.life {
+            socket.expire_after(life);
+        }
         if let Some(recovery) = &namespace.recovery {
             recovery.keep_tidy();
         }
@@ -168,6 +174,7 @@ impl Identity {
             missed: Vec::new(),
             beginning: Beginning::New,
             sent: 0,
+            life: None,
         })
     }
 
@@ -191,6 +198,7 @@ impl Identity {
                     self.data = recovered.data;
                     self.rooms = recovered.rooms;
                     self.sent = recovered.sent;
+                    self.life = recovered.life;
                     let missed = recovered.missed.len();
                     self.missed = recovered.missed;
                     self.beginning = Beginning::Recovered { missed };

@@ -65,6 +65,10 @@
 //! chat.on("whoami", async |me: Socket<(), User>| me.data().name.clone());
 //! ```
 //!
+//! [`Socket::expire_after`] lets a client stay for as long as its token is good for, and shows how it
+//! renews that. [`Namespace::before_join`] decides who may join a room; [`Namespace::on_room`] is told of
+//! who has.
+//!
 //! # Inside another server
 //!
 //! [`Server::layer`] and [`Server::service`] fit any tower stack, such as axum's. [`embedding`] shows
@@ -94,6 +98,7 @@
 //!
 //! `bundle` (default): the JavaScript client, if `npm ci` was run in `bundle/` before the build.
 
+mod admission;
 mod answer;
 mod asks;
 mod body;
@@ -115,6 +120,7 @@ mod door;
 pub mod embedding;
 mod entry;
 mod event;
+mod expiry;
 mod failure;
 mod farewell;
 mod flow;
@@ -144,6 +150,7 @@ mod refused;
 mod remote;
 mod request;
 mod room_names;
+mod room_news;
 mod rooms;
 mod scratch;
 mod serve;
@@ -188,6 +195,7 @@ pub use refused::{Cause, ConnectionError};
 pub use remote::{FetchError, RemoteSocket};
 pub use request::Request;
 pub use room_names::RoomNames;
+pub use room_news::RoomEvent;
 pub use roomful_proto::ws::WsError;
 pub use roomful_proto::{
     ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,

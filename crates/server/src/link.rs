@@ -286,10 +286,15 @@ impl Link {
         if state.closed {
             return Pushed::Gone;
         }
-        if worth == Worth::Volatile && state.blocked {
+        let volatile = worth == Worth::Volatile;
+        if volatile && (state.blocked || state.outbox.is_behind()) {
             return Pushed::Dropped;
         }
         if push(&mut state).is_err() {
+            if volatile {
+                // It is worth no connection.
+                return Pushed::Dropped;
+            }
             state.outbox.clear();
             state.closed = true;
             state.drained = None;

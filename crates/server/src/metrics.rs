@@ -71,6 +71,9 @@ counters! {
     /// Namespaces refused to a client because the functions given to `of_matching` did not decide in
     /// time.
     namespace_timeouts,
+    /// Sockets that were taken out of their namespace because their
+    /// [time](crate::Socket::expire_after) was over.
+    expired,
     /// Sockets that were given back to clients whose connection was lost.
     recovered,
     /// Clients that wanted their socket back and got a new one.
@@ -95,6 +98,9 @@ counters! {
     asks_refused,
     /// Rooms not joined because the socket was in `rooms_max` already.
     rooms_refused,
+    /// Rooms not joined because a function of
+    /// [`Namespace::before_join`](crate::Namespace::before_join) refused.
+    joins_refused,
     /// Values that could not be written as JSON, or by the server's parser, so that their event was
     /// not sent.
     encode_failures,

@@ -178,8 +178,10 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// registered. It is called on the way of the event, so it must be quick; one that panics costs
     /// the socket, as a handler does.
     ///
-    /// What happens to an event, in order: these functions; those of [`before`](Self::before); its handler. As handlers do, they count
-    /// for sockets that come later.
+    /// What happens to an event, in order: these functions; those of [`before`](Self::before); its handler.
+    /// So they see an event as its client has sent it, also one that is refused then, but none that comes
+    /// [too fast](Self::event_rate). One that waits for an earlier event of its socket they see when it is
+    /// its turn. As handlers do, they count for sockets that come later.
     ///
     /// ```
     /// # let io = roomful::Server::new();

@@ -17,6 +17,7 @@ use crate::namespace_limits::NamespaceLimits;
 use crate::parser::{ServerParser, parcel};
 use crate::pattern::Params;
 use crate::recovery::{Beginning, Journal, Recovery};
+use crate::room_news::RoomWatchers;
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::{EmitError, Member, SocketCore};
 use crate::table::Table;
@@ -49,6 +50,8 @@ pub(crate) struct NamespaceCore {
     watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
     /// Whether there are any.
     watched: AtomicBool,
+    /// Functions that are told of rooms.
+    pub(crate) room_watchers: RoomWatchers,
     /// Questions to many, by their id; that of a broadcast is odd.
     polls: Mutex<HashMap<AckId, Arc<Poll>>>,
     polls_asked: AtomicU64,
@@ -89,6 +92,8 @@ impl NamespaceCore {
         child.parent = Some(Arc::clone(parent));
         child.table = RwLock::new(parent.table());
         child.limits = parent.limits.clone();
+        child.room_watchers = parent.room_watchers.copied();
+        child.rooms.watch(child.room_watchers.is_on());
         child
     }
 
@@ -115,6 +120,7 @@ impl NamespaceCore {
             table: RwLock::default(),
             watchers: RwLock::default(),
             watched: AtomicBool::new(false),
+            room_watchers: RoomWatchers::default(),
             polls: Mutex::default(),
             polls_asked: AtomicU64::new(0),
         }
@@ -185,6 +191,7 @@ impl NamespaceCore {
 
     /// Forgets listeners that were removed.
     pub(crate) fn sweep(&self) {
+        self.sweep_rooms();
         self.change_watchers(|watchers| watchers.retain(|watcher| !watcher.is_over()));
         let _over: Vec<_> = self.change(|table| match table.extras {
             Some(_) => table.extras_mut().any.extract_if(.., |any| any.is_over()).collect(),
@@ -229,7 +236,7 @@ impl NamespaceCore {
         self.places_taken.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn join(&self, id: SocketId, room: &str) -> Result<(), NotJoined> {
+    pub(crate) fn join(self: &Arc<Self>, id: SocketId, room: &str) -> Result<(), NotJoined> {
         let joined = match &self.journal {
             None => self.rooms.join(id, room, self.limits.rooms_max()),
             Some(journal) => journal.lock().join(&self.rooms, id, room, self.limits.rooms_max()),
@@ -237,15 +244,18 @@ impl NamespaceCore {
         if joined == Err(NotJoined::TooMany) {
             self.count(|metrics| &metrics.rooms_refused);
         }
+        self.tell_rooms();
         joined.map(drop)
     }
 
     /// `false` when it was not in the room.
-    pub(crate) fn leave(&self, id: SocketId, room: &str) -> bool {
-        match &self.journal {
+    pub(crate) fn leave(self: &Arc<Self>, id: SocketId, room: &str) -> bool {
+        let left = match &self.journal {
             None => self.rooms.leave(id, room),
             Some(journal) => journal.lock().leave(&self.rooms, id, room),
-        }
+        };
+        self.tell_rooms();
+        left
     }
 
     /// Something could not be written and is not sent.
@@ -288,16 +298,17 @@ impl NamespaceCore {
 
     /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back
     /// if it was `lost`.
-    pub(crate) fn exit(&self, socket: &SocketCore, lost: bool) {
-        let id = socket.id;
+    pub(crate) fn exit(self: &Arc<Self>, socket: &SocketCore, lost: bool) {
+        let (id, life) = (socket.id, socket.expires_in());
         let mut journal = self.journal.as_ref().map(|journal| journal.lock());
         if self.rooms.exit(id) {
             self.give_place_back();
         }
         if let Some(journal) = &mut journal {
-            journal.depart(id, lost, socket.sent());
+            journal.depart(id, lost, socket.sent(), life);
         }
         drop(journal);
+        self.tell_rooms();
         let polls: Vec<_> = self.polls.lock().values().cloned().collect();
         for poll in polls {
             poll.gone(id);

@@ -23,6 +23,8 @@ const PLACES: usize = 4;
 pub(crate) const SLOW_PART: usize = 4;
 /// Bytes that are joined as they come.
 const TAIL_BYTES_MAX: usize = 64 * 1024;
+/// A volatile event goes behind no more than this: all that is sent at once leaves with one write, or two.
+const BEHIND_BYTES_MAX: usize = TAIL_BYTES_MAX;
 
 type Parcels = SmallVec<[Parcel; PLACES]>;
 
@@ -231,6 +233,11 @@ impl Outbox {
     /// Whether so little waits that the client keeps up again.
     pub(crate) const fn keeps_up(&self) -> bool {
         self.bytes <= self.bytes_max / (2 * SLOW_PART)
+    }
+
+    /// Whether so much waits, or is being written, that what comes now does not leave at once.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.bytes > BEHIND_BYTES_MAX
     }
 
     /// Drops what waits.
@@ -538,6 +545,21 @@ mod tests {
         batch.written_first();
         outbox.give_back(batch);
         assert!(outbox.latest.is_none() && outbox.bytes() == 0);
+    }
+
+    #[test]
+    fn an_outbox_is_behind_until_what_waits_too_much_is_written() {
+        let mut outbox = Outbox::new(1_000_000);
+        let large = parcel(&"x".repeat(BEHIND_BYTES_MAX / 2));
+        outbox.push(large.clone()).unwrap();
+        assert!(!outbox.is_behind());
+        outbox.push(large).unwrap();
+        assert!(outbox.is_behind());
+        let mut batch = outbox.take();
+        assert!(outbox.is_behind(), "what is being written is not gone yet");
+        batch.written_first();
+        outbox.give_back(batch);
+        assert!(!outbox.is_behind());
     }
 
     #[test]

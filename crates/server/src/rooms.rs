@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use roomful_proto::SocketId;
 use slab::Slab;
 
+use crate::room_news::{Change, News};
+
 /// Who is where. `T` is a cheap handle of a member.
 pub(crate) struct Rooms<T> {
     inner: Mutex<Inner<T>>,
@@ -30,6 +32,8 @@ struct Inner<T> {
     ids: HashMap<SocketId, MemberKey>,
     rooms: HashMap<Arc<str>, Room<T>>,
     everyone: Option<Members<T>>,
+    /// What is still to be told; `None` where nobody wants to know.
+    news: Option<Box<News>>,
 }
 
 struct Member<T> {
@@ -64,6 +68,7 @@ impl<T> Default for Rooms<T> {
             ids: HashMap::new(),
             rooms: HashMap::new(),
             everyone: None,
+            news: None,
         };
         Self { inner: Mutex::new(inner) }
     }
@@ -91,6 +96,9 @@ impl<T: Clone> Rooms<T> {
         let member = inner.members.remove(key.0 as usize);
         stale.extend(member.rooms.iter().filter_map(|room| leave(&mut inner.rooms, room, key)));
         stale.extend(inner.everyone.take());
+        if let Some(news) = &mut inner.news {
+            member.rooms.into_iter().for_each(|room| note_left(news, &inner.rooms, room, id));
+        }
         if inner.members.is_empty() {
             // Memory returns after churn: the tables are as large as they ever were.
             *inner = Inner {
@@ -98,6 +106,7 @@ impl<T: Clone> Rooms<T> {
                 ids: HashMap::new(),
                 rooms: HashMap::new(),
                 everyone: None,
+                news: inner.news.take(),
             };
         }
         true
@@ -128,6 +137,9 @@ impl<T: Clone> Rooms<T> {
             Some((name, _)) => Arc::clone(name),
             None => Arc::from(room),
         };
+        if let Some(news) = &mut inner.news {
+            note_joined(news, &inner.rooms, &name, id);
+        }
         member.rooms.push(Arc::clone(&name));
         let empty = || Room { members: HashSet::new(), snapshot: None };
         let entry = inner.rooms.entry(name).or_insert_with(empty);
@@ -156,8 +168,11 @@ impl<T: Clone> Rooms<T> {
         let Some(at) = member.rooms.iter().position(|joined| **joined == *room) else {
             return false;
         };
-        member.rooms.swap_remove(at);
+        let name = member.rooms.swap_remove(at);
         _stale = leave(&mut inner.rooms, room, key);
+        if let Some(news) = &mut inner.news {
+            note_left(news, &inner.rooms, name, id);
+        }
         true
     }
 
@@ -188,6 +203,21 @@ impl<T: Clone> Rooms<T> {
 
     pub(crate) fn len(&self) -> usize {
         self.inner.lock().members.len()
+    }
+
+    /// Whether who joins and leaves is noted from now on.
+    pub(crate) fn watch(&self, watched: bool) {
+        let mut inner = self.inner.lock();
+        if watched {
+            inner.news.get_or_insert_default().set_wanted(true);
+        } else {
+            inner.news.take_if(|news| !news.set_wanted(false));
+        }
+    }
+
+    /// Does something with what is to be told; `None` where nobody wants to know.
+    pub(crate) fn news<R>(&self, take: impl FnOnce(&mut News) -> Option<R>) -> Option<R> {
+        self.inner.lock().news.as_deref_mut().and_then(take)
     }
 
     /// All who are in one of `rooms` and in none of `except`; in no rooms named means everyone.
@@ -263,6 +293,30 @@ fn leave<T>(
         rooms.remove(name);
     }
     stale
+}
+
+/// A member is about to join. Apart, since few want to know.
+#[cold]
+fn note_joined<T>(
+    news: &mut News,
+    rooms: &HashMap<Arc<str>, Room<T>>,
+    name: &Arc<str>,
+    socket: SocketId,
+) {
+    let created = !rooms.contains_key(name);
+    news.add(Arc::clone(name), Change::Joined { socket, created });
+}
+
+/// A member has left. Apart, too.
+#[cold]
+fn note_left<T>(
+    news: &mut News,
+    rooms: &HashMap<Arc<str>, Room<T>>,
+    name: Arc<str>,
+    socket: SocketId,
+) {
+    let deleted = !rooms.contains_key(&name);
+    news.add(name, Change::Left { socket, deleted });
 }
 
 #[cfg(test)]

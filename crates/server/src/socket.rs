@@ -19,6 +19,7 @@ use crate::asks::{Asked, Asks, Call, CallError};
 use crate::broadcast::Broadcast;
 use crate::entry::Entrance;
 use crate::event::{CallName, EmitName, OnName};
+use crate::expiry::Expiry;
 use crate::failure::EventError;
 use crate::farewell::Farewell;
 use crate::handler::{self, Data, Handler, Outcome, Reply};
@@ -41,7 +42,7 @@ use crate::table::Table;
 /// Sending never waits and never fails where it is called: an event is delivered in order, or the
 /// connection ends. [`try_emit`](Self::try_emit) tells what became of it.
 pub struct Socket<A = (), U = ()> {
-    core: Arc<SocketCore>,
+    pub(crate) core: Arc<SocketCore>,
     types: Types<A, U>,
 }
 
@@ -56,6 +57,7 @@ pub(crate) struct SocketCore {
     pub(crate) asks: Asks,
     pub(crate) data: Data,
     beginning: Beginning,
+    pub(crate) expiry: Expiry,
     /// The last event of those that can be recovered that it was sent.
     sent: AtomicU64,
     connected: AtomicBool,
@@ -224,7 +226,10 @@ impl<A, U> Socket<A, U> {
         self.core.emit(event.event_name(), &args, Worth::Kept, true)
     }
 
-    /// Sends an event to this client if it can leave at once, and drops it otherwise.
+    /// Sends an event to this client if it can leave at once, and drops it otherwise: while its stream
+    /// takes nothing or no poll of its waits, and when more than 64 KiB were sent to it that are not
+    /// written yet. So of many that are sent at once the first leave, and they never fill the outbox. To
+    /// have only the last leave, see [`Broadcast::latest`].
     pub fn emit_volatile<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         let _ = self.core.emit(event.event_name(), &args, Worth::Volatile, true);
     }
@@ -256,7 +261,7 @@ impl<A, U> Socket<A, U> {
 
     /// Puts this socket into a room, or into several. `false` when it is not in all of them then:
     /// because it has left the namespace, or is in [`rooms_max`](crate::Namespace::rooms_max) rooms
-    /// already.
+    /// already, or a function of [`Namespace::before_join`](crate::Namespace::before_join) has refused.
     pub fn join(&self, rooms: impl RoomNames) -> bool {
         self.core.join(&rooms)
     }
@@ -354,7 +359,7 @@ pub struct ToOne<'a> {
 }
 
 impl ToOne<'_> {
-    /// Drops the event if it cannot leave at once.
+    /// Drops the event if it cannot leave at once: see [`Socket::emit_volatile`].
     pub const fn volatile(mut self) -> Self {
         self.worth = Worth::Volatile;
         self
@@ -411,6 +416,7 @@ impl SocketCore {
             asks: Asks::new(),
             data,
             beginning,
+            expiry: Expiry::never(),
             sent: AtomicU64::new(sent),
             connected: AtomicBool::new(true),
             special,
@@ -473,11 +479,17 @@ impl SocketCore {
     }
 
     /// `false` when it is not in all of them then.
-    pub(crate) fn join(&self, rooms: &impl RoomNames) -> bool {
+    pub(crate) fn join(self: &Arc<Self>, rooms: &impl RoomNames) -> bool {
         let mut all = true;
-        rooms.each_room(&mut |room| match self.namespace.join(self.id, room) {
-            Ok(()) => {}
-            Err(NotJoined::Gone | NotJoined::TooMany) => all = false,
+        rooms.each_room(&mut |room| {
+            if !self.may_join(room) {
+                all = false;
+                return;
+            }
+            match self.namespace.join(self.id, room) {
+                Ok(()) => {}
+                Err(NotJoined::Gone | NotJoined::TooMany) => all = false,
+            }
         });
         all
     }

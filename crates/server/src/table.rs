@@ -11,6 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use roomful_proto::{Args, EncodeError, Reason};
 
+use crate::admission::BeforeJoin;
+use crate::expiry::OnExpire;
 use crate::failure::EventError;
 use crate::handler::{Data, Erased, Started};
 use crate::hello::Refusal;
@@ -33,6 +35,10 @@ pub(crate) struct Table {
     pub(crate) other: Option<Other>,
     pub(crate) on_slow: Option<Slow>,
     pub(crate) on_error: Option<OnError>,
+    /// Asks whether a socket may stay whose time is over.
+    pub(crate) on_expire: Option<OnExpire>,
+    /// Decide whether a socket may join a room.
+    pub(crate) before_join: Vec<BeforeJoin>,
     /// What else happens to an event.
     pub(crate) extras: Option<Arc<Extras>>,
     /// For what other nodes send to this one.

@@ -123,6 +123,40 @@ async fn bytes_come_through() {
 }
 
 #[tokio::test]
+async fn what_sees_all_events_sees_them_as_they_were_sent_and_when_it_is_their_turn() {
+    let scene = Scene::new();
+    let log = Arc::clone(&scene.log);
+    scene.io.on_any(move |_, event, args| {
+        log.lock().push(format!("any {event} {}", String::from_utf8_lossy(args.as_json())));
+    });
+    scene.slow_before();
+    scene.io.before(async |_: Socket, event: String, args: Args| match event.as_str() {
+        "forbidden" => Err(EventError::new("forbidden", "not you")),
+        "changed" => Ok(Args::new("other")?),
+        _ => Ok(args),
+    });
+    scene.handler("slow", false);
+    scene.io.on("changed", async |_: Socket, text: String| text);
+    scene.io.of("/other").on("echo", async |_: Socket, args: Args| args);
+    let server = start(scene.io.clone()).await;
+    let mut client = server.client().await;
+    client.join("/other", "").await.unwrap();
+    assert_eq!(client.ask("forbidden", "1").await, error("forbidden", "not you"));
+    assert_eq!(scene.log(), ["any forbidden 1", "before forbidden"]);
+    assert_eq!(client.ask("changed", "\"x\"").await, json!(["other"]));
+    assert_eq!(scene.log(), ["any changed \"x\"", "before changed"]);
+    client.emit("slow", "2").await;
+    client.emit("forbidden", "3").await;
+    // What is answered came behind both.
+    client.send("2/other,7[\"echo\"]").await;
+    assert_eq!(client.next().await.namespace, "/other");
+    assert_eq!(scene.log(), ["any slow 2", "before slow"]);
+    scene.gate.notify_one();
+    let went = ["slow begins", "slow ends", "any forbidden 3", "before forbidden"];
+    assert_eq!(scene.logged(went.len()).await, went);
+}
+
+#[tokio::test]
 async fn later_events_of_the_same_socket_wait_behind_one_that_waits_and_others_do_not() {
     let scene = Scene::new();
     scene.slow_before();

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use roomful::{Server, Socket, SocketId};
+use roomful::{EmitError, Server, Socket, SocketId};
 use serde_json::json;
 use support::{Client, start, until, within};
 
@@ -100,4 +100,47 @@ async fn whoever_waits_for_a_client_that_goes_learns_it() {
         })
     };
     assert!(!within(waiting).await.0);
+}
+
+#[tokio::test]
+async fn of_volatile_events_that_are_sent_at_once_the_first_leave_and_no_connection_ends() {
+    const MANY: u64 = 100_000;
+    let io = server();
+    io.on("go", async |me: Socket| {
+        (0..MANY).for_each(|n| me.emit_volatile("v", n));
+        me.everyone().volatile().emit("v", MANY);
+        me.emit("kept", ());
+    });
+    let server = start(io).await;
+    let mut client = server.client().await;
+    for round in 1..=2 {
+        client.emit("go", "").await;
+        let mut count = 0;
+        loop {
+            let event = client.event().await;
+            if event[0] == "kept" {
+                break;
+            }
+            assert_eq!(event, json!(["v", count]), "none but the last are missing");
+            count += 1;
+        }
+        assert!((1_000..MANY / 10).contains(&count), "{count} were sent");
+        assert!(server.stats().volatile_dropped >= round * (MANY + 1 - MANY / 10));
+    }
+    let stats = server.stats();
+    assert_eq!((stats.slow_peers, stats.slow_warnings), (0, 0), "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_volatile_event_that_is_too_large_for_the_outbox_is_dropped_and_its_client_stays() {
+    let server = start(server()).await;
+    let mut client = server.client().await;
+    let me = server.io.socket(SocketId::parse(&client.id).unwrap()).unwrap();
+    let huge = "x".repeat(OUTBOX_BYTES_MAX);
+    let dropped = me.compress(true).volatile().try_emit("v", &huge);
+    assert!(matches!(dropped, Err(EmitError::Dropped)), "{dropped:?}");
+    assert_eq!(server.everyone().volatile().try_emit("v", &huge).unwrap(), 0);
+    me.emit_volatile("v", 1);
+    assert_eq!(client.event().await, json!(["v", 1]));
+    assert_eq!((server.stats().volatile_dropped, server.stats().slow_peers), (2, 0));
 }

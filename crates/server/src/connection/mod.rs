@@ -248,7 +248,7 @@ impl Connection {
             return;
         }
         self.session.expire(now);
-        if let Err(violation) = self.sockets.expire(now) {
+        if let Err(violation) = self.sockets.expire(cx, now) {
             self.session.fail(now, violation);
         }
         self.drive(cx, now);

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::MutexGuard;
 use roomful_proto::{Letter, Parcel, RecoveryId, SocketId, Unstamped};
@@ -45,6 +46,8 @@ pub(crate) struct Recovered {
     pub(crate) missed: Vec<Parcel>,
     /// The last event that it will have been sent.
     pub(crate) sent: u64,
+    /// How long it may still stay; `None` for ever.
+    pub(crate) life: Option<Duration>,
 }
 
 impl Guard<'_> {
@@ -134,6 +137,10 @@ impl Guard<'_> {
         self.trim();
         let key = Key::new(&claim.id);
         let id = *self.state.keys.get(&key).ok_or(NotRecovered::Unknown)?;
+        if self.state.sessions.get(&id).is_some_and(Session::is_over) {
+            self.remove(id);
+            return Err(NotRecovered::Unknown);
+        }
         let recovered = self.give_back(id, claim, newcomer);
         if let Err(NotRecovered::Offset | NotRecovered::Incomplete | NotRecovered::TooMuch) =
             recovered
@@ -172,11 +179,12 @@ impl Guard<'_> {
         let missed = missed.into_iter().map(|(_, parcel)| parcel).collect();
         let session = self.state.sessions.get_mut(&id).ok_or(NotRecovered::Unknown)?;
         session.auth = newcomer.auth;
+        let life = session.over_at.take().map(|at| at.saturating_duration_since(Instant::now()));
         session.place = Place::connected(&newcomer.link);
         let (data, rooms) = (Arc::clone(&session.data), session.rooms());
         self.journal.waiting_bytes.fetch_sub(session.bytes(), Ordering::Relaxed);
         self.state.waiting_count -= 1;
-        Ok(Recovered { id, data, rooms, missed, sent })
+        Ok(Recovered { id, data, rooms, missed, sent, life })
     }
 
     /// The events behind one that were for a socket, up to so many bytes: nobody waits for the lock
@@ -263,8 +271,9 @@ impl Guard<'_> {
         }
     }
 
-    /// A socket has left its connection; it waits for another if `lost` says so.
-    pub(crate) fn depart(&mut self, id: SocketId, lost: bool, sent: u64) {
+    /// A socket has left its connection; it waits for another if `lost` says so, and no longer than its
+    /// `life` lasts.
+    pub(crate) fn depart(&mut self, id: SocketId, lost: bool, sent: u64, life: Option<Duration>) {
         let last = self.last();
         let Some(session) = self.state.sessions.get_mut(&id) else {
             return;
@@ -274,6 +283,8 @@ impl Guard<'_> {
             return;
         }
         let since = Instant::now();
+        // None is so long that nobody waits for its end.
+        session.over_at = life.and_then(|life| since.checked_add(life));
         session.place = Place::Waiting { since, sent, lost: last };
         self.journal.waiting_bytes.fetch_add(session.bytes(), Ordering::Relaxed);
         self.state.waiting_count += 1;

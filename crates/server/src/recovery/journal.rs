@@ -227,7 +227,7 @@ mod tests {
         for (n, waits) in [(1, WINDOW - Duration::from_millis(1)), (2, WINDOW)] {
             enter(&journal, n);
             let last = journal.lock().last();
-            journal.lock().depart(id(n), true, last);
+            journal.lock().depart(id(n), true, last, None);
             emit(&journal, &[]);
             tokio::time::advance(waits).await;
             let expected = if waits < WINDOW { Ok(1) } else { Err(NotRecovered::Unknown) };
@@ -236,12 +236,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_socket_waits_no_longer_than_it_may_stay() {
+        let journal = journal();
+        let second = Duration::from_secs(1);
+        for (n, life, left) in [
+            (1, second, None),
+            (2, 3 * second, Some(Some(2 * second))),
+            (3, Duration::MAX, Some(None)),
+        ] {
+            enter(&journal, n);
+            journal.lock().depart(id(n), true, 0, Some(life));
+            tokio::time::advance(second).await;
+            let recovered = journal.lock().recover(&claim(&journal, n, 0), &newcomer());
+            let found = recovered.map(|recovered| recovered.life);
+            assert_eq!(found, left.ok_or(NotRecovered::Unknown));
+        }
+        assert_eq!(journal.lock().state.sessions.len(), 2, "what is over is not kept");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_was_sent_before_a_loss_was_noticed_is_kept_for_the_window_too() {
         let journal = journal();
         enter(&journal, 1);
         emit(&journal, &[id(1).to_string()]);
         tokio::time::advance(SILENCE).await;
-        journal.lock().depart(id(1), true, 1);
+        journal.lock().depart(id(1), true, 1, None);
         tokio::time::advance(WINDOW - Duration::from_millis(1)).await;
         assert_eq!(recover(&journal, 1, 0), Ok(1));
     }
@@ -255,7 +274,7 @@ mod tests {
         (0..5_000).for_each(|_| emit(&journal, &[]));
         assert_ne!(recovery.store.bytes.load(Ordering::Relaxed), 0);
         recovery.keep_tidy();
-        journal.lock().depart(id(1), true, 5_000);
+        journal.lock().depart(id(1), true, 5_000, None);
         tokio::time::sleep(2 * WINDOW).await;
         assert_eq!(recovery.store.bytes.load(Ordering::Relaxed), 0);
         let journal = journal.lock();
@@ -270,7 +289,7 @@ mod tests {
         let journal = journal();
         enter(&journal, 1);
         for _ in 0..10_000 {
-            journal.lock().depart(id(1), true, 0);
+            journal.lock().depart(id(1), true, 0, None);
             tokio::time::advance(Duration::from_nanos(1)).await;
             assert_eq!(recover(&journal, 1, 0), Ok(0));
         }
@@ -283,7 +302,7 @@ mod tests {
         let journal = recovery.journal("/", SILENCE, &Arc::default());
         for n in 1..=3 {
             enter(&journal, n);
-            journal.lock().depart(id(n), true, 0);
+            journal.lock().depart(id(n), true, 0, None);
         }
         let found = [1, 2, 3].map(|n| recover(&journal, n, 0));
         assert_eq!(found, [Err(NotRecovered::Unknown), Ok(0), Ok(0)]);
@@ -301,7 +320,7 @@ mod tests {
                 let room = format!("{}{room}", "x".repeat(1_000));
                 journal.lock().joined(id(n), room.into());
             }
-            journal.lock().depart(id(n), true, 0);
+            journal.lock().depart(id(n), true, 0, None);
             assert!(recovery.store.waiting_bytes.load(Ordering::Relaxed) <= BYTES_MAX);
         }
         let found = [1, 2, 3].map(|n| recover(&journal, n, 0));
@@ -326,7 +345,7 @@ mod tests {
             emit(&journal, &["0".into()]);
             emit(&journal, &[]);
             let last = journal.lock().last();
-            journal.lock().depart(id(1), true, last);
+            journal.lock().depart(id(1), true, last, None);
             assert_eq!(recover(&journal, 1, 0), expected, "{rooms} rooms");
         }
     }
@@ -336,7 +355,7 @@ mod tests {
         let journal = journal();
         enter(&journal, 1);
         journal.lock().revoke(id(1));
-        journal.lock().depart(id(1), true, 0);
+        journal.lock().depart(id(1), true, 0, None);
         assert_eq!(recover(&journal, 1, 0), Err(NotRecovered::Unknown));
     }
 }

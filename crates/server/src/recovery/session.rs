@@ -43,6 +43,8 @@ pub(super) struct Session {
     pub(super) known_since: u64,
     /// It is not to come back.
     pub(super) revoked: bool,
+    /// Nor from then on, while it waits.
+    pub(super) over_at: Option<Instant>,
     pub(super) place: Place,
 }
 
@@ -69,6 +71,11 @@ pub(super) struct Stay {
 }
 
 impl Session {
+    /// Whether the time of a socket that waits is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.over_at.is_some_and(|at| at <= Instant::now())
+    }
+
     /// A socket that has just joined, when `since` was the last event.
     pub(super) fn new(key: Key, newcomer: &Newcomer, since: u64) -> Self {
         Self {
@@ -79,6 +86,7 @@ impl Session {
             stays: Vec::new(),
             known_since: since,
             revoked: false,
+            over_at: None,
             place: Place::connected(&newcomer.link),
         }
     }

@@ -5,6 +5,7 @@
 //! here; only then is it parked, in a bounded set. An ack for us never waits behind a handler.
 
 mod events;
+mod expired;
 mod seats;
 mod work;
 
@@ -52,6 +53,8 @@ pub(crate) struct Sockets {
     event_bytes: usize,
     /// An answer came, and the handler that waits for it may not have gone on yet.
     answered: bool,
+    /// When the time of the next socket is over, as far as it was told.
+    next_expiry: Option<Moment>,
 }
 
 impl Sockets {
@@ -69,6 +72,7 @@ impl Sockets {
             lanes: Lanes::default(),
             event_bytes: 0,
             answered: false,
+            next_expiry: None,
         }
     }
 
@@ -143,10 +147,11 @@ impl Sockets {
 
     pub(crate) fn deadline(&self) -> Option<Moment> {
         let held_until = self.rates.as_ref().and_then(|rates| rates.held_until());
-        [self.mux.deadline(), held_until].into_iter().flatten().min()
+        [self.mux.deadline(), held_until, self.next_expiry].into_iter().flatten().min()
     }
 
-    pub(crate) fn expire(&mut self, now: Moment) -> Result<(), Violation> {
+    pub(crate) fn expire(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<(), Violation> {
+        self.expire_sockets(cx, now);
         self.mux.expire(now)
     }
 
@@ -160,7 +165,8 @@ impl Sockets {
     ) {
         let found = |seat: &Seat| matches!(seat, Seat::Joined(socket) if socket.id == id);
         if let Some(index) = self.seats.iter().position(found) {
-            self.dismiss(cx, now, index, why);
+            let farewell = Farewell::new(Reason::ServerNamespaceDisconnect, why);
+            self.dismiss(cx, now, index, &farewell);
         }
     }
 
@@ -171,8 +177,9 @@ impl Sockets {
         now: Moment,
         why: Option<&Description>,
     ) {
+        let farewell = Farewell::new(Reason::ServerNamespaceDisconnect, why.cloned());
         for index in 0..self.seats.len() {
-            self.dismiss(cx, now, index, why.cloned());
+            self.dismiss(cx, now, index, &farewell);
         }
     }
 

@@ -7,11 +7,11 @@ use std::task::Context;
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, abortable};
 use roomful_proto::socket::Slot;
-use roomful_proto::{Letter, Moment, Reason};
+use roomful_proto::{Letter, Moment};
 
 use super::Sockets;
 use crate::entry::{Entrance, Identity, Visitor, decide};
-use crate::farewell::{Description, Farewell};
+use crate::farewell::Farewell;
 use crate::handler::{Data, Decided, Work};
 use crate::hello::Refusal;
 use crate::link::{Pushed, Worth};
@@ -251,7 +251,7 @@ impl Sockets {
         cx: &mut Context<'_>,
         now: Moment,
         index: usize,
-        why: Option<Description>,
+        farewell: &Farewell,
     ) {
         let Some(Seat::Joined(socket)) = self.seats.get(index) else {
             return;
@@ -259,8 +259,7 @@ impl Sockets {
         let (slot, letter) = (socket.slot, Letter::disconnected(&socket.namespace.name));
         self.push(letter);
         self.mux.leave(now, slot);
-        let farewell = Farewell::new(Reason::ServerNamespaceDisconnect, why);
-        self.vacate(cx, now, index, &farewell);
+        self.vacate(cx, now, index, farewell);
     }
 
     /// Ends the socket at a slot.

@@ -1,0 +1,227 @@
+//! [`Expiry`]: how long a socket may stay, such as its token is good for.
+//!
+//! A socket that may stay for ever has a number that says so, and nothing else. For the others their
+//! connection has a deadline with its one place in the wheel; there is no timer of their own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use roomful_proto::Moment;
+
+use crate::handler::{self, Started};
+use crate::namespace::Namespace;
+use crate::socket::{Socket, SocketCore};
+
+impl<A, U> Socket<A, U> {
+    /// Lets the socket stay for that long from now on: as its token is good for. Afterwards the function
+    /// of [`Namespace::on_expire`] is asked, or, if there is none, the client is taken out of the
+    /// namespace: it sees `io server disconnect`, [`on_disconnect`](Namespace::on_disconnect) is told
+    /// [`Reason::Expired`](crate::Reason::Expired), and nobody gets the socket back.
+    ///
+    /// A later call takes the place of an earlier one, whichever is longer. The end is up to 20 ms late,
+    /// and what the client sends until then is handled. A socket that
+    /// [comes back](crate::Builder::recovery) has what is left of its time; it goes on while the client is
+    /// away.
+    ///
+    /// A client renews its token by an event of its own:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use roomful::{EventError, Hello, Refusal, Server, Socket};
+    ///
+    /// struct Token { good_for: Duration }
+    /// # fn check(_: &str) -> Option<Token> { Some(Token { good_for: Duration::from_secs(60) }) }
+    ///
+    /// async fn enter(hello: Hello) -> Result<Token, Refusal> {
+    ///     check(&hello.auth::<String>()?).ok_or_else(|| Refusal::new("who are you?"))
+    /// }
+    ///
+    /// async fn renew(me: Socket<(), Token>, token: String) -> Result<(), EventError> {
+    ///     let token = check(&token).ok_or_else(|| EventError::new("token", "not good"))?;
+    ///     me.expire_after(token.good_for);
+    ///     Ok(())
+    /// }
+    ///
+    /// let io = Server::new();
+    /// let chat = io.of("/chat").connect(enter);
+    /// chat.on_connect(async |me: Socket<(), Token>| me.expire_after(me.data().good_for));
+    /// chat.on("renew", renew);
+    /// ```
+    pub fn expire_after(&self, life: Duration) {
+        self.core.expire_after(life);
+    }
+
+    /// Lets the socket stay for as long as its client likes, whatever
+    /// [`expire_after`](Self::expire_after) said before.
+    pub fn keep(&self) {
+        self.core.expiry.set(None);
+    }
+
+    /// How long the socket may still stay; `None` for as long as its client likes.
+    pub fn expires_in(&self) -> Option<Duration> {
+        self.core.expires_in()
+    }
+}
+
+impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
+    /// Calls an async function with each socket whose [time](Socket::expire_after) is over. If it, or
+    /// anybody meanwhile, calls [`expire_after`](Socket::expire_after) again, or [`keep`](Socket::keep),
+    /// the socket stays; if that has not happened when the function returns, or after
+    /// [`expiry_timeout`](crate::Builder::expiry_timeout), it leaves. Until then its events are handled
+    /// as ever. A second function takes the place of the first. As handlers do, it counts for sockets
+    /// that come later.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use roomful::{Server, Socket};
+    /// # let io = Server::new();
+    /// # fn good_for(_: &str) -> Duration { Duration::ZERO }
+    /// io.on_expire(async |me: Socket| {
+    ///     if let Ok(token) = me.call::<_, _, String>("renew", ()).await {
+    ///         me.expire_after(good_for(&token));
+    ///     }
+    /// });
+    /// ```
+    pub fn on_expire<F, Fut>(&self, expire: F) -> &Self
+    where
+        F: Fn(Socket<A, U>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let expire: OnExpire = Arc::new(move |core| {
+            let (asked, core) = (expire(Socket::new(core)?), Arc::clone(core));
+            Some(handler::unasked(async move {
+                asked.await;
+                core.lapse();
+            }))
+        });
+        let _old = self.core.change(|table| table.on_expire.replace(expire));
+        self
+    }
+}
+
+/// Asks whether a socket may stay.
+pub(crate) type OnExpire = Arc<dyn Fn(&Arc<SocketCore>) -> Option<Started> + Send + Sync>;
+
+/// Until when a socket may stay.
+pub(crate) struct Expiry(AtomicU64);
+
+/// For ever.
+const NEVER: u64 = u64::MAX;
+/// The time was over, and it is asked whether the socket may stay: until the time beside this.
+const ASKED: u64 = 1 << 63;
+/// The last moment that there is beside that.
+const LAST_MS: u64 = ASKED - 2;
+
+impl Expiry {
+    pub(crate) const fn never() -> Self {
+        Self(AtomicU64::new(NEVER))
+    }
+
+    /// From now on the socket may stay until then; `None` is for ever.
+    pub(crate) fn set(&self, until: Option<Moment>) {
+        self.0.store(until.map_or(NEVER, ms), Ordering::Relaxed);
+    }
+
+    /// When something is to be done.
+    pub(crate) fn at(&self) -> Option<Moment> {
+        let value = self.0.load(Ordering::Relaxed);
+        (value != NEVER).then(|| Moment::from_millis(value & !ASKED))
+    }
+
+    /// Says that it is asked now whether the socket may stay; `false` when its time is not over, or
+    /// when that was asked already.
+    pub(crate) fn ask(&self, now: Moment, until: Moment) -> bool {
+        self.change(|value| (value & ASKED == 0 && value <= ms(now)).then(|| ASKED | ms(until)))
+    }
+
+    /// It was asked, and nobody said that the socket may stay; `false` when somebody did.
+    fn lapse(&self) -> bool {
+        self.change(|value| (value != NEVER && value & ASKED != 0).then_some(ASKED))
+    }
+
+    /// Whether the time is over, and nobody is asked any more.
+    pub(crate) fn is_asked(&self) -> bool {
+        let value = self.0.load(Ordering::Relaxed);
+        value != NEVER && value & ASKED != 0
+    }
+
+    /// One change that no other comes between.
+    fn change(&self, change: impl FnMut(u64) -> Option<u64>) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
+    }
+}
+
+fn ms(moment: Moment) -> u64 {
+    moment.as_millis().min(LAST_MS)
+}
+
+impl SocketCore {
+    pub(crate) fn expire_after(&self, life: Duration) {
+        let Some(core) = self.namespace.core() else {
+            return;
+        };
+        self.expiry.set(Some(core.now() + life));
+        // Its connection looks when that is, and tells the wheel.
+        self.link.nudge();
+    }
+
+    /// What is left of its time.
+    pub(crate) fn expires_in(&self) -> Option<Duration> {
+        let at = self.expiry.at()?;
+        let now = self.namespace.core().map(|core| core.now());
+        // Whoever is asked about has no time left.
+        Some(now.filter(|_| !self.expiry.is_asked()).map_or(Duration::ZERO, |now| at.since(now)))
+    }
+
+    /// The function that was asked has said nothing.
+    fn lapse(&self) {
+        if self.expiry.lapse() {
+            self.link.nudge();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(ms: u64) -> Moment {
+        Moment::from_millis(ms)
+    }
+
+    #[test]
+    fn it_is_asked_once_and_then_it_ends() {
+        let expiry = Expiry::never();
+        assert_eq!(expiry.at(), None);
+        assert!(!expiry.ask(at(u64::MAX), at(u64::MAX)), "never is never over");
+        expiry.set(Some(at(100)));
+        assert!(!expiry.ask(at(99), at(200)) && !expiry.is_asked());
+        assert!(expiry.ask(at(100), at(200)) && expiry.is_asked());
+        assert_eq!(expiry.at(), Some(at(200)));
+        assert!(!expiry.ask(at(300), at(400)));
+        assert!(expiry.lapse());
+        assert_eq!((expiry.at(), expiry.is_asked()), (Some(at(0)), true));
+    }
+
+    #[test]
+    fn who_is_renewed_while_it_is_asked_stays() {
+        for renewed in [Some(at(500)), None] {
+            let expiry = Expiry::never();
+            expiry.set(Some(at(100)));
+            assert!(expiry.ask(at(100), at(200)));
+            expiry.set(renewed);
+            assert!(!expiry.lapse());
+            assert_eq!((expiry.at(), expiry.is_asked()), (renewed, false));
+        }
+    }
+
+    #[test]
+    fn the_longest_time_is_a_time() {
+        let expiry = Expiry::never();
+        expiry.set(Some(at(0) + Duration::MAX));
+        assert_eq!(expiry.at(), Some(at(LAST_MS)));
+        assert!(!expiry.is_asked() && expiry.ask(at(u64::MAX), at(u64::MAX)));
+        assert_eq!((expiry.at(), expiry.is_asked()), (Some(at(LAST_MS)), true));
+    }
+}
