@@ -347,7 +347,7 @@ impl Connection {
                 self.core.metrics.ping_timeouts.add();
                 self.note(self.silence());
             }
-            // Nothing else ends a session in order before it is noted.
+            // Any other end in order was noted before.
             Reason::TransportClose => self.note(Description::ClosePacket),
             _ => {}
         }
