@@ -101,6 +101,7 @@ impl Letter {
     }
 
     /// Copies the letter to the end of what is written next.
+    #[inline(always)]
     pub fn append_to(self, wire: &mut Vec<u8>) {
         wire.extend_from_slice(self.packet());
         if !self.attachments().is_empty() {

@@ -80,6 +80,57 @@ async fn gather(io: &Server) -> (Vec<Socket>, Vec<DuplexStream>) {
     (sockets, clients)
 }
 
+/// Events with acks of one client, all sent at once, and how long what they bring is.
+struct Dialogue {
+    runtime: Runtime,
+    _io: Server,
+    client: DuplexStream,
+    events: Vec<u8>,
+    acks: Vec<u8>,
+}
+
+const EVENTS: usize = 16;
+
+impl Dialogue {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let io = Server::new();
+        io.on("echo", async |_: Socket, text: String| text);
+        let mut events = Vec::new();
+        for number in 10..10 + EVENTS {
+            let event = format!(
+                r#"42{number}["echo","a message of forty-four characters, number {number}"]"#
+            );
+            frame::write(&mut events, Opcode::Text, event.as_bytes(), Some([1, 2, 3, 4]));
+        }
+        let client = runtime.block_on(async {
+            let mut client = connect(&io).await;
+            let mut read = Vec::new();
+            while !read.ends_with(br#""}"#) || !read.windows(3).any(|part| part == b"40{") {
+                assert_ne!(client.read_buf(&mut read).await.unwrap(), 0);
+            }
+            client
+        });
+        let mut dialogue = Self { runtime, _io: io, client, events, acks: Vec::new() };
+        // The first time brings memory that stays.
+        dialogue.exchange();
+        dialogue
+    }
+
+    fn exchange(&mut self) {
+        let Self { runtime, client, events, acks, .. } = self;
+        acks.clear();
+        runtime.block_on(async {
+            client.write_all(events).await.unwrap();
+            // Each ack is a frame: the mask and the digit of the event less, the text and the name.
+            let expected = events.len() - EVENTS * (4 + br#""echo","#.len());
+            while acks.len() < expected {
+                client.read_buf(acks).await.unwrap();
+            }
+        });
+    }
+}
+
 async fn connect(io: &Server) -> DuplexStream {
     let (mut client, server) = tokio::io::duplex(4096);
     let service = TowerToHyperService::new(io.service());
@@ -112,6 +163,14 @@ fn room_join(audience: Audience, room: &str) -> Audience {
     audience
 }
 
+// Sixteen events with acks that one read brings, from a stream in memory, and their answer in one write.
+#[library_benchmark]
+#[bench::sixteen(Dialogue::new())]
+fn event_ack(mut dialogue: Dialogue) -> Dialogue {
+    dialogue.exchange();
+    dialogue
+}
+
 // The list of the members that was made for the last event goes with it.
 #[library_benchmark]
 #[bench::listed(Audience::new())]
@@ -120,7 +179,7 @@ fn room_leave(audience: Audience) -> Audience {
     audience
 }
 
-library_benchmark_group!(name = server, benchmarks = [fan_out, room_join, room_leave]);
+library_benchmark_group!(name = server, benchmarks = [event_ack, fan_out, room_join, room_leave]);
 
 // The caches of a simulated machine are not asked for, and cost time.
 main!(

@@ -197,6 +197,7 @@ impl Session {
     /// As [`receive`](Self::receive) with an [`Input::Frame`], but if the frame is a message, and
     /// nothing is to be done before it, gives it straight back: most frames are, and need not go
     /// through a queue.
+    #[inline(always)]
     pub fn frame(&mut self, now: Moment, data: Data) -> Option<Data> {
         if self.is_closed() || self.transport != Transport::WebSocket {
             return None;

@@ -151,7 +151,8 @@ impl Header {
 }
 
 impl Head {
-    #[inline]
+    // Called for every packet, and given back in memory where it is not in place.
+    #[inline(always)]
     pub(super) fn read(
         text: &[u8],
         attachments_max: u32,
