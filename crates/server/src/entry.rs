@@ -32,6 +32,8 @@ pub(crate) struct Visitor {
     claim: Option<Claim>,
     /// Whether it is who it was, if that was decided.
     same: Option<bool>,
+    /// It was let in since it has its socket back, and for nothing else.
+    skipped: bool,
 }
 
 /// Where a client comes in.
@@ -47,6 +49,8 @@ pub(crate) struct Identity {
     /// Of a new socket, or that with which it comes back.
     recovery: RecoveryId,
     data: Data,
+    /// What was to be remembered of it, and is not: dropped when no lock is held.
+    replaced: Option<Data>,
     rooms: Vec<Arc<str>>,
     missed: Vec<Parcel>,
     beginning: Beginning,
@@ -63,7 +67,7 @@ impl Visitor {
         }
         let (claim, auth) = Claim::take(auth);
         let digest = AuthDigest::new(auth.as_deref());
-        (Self { auth: Some(digest), claim, same: None }, auth)
+        (Self { auth: Some(digest), claim, ..Self::default() }, auth)
     }
 
     /// Whether it wants a socket back.
@@ -81,8 +85,8 @@ pub(crate) async fn decide(
     auth: Option<Bytes>,
 ) -> (Result<Data, Refusal>, Visitor) {
     let returning = visitor.claim.as_ref().zip(namespace.journal.as_ref());
-    let returning = returning.map(|(claim, journal)| (Key::new(&claim.id), journal));
-    if let Some((key, journal)) = &returning {
+    let returning = returning.map(|(claim, journal)| (claim, Key::new(&claim.id), journal));
+    if let Some((_, key, journal)) = &returning {
         journal.vacated(key, VACATE_TIMEOUT).await;
     }
     let Some(connect) = &table.connect else {
@@ -90,11 +94,13 @@ pub(crate) async fn decide(
         visitor.same = Some(true);
         return (Ok(Arc::new(())), visitor);
     };
-    if let (Some((key, journal)), Some(auth)) = (&returning, visitor.auth)
+    if let Some((claim, _, journal)) = &returning
         && namespace.recovery.as_ref().is_some_and(Recovery::skips_connect)
     {
-        let journal = journal.lock();
-        if let Some(data) = journal.data(key).filter(|_| journal.expects(key, auth)) {
+        let newcomer = Newcomer::new(&link, visitor.auth, Arc::new(()), None);
+        let expected = journal.lock().expects(claim, &newcomer);
+        if let Some(data) = expected {
+            visitor.skipped = true;
             return (Ok(data), visitor);
         }
     }
@@ -102,7 +108,7 @@ pub(crate) async fn decide(
         return (Err(Refusal::new("Internal error")), visitor);
     };
     let verdict = deciding.await;
-    if let (Some((key, journal)), Ok(new), Some(same)) = (&returning, &verdict, &table.same) {
+    if let (Some((_, key, journal)), Ok(new), Some(same)) = (&returning, &verdict, &table.same) {
         let old = journal.lock().data(key);
         visitor.same = old.map(|old| same(&old, new));
     }
@@ -113,17 +119,20 @@ impl Entrance {
     /// Makes the client a socket, and tells it so before anything else can be sent to it. What it has
     /// missed follows: sent before, as other servers do, an official client would keep it for when it
     /// is connected, and hear it twice if its connection was lost just then.
+    ///
+    /// `None` when it was to have its socket back, nobody else was asked whether it may come in, and now
+    /// it cannot have it.
     pub(crate) fn admit(
         self,
         link: &Arc<Link>,
         mut new: Identity,
         visitor: Visitor,
-    ) -> Arc<SocketCore> {
+    ) -> Option<Arc<SocketCore>> {
         let namespace = Arc::clone(&self.namespace);
         // Until the socket is in its rooms: nothing is sent between what was missed and what comes.
         let mut journal = namespace.journal.as_ref().map(|journal| journal.lock());
         if let Some(journal) = &mut journal {
-            new.enter(journal, link, visitor);
+            new.enter(journal, link, visitor)?;
         }
         let recovery = journal.as_ref().map(|_| new.recovery);
         let connected = match link.dialect.revision {
@@ -145,6 +154,10 @@ impl Entrance {
             new.beginning,
             new.sent,
         ));
+        if let Some(life) = new.life {
+            // Before anybody can find it, and say otherwise.
+            socket.expire_after(life);
+        }
         namespace.rooms.enter(new.id, Member::new(&socket));
         for room in &new.rooms {
             // It was in them before, so nobody is asked again.
@@ -152,14 +165,11 @@ impl Entrance {
         }
         drop(journal);
         namespace.tell_rooms();
-        if let Some(life) = new.life {
-            socket.expire_after(life);
-        }
         if let Some(recovery) = &namespace.recovery {
             recovery.keep_tidy();
         }
         namespace.note_beginning(new.beginning);
-        socket
+        Some(socket)
     }
 }
 
@@ -170,6 +180,7 @@ impl Identity {
             id: SocketId::from_random(core::random()?),
             recovery: RecoveryId::from_random(core::random()?),
             data,
+            replaced: None,
             rooms: Vec::new(),
             missed: Vec::new(),
             beginning: Beginning::New,
@@ -179,36 +190,32 @@ impl Identity {
     }
 
     /// Enters the journal: as the socket that is claimed, if that is given back, and as a new one
-    /// otherwise.
-    fn enter(&mut self, journal: &mut Guard<'_>, link: &Arc<Link>, visitor: Visitor) {
-        let Visitor { auth, claim, same } = visitor;
-        let newcomer = Newcomer {
-            link: Arc::clone(link),
-            auth: auth.unwrap_or_else(|| AuthDigest::new(None)),
-            data: Arc::clone(&self.data),
-            same,
-            bytes_max: link.outbox_bytes_left(),
-        };
+    /// otherwise; `None` when it is not, and was let in only for that.
+    fn enter(&mut self, journal: &mut Guard<'_>, link: &Arc<Link>, visitor: Visitor) -> Option<()> {
+        let Visitor { auth, claim, same, skipped } = visitor;
+        let newcomer = Newcomer::new(link, auth, Arc::clone(&self.data), same);
         self.beginning = match claim {
             None => Beginning::New,
             Some(claim) => match journal.recover(&claim, &newcomer) {
                 Ok(recovered) => {
                     self.id = recovered.id;
                     self.recovery = claim.id;
-                    self.data = recovered.data;
+                    self.replaced = Some(std::mem::replace(&mut self.data, recovered.data));
                     self.rooms = recovered.rooms;
                     self.sent = recovered.sent;
                     self.life = recovered.life;
                     let missed = recovered.missed.len();
                     self.missed = recovered.missed;
                     self.beginning = Beginning::Recovered { missed };
-                    return;
+                    return Some(());
                 }
+                Err(_) if skipped => return None,
                 Err(why) => Beginning::Refused(why),
             },
         };
         journal.enter(self.id, &self.recovery, &newcomer);
         self.sent = journal.last();
+        Some(())
     }
 }
 

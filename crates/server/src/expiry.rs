@@ -28,13 +28,20 @@ impl<A, U> Socket<A, U> {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// use roomful::{EventError, Hello, Refusal, Server, Socket};
+    /// use roomful::{Beginning, EventError, Hello, Refusal, Server, Socket};
     ///
     /// struct Token { good_for: Duration }
     /// # fn check(_: &str) -> Option<Token> { Some(Token { good_for: Duration::from_secs(60) }) }
     ///
     /// async fn enter(hello: Hello) -> Result<Token, Refusal> {
     ///     check(&hello.auth::<String>()?).ok_or_else(|| Refusal::new("who are you?"))
+    /// }
+    ///
+    /// async fn begin(me: Socket<(), Token>) {
+    ///     // Who comes back has what is left of its time, and its old data.
+    ///     if !matches!(me.recovery(), Beginning::Recovered { .. }) {
+    ///         me.expire_after(me.data().good_for);
+    ///     }
     /// }
     ///
     /// async fn renew(me: Socket<(), Token>, token: String) -> Result<(), EventError> {
@@ -45,7 +52,7 @@ impl<A, U> Socket<A, U> {
     ///
     /// let io = Server::new();
     /// let chat = io.of("/chat").connect(enter);
-    /// chat.on_connect(async |me: Socket<(), Token>| me.expire_after(me.data().good_for));
+    /// chat.on_connect(begin);
     /// chat.on("renew", renew);
     /// ```
     pub fn expire_after(&self, life: Duration) {

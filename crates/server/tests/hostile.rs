@@ -976,12 +976,12 @@ async fn a_body_that_waits_for_handlers_and_is_given_up_ends_the_session() {
         let events: Vec<_> = (from..from + 800).map(event).collect();
         events.join("\u{1e}")
     };
-    for nth in 0..6 {
+    for nth in 0..5 {
         assert_eq!(poller.post(&body(nth * 800)).await.text(), "ok");
     }
     // This one finds too much waiting. Could it be given up and sent again, bodies would pile up.
     let mut conn = Conn::open(server.address).await;
-    conn.send(post(&poller.target(), &body(6 * 800))).await;
+    conn.send(post(&poller.target(), &body(5 * 800))).await;
     drop(conn);
     assert_eq!(within(leaving.recv()).await, Some("transport error"));
     gate.open();

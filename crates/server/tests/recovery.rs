@@ -583,6 +583,72 @@ async fn connect_is_skipped_only_by_choice_and_only_for_the_same_payload() {
     assert_eq!(client.next().await.kind, 4, "another payload is asked");
 }
 
+/// Else whoever shows an offset that is none would come in as who it was, and `connect` would not know.
+#[tokio::test]
+async fn who_skips_connect_gets_its_socket_back_or_is_asked() {
+    let server = guarded(Recovery::builder().skip_connect(true).build(), false).await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, ANN).await;
+    let id = me.id.clone();
+    assert_eq!(client.ask("who", "").await, json!(["ann", 0]));
+    server.io.emit("had", ());
+    assert_eq!(me.event(&mut client).await, json!(["had"]));
+    drop(client);
+    until("the socket gone", || server.io.is_empty()).await;
+    me.offset = Some("none of this server".to_owned());
+    let (mut client, missed) = me.back_with(server.address, ANN).await;
+    assert_eq!((missed, me.id == id), (Vec::new(), false));
+    assert_eq!(client.ask("who", "").await, json!(["ann", 0]), "new data, not that of before");
+}
+
+#[tokio::test]
+async fn who_skips_connect_does_not_outlive_its_time() {
+    let (io, users) = guard(Recovery::builder().skip_connect(true).build(), false);
+    users.on("token", async |me: Socket<(), User>, ms: u64| {
+        me.expire_after(std::time::Duration::from_millis(ms));
+    });
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, ANN).await;
+    let id = me.id.clone();
+    client.ask("who", "").await;
+    client.ask("token", "200").await;
+    drop(client);
+    until("the socket gone", || server.io.is_empty()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(201)).await;
+    let (mut client, _) = me.back_with(server.address, ANN).await;
+    assert_ne!(me.id, id);
+    assert_eq!(client.ask("who", "").await, json!(["ann", 0]), "new data, not that of before");
+}
+
+/// What `connect` has just made is not needed where the old data come back, and its end is a function
+/// of the user's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_that_are_not_needed_are_dropped_without_a_lock() {
+    struct Guest(Server);
+    impl Drop for Guest {
+        fn drop(&mut self) {
+            self.0.emit("a guest has gone", ());
+        }
+    }
+    let io = Server::builder().recovery(Recovery::new()).build();
+    let guests = (*io).clone().connect({
+        let io = io.clone();
+        move |_: Hello| {
+            let guest = Guest(io.clone());
+            async move { Ok::<_, Refusal>(guest) }
+        }
+    });
+    guests.on("fence", async |_: Socket<(), Guest>| ());
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    let mut me = Returner::join(&mut client, "").await;
+    drop(client);
+    until("the socket gone", || server.io.is_empty()).await;
+    let (_client, missed) = within(me.back(server.address)).await;
+    assert!(missed.len() <= 1, "{missed:?}");
+}
+
 #[tokio::test]
 async fn without_recovery_nothing_is_added_to_anything() {
     let server = start(Server::new()).await;

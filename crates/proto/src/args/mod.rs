@@ -90,8 +90,8 @@ impl Args {
 
     /// Bytes that the arguments hold in memory, the whole packet that they came in included.
     pub fn held_bytes(&self) -> usize {
-        let attached: usize = self.attachments.iter().map(Bytes::len).sum();
-        self.text.len() + attached
+        let attached = |bytes: &Bytes| size_of::<Bytes>() + bytes.len();
+        self.text.len() + self.attachments.iter().map(attached).sum::<usize>()
     }
 
     /// The packet that the arguments came in.

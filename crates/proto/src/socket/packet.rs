@@ -127,11 +127,14 @@ impl Event {
         Self { name, args, ack: self.ack }
     }
 
-    /// Bytes that the event holds in memory.
+    /// Bytes that the event holds in memory: at least, so that events of no size are bounded too.
     pub fn held_bytes(&self) -> usize {
-        self.args.held_bytes()
+        size_of::<Self>() + HELD_OVERHEAD_BYTES + self.args.held_bytes()
     }
 }
+
+/// What the allocation of a packet takes beside its bytes, its count and its place in a queue.
+const HELD_OVERHEAD_BYTES: usize = 64;
 
 /// A name mostly lies in the packet as it is; only one with escapes is kept apart.
 #[derive(Clone, Debug)]
@@ -147,5 +150,18 @@ impl Name {
             Self::Within(range) => packet.get(range.clone()).unwrap_or_default(),
             Self::Unescaped(name) => name.as_bytes(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else events of six bytes could take forty times what they count for while they wait.
+    #[test]
+    fn an_event_of_no_size_counts_for_its_memory() {
+        let args = Args::from_packet(Bytes::from_static(b"2[\"a\"]"), 5..5, Vec::new());
+        let event = Event { name: Name::Within(3..4), args, ack: None };
+        assert!(event.held_bytes() >= size_of::<Event>() + 64, "{}", event.held_bytes());
     }
 }

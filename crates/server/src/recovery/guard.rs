@@ -13,11 +13,15 @@ use tokio::time::Instant;
 use super::journal::Journal;
 use super::log::{ENTRY_OVERHEAD_BYTES, Log};
 use super::session::{Newcomer, Place, Session};
-use super::{AuthDigest, Claim, Key, NotRecovered};
+use super::{Claim, Key, NotRecovered};
 use crate::handler::Data;
 use crate::link::{Link, Worth};
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::Member;
+
+/// A socket that counts for more than this part of what all that wait may take does not wait: else one
+/// could put all others out.
+pub(super) const SESSIONS_BYTES_PART: usize = 16;
 
 /// The journal, locked.
 pub(crate) struct Guard<'a> {
@@ -137,14 +141,9 @@ impl Guard<'_> {
         self.trim();
         let key = Key::new(&claim.id);
         let id = *self.state.keys.get(&key).ok_or(NotRecovered::Unknown)?;
-        if self.state.sessions.get(&id).is_some_and(Session::is_over) {
-            self.remove(id);
-            return Err(NotRecovered::Unknown);
-        }
         let recovered = self.give_back(id, claim, newcomer);
-        if let Err(NotRecovered::Offset | NotRecovered::Incomplete | NotRecovered::TooMuch) =
-            recovered
-        {
+        // Neither may who is connected be put out by it, nor who waits by a stranger.
+        if !matches!(recovered, Ok(_) | Err(NotRecovered::Connected | NotRecovered::Stranger)) {
             self.remove(id);
         }
         recovered
@@ -156,10 +155,30 @@ impl Guard<'_> {
         claim: &Claim,
         newcomer: &Newcomer,
     ) -> Result<Recovered, NotRecovered> {
+        let (missed, sent) = self.owed(id, claim, newcomer)?;
+        let session = self.state.sessions.get_mut(&id).ok_or(NotRecovered::Unknown)?;
+        session.auth = newcomer.auth;
+        let life = session.over_at.take().map(|at| at.saturating_duration_since(Instant::now()));
+        session.place = Place::connected(&newcomer.link);
+        let (data, rooms, bytes) = (Arc::clone(&session.data), session.rooms(), session.bytes());
+        self.wait_no_more(bytes);
+        Ok(Recovered { id, data, rooms, missed, sent, life })
+    }
+
+    /// What a socket that is claimed has missed, and the last event that it will have been sent then.
+    fn owed(
+        &self,
+        id: SocketId,
+        claim: &Claim,
+        newcomer: &Newcomer,
+    ) -> Result<(Vec<Parcel>, u64), NotRecovered> {
         let session = self.state.sessions.get(&id).ok_or(NotRecovered::Unknown)?;
         let Place::Waiting { sent, lost, .. } = session.place else {
             return Err(NotRecovered::Connected);
         };
+        if session.is_over() {
+            return Err(NotRecovered::Unknown);
+        }
         if !newcomer.same.unwrap_or(session.auth == newcomer.auth) {
             return Err(NotRecovered::Stranger);
         }
@@ -176,15 +195,7 @@ impl Guard<'_> {
         }
         let missed = self.missed(id, session, from, newcomer.bytes_max)?;
         let sent = missed.last().map_or(sent, |(number, _)| *number);
-        let missed = missed.into_iter().map(|(_, parcel)| parcel).collect();
-        let session = self.state.sessions.get_mut(&id).ok_or(NotRecovered::Unknown)?;
-        session.auth = newcomer.auth;
-        let life = session.over_at.take().map(|at| at.saturating_duration_since(Instant::now()));
-        session.place = Place::connected(&newcomer.link);
-        let (data, rooms) = (Arc::clone(&session.data), session.rooms());
-        self.journal.waiting_bytes.fetch_sub(session.bytes(), Ordering::Relaxed);
-        self.state.waiting_count -= 1;
-        Ok(Recovered { id, data, rooms, missed, sent, life })
+        Ok((missed.into_iter().map(|(_, parcel)| parcel).collect(), sent))
     }
 
     /// The events behind one that were for a socket, up to so many bytes: nobody waits for the lock
@@ -211,13 +222,14 @@ impl Guard<'_> {
     /// The data of the socket of that key, if it waits.
     pub(crate) fn data(&self, key: &Key) -> Option<Data> {
         let session = self.state.sessions.get(self.state.keys.get(key)?)?;
-        session.waits().then(|| Arc::clone(&session.data))
+        (session.waits() && !session.is_over()).then(|| Arc::clone(&session.data))
     }
 
-    /// Whether the socket of that key waits for somebody with this auth payload.
-    pub(crate) fn expects(&self, key: &Key, auth: AuthDigest) -> bool {
-        let session = self.state.keys.get(key).and_then(|id| self.state.sessions.get(id));
-        session.is_some_and(|session| session.auth == auth && session.waits())
+    /// The data of the socket that is claimed, if it would be given back now.
+    pub(crate) fn expects(&self, claim: &Claim, newcomer: &Newcomer) -> Option<Data> {
+        let id = *self.state.keys.get(&Key::new(&claim.id))?;
+        self.owed(id, claim, newcomer).ok()?;
+        self.state.sessions.get(&id).map(|session| Arc::clone(&session.data))
     }
 
     /// Who has the socket of that key, if it is connected, and how to learn that it is not any more.
@@ -286,11 +298,25 @@ impl Guard<'_> {
         // None is so long that nobody waits for its end.
         session.over_at = life.and_then(|life| since.checked_add(life));
         session.place = Place::Waiting { since, sent, lost: last };
-        self.journal.waiting_bytes.fetch_add(session.bytes(), Ordering::Relaxed);
-        self.state.waiting_count += 1;
+        let bytes = session.bytes();
+        self.wait(bytes);
         self.state.waiting.push_back((since, id));
+        if bytes > self.journal.settings.sockets_bytes_max / SESSIONS_BYTES_PART {
+            self.remove(id);
+        }
         self.state.compact();
         self.trim();
+    }
+
+    /// One more socket waits, which counts for so much.
+    fn wait(&mut self, bytes: usize) {
+        self.state.waiting_count += 1;
+        self.journal.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn wait_no_more(&mut self, bytes: usize) {
+        self.state.waiting_count -= 1;
+        self.journal.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// A socket is not to come back, now or later.
@@ -314,8 +340,7 @@ impl Guard<'_> {
         };
         self.state.keys.remove(&session.key);
         if session.waits() {
-            self.state.waiting_count -= 1;
-            self.journal.waiting_bytes.fetch_sub(session.bytes(), Ordering::Relaxed);
+            self.wait_no_more(session.bytes());
         }
         self.dropped.push(session);
         if self.state.sessions.is_empty() {

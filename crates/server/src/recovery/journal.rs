@@ -311,21 +311,28 @@ mod tests {
     /// Rooms with long names, which cost nothing but their memory.
     #[tokio::test]
     async fn what_waits_is_bounded_in_bytes_and_the_oldest_goes() {
-        const BYTES_MAX: usize = 10_000;
+        const BYTES_MAX: usize = 100_000;
         let recovery = Recovery::builder().sockets_bytes_max(BYTES_MAX).build();
         let journal = recovery.journal("/", SILENCE, &Arc::default());
-        for n in 1..=3 {
+        let lose = |n, rooms: usize| {
             enter(&journal, n);
-            for room in 0..4 {
+            for room in 0..rooms {
                 let room = format!("{}{room}", "x".repeat(1_000));
                 journal.lock().joined(id(n), room.into());
             }
             journal.lock().depart(id(n), true, 0, None);
             assert!(recovery.store.waiting_bytes.load(Ordering::Relaxed) <= BYTES_MAX);
-        }
-        let found = [1, 2, 3].map(|n| recover(&journal, n, 0));
-        assert_eq!(found, [Err(NotRecovered::Unknown), Ok(0), Ok(0)]);
+        };
+        (1..=30).for_each(|n| lose(n, 4));
+        let found: Vec<_> = (1..=30).map(|n| recover(&journal, n, 0).is_ok()).collect();
+        let waits = found.iter().filter(|found| **found).count();
+        assert!(waits > 10 && found[30 - waits..].iter().all(|found| *found), "{found:?}");
         assert_eq!(recovery.store.waiting_bytes.load(Ordering::Relaxed), 0);
+        // One for all others.
+        lose(31, 4);
+        lose(32, 10);
+        let found = [31, 32].map(|n| recover(&journal, n, 0));
+        assert_eq!(found, [Ok(0), Err(NotRecovered::Unknown)]);
     }
 
     /// The rooms that a socket has left are remembered up to a bound; behind that it is told.

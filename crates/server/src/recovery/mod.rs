@@ -100,7 +100,7 @@ pub enum NotRecovered {
     Offset,
     /// Some of what was missed is not kept any more, or the rooms of that time are not known.
     Incomplete,
-    /// What was missed is more than may wait for one client: see
+    /// What was missed is more than three quarters of what may wait for one client: see
     /// [`Builder::outbox_bytes_max`](crate::Builder::outbox_bytes_max).
     TooMuch,
     /// It may be somebody else: the auth payload is another, or
@@ -273,7 +273,8 @@ impl RecoveryBuilder {
     }
 
     /// What the sockets of all namespaces that wait may take, with the names of their rooms, but without
-    /// the data that they remember. Those of a namespace that wait longest go first. Default 64 MiB.
+    /// the data that they remember. Those of a namespace that wait longest go first, and one that would
+    /// take more than a sixteenth of it does not wait. Default 64 MiB.
     pub fn sockets_bytes_max(mut self, bytes: usize) -> Self {
         self.settings.sockets_bytes_max = bytes;
         self

@@ -11,9 +11,9 @@ use super::{AuthDigest, Key};
 use crate::handler::Data;
 use crate::link::Link;
 
-/// What a socket that waits counts for beside its rooms: its entries in the tables. What it remembers for
-/// the user nobody can count.
-const SESSION_OVERHEAD_BYTES: usize = 256;
+/// What a socket that waits counts for beside its rooms: its entries in the tables, and its part of a
+/// journal, which may be there for it alone. What it remembers for the user nobody can count.
+const SESSION_OVERHEAD_BYTES: usize = 512;
 /// What a room of it counts for beside its name.
 const STAY_OVERHEAD_BYTES: usize = 40;
 /// Rooms that a socket has left and that are remembered. Without them it could not be told which of
@@ -29,6 +29,25 @@ pub(crate) struct Newcomer {
     pub(crate) same: Option<bool>,
     /// What may be sent to it now.
     pub(crate) bytes_max: usize,
+}
+
+impl Newcomer {
+    pub(crate) fn new(
+        link: &Arc<Link>,
+        auth: Option<AuthDigest>,
+        data: Data,
+        same: Option<bool>,
+    ) -> Self {
+        let left = link.outbox_bytes_left();
+        Self {
+            link: Arc::clone(link),
+            auth: auth.unwrap_or_else(|| AuthDigest::new(None)),
+            data,
+            same,
+            // The rest is for the answer to it, and for what is sent next.
+            bytes_max: left - left / 4,
+        }
+    }
 }
 
 /// A socket, as far as it can be given back.

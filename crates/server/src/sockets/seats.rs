@@ -186,7 +186,11 @@ impl Sockets {
         if !self.mux.accept(slot) {
             return entrance.namespace.give_place_back();
         }
-        let socket = entrance.admit(&self.link, identity, visitor);
+        let namespace = Arc::clone(&entrance.namespace);
+        let Some(socket) = entrance.admit(&self.link, identity, visitor) else {
+            namespace.give_place_back();
+            return self.refuse_late(now, slot);
+        };
         self.core.metrics.joined.add();
         self.seat(slot, Seat::Joined(Arc::clone(&socket)));
         if let Some(greet) = &Arc::clone(&socket.table).on_connect {
@@ -203,6 +207,14 @@ impl Sockets {
         let letter = Letter::refused(self.mux.namespace(slot), &self.tell(refusal));
         self.mux.refuse(slot);
         self.push(letter);
+    }
+
+    /// Refuses a client whose socket went just when it was to be given back: it can come anew.
+    fn refuse_late(&mut self, now: Moment, slot: Slot) {
+        let refusal = Refusal::new("the socket cannot be given back any more");
+        let refusal = refusal.data(serde_json::json!({ "code": "not_recovered" }));
+        self.refuse(slot, &refusal);
+        self.mux.leave(now, slot);
     }
 
     fn refuse_full(&mut self, slot: Slot) {
