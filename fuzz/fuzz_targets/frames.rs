@@ -50,9 +50,11 @@ fn write_again(role: Role, limit: usize, heard: &[Message]) {
             }
             Message::Ping(bytes) => (Opcode::Ping, &bytes[..]),
             Message::Pong(bytes) => (Opcode::Pong, &bytes[..]),
-            Message::Close(code) => {
-                close = code.map(|code| code.get().to_be_bytes());
-                (Opcode::Close, close.as_ref().map_or(&[][..], |code| code))
+            Message::Close(code, said) => {
+                let code = code.map(|code| code.get().to_be_bytes());
+                assert!(code.is_some() || said.is_empty());
+                close = [code.as_ref().map_or(&[][..], |code| code), said].concat();
+                (Opcode::Close, &close[..])
             }
         };
         frame::write(&mut wire, opcode, payload, mask);

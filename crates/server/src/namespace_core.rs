@@ -107,7 +107,7 @@ impl NamespaceCore {
             deflate: core.deflate.clone(),
             journal: recovery.map(|recovery| {
                 // So long it may take to notice that a client is gone.
-                let silence = core.limits.ping_interval + core.limits.ping_timeout;
+                let silence = core.limits.ping_interval.saturating_add(core.limits.ping_timeout);
                 recovery.journal(name, silence, &rooms)
             }),
             rooms,

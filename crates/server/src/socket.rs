@@ -205,6 +205,8 @@ impl<A, U> Socket<A, U> {
     /// How this socket ended: the reason, and what more is known of it, such as the close code that the
     /// client sent. `None` while it is connected. It is there from
     /// [`on_disconnecting`](crate::Namespace::on_disconnecting) on, and as long as anybody has the socket.
+    /// Where the runtime of its connection ends, that function is not called, and the reason is
+    /// [`Reason::ForcedServerClose`].
     pub fn farewell(&self) -> Option<&Farewell> {
         self.core.farewell()
     }

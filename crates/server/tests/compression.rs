@@ -302,9 +302,6 @@ async fn fragments_are_inflated_together() {
     assert_eq!(raw.text(COMPRESSED_TEXT).await, format!("431[{long}]"));
 }
 
-// Polling.
-
-/// A poller in `/`, for whom an event of this many letters waits.
 /// What one read brings can be a hundred times as large, and so can its answers: they leave meanwhile.
 #[tokio::test]
 async fn answers_to_many_small_messages_that_were_large_ones_fill_no_outbox() {
@@ -330,6 +327,9 @@ async fn answers_to_many_small_messages_that_were_large_ones_fill_no_outbox() {
     assert_eq!(server.stats().slow_peers, 0);
 }
 
+// Polling.
+
+/// A poller in `/`, for whom an event of this many letters waits.
 async fn waiting(server: &Running, len: usize) -> (Poller, String) {
     let poller = server.poller().await;
     poller.join().await;

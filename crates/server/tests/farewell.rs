@@ -98,6 +98,33 @@ async fn a_farewell_is_there_from_on_disconnecting_on_for_whoever_has_the_socket
     check(socket.farewell().cloned(), Reason::TransportClose, Some(closed(Some(4001), "bye")));
 }
 
+/// Connections are dropped where they stand, and no function is called.
+#[test]
+fn a_socket_whose_runtime_ends_has_a_farewell() {
+    let io = Server::new();
+    let (come, mut sockets) = mpsc::unbounded_channel();
+    io.on_connect(move |me: Socket| {
+        let _ = come.send(me);
+        async {}
+    });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (client, sockets) = runtime.block_on(async {
+        let server = start(io).await;
+        let client = server.client().await;
+        server.poller().await.join().await;
+        (client, [within(sockets.recv()).await.unwrap(), within(sockets.recv()).await.unwrap()])
+    });
+    for socket in &sockets {
+        assert_eq!((socket.is_connected(), socket.farewell()), (true, None));
+    }
+    drop(runtime);
+    for socket in &sockets {
+        assert!(!socket.is_connected());
+        check(socket.farewell().cloned(), Reason::ForcedServerClose, None);
+    }
+    drop(client);
+}
+
 /// Handlers of its own are kept where a farewell is.
 #[tokio::test]
 async fn a_socket_with_handlers_of_its_own_has_a_farewell() {

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use roomful::{
     Beginning, Builder, Hello, Namespace, NotRecovered, Recovery, Refusal, Server, Socket,
@@ -366,13 +367,28 @@ async fn a_log_that_does_not_reach_back_is_told() {
 
 #[tokio::test]
 async fn a_window_without_an_end_is_no_panic() {
-    let recovery = Recovery::builder().window(std::time::Duration::MAX).build();
+    let recovery = Recovery::builder().window(Duration::MAX).build();
     let server = Stage::new(recovery, |builder| builder).await;
     let mut client = Client::open(server.address).await;
     let mut me = Returner::join(&mut client, "").await;
     server.cut(client).await;
     server.io.emit("missed", ());
     assert_eq!(me.back(server.address).await.1, [json!(["missed"])]);
+}
+
+/// How long an event is kept is the sum of them and of the window.
+#[tokio::test]
+async fn pings_without_an_end_are_no_panic() {
+    const MAX: Duration = Duration::MAX;
+    for (interval, timeout) in [(MAX, Duration::from_secs(20)), (MAX, MAX)] {
+        let set = |builder: Builder| builder.ping_interval(interval).ping_timeout(timeout);
+        let server = Stage::new(Recovery::new(), set).await;
+        let mut client = Client::open(server.address).await;
+        let mut me = Returner::join(&mut client, "").await;
+        server.cut(client).await;
+        server.io.emit("missed", ());
+        assert_eq!(me.back(server.address).await.1, [json!(["missed"])]);
+    }
 }
 
 /// What went to others may be forgotten: only what was for this socket can be missed by it.
@@ -605,7 +621,7 @@ async fn who_skips_connect_gets_its_socket_back_or_is_asked() {
 async fn who_skips_connect_does_not_outlive_its_time() {
     let (io, users) = guard(Recovery::builder().skip_connect(true).build(), false);
     users.on("token", async |me: Socket<(), User>, ms: u64| {
-        me.expire_after(std::time::Duration::from_millis(ms));
+        me.expire_after(Duration::from_millis(ms));
     });
     let server = start(io).await;
     let mut client = Client::open(server.address).await;
@@ -615,7 +631,7 @@ async fn who_skips_connect_does_not_outlive_its_time() {
     client.ask("token", "200").await;
     drop(client);
     until("the socket gone", || server.io.is_empty()).await;
-    tokio::time::sleep(std::time::Duration::from_millis(201)).await;
+    tokio::time::sleep(Duration::from_millis(201)).await;
     let (mut client, _) = me.back_with(server.address, ANN).await;
     assert_ne!(me.id, id);
     assert_eq!(client.ask("who", "").await, json!(["ann", 0]), "new data, not that of before");

@@ -34,8 +34,11 @@ pub trait Parser: fmt::Debug + Send + Sync + 'static {
     fn decode(&self, message: Data, limits: &Limits) -> Result<Whole, Violation>;
 
     /// Writes a packet of the server. Called once for an event, however many it goes to. A text
-    /// must not have the character U+001E in it, which separates packets on polling. It must not send
-    /// anything itself: where events are kept for recovery, others wait until they are written.
+    /// must not have the character U+001E in it, which separates packets on polling.
+    ///
+    /// It must be quick, and it must not call the server. Where sockets can be recovered it is called
+    /// under the lock that keeps the events of a namespace in order: whoever sends, joins or leaves
+    /// there waits until it returns, and a call out of it would wait for itself, for ever.
     fn encode(&self, packet: &Plain<'_>) -> Data;
 }
 

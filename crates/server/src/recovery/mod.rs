@@ -43,8 +43,9 @@ pub(crate) use session::Newcomer;
 ///
 /// What comes back: events to a socket or to many, unless they were volatile or questions. Each of
 /// them carries its offset as one more argument, a short text behind the others, which clients
-/// in JavaScript from 4.6 on take note of and show again. Acks and questions that were under way
-/// are lost, and whoever asked learns it.
+/// in JavaScript from 4.6 on take note of and show again. They take any text at the end of an event
+/// for one; so a volatile event carries the offset of the event before it. A question carries none.
+/// Acks and questions that were under way are lost, and whoever asked learns it.
 ///
 /// Who comes back is asked for twice: the client shows a secret that only it was given, and the
 /// namespace's `connect` function decides about it as about anybody else. Then the socket is given

@@ -26,6 +26,7 @@ use crate::farewell::{Description, Farewell};
 use crate::lanes::Lanes;
 use crate::link::Link;
 use crate::rates::{Buckets, Rates};
+use crate::recovery;
 
 /// Bytes of events whose handlers run, or wait for one of `handlers_max` places to run, and of auth
 /// payloads about which namespaces decide. Above it nothing is read from the client until some of
@@ -205,11 +206,14 @@ impl Sockets {
 }
 
 impl Drop for Sockets {
-    /// A connection whose task is dropped, as at the end of a runtime, leaves no ghost in a room.
+    /// A connection whose task is dropped, as at the end of a runtime, leaves no ghost in a room. Of its
+    /// sockets no function is told, but whoever has one sees how it ended.
     fn drop(&mut self) {
+        let farewell = Farewell::new(Reason::ForcedServerClose, None);
         for seat in &self.seats {
             if let Seat::Joined(socket) = seat {
-                socket.end(true);
+                socket.bid(farewell.clone());
+                socket.end(recovery::is_lost(farewell.reason));
             }
         }
     }
