@@ -93,7 +93,7 @@ impl NamespaceCore {
         child.table = RwLock::new(parent.table());
         child.limits = parent.limits.clone();
         child.room_watchers = parent.room_watchers.copied();
-        child.rooms.watch(child.room_watchers.is_on());
+        child.rooms.watch(|| child.room_watchers.is_on());
         child
     }
 

@@ -102,16 +102,14 @@ impl RoomWatchers {
         self.any.load(Ordering::Relaxed)
     }
 
-    /// `true` when there are some then.
-    fn change(&self, change: impl FnOnce(&mut Vec<Catch<RoomFn>>)) -> bool {
+    fn change(&self, change: impl FnOnce(&mut Vec<Catch<RoomFn>>)) {
         let mut list = self.list.write();
         let mut changed = list.to_vec();
         change(&mut changed);
-        let any = !changed.is_empty();
+        self.any.store(!changed.is_empty(), Ordering::Relaxed);
+        // Dropping it may drop functions of the user's, when the lock is released.
         let _old = std::mem::replace(&mut *list, changed.into());
-        self.any.store(any, Ordering::Relaxed);
         drop(list);
-        any
     }
 }
 
@@ -120,8 +118,7 @@ impl NamespaceCore {
         for child in self.children().unwrap_or_default() {
             child.watch_rooms(watcher);
         }
-        self.room_watchers.change(|list| list.push(watcher.clone()));
-        self.rooms.watch(true);
+        self.change_room_watchers(|list| list.push(watcher.clone()));
     }
 
     /// Forgets functions that are not to be told any more.
@@ -129,8 +126,12 @@ impl NamespaceCore {
         for child in self.children().unwrap_or_default() {
             child.sweep_rooms();
         }
-        let any = self.room_watchers.change(|list| list.retain(|watcher| !watcher.is_over()));
-        self.rooms.watch(any);
+        self.change_room_watchers(|list| list.retain(|watcher| !watcher.is_over()));
+    }
+
+    fn change_room_watchers(&self, change: impl FnOnce(&mut Vec<Catch<RoomFn>>)) {
+        self.room_watchers.change(change);
+        self.rooms.watch(|| self.room_watchers.is_on());
     }
 
     /// Tells what has happened to rooms, if anybody wants to know. Called without any lock.

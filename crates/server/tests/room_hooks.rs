@@ -166,6 +166,30 @@ async fn who_comes_and_goes_is_told_in_order() {
     assert_eq!(told.take(), [""; 0]);
 }
 
+/// Dropping the last function registers another: just between the two steps in which the last one goes.
+#[tokio::test]
+async fn a_function_that_comes_while_the_last_one_goes_is_told() {
+    struct Successor(Namespace, Told);
+    impl Drop for Successor {
+        fn drop(&mut self) {
+            let told = self.1.clone();
+            self.0.on_room(move |_, event| told.add(event));
+        }
+    }
+    let io = Server::new();
+    rooms(&io);
+    let told = Told::default();
+    let successor = Successor(Namespace::clone(&io), told.clone());
+    let listener = io.on_room(move |_, _| {
+        let _kept = &successor;
+    });
+    let server = start(io).await;
+    let mut client = server.client().await;
+    listener.off();
+    client.ask("join", "\"r\"").await;
+    assert_eq!(told.take(), ["created r".to_owned(), format!("joined r {}", client.id)]);
+}
+
 #[tokio::test]
 async fn what_a_function_does_itself_is_told_when_it_has_returned() {
     let io = Server::new();
