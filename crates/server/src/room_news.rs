@@ -91,15 +91,13 @@ pub(crate) struct RoomWatchers {
 }
 
 impl RoomWatchers {
-    /// Those that there are now, for a namespace that is made.
-    pub(crate) fn copied(&self) -> Self {
-        let any = AtomicBool::new(self.is_on());
-        Self { list: RwLock::new(Arc::clone(&self.list.read())), any }
-    }
-
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.any.load(Ordering::Relaxed)
+    }
+
+    fn all(&self) -> Arc<[Catch<RoomFn>]> {
+        Arc::clone(&self.list.read())
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Catch<RoomFn>>)) {
@@ -114,19 +112,40 @@ impl RoomWatchers {
 }
 
 impl NamespaceCore {
+    /// Its own list first: a child that is made meanwhile is in the list of children before it looks
+    /// there, so it finds the function itself or is found below.
     fn watch_rooms(&self, watcher: &Catch<RoomFn>) {
+        self.change_room_watchers(|list| {
+            if !list.iter().any(|known| known.is(watcher)) {
+                list.push(watcher.clone());
+            }
+        });
         for child in self.children().unwrap_or_default() {
             child.watch_rooms(watcher);
         }
-        self.change_room_watchers(|list| list.push(watcher.clone()));
     }
 
     /// Forgets functions that are not to be told any more.
     pub(crate) fn sweep_rooms(&self) {
+        self.change_room_watchers(|list| list.retain(|watcher| !watcher.is_over()));
         for child in self.children().unwrap_or_default() {
             child.sweep_rooms();
         }
-        self.change_room_watchers(|list| list.retain(|watcher| !watcher.is_over()));
+    }
+
+    /// Has the functions of its parent told too, which has it among its children already.
+    pub(crate) fn watch_rooms_as(&self, parent: &Self) {
+        let theirs = parent.room_watchers.all();
+        if theirs.is_empty() {
+            return;
+        }
+        self.change_room_watchers(|list| {
+            let is_later = |watcher: &&Catch<RoomFn>| !theirs.iter().any(|their| their.is(watcher));
+            let later: Vec<_> = list.iter().filter(is_later).cloned().collect();
+            // One that is over by now may have been swept here already.
+            *list = theirs.iter().filter(|their| !their.is_over()).cloned().collect();
+            list.extend(later);
+        });
     }
 
     fn change_room_watchers(&self, change: impl FnOnce(&mut Vec<Catch<RoomFn>>)) {
@@ -156,7 +175,7 @@ impl NamespaceCore {
 
     /// `true` when it has told all.
     fn tell_some(self: &Arc<Self>) -> bool {
-        let watchers = Arc::clone(&self.room_watchers.list.read());
+        let watchers = self.room_watchers.all();
         let core = self.core();
         for _ in 0..TOLD_AT_ONCE {
             let Some(piece) = self.rooms.news(News::next) else {
@@ -275,7 +294,11 @@ impl Piece {
 
 #[cfg(test)]
 mod tests {
+    use parking_lot::Mutex;
+
     use super::*;
+    use crate::Server;
+    use crate::pattern::Params;
 
     fn joined(news: &mut News, n: usize) {
         let socket = SocketId::from_random([1; 15]);
@@ -332,5 +355,32 @@ mod tests {
         assert_eq!(told(&mut news).as_deref(), Some("4"), "what nobody wanted is gone");
         assert_eq!(told(&mut news), None);
         assert!(!news.set_wanted(false));
+    }
+
+    /// A function that comes while a child is made may be found by the child, find it, or both.
+    #[test]
+    fn a_child_that_is_made_has_each_function_of_its_parent_once_and_in_their_order() {
+        let io = Server::new();
+        let parent = io.of_pattern("/room-{id}");
+        let core = parent.core.core().unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let watcher = |name: &'static str| {
+            let order = Arc::clone(&order);
+            let told: Arc<RoomFn> = Arc::new(move |_, _| order.lock().push(name));
+            Catch::new(told, false)
+        };
+        let (first, over, second) = (watcher("first"), watcher("over"), watcher("second"));
+        parent.core.watch_rooms(&first);
+        parent.core.watch_rooms(&over);
+        over.handle(&parent.core).off();
+        let child = NamespaceCore::child("/room-1", Params::default(), &parent.core, &core);
+        parent.core.watch_rooms(&second);
+        // The functions that it found come late, with one that is over.
+        parent.core.room_watchers.change(|list| list.push(over.clone()));
+        child.watch_rooms_as(&parent.core);
+        for watcher in child.room_watchers.all().iter() {
+            watcher.take().unwrap()(&child, RoomEvent::Missed(1));
+        }
+        assert_eq!(*order.lock(), ["first", "second"]);
     }
 }

@@ -338,6 +338,33 @@ async fn the_namespaces_that_one_stands_for_tell_it_too() {
 }
 
 #[tokio::test]
+async fn a_function_that_comes_while_a_child_is_made_is_told_of_it() {
+    let io = Server::new();
+    let parent = io.of_pattern("/room-{id}");
+    parent.on_connect(async |me: Socket| {
+        me.join("r");
+    });
+    let told = Told::default();
+    let (of, to) = (parent.clone(), told.clone());
+    io.on_new_namespace(move |_| {
+        let told = to.clone();
+        of.on_room(move |_, event| told.add(event));
+    });
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    let id = client.join("/room-1", "").await.unwrap();
+    until("joined", || parent.everyone().to("r").ids().len() == 1).await;
+    parent.everyone().leave("r");
+    let expected = [
+        "created r".to_owned(),
+        format!("joined r {id}"),
+        format!("left r {id}"),
+        "deleted r".to_owned(),
+    ];
+    assert_eq!(told.take(), expected);
+}
+
+#[tokio::test]
 async fn a_socket_that_comes_back_is_not_asked_again_and_is_told_to_have_come_back() {
     let io = Server::builder().recovery(Recovery::new()).build();
     rooms(&io);
