@@ -175,12 +175,13 @@ impl NamespaceCore {
 
     /// `true` when it has told all.
     fn tell_some(self: &Arc<Self>) -> bool {
-        let watchers = self.room_watchers.all();
         let core = self.core();
         for _ in 0..TOLD_AT_ONCE {
             let Some(piece) = self.rooms.news(News::next) else {
                 return true;
             };
+            // Anew for each, and after it was taken: whoever came before it happened is told of it.
+            let watchers = self.room_watchers.all();
             for event in piece.events().into_iter().flatten() {
                 for watcher in watchers.iter() {
                     if let (Some(function), Some(core)) = (watcher.take(), &core) {

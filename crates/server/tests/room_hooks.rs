@@ -223,6 +223,25 @@ async fn what_a_function_does_itself_is_told_when_it_has_returned() {
     assert_eq!(server.stats().panics, 1);
 }
 
+#[tokio::test]
+async fn a_function_that_comes_while_news_is_told_is_told_what_happens_after() {
+    let io = Server::new();
+    rooms(&io);
+    let told = Told::default();
+    let to = told.clone();
+    io.on_room(move |io, event| {
+        if let RoomEvent::Joined("first", who) = event {
+            let told = to.clone();
+            io.on_room(move |_, event| told.add(event));
+            io.socket(who).unwrap().join("second");
+        }
+    });
+    let server = start(io).await;
+    let mut client = server.client().await;
+    client.ask("join", "\"first\"").await;
+    assert_eq!(told.take(), ["created second".to_owned(), format!("joined second {}", client.id)]);
+}
+
 /// More than one caller tells by itself, in a runtime and outside of one.
 #[tokio::test]
 async fn much_that_happens_at_once_is_all_told() {
