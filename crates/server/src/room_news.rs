@@ -19,6 +19,8 @@ use crate::namespace_core::NamespaceCore;
 /// What may wait to be told. There is more only where rooms change faster than the functions that
 /// are told can follow.
 const NEWS_MAX: usize = 65_536;
+/// The bytes that the names of their rooms may have, a name counted each time.
+const NEWS_BYTES_MAX: usize = 4 << 20;
 /// What one caller tells before it leaves the rest to a task.
 const TOLD_AT_ONCE: usize = 1_000;
 
@@ -36,7 +38,7 @@ pub enum RoomEvent<'a> {
     /// The last socket has left a room, as told before.
     Deleted(&'a str),
     /// So many joinings and leavings are not told: the functions were too slow for them, and 65,536
-    /// waited already. What was concluded from them before may be wrong now.
+    /// waited already, or so many that the names of their rooms had 4 MiB. What was concluded from them before may be wrong now.
     Missed(usize),
 }
 
@@ -199,6 +201,8 @@ impl NamespaceCore {
 #[derive(Default)]
 pub(crate) struct News {
     pieces: VecDeque<Piece>,
+    /// Of the names of their rooms.
+    bytes: usize,
     /// So many were not kept, behind all that were.
     missed: usize,
     /// Somebody is telling.
@@ -233,9 +237,11 @@ impl News {
             return;
         }
         // What was missed is told in its place, before anything newer.
-        if self.pieces.len() >= NEWS_MAX || self.missed > 0 {
+        let bytes = self.bytes + room.len();
+        if self.pieces.len() >= NEWS_MAX || bytes > NEWS_BYTES_MAX || self.missed > 0 {
             self.missed += 1;
         } else {
+            self.bytes = bytes;
             self.pieces.push_back(Piece { room, change });
         }
     }
@@ -246,7 +252,7 @@ impl News {
         self.over = !wanted;
         if self.over {
             self.pieces.clear();
-            self.missed = 0;
+            (self.bytes, self.missed) = (0, 0);
         }
         wanted || self.telling
     }
@@ -261,6 +267,7 @@ impl News {
     /// What is to be told next; with `None` the caller has told all.
     fn next(&mut self) -> Option<Piece> {
         if let Some(piece) = self.pieces.pop_front() {
+            self.bytes -= piece.room.len();
             return Some(piece);
         }
         let missed = std::mem::take(&mut self.missed);
@@ -340,6 +347,27 @@ mod tests {
         joined(&mut news, 7);
         assert_eq!(told(&mut news).as_deref(), Some("7"));
         assert_eq!((told(&mut news), news.pieces.capacity()), (None, 0));
+    }
+
+    #[test]
+    fn the_bytes_of_what_waits_are_bounded_too() {
+        let mut news = News::default();
+        let add = |news: &mut News, bytes: usize| {
+            let socket = SocketId::from_random([1; 15]);
+            news.add("x".repeat(bytes).into(), Change::Joined { socket, created: false });
+        };
+        let one_of = |news: &mut News| told(news).map(|told| told.len());
+        (0..4).for_each(|_| add(&mut news, NEWS_BYTES_MAX / 4));
+        add(&mut news, 1);
+        (0..4).for_each(|_| assert_eq!(one_of(&mut news), Some(NEWS_BYTES_MAX / 4)));
+        assert_eq!(told(&mut news).as_deref(), Some("1 missed"));
+        // There is room again: after it was told, and after nobody wanted to know.
+        add(&mut news, NEWS_BYTES_MAX);
+        assert!(!news.set_wanted(false) && news.set_wanted(true));
+        add(&mut news, NEWS_BYTES_MAX);
+        assert_eq!((one_of(&mut news), told(&mut news)), (Some(NEWS_BYTES_MAX), None));
+        add(&mut news, NEWS_BYTES_MAX + 1);
+        assert_eq!(told(&mut news).as_deref(), Some("1 missed"));
     }
 
     #[test]
