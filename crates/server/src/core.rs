@@ -112,7 +112,6 @@ impl Core {
     /// Makes a child known to everybody, unless its name has been given away meanwhile. Gives the
     /// namespace that has it.
     pub(crate) fn adopt(&self, child: Arc<NamespaceCore>) -> Arc<NamespaceCore> {
-        child.enlist();
         let mut namespaces = self.namespaces.write();
         if let Some(found) = namespaces.get(&child.name).and_then(Entry::get) {
             // Its end takes this lock.

@@ -143,6 +143,11 @@ impl<F: ?Sized> Catch<F> {
         self.over.load(Ordering::Relaxed)
     }
 
+    /// Whether both are of one registration.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.over, &other.over)
+    }
+
     /// The function, if it is to be called.
     pub(crate) fn take(&self) -> Option<&F> {
         let over =

@@ -84,16 +84,22 @@ impl NamespaceCore {
         parent
     }
 
-    /// One of those that another stands for, with the handlers and limits of that. When it ends it
-    /// gives its place among all children back.
-    pub(crate) fn child(name: &str, params: Params, parent: &Arc<Self>, core: &Arc<Core>) -> Self {
+    /// One of those that another stands for, with the handlers and limits of that, which stands for it
+    /// from now on. When it ends it gives its place among all children back.
+    pub(crate) fn child(
+        name: &str,
+        params: Params,
+        parent: &Arc<Self>,
+        core: &Arc<Core>,
+    ) -> Arc<Self> {
         let mut child = Self::new(name, core);
         child.params = params;
         child.parent = Some(Arc::clone(parent));
         child.table = RwLock::new(parent.table());
         child.limits = parent.limits.clone();
-        child.room_watchers = parent.room_watchers.copied();
-        child.rooms.watch(child.room_watchers.is_on());
+        let child = Arc::new(child);
+        child.enlist();
+        child.watch_rooms_as(parent);
         child
     }
 
@@ -144,7 +150,7 @@ impl NamespaceCore {
     }
 
     /// From now on its parent stands for it.
-    pub(crate) fn enlist(self: &Arc<Self>) {
+    fn enlist(self: &Arc<Self>) {
         if let Some(children) = self.siblings() {
             children.lock().insert(self.name.clone(), Arc::downgrade(self));
         }

@@ -157,7 +157,7 @@ async fn make(
             core.metrics.namespaces_refused.add();
             return Err(Refusal::new("too many namespaces"));
         }
-        let child = Arc::new(NamespaceCore::child(name, params, &parent.namespace, core));
+        let child = NamespaceCore::child(name, params, &parent.namespace, core);
         core.metrics.namespaces_made.add();
         core.parents.tell_new(core, &child);
         return Ok(core.adopt(child));

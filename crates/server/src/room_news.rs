@@ -19,6 +19,8 @@ use crate::namespace_core::NamespaceCore;
 /// What may wait to be told. There is more only where rooms change faster than the functions that
 /// are told can follow.
 const NEWS_MAX: usize = 65_536;
+/// The bytes that the names of their rooms may have, a name counted each time.
+const NEWS_BYTES_MAX: usize = 4 << 20;
 /// What one caller tells before it leaves the rest to a task.
 const TOLD_AT_ONCE: usize = 1_000;
 
@@ -36,7 +38,7 @@ pub enum RoomEvent<'a> {
     /// The last socket has left a room, as told before.
     Deleted(&'a str),
     /// So many joinings and leavings are not told: the functions were too slow for them, and 65,536
-    /// waited already. What was concluded from them before may be wrong now.
+    /// waited already, or so many that the names of their rooms had 4 MiB. What was concluded from them before may be wrong now.
     Missed(usize),
 }
 
@@ -91,46 +93,66 @@ pub(crate) struct RoomWatchers {
 }
 
 impl RoomWatchers {
-    /// Those that there are now, for a namespace that is made.
-    pub(crate) fn copied(&self) -> Self {
-        let any = AtomicBool::new(self.is_on());
-        Self { list: RwLock::new(Arc::clone(&self.list.read())), any }
-    }
-
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.any.load(Ordering::Relaxed)
     }
 
-    /// `true` when there are some then.
-    fn change(&self, change: impl FnOnce(&mut Vec<Catch<RoomFn>>)) -> bool {
+    fn all(&self) -> Arc<[Catch<RoomFn>]> {
+        Arc::clone(&self.list.read())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Catch<RoomFn>>)) {
         let mut list = self.list.write();
         let mut changed = list.to_vec();
         change(&mut changed);
-        let any = !changed.is_empty();
+        self.any.store(!changed.is_empty(), Ordering::Relaxed);
+        // Dropping it may drop functions of the user's, when the lock is released.
         let _old = std::mem::replace(&mut *list, changed.into());
-        self.any.store(any, Ordering::Relaxed);
         drop(list);
-        any
     }
 }
 
 impl NamespaceCore {
+    /// Its own list first: a child that is made meanwhile is in the list of children before it looks
+    /// there, so it finds the function itself or is found below.
     fn watch_rooms(&self, watcher: &Catch<RoomFn>) {
+        self.change_room_watchers(|list| {
+            if !list.iter().any(|known| known.is(watcher)) {
+                list.push(watcher.clone());
+            }
+        });
         for child in self.children().unwrap_or_default() {
             child.watch_rooms(watcher);
         }
-        self.room_watchers.change(|list| list.push(watcher.clone()));
-        self.rooms.watch(true);
     }
 
     /// Forgets functions that are not to be told any more.
     pub(crate) fn sweep_rooms(&self) {
+        self.change_room_watchers(|list| list.retain(|watcher| !watcher.is_over()));
         for child in self.children().unwrap_or_default() {
             child.sweep_rooms();
         }
-        let any = self.room_watchers.change(|list| list.retain(|watcher| !watcher.is_over()));
-        self.rooms.watch(any);
+    }
+
+    /// Has the functions of its parent told too, which has it among its children already.
+    pub(crate) fn watch_rooms_as(&self, parent: &Self) {
+        let theirs = parent.room_watchers.all();
+        if theirs.is_empty() {
+            return;
+        }
+        self.change_room_watchers(|list| {
+            let is_later = |watcher: &&Catch<RoomFn>| !theirs.iter().any(|their| their.is(watcher));
+            let later: Vec<_> = list.iter().filter(is_later).cloned().collect();
+            // One that is over by now may have been swept here already.
+            *list = theirs.iter().filter(|their| !their.is_over()).cloned().collect();
+            list.extend(later);
+        });
+    }
+
+    fn change_room_watchers(&self, change: impl FnOnce(&mut Vec<Catch<RoomFn>>)) {
+        self.room_watchers.change(change);
+        self.rooms.watch(|| self.room_watchers.is_on());
     }
 
     /// Tells what has happened to rooms, if anybody wants to know. Called without any lock.
@@ -155,12 +177,13 @@ impl NamespaceCore {
 
     /// `true` when it has told all.
     fn tell_some(self: &Arc<Self>) -> bool {
-        let watchers = Arc::clone(&self.room_watchers.list.read());
         let core = self.core();
         for _ in 0..TOLD_AT_ONCE {
             let Some(piece) = self.rooms.news(News::next) else {
                 return true;
             };
+            // Anew for each, and after it was taken: whoever came before it happened is told of it.
+            let watchers = self.room_watchers.all();
             for event in piece.events().into_iter().flatten() {
                 for watcher in watchers.iter() {
                     if let (Some(function), Some(core)) = (watcher.take(), &core) {
@@ -178,6 +201,8 @@ impl NamespaceCore {
 #[derive(Default)]
 pub(crate) struct News {
     pieces: VecDeque<Piece>,
+    /// Of the names of their rooms.
+    bytes: usize,
     /// So many were not kept, behind all that were.
     missed: usize,
     /// Somebody is telling.
@@ -212,9 +237,11 @@ impl News {
             return;
         }
         // What was missed is told in its place, before anything newer.
-        if self.pieces.len() >= NEWS_MAX || self.missed > 0 {
+        let bytes = self.bytes + room.len();
+        if self.pieces.len() >= NEWS_MAX || bytes > NEWS_BYTES_MAX || self.missed > 0 {
             self.missed += 1;
         } else {
+            self.bytes = bytes;
             self.pieces.push_back(Piece { room, change });
         }
     }
@@ -225,7 +252,7 @@ impl News {
         self.over = !wanted;
         if self.over {
             self.pieces.clear();
-            self.missed = 0;
+            (self.bytes, self.missed) = (0, 0);
         }
         wanted || self.telling
     }
@@ -240,6 +267,7 @@ impl News {
     /// What is to be told next; with `None` the caller has told all.
     fn next(&mut self) -> Option<Piece> {
         if let Some(piece) = self.pieces.pop_front() {
+            self.bytes -= piece.room.len();
             return Some(piece);
         }
         let missed = std::mem::take(&mut self.missed);
@@ -274,7 +302,11 @@ impl Piece {
 
 #[cfg(test)]
 mod tests {
+    use parking_lot::Mutex;
+
     use super::*;
+    use crate::Server;
+    use crate::pattern::Params;
 
     fn joined(news: &mut News, n: usize) {
         let socket = SocketId::from_random([1; 15]);
@@ -318,6 +350,27 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_what_waits_are_bounded_too() {
+        let mut news = News::default();
+        let add = |news: &mut News, bytes: usize| {
+            let socket = SocketId::from_random([1; 15]);
+            news.add("x".repeat(bytes).into(), Change::Joined { socket, created: false });
+        };
+        let one_of = |news: &mut News| told(news).map(|told| told.len());
+        (0..4).for_each(|_| add(&mut news, NEWS_BYTES_MAX / 4));
+        add(&mut news, 1);
+        (0..4).for_each(|_| assert_eq!(one_of(&mut news), Some(NEWS_BYTES_MAX / 4)));
+        assert_eq!(told(&mut news).as_deref(), Some("1 missed"));
+        // There is room again: after it was told, and after nobody wanted to know.
+        add(&mut news, NEWS_BYTES_MAX);
+        assert!(!news.set_wanted(false) && news.set_wanted(true));
+        add(&mut news, NEWS_BYTES_MAX);
+        assert_eq!((one_of(&mut news), told(&mut news)), (Some(NEWS_BYTES_MAX), None));
+        add(&mut news, NEWS_BYTES_MAX + 1);
+        assert_eq!(told(&mut news).as_deref(), Some("1 missed"));
+    }
+
+    #[test]
     fn nobody_tells_while_another_does_though_it_was_not_wanted_meanwhile() {
         let mut news = News::default();
         joined(&mut news, 1);
@@ -331,5 +384,32 @@ mod tests {
         assert_eq!(told(&mut news).as_deref(), Some("4"), "what nobody wanted is gone");
         assert_eq!(told(&mut news), None);
         assert!(!news.set_wanted(false));
+    }
+
+    /// A function that comes while a child is made may be found by the child, find it, or both.
+    #[test]
+    fn a_child_that_is_made_has_each_function_of_its_parent_once_and_in_their_order() {
+        let io = Server::new();
+        let parent = io.of_pattern("/room-{id}");
+        let core = parent.core.core().unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let watcher = |name: &'static str| {
+            let order = Arc::clone(&order);
+            let told: Arc<RoomFn> = Arc::new(move |_, _| order.lock().push(name));
+            Catch::new(told, false)
+        };
+        let (first, over, second) = (watcher("first"), watcher("over"), watcher("second"));
+        parent.core.watch_rooms(&first);
+        parent.core.watch_rooms(&over);
+        over.handle(&parent.core).off();
+        let child = NamespaceCore::child("/room-1", Params::default(), &parent.core, &core);
+        parent.core.watch_rooms(&second);
+        // The functions that it found come late, with one that is over.
+        parent.core.room_watchers.change(|list| list.push(over.clone()));
+        child.watch_rooms_as(&parent.core);
+        for watcher in child.room_watchers.all().iter() {
+            watcher.take().unwrap()(&child, RoomEvent::Missed(1));
+        }
+        assert_eq!(*order.lock(), ["first", "second"]);
     }
 }

@@ -205,10 +205,11 @@ impl<T: Clone> Rooms<T> {
         self.inner.lock().members.len()
     }
 
-    /// Whether who joins and leaves is noted from now on.
-    pub(crate) fn watch(&self, watched: bool) {
+    /// Whether who joins and leaves is noted from now on. That is asked under the lock: of two who
+    /// change it at the same time, the one who comes last here knows what holds.
+    pub(crate) fn watch(&self, watched: impl FnOnce() -> bool) {
         let mut inner = self.inner.lock();
-        if watched {
+        if watched() {
             inner.news.get_or_insert_default().set_wanted(true);
         } else {
             inner.news.take_if(|news| !news.set_wanted(false));

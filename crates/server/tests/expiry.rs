@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -142,6 +143,36 @@ async fn a_client_renews_its_token_by_an_event_of_its_own() {
     leaves(&mut client).await;
     until("told", || *reasons.lock() == [Reason::Expired; 2]).await;
     assert_eq!(server.stats().expired, 2);
+}
+
+/// The first function waits while the time that its socket was given meanwhile is over too.
+#[tokio::test]
+async fn the_end_of_an_old_question_ends_no_newer_one() {
+    let (io, reasons) = server(Server::builder().expiry_timeout(LONG).build(), SHORT);
+    let gate = Arc::new(Notify::new());
+    let (open, count) = (Arc::clone(&gate), Arc::new(AtomicUsize::new(0)));
+    io.on_expire(move |me: Socket| {
+        let (open, nth) = (Arc::clone(&open), count.fetch_add(1, Ordering::Relaxed));
+        async move {
+            me.emit("asked", nth);
+            match nth {
+                0 => open.notified().await,
+                _ => std::future::pending().await,
+            }
+            me.emit("ended", nth);
+        }
+    });
+    let server = start(io).await;
+    let mut client = server.client().await;
+    assert_eq!(client.event().await, json!(["asked", 0]));
+    client.emit("token", "1").await;
+    assert_eq!(client.event().await, json!(["asked", 1]));
+    gate.notify_one();
+    assert_eq!(client.event().await, json!(["ended", 0]));
+    assert_eq!(client.ask("echo", "1").await, json!([1]));
+    client.ask("token", "3600000").await;
+    assert_eq!(client.ask("echo", "2").await, json!([2]));
+    assert_eq!(*reasons.lock(), []);
 }
 
 #[tokio::test]
