@@ -38,7 +38,8 @@ pub enum RoomEvent<'a> {
     /// The last socket has left a room, as told before.
     Deleted(&'a str),
     /// So many joinings and leavings are not told: the functions were too slow for them, and 65,536
-    /// waited already, or so many that the names of their rooms had 4 MiB. What was concluded from them before may be wrong now.
+    /// waited already, or so many that the names of their rooms had 4 MiB. What was concluded from
+    /// them before may be wrong now.
     Missed(usize),
 }
 
