@@ -90,6 +90,11 @@ impl Letter {
         self.deflate.as_ref().is_some_and(|deflate| self.len() >= deflate.threshold())
     }
 
+    /// Whether it has attachments.
+    pub fn has_bytes(&self) -> bool {
+        !self.attachments().is_empty()
+    }
+
     /// Bytes of the letter; what it counts for in a queue.
     pub fn len(&self) -> usize {
         self.packet().len() + self.attachments().len()

@@ -269,7 +269,8 @@ impl Parcel {
         self.shared.deflate.as_ref().is_some_and(|deflate| deflate.threshold() == usize::MAX)
     }
 
-    fn has_bytes(&self) -> bool {
+    /// Whether it has attachments. Without, a client that takes no frames as they are encoded takes these.
+    pub fn has_bytes(&self) -> bool {
         frame::split(self.wire()).any(|(opcode, _)| opcode == Opcode::Binary)
     }
 

@@ -81,8 +81,8 @@ struct State {
     direct: bool,
     /// What its client takes on a WebSocket.
     form: Form,
-    /// Letters can be joined: a WebSocket carries the session, and its client takes frames as they
-    /// are encoded. Those that may be compressed are left out by the outbox.
+    /// Letters can be joined: a WebSocket carries the session. Those that its client takes in another form
+    /// are left out by the outbox.
     joins: bool,
     /// Somebody is writing, and will see what is pushed meanwhile.
     writing: bool,
@@ -344,8 +344,8 @@ impl Link {
         let mut state = self.state.lock();
         state.direct = direct;
         state.form = form;
-        state.joins = matches!(form, Form::Wire | Form::Deflated);
-        state.outbox.set_deflates(form == Form::Deflated);
+        state.joins = true;
+        state.outbox.set_form(form);
     }
 
     /// Closes this direction of the stream.

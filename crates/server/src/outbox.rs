@@ -44,6 +44,8 @@ pub(crate) struct Outbox {
     latest: Option<Box<Latest>>,
     /// The client takes compressed messages: what may be one is not joined with others.
     deflates: bool,
+    /// The client takes bytes in another form than they are encoded in: they are not joined either.
+    converts: bool,
 }
 
 /// Apart, since few clients have any.
@@ -77,12 +79,14 @@ impl Outbox {
             bytes_max,
             latest: None,
             deflates: false,
+            converts: false,
         }
     }
 
-    /// Whether the client takes compressed messages.
-    pub(crate) const fn set_deflates(&mut self, deflates: bool) {
-        self.deflates = deflates;
+    /// What the client takes on a WebSocket.
+    pub(crate) const fn set_form(&mut self, form: Form) {
+        self.deflates = matches!(form, Form::Deflated | Form::V3Deflated);
+        self.converts = !matches!(form, Form::Wire | Form::Deflated);
     }
 
     /// Puts a parcel at the end.
@@ -128,7 +132,7 @@ impl Outbox {
             self.parcels.push(parcel);
         } else if parcel.len() <= COPIED_BYTES_MAX
             && self.tail.len() + parcel.len() <= TAIL_BYTES_MAX
-            && !(self.deflates && parcel.deflates())
+            && !(self.deflates && parcel.deflates() || self.converts && parcel.has_bytes())
         {
             self.bytes += parcel.len();
             self.tail.extend_from_slice(parcel.wire());
@@ -138,14 +142,15 @@ impl Outbox {
         }
     }
 
-    /// Puts a letter at the end, for the clients of a WebSocket with binary frames: it is joined
-    /// with those before it at once.
+    /// Puts a letter at the end, for the client of a WebSocket: mostly it is joined with those before it
+    /// at once.
     pub(crate) fn push_letter(&mut self, letter: Letter) -> Result<(), Full> {
         let len = letter.len();
         if self.bytes + len > self.bytes_max {
             return Err(Full);
         }
-        if self.tail.len() + len > TAIL_BYTES_MAX || self.deflates && letter.deflates() {
+        let stays_apart = self.deflates && letter.deflates() || self.converts && letter.has_bytes();
+        if stays_apart || self.tail.len() + len > TAIL_BYTES_MAX {
             return self.push(letter.into());
         }
         if self.tail.is_empty() {
@@ -482,7 +487,7 @@ mod tests {
         let large = || letter(&"x".repeat(2_000)).deflated_by(&deflate);
         for (deflates, pieces) in [(false, 1), (true, 5)] {
             let mut outbox = Outbox::new(1_000_000);
-            outbox.set_deflates(deflates);
+            outbox.set_form(if deflates { Form::Deflated } else { Form::Wire });
             outbox.push_letter(letter("a")).unwrap();
             outbox.push_letter(large()).unwrap();
             outbox.push_letter(letter("b").deflated_by(&deflate)).unwrap();
@@ -498,6 +503,32 @@ mod tests {
             let form = if deflates { Form::Deflated } else { Form::Wire };
             let len: usize = batch.write(form, |slices| slices.iter().map(|s| s.len()).sum());
             assert_eq!(len < 500, deflates, "{len}");
+        }
+    }
+
+    /// Texts are the same in every form, and bytes are in none but one as they are encoded.
+    #[test]
+    fn what_has_bytes_is_joined_only_for_those_who_take_it_as_it_is() {
+        let blob = || Letter::event("/", None, "b", &bytes::Bytes::from_static(&[7; 3])).unwrap();
+        for (form, pieces) in
+            [(Form::Wire, 1), (Form::TextOnly, 5), (Form::V3, 5), (Form::V3TextOnly, 5)]
+        {
+            let mut outbox = Outbox::new(1_000_000);
+            outbox.set_form(form);
+            outbox.push_letter(letter("a")).unwrap();
+            outbox.push_letter(letter("b")).unwrap();
+            outbox.push_letter(blob()).unwrap();
+            outbox.push_letter(letter("c")).unwrap();
+            outbox.append(blob().into());
+            outbox.push_letter(letter("d")).unwrap();
+            assert_eq!(outbox.len(), pieces, "{form:?}");
+            let sent = [letter("a"), letter("b"), blob(), letter("c"), blob(), letter("d")];
+            let sent: Vec<u8> =
+                sent.map(|letter| Parcel::from(letter).form(form).to_vec()).concat();
+            let wire: Vec<u8> = outbox
+                .take()
+                .write(form, |slices| slices.iter().flat_map(|slice| slice.to_vec()).collect());
+            assert_eq!(wire, sent, "{form:?}");
         }
     }
 
