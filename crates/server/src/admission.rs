@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::failure::EventError;
 use crate::namespace::Namespace;
-use crate::socket::{Socket, SocketCore};
+use crate::socket::Socket;
+use crate::socket_core::SocketCore;
 
 /// Whether a socket may join a room.
 pub(crate) type BeforeJoin = Arc<dyn Fn(&Arc<SocketCore>, &str) -> bool + Send + Sync>;

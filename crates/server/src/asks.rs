@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use roomful_proto::{AckId, ArgError, Args, EncodeError, FromArg};
 use tokio::sync::oneshot;
 
-use crate::socket::SocketCore;
+use crate::socket_core::SocketCore;
 
 /// The open questions of one socket. Nothing is allocated before the first.
 ///

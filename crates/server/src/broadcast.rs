@@ -23,7 +23,8 @@ use crate::recovery::Sending;
 use crate::remote::{FetchError, RemoteSocket};
 use crate::room_names::RoomNames;
 use crate::rooms::Selection;
-use crate::socket::{EmitError, Member, SocketCore};
+use crate::socket::EmitError;
+use crate::socket_core::{Member, SocketCore};
 
 /// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
 ///

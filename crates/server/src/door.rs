@@ -4,7 +4,7 @@
 //! answers what is wrong with the official codes, asks whether a session may be opened, and hands
 //! what is right to its connection. It neither reads nor writes HTTP: those who do ask it, the
 //! [front](crate::front) where the server serves by itself, and the [service](crate::service) inside
-//! another server.
+//! another server. The checks stand in one file since their order is what clients see.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use crate::link::{Link, Pushed, Worth};
 use crate::namespace_core::NamespaceCore;
 use crate::parser::parcel;
 use crate::recovery::{AuthDigest, Beginning, Claim, Guard, Key, Newcomer, Recovery};
-use crate::socket::{Member, SocketCore};
+use crate::socket_core::{Member, SocketCore};
 use crate::table::Table;
 
 /// How long a client that comes back waits for the end of its old connection, if that has not ended by

@@ -11,7 +11,8 @@ use roomful_proto::Moment;
 
 use crate::handler::{self, Started};
 use crate::namespace::Namespace;
-use crate::socket::{Socket, SocketCore};
+use crate::socket::Socket;
+use crate::socket_core::SocketCore;
 
 impl<A, U> Socket<A, U> {
     /// Lets the socket stay for that long from now on: as its token is good for. Afterwards the function

@@ -18,7 +18,8 @@ use crate::entry::Visitor;
 use crate::failure::EventError;
 use crate::hello::Refusal;
 use crate::namespace_core::NamespaceCore;
-use crate::socket::{Socket, SocketCore};
+use crate::socket::Socket;
+use crate::socket_core::SocketCore;
 
 /// What a handler is called with, beside the socket.
 pub struct Incoming<'a> {

@@ -158,6 +158,7 @@ mod server;
 mod service;
 mod sessions;
 mod socket;
+mod socket_core;
 mod sockets;
 mod table;
 mod websocket;

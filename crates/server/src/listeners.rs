@@ -17,7 +17,7 @@ use crate::handler::Erased;
 use crate::lanes::Hold;
 use crate::namespace_core::NamespaceCore;
 use crate::rates::Rate;
-use crate::socket::SocketCore;
+use crate::socket_core::SocketCore;
 
 /// A listener that was registered by [`Namespace::on_any`](crate::Namespace::on_any) and its kin.
 /// Dropping this changes nothing.

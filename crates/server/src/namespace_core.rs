@@ -19,7 +19,8 @@ use crate::pattern::Params;
 use crate::recovery::{Beginning, Journal, Recovery};
 use crate::room_news::RoomWatchers;
 use crate::rooms::{NotJoined, Rooms};
-use crate::socket::{EmitError, Member, SocketCore};
+use crate::socket::EmitError;
+use crate::socket_core::{Member, SocketCore};
 use crate::table::Table;
 
 /// Names that the official servers use among themselves.

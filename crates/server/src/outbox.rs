@@ -1,7 +1,8 @@
 //! [`Outbox`]: what waits to be sent to one client, bounded in bytes; [`Batch`]: what of it is being
 //! written.
 //!
-//! Pure data: the [`Link`](crate::link::Link) around it has the lock and says who writes.
+//! Pure data: the [`Link`](crate::link::Link) around it has the lock and says who writes. The one is
+//! made of the other and given back to it, so both are here, before their tests.
 
 use std::cell::Cell;
 use std::collections::HashMap;

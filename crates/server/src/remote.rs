@@ -10,7 +10,7 @@ use crate::event::{CallName, EmitName};
 use crate::handshake::Handshake;
 use crate::link::Worth;
 use crate::room_names::RoomNames;
-use crate::socket::SocketCore;
+use crate::socket_core::SocketCore;
 
 /// A socket that [`Broadcast::sockets`](crate::Broadcast::sockets) has found: what was known of it
 /// then, and what can be done with it from anywhere. A cheap handle but for the list of its rooms.

@@ -19,7 +19,7 @@ use crate::hello::Refusal;
 use crate::link::Link;
 use crate::listeners::{Extras, Once};
 use crate::namespace_core::NamespaceCore;
-use crate::socket::SocketCore;
+use crate::socket_core::SocketCore;
 
 /// The functions of a namespace.
 #[derive(Clone, Default)]

@@ -17,7 +17,7 @@ use super::{Claim, Key, NotRecovered};
 use crate::handler::Data;
 use crate::link::{Link, Worth};
 use crate::rooms::{NotJoined, Rooms};
-use crate::socket::Member;
+use crate::socket_core::Member;
 
 /// A socket that counts for more than this part of what all that wait may take does not wait: else one
 /// could put all others out.

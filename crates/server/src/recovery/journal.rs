@@ -25,7 +25,7 @@ use crate::farewell::Description;
 use crate::link::{Order, Pushed, Worth};
 use crate::namespace_core::NamespaceCore;
 use crate::rooms::{Rooms, Selection};
-use crate::socket::{Member, SocketCore};
+use crate::socket_core::{Member, SocketCore};
 
 /// The events and the sockets of one namespace.
 pub(crate) struct Journal {

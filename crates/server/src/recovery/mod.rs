@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use roomful_proto::Reason;
 
 use crate::rooms::Rooms;
-use crate::socket::Member;
+use crate::socket_core::Member;
 
 pub(crate) use claim::{AuthDigest, Claim, Key};
 pub(crate) use guard::Guard;

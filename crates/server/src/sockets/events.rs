@@ -19,7 +19,7 @@ use crate::lanes::Hold;
 use crate::link::Order;
 use crate::listeners::{Catch, pass};
 use crate::rates::Fate;
-use crate::socket::SocketCore;
+use crate::socket_core::SocketCore;
 use crate::table::Table;
 
 impl Sockets {

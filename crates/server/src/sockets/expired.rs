@@ -8,7 +8,7 @@ use roomful_proto::{Moment, Reason};
 use super::Sockets;
 use super::seats::Seat;
 use crate::farewell::Farewell;
-use crate::socket::SocketCore;
+use crate::socket_core::SocketCore;
 
 impl Sockets {
     /// Asks about those whose time is over, and takes those out of their namespaces that nobody lets

@@ -19,7 +19,7 @@ use crate::namespace_core::NamespaceCore;
 use crate::parents;
 use crate::parser::parcel;
 use crate::recovery;
-use crate::socket::SocketCore;
+use crate::socket_core::SocketCore;
 
 pub(super) enum Seat {
     Empty,

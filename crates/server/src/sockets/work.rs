@@ -14,7 +14,7 @@ use crate::failure::EventError;
 use crate::farewell::Description;
 use crate::handler::{Decided, Done, Reply, Started, Work};
 use crate::lanes::Hold;
-use crate::socket::SocketCore;
+use crate::socket_core::SocketCore;
 
 /// A piece of work, whose it is, what for, and the bytes of its event or its auth payload.
 pub(super) struct Parked {
