@@ -116,12 +116,26 @@ for (const choice of ["upgrade", "websocket", "polling"]) {
     }));
 }
 
-test("the live transport changes with the upgrade", () =>
-  withVisitors([{}], async (ada) => {
-    await ada.connect("upgrade");
+// The answer to CONNECT and the upgrade are on their way at the same time, and either may be first. Here the
+// upgrade waits until the page has said how it was connected.
+test("the live transport changes with the upgrade", async () => {
+  let letUpgrade;
+  const mayUpgrade = new Promise((resolve) => (letUpgrade = resolve));
+  const held = {
+    prepare: (page) =>
+      page.routeWebSocket(/\/socket\.io\//, async (socket) => {
+        await mayUpgrade;
+        socket.connectToServer();
+      }),
+  };
+  await withVisitors([held], async (ada) => {
+    await ada.connect("upgrade", { on: "polling" });
     assert.match(await ada.logRow("system", "connected").textContent(), /"transport": "polling"/);
+    letUpgrade();
+    await ada.isOn("websocket");
     assert.match(await ada.logRow("system", "upgraded").textContent(), /"transport": "websocket"/);
-  }));
+  });
+});
 
 test("a lost connection comes back into its rooms", async () => {
   let cut;

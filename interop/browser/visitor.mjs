@@ -110,12 +110,17 @@ export class Visitor {
     await this.page.locator(`[data-testid="status"][data-state="${name}"]`).waitFor();
   }
 
-  async connect(choice = "websocket") {
+  // Waits until the connection is `on` that transport: the last that the choice leads to, if not told.
+  async connect(choice = "websocket", { on = choice === "polling" ? "polling" : "websocket" } = {}) {
     await this.at("transport-choice").selectOption(choice);
     await this.at("connect-button").click();
     await this.state("connected");
-    await this.shows("transport-live", choice === "polling" ? "polling" : "websocket");
+    await this.isOn(on);
     return this.id();
+  }
+
+  isOn(transport) {
+    return this.shows("transport-live", transport);
   }
 
   async disconnect() {
