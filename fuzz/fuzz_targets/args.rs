@@ -19,7 +19,7 @@ fn arrive(list: &str, attachments: Vec<Bytes>) -> Option<Args> {
     let count = attachments.len();
     let text = format!("5{count}-[\"x\",{list}]");
     let header = Header::decode(Bytes::from(text), &limits).ok()?;
-    match header.finish(attachments, &limits) {
+    match header.finish(attachments.into(), &limits) {
         Ok(Packet::Event(event)) => Some(event.args),
         _ => None,
     }

@@ -34,14 +34,17 @@ fn arrived(message: Bytes) -> Option<Arrived> {
     assert!(std::str::from_utf8(whole.json()).is_ok());
     assert!(whole.attachments().len() <= limits.whole_attachments_max);
     let mut mux = Mux::new(NOW, roomful_proto::engine::Revision::V4, Arc::clone(&limits));
+    let mut arrived = None;
     for namespace in ["/", "/a"] {
         let hello = Whole::new(0, namespace, None).unwrap();
-        let Some(Arrived::Connect { slot, .. }) = mux.take_whole(NOW, hello).unwrap() else {
+        mux.take_whole(NOW, hello, &mut arrived).unwrap();
+        let Some(Arrived::Connect { slot, .. }) = arrived.take() else {
             panic!("no CONNECT");
         };
         assert!(mux.accept(slot));
     }
-    mux.take_whole(NOW, whole).ok().flatten()
+    mux.take_whole(NOW, whole, &mut arrived).ok()?;
+    arrived
 }
 
 /// The message that a letter becomes.

@@ -20,7 +20,7 @@ fn decode(text: Bytes, attachments: Vec<Bytes>) -> Result<Packet, Violation> {
     assert!(header.attachments <= limits.attachments_max);
     assert!(header.namespace().starts_with('/'));
     assert!(header.namespace().len() <= limits.namespace_bytes_max);
-    header.finish(attachments, &limits)
+    header.finish(attachments.into(), &limits)
 }
 
 fn data(packet: engine::Packet) -> Data {

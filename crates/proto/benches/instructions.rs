@@ -22,10 +22,10 @@ use roomful_proto::{AckId, ArgError, EncodeError, FromArg, Limits, Parcel, Viola
 const TEXT_EVENT: &str = r#"2["message","hello there",42]"#;
 const BINARY_EVENT: &str = r#"51-["file","a.png",{"_placeholder":true,"num":0}]"#;
 
-type Received = (Bytes, Vec<Bytes>, Limits);
+type Received = (Bytes, Box<[Bytes]>, Limits);
 
 fn received(text: &str, attachments: usize) -> Received {
-    let attachments = vec![Bytes::from_static(&[7; 64]); attachments];
+    let attachments = vec![Bytes::from_static(&[7; 64]); attachments].into();
     (Bytes::copy_from_slice(text.as_bytes()), attachments, Limits::default())
 }
 

@@ -7,6 +7,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU64;
 use std::ops::Deref;
 
 use base64::Engine as _;
@@ -131,8 +132,11 @@ impl<'de> serde::Deserialize<'de> for SocketId {
 
 /// The number by which an ack finds its question. Decimal on the wire, at most 2^53 - 1, so that
 /// every client can hold it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AckId(u64);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AckId {
+    /// One more than the number, so that no id takes no room of its own in what is moved for every event.
+    successor: NonZeroU64,
+}
 
 impl AckId {
     /// The largest id: 2^53 - 1, the largest whole number that a JavaScript client counts exactly.
@@ -140,12 +144,24 @@ impl AckId {
 
     /// An id; `None` above [`AckId::MAX`].
     pub const fn new(id: u64) -> Option<Self> {
-        if id <= Self::MAX { Some(Self(id)) } else { None }
+        if id > Self::MAX {
+            return None;
+        }
+        match NonZeroU64::new(id + 1) {
+            Some(successor) => Some(Self { successor }),
+            None => None,
+        }
     }
 
     /// The number.
     pub const fn get(self) -> u64 {
-        self.0
+        self.successor.get() - 1
+    }
+}
+
+impl fmt::Debug for AckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AckId").field(&self.get()).finish()
     }
 }
 

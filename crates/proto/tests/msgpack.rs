@@ -16,7 +16,7 @@ const NOW: Moment = Moment::from_millis(0);
 fn mux() -> Mux {
     let mut mux = Mux::new(NOW, roomful_proto::engine::Revision::V4, Arc::new(Limits::default()));
     for text in ["0", "0/a,"] {
-        let Some(Arrived::Connect { slot, .. }) = mux.take(NOW, text_message(text)).unwrap() else {
+        let Some(Arrived::Connect { slot, .. }) = take_one(&mut mux, text_message(text)) else {
             panic!("no CONNECT");
         };
         assert!(mux.accept(slot));
@@ -28,9 +28,21 @@ fn text_message(text: &str) -> Data {
     Data::Text(Bytes::copy_from_slice(text.as_bytes()))
 }
 
+/// What arrives with a message of the default encoding.
+fn take_one(mux: &mut Mux, message: Data) -> Option<Arrived> {
+    let mut arrived = None;
+    mux.take(NOW, message, &mut arrived).unwrap();
+    arrived
+}
+
+fn take_whole(mux: &mut Mux, whole: Whole) -> Result<Option<Arrived>, Violation> {
+    let mut arrived = None;
+    mux.take_whole(NOW, whole, &mut arrived)?;
+    Ok(arrived)
+}
+
 fn take(mux: &mut Mux, message: impl Into<Bytes>) -> Result<Option<Arrived>, Violation> {
-    let whole = MsgPack.decode(Data::Binary(message.into()), &Limits::default())?;
-    mux.take_whole(NOW, whole)
+    take_whole(mux, MsgPack.decode(Data::Binary(message.into()), &Limits::default())?)
 }
 
 /// The event in a message.
@@ -119,16 +131,14 @@ mod others {
         let Vector { text, attachments, .. } = vector;
         let (digit, rest) = text.split_at(1);
         if attachments.is_empty() {
-            return mux.take(NOW, text_message(text)).unwrap();
+            return take_one(mux, text_message(text));
         }
         let digit = if digit == "2" { "5" } else { "6" };
         let text = format!("{digit}{}-{rest}", attachments.len());
-        assert!(mux.take(NOW, text_message(&text)).unwrap().is_none());
-        let mut last = None;
-        for bytes in attachments {
-            last = mux.take(NOW, Data::Binary(bytes.clone())).unwrap();
-        }
-        last
+        assert!(take_one(mux, text_message(&text)).is_none());
+        let last =
+            attachments.iter().map(|bytes| take_one(mux, Data::Binary(bytes.clone()))).last();
+        last.flatten()
     }
 
     /// Without what is not the same: where in the packet things are.
@@ -373,7 +383,7 @@ mod values {
         let mut whole = Whole::new(2, "/", None).unwrap();
         whole.json().extend_from_slice(json.as_bytes());
         whole.attachments().extend([Bytes::from_static(b"a"), Bytes::from_static(b"b")]);
-        let Some(Arrived::Event { event, .. }) = mux().take_whole(NOW, whole).unwrap() else {
+        let Some(Arrived::Event { event, .. }) = take_whole(&mut mux(), whole).unwrap() else {
             panic!("no event");
         };
         let message = sent("e", &event.args);
@@ -383,7 +393,7 @@ mod values {
 
     /// The arguments of a text event `e`.
     fn event_text(json: &str) -> Args {
-        match mux().take(NOW, text_message(&format!(r#"2["e",{json}]"#))).unwrap() {
+        match take_one(&mut mux(), text_message(&format!(r#"2["e",{json}]"#))) {
             Some(Arrived::Event { event, .. }) => event.args,
             other => panic!("{other:?}"),
         }
@@ -533,13 +543,13 @@ mod packets {
         for name in ["", "a", "12", "a/b", "/a,", "/a,b", ",", "//,", &long] {
             let mut whole = Whole::new(0, name, None).unwrap();
             whole.json().extend_from_slice(b"{}");
-            let found = mux().take_whole(NOW, whole).map(drop);
+            let found = take_whole(&mut mux(), whole).map(drop);
             assert_eq!(found, Err(Violation::NamespaceName), "{name:?}");
         }
         for name in ["/b", "/b/c", "//", "/é[\"", "/1"] {
             let whole = Whole::new(0, name, AckId::new(5)).unwrap();
             let mut mux = mux();
-            let Some(Arrived::Connect { slot, auth: None }) = mux.take_whole(NOW, whole).unwrap()
+            let Some(Arrived::Connect { slot, auth: None }) = take_whole(&mut mux, whole).unwrap()
             else {
                 panic!("{name} is not joined");
             };
@@ -572,7 +582,7 @@ mod packets {
     #[test]
     fn a_careless_parser_harms_nobody() {
         let whole = || Whole::new(2, "/a", None).unwrap();
-        let refused = |whole: Whole| mux().take_whole(NOW, whole).map(drop).unwrap_err();
+        let refused = |whole: Whole| take_whole(&mut mux(), whole).map(drop).unwrap_err();
         let mut cut = whole();
         cut.json().clear();
         assert_eq!(refused(cut), Violation::NamespaceName);

@@ -439,7 +439,7 @@ fn read_parcel(parcel: &Parcel) -> (String, socket::Packet) {
         panic!("a packet begins with a text");
     };
     let header = Header::decode(text, &limits).unwrap();
-    let attachments: Vec<_> = wire
+    let attachments: Box<[_]> = wire
         .map(|data| match data {
             Data::Binary(bytes) => bytes,
             Data::Text(text) => panic!("{text:?} is no attachment"),
@@ -504,7 +504,7 @@ proptest! {
         attachments in vec(vec(any::<u8>(), 0..4), 0..3),
     ) {
         let limits = Limits::default();
-        let attachments: Vec<_> = attachments.into_iter().map(Bytes::from).collect();
+        let attachments: Box<[_]> = attachments.into_iter().map(Bytes::from).collect();
         let Ok(header) = Header::decode(Bytes::from(text), &limits) else {
             return Ok(());
         };
@@ -573,11 +573,14 @@ fn arrived(namespace: &str, message: Bytes) -> Result<Option<Arrived>, Violation
     let (now, limits) = (Moment::from_millis(0), Arc::new(Limits::default()));
     let mut mux = Mux::new(now, Revision::V4, Arc::clone(&limits));
     let hello = Whole::new(0, namespace, None).unwrap();
-    let Some(Arrived::Connect { slot, .. }) = mux.take_whole(now, hello).unwrap() else {
+    let mut arrived = None;
+    mux.take_whole(now, hello, &mut arrived).unwrap();
+    let Some(Arrived::Connect { slot, .. }) = arrived.take() else {
         panic!("no CONNECT");
     };
     assert!(mux.accept(slot));
-    mux.take_whole(now, MsgPack.decode(Data::Binary(message), &limits)?)
+    mux.take_whole(now, MsgPack.decode(Data::Binary(message), &limits)?, &mut arrived)?;
+    Ok(arrived)
 }
 
 fn event_of(namespace: &str, message: Bytes) -> socket::Event {
@@ -654,7 +657,7 @@ proptest! {
         attachments in vec(vec(any::<u8>(), 0..4), 0..3),
     ) {
         let limits = Limits::default();
-        let attachments: Vec<_> = attachments.into_iter().map(Bytes::from).collect();
+        let attachments: Box<[_]> = attachments.into_iter().map(Bytes::from).collect();
         let header = Header::decode(Bytes::from(text), &limits);
         let Ok(packet) = header.and_then(|header| header.finish(attachments, &limits)) else {
             return Ok(());

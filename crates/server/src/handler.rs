@@ -67,7 +67,7 @@ impl Drop for Ack {
 /// one of your own answers by an [`Ack`] that it takes [`from the event`](FromEvent).
 #[must_use = "whoever runs the handler has to pass its answer on"]
 pub struct Reply {
-    outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 pub(crate) enum Outcome {
@@ -90,10 +90,6 @@ impl Reply {
 
     fn failed(event: Arc<str>, ack: Option<AckId>, error: EventError) -> Self {
         Self { outcome: Outcome::Failure(Box::new(Failure { event, ack, error })) }
-    }
-
-    pub(crate) fn into_outcome(self) -> Outcome {
-        self.outcome
     }
 }
 

@@ -79,8 +79,6 @@ struct State {
     blocked: bool,
     /// There is a [`Link::writer`].
     direct: bool,
-    /// What its client takes on a WebSocket.
-    form: Form,
     /// Letters can be joined: a WebSocket carries the session. Those that its client takes in another form
     /// are left out by the outbox.
     joins: bool,
@@ -216,7 +214,6 @@ impl Link {
             due: false,
             blocked: false,
             direct: false,
-            form: Form::Wire,
             joins: false,
             writing: false,
             corked: false,
@@ -343,7 +340,6 @@ impl Link {
         *self.writer.lock() = writer;
         let mut state = self.state.lock();
         state.direct = direct;
-        state.form = form;
         state.joins = true;
         state.outbox.set_form(form);
     }
@@ -398,7 +394,7 @@ impl Link {
         if !state.begin() {
             return Flushed::All;
         }
-        let form = state.form;
+        let form = state.outbox.form();
         let batch = state.outbox.take();
         drop(state);
         let (_, flushed) = self.write(batch, form);
@@ -413,7 +409,7 @@ impl Link {
             // The connection's own task writes it, or another does already.
             return;
         }
-        let form = state.form;
+        let form = state.outbox.form();
         let batch = state.outbox.take();
         drop(state);
         let (mut state, flushed) = self.write(batch, form);

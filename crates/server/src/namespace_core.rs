@@ -215,9 +215,12 @@ impl NamespaceCore {
     /// Says of a letter how it is to be compressed.
     pub(crate) fn packed(&self, letter: Letter, compress: bool) -> Letter {
         match &self.deflate {
-            _ if !compress => letter.deflated_by(Deflate::never()),
-            Some(deflate) if letter.len() >= deflate.threshold() => letter.deflated_by(deflate),
-            _ => letter,
+            None if compress => letter,
+            Some(deflate) if compress && letter.len() >= deflate.threshold() => {
+                letter.deflated_by(deflate)
+            }
+            Some(_) if compress => letter,
+            _ => letter.deflated_by(Deflate::never()),
         }
     }
 

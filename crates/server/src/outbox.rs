@@ -43,10 +43,8 @@ pub(crate) struct Outbox {
     bytes_max: usize,
     /// By its key, the last parcel that the next one of that key takes the place of.
     latest: Option<Box<Latest>>,
-    /// The client takes compressed messages: what may be one is not joined with others.
-    deflates: bool,
-    /// The client takes bytes in another form than they are encoded in: they are not joined either.
-    converts: bool,
+    /// What the client takes on a WebSocket.
+    form: Form,
 }
 
 /// Apart, since few clients have any.
@@ -79,15 +77,26 @@ impl Outbox {
             bytes: 0,
             bytes_max,
             latest: None,
-            deflates: false,
-            converts: false,
+            form: Form::Wire,
         }
     }
 
-    /// What the client takes on a WebSocket.
+    pub(crate) const fn form(&self) -> Form {
+        self.form
+    }
+
     pub(crate) const fn set_form(&mut self, form: Form) {
-        self.deflates = matches!(form, Form::Deflated | Form::V3Deflated);
-        self.converts = !matches!(form, Form::Wire | Form::Deflated);
+        self.form = form;
+    }
+
+    /// The client takes compressed messages: what may be one is not joined with others.
+    const fn deflates(&self) -> bool {
+        matches!(self.form, Form::Deflated | Form::V3Deflated)
+    }
+
+    /// The client takes bytes in another form than they are encoded in: they are not joined either.
+    const fn converts(&self) -> bool {
+        !matches!(self.form, Form::Wire | Form::Deflated)
     }
 
     /// Puts a parcel at the end.
@@ -133,7 +142,7 @@ impl Outbox {
             self.parcels.push(parcel);
         } else if parcel.len() <= COPIED_BYTES_MAX
             && self.tail.len() + parcel.len() <= TAIL_BYTES_MAX
-            && !(self.deflates && parcel.deflates() || self.converts && parcel.has_bytes())
+            && !(self.deflates() && parcel.deflates() || self.converts() && parcel.has_bytes())
         {
             self.bytes += parcel.len();
             self.tail.extend_from_slice(parcel.wire());
@@ -150,7 +159,8 @@ impl Outbox {
         if self.bytes + len > self.bytes_max {
             return Err(Full);
         }
-        let stays_apart = self.deflates && letter.deflates() || self.converts && letter.has_bytes();
+        let stays_apart =
+            self.deflates() && letter.deflates() || self.converts() && letter.has_bytes();
         if stays_apart || self.tail.len() + len > TAIL_BYTES_MAX {
             return self.push(letter.into());
         }
@@ -248,7 +258,7 @@ impl Outbox {
 
     /// Drops what waits.
     pub(crate) fn clear(&mut self) {
-        *self = Self::new(self.bytes_max);
+        *self = Self { form: self.form, ..Self::new(self.bytes_max) };
     }
 }
 

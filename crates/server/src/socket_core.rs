@@ -256,7 +256,7 @@ impl SocketCore {
 
     /// Sends the answer to an event, unless the socket has left.
     pub(crate) fn reply(self: &Arc<Self>, reply: Reply) {
-        match reply.into_outcome() {
+        match reply.outcome {
             Outcome::Answer(_) if !self.is_connected() => {}
             Outcome::Answer(Ok(answer)) => {
                 let letter = answer.address(&self.namespace.name);

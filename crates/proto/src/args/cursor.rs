@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::{Args, decode, list, scan};
+use super::{Args, Span, decode, scan};
 use crate::error::ArgError;
 
 /// Gives the arguments one after the other.
@@ -13,7 +13,7 @@ use crate::error::ArgError;
 pub struct Cursor<'a> {
     text: &'a Bytes,
     /// Where in the text the arguments are that are left.
-    left: Range<u32>,
+    left: Range<usize>,
     attachments: Attachments<'a>,
     index: usize,
 }
@@ -45,12 +45,8 @@ impl Attachments<'_> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) const fn new(
-        text: &'a Bytes,
-        left: Range<u32>,
-        attachments: Attachments<'a>,
-    ) -> Self {
-        Self { text, left, attachments, index: 0 }
+    pub(super) const fn new(text: &'a Bytes, span: Span, attachments: Attachments<'a>) -> Self {
+        Self { text, left: span.range(), attachments, index: 0 }
     }
 
     /// The next argument as a `T`. A missing argument reads as `null`, so it is `None` for an
@@ -58,7 +54,7 @@ impl<'a> Cursor<'a> {
     pub fn value<T: DeserializeOwned>(&mut self) -> Result<T, ArgError> {
         let index = self.index;
         self.index += 1;
-        let list = list(self.text, &self.left);
+        let list = self.text.get(self.left.clone()).unwrap_or_default();
         let first = match self.attachments.as_slice() {
             [] => decode::first(list),
             _ => decode::first_bytes(list, &mut self.attachments),
@@ -75,10 +71,10 @@ impl<'a> Cursor<'a> {
 
     /// All arguments that are left.
     pub fn rest(&mut self) -> Args {
-        let left = self.left.clone();
-        self.left.start = left.end;
-        let attachments = self.attachments.as_slice().to_vec();
-        Args { text: self.text.clone(), span: left, attachments }
+        let span = Span::new(self.left.clone());
+        self.left.start = self.left.end;
+        let attachments = self.attachments.as_slice().into();
+        Args { text: self.text.clone(), span, attachments }
     }
 
     fn next_json<'b>(&mut self, list: &'b [u8]) -> Option<&'b [u8]> {
@@ -92,7 +88,6 @@ impl<'a> Cursor<'a> {
 
     /// What begins with the next `len` bytes is read.
     fn pass(&mut self, len: usize) {
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
         self.left.start = self.left.start.saturating_add(len).min(self.left.end);
     }
 }

@@ -9,6 +9,7 @@ mod decode;
 mod encode;
 mod plain;
 mod scan;
+mod span;
 
 use std::fmt;
 use std::ops::Range;
@@ -19,6 +20,7 @@ pub use cursor::{Cursor, FromArg};
 pub use encode::{ArgsWriter, Shape, ToArgs};
 pub(crate) use encode::{Attachments, push_text};
 pub(crate) use scan::{PLAIN_DEPTH, check_depth, first_element, first_text, is_plain_list};
+pub(crate) use span::Span;
 
 /// Positional arguments as raw JSON, with the attachments that their placeholders name.
 ///
@@ -29,8 +31,8 @@ pub struct Args {
     /// The packet that the arguments came in.
     text: Bytes,
     /// Where they are in it: JSON values with commas between.
-    span: Range<u32>,
-    attachments: Vec<Bytes>,
+    span: Span,
+    attachments: Box<[Bytes]>,
 }
 
 impl Args {
@@ -40,18 +42,18 @@ impl Args {
         let mut attachments = Attachments::default();
         values.write(&mut ArgsWriter::new(&mut text, &mut attachments))?;
         let span = 0..text.len();
-        Ok(Self::from_packet(Bytes::from(text), span, attachments.into_list()))
+        Ok(Self::from_packet(Bytes::from(text), span, attachments.into_list().into()))
     }
 
     /// Arguments that lie in a packet. `span` must be checked JSON values with commas between.
-    pub(crate) fn from_packet(text: Bytes, span: Range<usize>, attachments: Vec<Bytes>) -> Self {
-        let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
-        Self { text, span: at(span.start)..at(span.end), attachments }
+    #[inline(always)]
+    pub(crate) fn from_packet(text: Bytes, span: Range<usize>, attachments: Box<[Bytes]>) -> Self {
+        Self { text, span: Span::new(span), attachments }
     }
 
     /// The JSON of all arguments, with commas between and no brackets around.
     pub fn as_json(&self) -> &[u8] {
-        list(&self.text, &self.span)
+        self.span.of(&self.text)
     }
 
     /// Binary attachments, in the order of their placeholders' numbers.
@@ -78,14 +80,14 @@ impl Args {
     /// Reads the arguments one position after the other.
     pub fn cursor(&self) -> Cursor<'_> {
         let attachments = cursor::Attachments::Shared(&self.attachments);
-        Cursor::new(&self.text, self.span.start..self.span.end, attachments)
+        Cursor::new(&self.text, self.span, attachments)
     }
 
     /// As [`cursor`](Self::cursor), but an attachment that is read is given away and not copied: in
     /// its place there is an empty one from then on.
     pub fn cursor_mut(&mut self) -> Cursor<'_> {
         let attachments = cursor::Attachments::Owned(&mut self.attachments);
-        Cursor::new(&self.text, self.span.start..self.span.end, attachments)
+        Cursor::new(&self.text, self.span, attachments)
     }
 
     /// Bytes that the arguments hold in memory, the whole packet that they came in included.
@@ -98,11 +100,6 @@ impl Args {
     pub(crate) const fn packet(&self) -> &Bytes {
         &self.text
     }
-}
-
-/// The JSON of arguments in their packet.
-fn list<'a>(text: &'a Bytes, span: &Range<u32>) -> &'a [u8] {
-    text.get(span.start as usize..span.end as usize).unwrap_or_default()
 }
 
 impl fmt::Debug for Args {

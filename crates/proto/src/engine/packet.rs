@@ -6,6 +6,9 @@ use bytes::{Buf, Bytes};
 
 use crate::error::Violation;
 
+/// Begins a message.
+pub(super) const MESSAGE: u8 = b'4';
+
 /// What a message carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Data {
@@ -59,7 +62,7 @@ impl Packet {
             b'1' => Self::Close,
             b'2' => Self::Ping(data),
             b'3' => Self::Pong(data),
-            b'4' => Self::Message(Data::Text(data)),
+            MESSAGE => Self::Message(Data::Text(data)),
             b'5' => Self::Upgrade,
             b'6' => Self::Noop,
             b'b' => Self::Message(Data::Binary(base64_decode(&data)?)),
@@ -74,7 +77,7 @@ impl Packet {
             Self::Close => (b'1', b""),
             Self::Ping(data) => (b'2', data),
             Self::Pong(data) => (b'3', data),
-            Self::Message(Data::Text(text)) => (b'4', text),
+            Self::Message(Data::Text(text)) => (MESSAGE, text),
             Self::Message(Data::Binary(bytes)) => return base64_encode(bytes, out),
             Self::Upgrade => (b'5', b""),
             Self::Noop => (b'6', b""),

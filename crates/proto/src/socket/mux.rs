@@ -24,15 +24,20 @@ use crate::time::Moment;
 /// The place of a namespace on one connection. Places are small numbers and used again after a
 /// namespace is left, but two attempts to join never have equal slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Slot {
-    index: u16,
-    attempt: u32,
-}
+pub struct Slot(u64);
 
 impl Slot {
+    const fn new(index: usize, attempt: u32) -> Self {
+        Self((index as u64) << 32 | attempt as u64)
+    }
+
     /// As an index into a table of the caller's.
     pub const fn index(self) -> usize {
-        self.index as usize
+        (self.0 >> 32) as usize
+    }
+
+    const fn attempt(self) -> u32 {
+        self.0 as u32
     }
 }
 
@@ -84,10 +89,9 @@ pub struct Mux {
     assembling: Option<Box<Assembling>>,
     /// Until when a namespace must have been joined; `None` while one is.
     connect_until: Option<Moment>,
-    arrived: Option<Arrived>,
     /// Attempts to join that were made so far.
     attempts: u32,
-    /// Held events whose namespace has been joined now.
+    /// What has arrived and was not polled for: mostly held events whose namespace has been joined now.
     released: VecDeque<Arrived>,
 }
 
@@ -125,7 +129,6 @@ impl Mux {
             seats: Vec::new(),
             assembling: None,
             connect_until: Some(connect_until),
-            arrived: None,
             attempts: 0,
             released: VecDeque::new(),
         }
@@ -140,16 +143,25 @@ impl Mux {
     /// Takes a message of the session. Afterwards [`poll`](Self::poll) until it gives `None`. After
     /// an error the connection must be closed.
     pub fn receive(&mut self, now: Moment, data: Data) -> Result<(), Violation> {
-        self.arrived = self.take(now, data)?;
+        let mut arrived = None;
+        self.take(now, data, &mut arrived)?;
+        self.released.extend(arrived);
         Ok(())
     }
 
-    /// As [`receive`](Self::receive), but gives what arrived straight back. Only for a caller that
-    /// has polled until there was nothing.
-    pub fn take(&mut self, now: Moment, data: Data) -> Result<Option<Arrived>, Violation> {
+    /// As [`receive`](Self::receive), but puts what arrived right into its place: an event is written
+    /// there once and not moved. Only for a caller that has polled until there was nothing.
+    pub fn take(
+        &mut self,
+        now: Moment,
+        data: Data,
+        arrived: &mut Option<Arrived>,
+    ) -> Result<(), Violation> {
         match (data, self.assembling.take()) {
-            (Data::Text(text), None) => self.text(now, text),
-            (Data::Binary(bytes), Some(assembling)) => self.attachment(now, assembling, bytes),
+            (Data::Text(text), None) => self.text(now, text, arrived),
+            (Data::Binary(bytes), Some(assembling)) => {
+                self.attachment(assembling, bytes, now, arrived)
+            }
             (Data::Text(_), Some(_)) => Err(Violation::MissingAttachment),
             (Data::Binary(_), None) => Err(Violation::StrayAttachment),
         }
@@ -157,14 +169,19 @@ impl Mux {
 
     /// As [`take`](Self::take), for a packet that came in one piece and was read by a
     /// [`Parser`](super::Parser).
-    pub fn take_whole(&mut self, now: Moment, whole: Whole) -> Result<Option<Arrived>, Violation> {
+    pub fn take_whole(
+        &mut self,
+        now: Moment,
+        whole: Whole,
+        arrived: &mut Option<Arrived>,
+    ) -> Result<(), Violation> {
         let (header, attachments) = whole.into_parts(&self.limits)?;
-        self.packet(now, header, attachments)
+        self.packet(now, header, attachments.into(), arrived)
     }
 
     /// What arrived; `None` when that was all.
     pub fn poll(&mut self) -> Option<Arrived> {
-        self.released.pop_front().or_else(|| self.arrived.take())
+        self.released.pop_front()
     }
 
     /// When [`expire`](Self::expire) must be called, at the latest.
@@ -227,18 +244,25 @@ impl Mux {
 
     /// The seat at `slot`, while it is that of the same attempt to join.
     fn seat(&mut self, slot: Slot) -> Option<&mut Seat> {
-        self.seats.get_mut(slot.index()).filter(|seat| seat.attempt == slot.attempt)
+        self.seats.get_mut(slot.index()).filter(|seat| seat.attempt == slot.attempt())
     }
 
-    fn text(&mut self, now: Moment, text: Bytes) -> Result<Option<Arrived>, Violation> {
+    #[inline(always)]
+    fn text(
+        &mut self,
+        now: Moment,
+        text: Bytes,
+        arrived: &mut Option<Arrived>,
+    ) -> Result<(), Violation> {
         if self.revision == Revision::V3
             && let Some((name, auth)) = query::split(&text, &self.limits)?
         {
-            return self.connect(name, Some(auth)).map(Some);
+            *arrived = Some(self.connect(name, Some(auth))?);
+            return Ok(());
         }
         let header = Header::decode(text, &self.limits)?;
         if header.attachments == 0 {
-            return self.packet(now, header, Vec::new());
+            return self.packet(now, header, Box::default(), arrived);
         }
         self.assembling = Some(Box::new(Assembling {
             header,
@@ -246,15 +270,16 @@ impl Mux {
             bytes: 0,
             until: now + self.limits.attachments_timeout,
         }));
-        Ok(None)
+        Ok(())
     }
 
     fn attachment(
         &mut self,
-        now: Moment,
         mut assembling: Box<Assembling>,
         bytes: Bytes,
-    ) -> Result<Option<Arrived>, Violation> {
+        now: Moment,
+        arrived: &mut Option<Arrived>,
+    ) -> Result<(), Violation> {
         assembling.bytes += bytes.len();
         if assembling.bytes > self.limits.payload_bytes_max {
             return Err(Violation::AttachmentBytes);
@@ -262,44 +287,84 @@ impl Mux {
         assembling.attachments.push(bytes);
         if assembling.attachments.len() < assembling.header.attachments as usize {
             self.assembling = Some(assembling);
-            return Ok(None);
+            return Ok(());
         }
         let Assembling { header, attachments, .. } = *assembling;
-        self.packet(now, header, attachments)
+        self.packet(now, header, attachments.into(), arrived)
     }
 
+    /// A packet whose attachments are there.
+    #[inline(always)]
     fn packet(
         &mut self,
         now: Moment,
         header: Header,
-        attachments: Vec<Bytes>,
-    ) -> Result<Option<Arrived>, Violation> {
+        attachments: Box<[Bytes]>,
+        arrived: &mut Option<Arrived>,
+    ) -> Result<(), Violation> {
+        // What most packets are comes the short way.
+        if header.is_event()
+            && let Some(slot) = self.joined(header.namespace())
+        {
+            let (name, args) = header.check_event(attachments.len(), &self.limits)?;
+            let event = header.into_event(name, args, attachments);
+            *arrived = Some(Arrived::Event { slot, event });
+            return Ok(());
+        }
+        self.other_packet(now, header, attachments, arrived)
+    }
+
+    /// Where a namespace is that was joined.
+    fn joined(&self, namespace: &str) -> Option<Slot> {
+        let found =
+            |seat: &Seat| matches!(seat.state, State::Joined) && *seat.namespace == *namespace;
+        let index = self.seats.iter().position(found)?;
+        Some(Slot::new(index, self.seats[index].attempt))
+    }
+
+    #[inline(never)]
+    fn other_packet(
+        &mut self,
+        now: Moment,
+        header: Header,
+        attachments: Box<[Bytes]>,
+        arrived: &mut Option<Arrived>,
+    ) -> Result<(), Violation> {
         let name = header.namespace();
         let known = self.seats.iter().position(|seat| *seat.namespace == *name);
         let known = known.ok_or_else(|| Box::from(name));
         let packet = header.finish(attachments, &self.limits)?;
         let index = match known {
             Ok(index) => index,
-            Err(name) => return self.join_first(name, packet).map(Some),
+            Err(name) => {
+                *arrived = Some(self.join_first(name, packet)?);
+                return Ok(());
+            }
         };
         let seat = &mut self.seats[index];
-        let slot = Slot { index: index_of(index), attempt: seat.attempt };
-        let arrived = match packet {
-            Packet::Event(event) => Arrived::Event { slot, event },
-            Packet::Ack(id, args) => Arrived::Ack { slot, id, args },
-            Packet::Disconnect => Arrived::Disconnect { slot },
-            Packet::Connect(auth) => return self.join_again(index, auth).map(Some),
-        };
-        match seat.state {
-            State::Joined if !matches!(arrived, Arrived::Disconnect { .. }) => Ok(Some(arrived)),
-            State::Left => Ok(None),
-            _ if matches!(arrived, Arrived::Disconnect { .. }) => {
-                seat.state = State::Left;
-                self.rearm(now);
-                Ok(Some(arrived))
+        let slot = Slot::new(index, seat.attempt);
+        match packet {
+            Packet::Event(event) => *arrived = Some(Arrived::Event { slot, event }),
+            Packet::Ack(id, args) => *arrived = Some(Arrived::Ack { slot, id, args }),
+            Packet::Disconnect => {
+                if !seat.is_left() {
+                    seat.state = State::Left;
+                    self.rearm(now);
+                    *arrived = Some(Arrived::Disconnect { slot });
+                }
+                return Ok(());
             }
-            _ => self.hold(index, arrived).map(|()| None),
+            Packet::Connect(auth) => {
+                *arrived = Some(self.join_again(index, auth)?);
+                return Ok(());
+            }
         }
+        match seat.state {
+            State::Joined => {}
+            State::Left => *arrived = None,
+            State::Joining(_) => self.hold(index, arrived.take())?,
+        }
+        Ok(())
     }
 
     /// The client asks to join, for the first time or again.
@@ -311,7 +376,10 @@ impl Mux {
     }
 
     /// Keeps what came for a namespace that has not decided yet.
-    fn hold(&mut self, index: usize, arrived: Arrived) -> Result<(), Violation> {
+    fn hold(&mut self, index: usize, arrived: Option<Arrived>) -> Result<(), Violation> {
+        let Some(arrived) = arrived else {
+            return Ok(());
+        };
         let held_bytes: usize = self.seats.iter().map(Seat::held_bytes).sum();
         let bytes = held_bytes + arrived.held_bytes();
         let State::Joining(held) = &mut self.seats[index].state else {
@@ -360,7 +428,7 @@ impl Mux {
         let seat = &mut self.seats[index];
         seat.attempt = self.attempts;
         seat.state = State::Joining(Vec::new());
-        Arrived::Connect { slot: Slot { index: index_of(index), attempt: seat.attempt }, auth }
+        Arrived::Connect { slot: Slot::new(index, seat.attempt), auth }
     }
 
     /// When nothing is joined any more, the time to join something begins again.
@@ -404,9 +472,4 @@ impl Seat {
             State::Joined | State::Left => 0,
         }
     }
-}
-
-/// `namespaces_max` is far below 2^16.
-fn index_of(index: usize) -> u16 {
-    u16::try_from(index).unwrap_or(u16::MAX)
 }

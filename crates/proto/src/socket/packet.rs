@@ -1,10 +1,8 @@
 //! Socket.IO packets.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 
-use crate::args::Args;
+use crate::args::{Args, Span};
 use crate::id::AckId;
 
 /// The digit that begins a packet.
@@ -127,6 +125,13 @@ impl Event {
         Self { name, args, ack: self.ack }
     }
 
+    /// Takes the event out of a place that it leaves; what stays there has no name and no arguments.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let left = Self { name: Name::Within(Span::default()), args: Args::default(), ack: None };
+        std::mem::replace(self, left)
+    }
+
     /// Bytes that the event holds in memory: at least, so that events of no size are bounded too.
     pub fn held_bytes(&self) -> usize {
         size_of::<Self>() + HELD_OVERHEAD_BYTES + self.args.held_bytes()
@@ -139,7 +144,7 @@ const HELD_OVERHEAD_BYTES: usize = 64;
 /// A name mostly lies in the packet as it is; only one with escapes is kept apart.
 #[derive(Clone, Debug)]
 pub(crate) enum Name {
-    Within(Range<usize>),
+    Within(Span),
     Unescaped(Box<str>),
 }
 
@@ -147,7 +152,7 @@ impl Name {
     /// The bytes of the name of an event, of which this is the packet.
     pub(crate) fn bytes<'a>(&'a self, packet: &'a [u8]) -> &'a [u8] {
         match self {
-            Self::Within(range) => packet.get(range.clone()).unwrap_or_default(),
+            Self::Within(span) => span.of(packet),
             Self::Unescaped(name) => name.as_bytes(),
         }
     }
@@ -160,8 +165,8 @@ mod tests {
     /// Else events of six bytes could take forty times what they count for while they wait.
     #[test]
     fn an_event_of_no_size_counts_for_its_memory() {
-        let args = Args::from_packet(Bytes::from_static(b"2[\"a\"]"), 5..5, Vec::new());
-        let event = Event { name: Name::Within(3..4), args, ack: None };
+        let args = Args::from_packet(Bytes::from_static(b"2[\"a\"]"), 5..5, Box::default());
+        let event = Event { name: Name::Within(Span::new(3..4)), args, ack: None };
         assert!(event.held_bytes() >= size_of::<Event>() + 64, "{}", event.held_bytes());
     }
 }

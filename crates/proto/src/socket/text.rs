@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 
 use super::packet::{Event, Name, Packet, PacketKind, is_reserved};
 use super::placeholder;
-use crate::args::{Args, PLAIN_DEPTH, check_depth, first_element, first_text, is_plain_list};
+use crate::args::{Args, PLAIN_DEPTH, Span, check_depth, first_element, first_text, is_plain_list};
 use crate::error::Violation;
 use crate::id::AckId;
 use crate::limits::Limits;
@@ -72,24 +72,40 @@ impl Header {
     }
 
     /// Reads the JSON, now that all attachments are there.
-    pub fn finish(self, attachments: Vec<Bytes>, limits: &Limits) -> Result<Packet, Violation> {
+    pub fn finish(self, attachments: Box<[Bytes]>, limits: &Limits) -> Result<Packet, Violation> {
+        if self.is_event() {
+            let (name, args) = self.check_event(attachments.len(), limits)?;
+            return Ok(Packet::Event(self.into_event(name, args, attachments)));
+        }
         self.check_json(attachments.len(), limits)?;
         match self.kind {
             PacketKind::Connect => self.connect(),
             PacketKind::Disconnect if self.json == self.text.len() => Ok(Packet::Disconnect),
-            PacketKind::Event | PacketKind::BinaryEvent => self.event(attachments, limits),
             PacketKind::Ack | PacketKind::BinaryAck => self.ack(attachments),
             PacketKind::Disconnect => Err(Violation::Payload),
-            // Only a server refuses.
-            PacketKind::ConnectError => Err(Violation::Unexpected),
+            // Only a server refuses; events are done with.
+            PacketKind::ConnectError | PacketKind::Event | PacketKind::BinaryEvent => {
+                Err(Violation::Unexpected)
+            }
         }
     }
 
+    #[inline(always)]
     fn check_json(&self, attachments: usize, limits: &Limits) -> Result<(), Violation> {
         let json = &self.text[self.json..];
         if limits.json_depth_max >= PLAIN_DEPTH && is_plain_list(json, attachments) {
             return Ok(());
         }
+        self.check_any_json(json, attachments, limits)
+    }
+
+    #[inline(never)]
+    fn check_any_json(
+        &self,
+        json: &[u8],
+        attachments: usize,
+        limits: &Limits,
+    ) -> Result<(), Violation> {
         if !check_depth(json, limits.json_depth_max) {
             return Err(Violation::Depth);
         }
@@ -109,9 +125,20 @@ impl Header {
         }
     }
 
-    fn event(self, attachments: Vec<Bytes>, limits: &Limits) -> Result<Packet, Violation> {
+    pub(super) const fn is_event(&self) -> bool {
+        matches!(self.kind, PacketKind::Event | PacketKind::BinaryEvent)
+    }
+
+    /// Reads the JSON of an event, now that all attachments are there: its name, and where in the
+    /// packet its arguments are.
+    #[inline(always)]
+    pub(super) fn check_event(
+        &self,
+        attachments: usize,
+        limits: &Limits,
+    ) -> Result<(Name, Range<usize>), Violation> {
+        self.check_json(attachments, limits)?;
         let (name, rest) = self.name()?;
-        let span = self.json + rest.start..self.json + rest.end;
         let bytes = name.bytes(&self.text);
         if bytes.len() > limits.event_bytes_max {
             return Err(Violation::EventName);
@@ -119,16 +146,34 @@ impl Header {
         if is_reserved(bytes) {
             return Err(Violation::ReservedEvent);
         }
-        let args = Args::from_packet(self.text, span, attachments);
-        Ok(Packet::Event(Event { name, args, ack: self.ack }))
+        Ok((name, self.json + rest.start..self.json + rest.end))
+    }
+
+    /// The event that was [checked](Self::check_event). Apart from that, and in place, so that it is
+    /// written where it is needed and not moved there.
+    #[inline(always)]
+    pub(super) fn into_event(
+        self,
+        name: Name,
+        args: Range<usize>,
+        attachments: Box<[Bytes]>,
+    ) -> Event {
+        Event { name, args: Args::from_packet(self.text, args, attachments), ack: self.ack }
     }
 
     /// The name of an event, and where in the JSON its arguments are.
+    #[inline(always)]
     fn name(&self) -> Result<(Name, Range<usize>), Violation> {
         let json = &self.text[self.json..];
         if let Some((name, rest)) = first_text(json) {
-            return Ok((Name::Within(name.start + self.json..name.end + self.json), rest));
+            let name = name.start + self.json..name.end + self.json;
+            return Ok((Name::Within(Span::new(name)), rest));
         }
+        self.unusual_name(json)
+    }
+
+    #[inline(never)]
+    fn unusual_name(&self, json: &[u8]) -> Result<(Name, Range<usize>), Violation> {
         match first_element(json) {
             Some((first, rest)) => Ok((event_name(json, first, self.json)?, rest)),
             None if json.trim_ascii().starts_with(b"[") => Err(Violation::EventName),
@@ -136,7 +181,7 @@ impl Header {
         }
     }
 
-    fn ack(self, attachments: Vec<Bytes>) -> Result<Packet, Violation> {
+    fn ack(self, attachments: Box<[Bytes]>) -> Result<Packet, Violation> {
         let id = self.ack.ok_or(Violation::Payload)?;
         let json = &self.text[self.json..];
         let list = json.trim_ascii();
@@ -230,7 +275,8 @@ fn ack_id(digits: &[u8]) -> Result<Option<AckId>, Violation> {
 /// The name of an event from its JSON: a text, or a number as it is written.
 fn event_name(json: &[u8], at: Range<usize>, offset: usize) -> Result<Name, Violation> {
     let raw = &json[at.clone()];
-    let within = |range: Range<usize>| Name::Within(range.start + offset..range.end + offset);
+    let within =
+        |range: Range<usize>| Name::Within(Span::new(range.start + offset..range.end + offset));
     match raw.first() {
         Some(b'"') if !raw.contains(&b'\\') => Ok(within(at.start + 1..at.end - 1)),
         Some(b'"') => match serde_json::from_slice::<String>(raw) {

@@ -23,8 +23,14 @@ use crate::socket_core::SocketCore;
 use crate::table::Table;
 
 impl Sockets {
-    pub(super) fn event(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: Event) {
-        if self.rates.is_some() && !self.admits(now, slot, &event) {
+    pub(super) fn event(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        slot: Slot,
+        event: &mut Event,
+    ) {
+        if self.rates.is_some() && !self.admits(now, slot, event) {
             return;
         }
         // A handler that got its answer goes on before the client's next event starts, as it came.
@@ -34,11 +40,11 @@ impl Sockets {
         }
         self.answered |= resuming;
         self.event_bytes += event.held_bytes();
-        self.waiting.push_back((slot, event));
+        self.waiting.push_back((slot, event.take()));
     }
 
     /// Calls the handler of an event, unless its socket has left.
-    fn dispatch(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, mut event: Event) {
+    fn dispatch(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, event: &mut Event) {
         let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) else {
             return;
         };
@@ -47,18 +53,39 @@ impl Sockets {
         }
         if socket.is_special() {
             let socket = Arc::clone(socket);
-            return self.take_turn(cx, now, &socket, event);
+            return self.take_turn(cx, now, &socket, event.take());
         }
         let bytes = event.held_bytes();
-        let Some((begun, name)) = listen(cx, &socket.table, socket, &mut event) else {
-            return self.unhandled(&event);
-        };
-        if let Begun::Ended(reply) = begun {
-            reply.into_iter().for_each(|reply| socket.reply(reply));
-        } else {
-            let cause = Cause::event(name, &event);
+        let Some(handler) = socket.table.events.get(event.name_bytes()) else {
             let socket = Arc::clone(socket);
-            self.go_on(cx, now, &socket, cause, bytes, begun);
+            return self.dispatch_other(cx, now, &socket, event);
+        };
+        match begin(cx, socket, || handler.start(socket, event)) {
+            Begun::Ended => {}
+            begun => {
+                let cause = Cause::event(Some(&handler.event), event);
+                let socket = Arc::clone(socket);
+                self.go_on(cx, now, &socket, cause, bytes, begun);
+            }
+        }
+    }
+
+    /// Calls what hears all events that have no handler.
+    #[inline(never)]
+    fn dispatch_other(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        socket: &Arc<SocketCore>,
+        event: &mut Event,
+    ) {
+        let bytes = event.held_bytes();
+        match listen(cx, &socket.table, socket, event) {
+            Some((begun, name)) => {
+                let cause = Cause::event(name, event);
+                self.go_on(cx, now, socket, cause, bytes, begun);
+            }
+            None => self.unhandled(event),
         }
     }
 
@@ -95,7 +122,7 @@ impl Sockets {
         let Some(extras) = &table.extras else {
             return self.handle(cx, now, socket, event);
         };
-        let seen = begin(cx, || {
+        let seen = begin(cx, socket, || {
             let any = extras.any.iter().filter_map(Catch::take);
             any.for_each(|any| any(socket, event.name(), &event.args));
             None
@@ -137,7 +164,7 @@ impl Sockets {
                     }
                     started
                 };
-                Some((begin(cx, start), Some(&once.handler.event)))
+                Some((begin(cx, socket, start), Some(&once.handler.event)))
             }
             None => listen(cx, &table, socket, &mut event),
         };
@@ -194,10 +221,10 @@ impl Sockets {
                     let socket = Arc::clone(socket);
                     self.examine(cx, now, &socket, event);
                 }
-            } else if let Some((slot, event)) = self.next_waiting(now) {
+            } else if let Some((slot, mut event)) = self.next_waiting(now) {
                 self.event_bytes -= event.held_bytes();
                 // A socket that has left meanwhile gets no event after its `on_disconnect`.
-                self.dispatch(cx, now, slot, event);
+                self.dispatch(cx, now, slot, &mut event);
             } else {
                 break;
             }
@@ -284,8 +311,9 @@ fn listen<'t>(
     event: &mut Event,
 ) -> Option<(Begun, Option<&'t Arc<str>>)> {
     if let Some(handler) = table.events.get(event.name_bytes()) {
-        return Some((begin(cx, || handler.start(socket, event)), Some(&handler.event)));
+        return Some((begin(cx, socket, || handler.start(socket, event)), Some(&handler.event)));
     }
     let other = table.other.as_ref()?;
-    Some((begin(cx, || other(socket, event.name().to_owned(), event.args.clone())), None))
+    let start = || other(socket, event.name().to_owned(), event.args.clone());
+    Some((begin(cx, socket, start), None))
 }

@@ -79,8 +79,8 @@ impl Sockets {
 
     /// Joins `/` for a client that is there without asking.
     pub(crate) fn join_main(&mut self, cx: &mut Context<'_>, now: Moment) {
-        let arrived = self.mux.join_main();
-        self.arrived(cx, now, arrived);
+        let mut arrived = self.mux.join_main();
+        self.arrived(cx, now, &mut arrived);
     }
 
     /// Takes a message of the session.
@@ -90,14 +90,15 @@ impl Sockets {
         now: Moment,
         message: Message,
     ) -> Result<(), Violation> {
-        let arrived = match &self.core.config.parser {
-            None => self.mux.take(now, message)?,
+        let mut arrived = None;
+        match &self.core.config.parser {
+            None => self.mux.take(now, message, &mut arrived)?,
             Some(parser) => {
                 let whole = parser.read(message, &self.core)?;
-                self.mux.take_whole(now, whole)?
+                self.mux.take_whole(now, whole, &mut arrived)?;
             }
-        };
-        if let Some(arrived) = arrived {
+        }
+        if let Some(arrived) = &mut arrived {
             self.arrived(cx, now, arrived);
         }
         Ok(())
@@ -191,12 +192,13 @@ impl Sockets {
         }
     }
 
-    fn arrived(&mut self, cx: &mut Context<'_>, now: Moment, arrived: Arrived) {
+    /// Takes what it needs out of what arrived: an event that is handled at once stays where it is.
+    fn arrived(&mut self, cx: &mut Context<'_>, now: Moment, arrived: &mut Arrived) {
         match arrived {
-            Arrived::Connect { slot, auth } => self.connect(cx, now, slot, auth),
-            Arrived::Crowded { namespace } => self.crowded(&namespace),
-            Arrived::Event { slot, event } => self.event(cx, now, slot, event),
-            Arrived::Ack { slot, id, args } => self.ack(slot, id, args),
+            Arrived::Connect { slot, auth } => self.connect(cx, now, *slot, auth.take()),
+            Arrived::Crowded { namespace } => self.crowded(namespace),
+            Arrived::Event { slot, event } => self.event(cx, now, *slot, event),
+            Arrived::Ack { slot, id, args } => self.ack(*slot, *id, std::mem::take(args)),
             Arrived::Disconnect { slot } => {
                 let farewell = Farewell::new(Reason::ClientNamespaceDisconnect, None);
                 self.vacate(cx, now, slot.index(), &farewell);

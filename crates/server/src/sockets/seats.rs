@@ -197,8 +197,8 @@ impl Sockets {
             self.call(cx, now, &socket, "connect", || greet(&socket));
         }
         // What was held for it until now.
-        while let Some(arrived) = self.mux.poll() {
-            self.arrived(cx, now, arrived);
+        while let Some(mut arrived) = self.mux.poll() {
+            self.arrived(cx, now, &mut arrived);
         }
     }
 

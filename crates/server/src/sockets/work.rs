@@ -12,7 +12,7 @@ use roomful_proto::{AckId, Moment};
 use super::Sockets;
 use crate::failure::EventError;
 use crate::farewell::Description;
-use crate::handler::{Decided, Done, Reply, Started, Work};
+use crate::handler::{Decided, Done, Started, Work};
 use crate::lanes::Hold;
 use crate::socket_core::SocketCore;
 
@@ -81,19 +81,28 @@ pub(super) struct Panicked {
 
 /// How far a function of the user's came at once.
 pub(super) enum Begun {
-    Ended(Option<Reply>),
+    /// To its end, and what it has answered is sent.
+    Ended,
     Waits(Started),
     Panicked(EventError),
 }
 
-/// Calls a function of the user's and runs what it gives to its first wait.
-pub(super) fn begin(cx: &mut Context<'_>, function: impl FnOnce() -> Option<Started>) -> Begun {
+/// Calls a function of the user's, runs what it gives to its first wait, and sends what it answers.
+pub(super) fn begin(
+    cx: &mut Context<'_>,
+    socket: &Arc<SocketCore>,
+    function: impl FnOnce() -> Option<Started>,
+) -> Begun {
     let begun = catch_unwind(AssertUnwindSafe(|| {
         let Some(mut started) = function() else {
-            return Begun::Ended(None);
+            return Begun::Ended;
         };
         match started.as_mut().poll(cx) {
-            Poll::Ready(reply) => Begun::Ended(reply),
+            Poll::Ready(None) => Begun::Ended,
+            Poll::Ready(Some(reply)) => {
+                socket.reply(reply);
+                Begun::Ended
+            }
             Poll::Pending => Begun::Waits(started),
         }
     }));
@@ -145,7 +154,7 @@ impl Sockets {
         what: &'static str,
         function: impl FnOnce() -> Option<Started>,
     ) {
-        let begun = begin(cx, function);
+        let begun = begin(cx, socket, function);
         self.go_on(cx, now, socket, Cause::passage(what), 0, begun);
     }
 
@@ -159,7 +168,7 @@ impl Sockets {
         begun: Begun,
     ) {
         match begun {
-            Begun::Ended(reply) => reply.into_iter().for_each(|reply| socket.reply(reply)),
+            Begun::Ended => {}
             Begun::Waits(started) => {
                 let whose = Some((Arc::clone(socket), cause));
                 let work = Work::Handler(started);

@@ -80,7 +80,7 @@ mod tests {
         let limits = Limits::default();
         let whole = MsgPack.decode(Data::Binary(Bytes::from(message)), &limits).unwrap();
         let (header, attachments) = whole.into_parts(&limits).unwrap();
-        let Packet::Event(event) = header.finish(attachments, &limits).unwrap() else {
+        let Packet::Event(event) = header.finish(attachments.into(), &limits).unwrap() else {
             panic!("no event");
         };
         assert_eq!(event.args.as_json(), b"{}");
