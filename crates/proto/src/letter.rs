@@ -80,9 +80,8 @@ impl Letter {
 
     /// Says whether and how it is to be compressed. Without that it is not on a WebSocket, and may be
     /// in an answer of HTTP.
-    pub fn deflated_by(mut self, deflate: &Arc<Deflate>) -> Self {
+    pub fn deflate_by(&mut self, deflate: &Arc<Deflate>) {
         self.deflate = Some(Arc::clone(deflate));
-        self
     }
 
     /// Whether it may have another form for those who take compressed messages.

@@ -362,6 +362,8 @@ fn encode_deflated(frames: &[u8], deflate: &Deflate) -> Option<Bytes> {
 }
 
 impl From<Letter> for Parcel {
+    // What sends many letters mostly has them joined, and needs none of this at hand.
+    #[inline(never)]
     fn from(mut letter: Letter) -> Self {
         let deflate = letter.deflate.take();
         let wire = Wire::new(letter.packet(), letter.attachments());

@@ -205,7 +205,9 @@ fn noise(len: usize) -> Vec<u8> {
 // Parcels.
 
 fn event(deflate: &Arc<Deflate>, args: &impl roomful_proto::ToArgs) -> Parcel {
-    Letter::event("/", None, "e", args).unwrap().deflated_by(deflate).into()
+    let mut letter = Letter::event("/", None, "e", args).unwrap();
+    letter.deflate_by(deflate);
+    letter.into()
 }
 
 /// What a client makes of the frames of a server.

@@ -292,11 +292,7 @@ impl Link {
                 // It is worth no connection.
                 return Pushed::Dropped;
             }
-            state.outbox.clear();
-            state.closed = true;
-            state.drained = None;
-            state.errands().orders.push_back(Order::Cut);
-            state.wake();
+            state.overflow();
             return Pushed::Overflow;
         }
         self.waiting.store(state.outbox.bytes(), Ordering::Relaxed);
@@ -757,6 +753,16 @@ impl State {
                 waker.wake_by_ref();
             }
         }
+    }
+
+    /// Its client does not read: nothing more is sent to it.
+    #[cold]
+    fn overflow(&mut self) {
+        self.outbox.clear();
+        self.closed = true;
+        self.drained = None;
+        self.errands().orders.push_back(Order::Cut);
+        self.wake();
     }
 
     fn errands(&mut self) -> &mut Errands {

@@ -213,20 +213,18 @@ impl NamespaceCore {
     }
 
     /// Says of a letter how it is to be compressed.
-    pub(crate) fn packed(&self, letter: Letter, compress: bool) -> Letter {
+    pub(crate) fn pack(&self, letter: &mut Letter, compress: bool) {
         match &self.deflate {
-            None if compress => letter,
-            Some(deflate) if compress && letter.len() >= deflate.threshold() => {
-                letter.deflated_by(deflate)
-            }
-            Some(_) if compress => letter,
-            _ => letter.deflated_by(Deflate::never()),
+            _ if !compress => letter.deflate_by(Deflate::never()),
+            Some(deflate) if letter.len() >= deflate.threshold() => letter.deflate_by(deflate),
+            _ => {}
         }
     }
 
     /// A letter as it leaves, to be compressed or not.
-    pub(crate) fn parcel(&self, letter: Letter, compress: bool) -> Result<Parcel, EncodeError> {
-        parcel(self.packed(letter, compress), self.parser.as_ref())
+    pub(crate) fn parcel(&self, mut letter: Letter, compress: bool) -> Result<Parcel, EncodeError> {
+        self.pack(&mut letter, compress);
+        parcel(letter, self.parser.as_ref())
     }
 
     /// Whether nobody more may come in.

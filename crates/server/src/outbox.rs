@@ -495,13 +495,18 @@ mod tests {
     #[test]
     fn what_may_be_compressed_is_joined_only_for_those_who_do_not_take_that() {
         let deflate = Arc::new(Deflate::new(1_000, 1));
-        let large = || letter(&"x".repeat(2_000)).deflated_by(&deflate);
+        let deflated = |text: &str| {
+            let mut letter = letter(text);
+            letter.deflate_by(&deflate);
+            letter
+        };
+        let large = || deflated(&"x".repeat(2_000));
         for (deflates, pieces) in [(false, 1), (true, 5)] {
             let mut outbox = Outbox::new(1_000_000);
             outbox.set_form(if deflates { Form::Deflated } else { Form::Wire });
             outbox.push_letter(letter("a")).unwrap();
             outbox.push_letter(large()).unwrap();
-            outbox.push_letter(letter("b").deflated_by(&deflate)).unwrap();
+            outbox.push_letter(deflated("b")).unwrap();
             outbox.append(large().into());
             outbox.push_letter(letter("c")).unwrap();
             assert_eq!(outbox.len(), pieces);

@@ -196,7 +196,7 @@ impl SocketCore {
         self.namespace.show(Recipients::One(self.id), event, args);
         let pushed = match &self.namespace.journal {
             None => Letter::event(&self.namespace.name, None, event, args)
-                .map(|letter| self.deliver(self.namespace.packed(letter, compress), worth)),
+                .map(|letter| self.deliver(letter, worth, compress)),
             Some(journal) => Unstamped::event(&self.namespace.name, event, args)
                 .and_then(|event| journal.send_to(self, event, worth, compress)),
         };
@@ -246,8 +246,7 @@ impl SocketCore {
             return Err(CallError::Gone);
         }
         let letter = Letter::event(&self.namespace.name, Some(id), event, args);
-        let letter = self.namespace.packed(letter.map_err(CallError::Encode)?, compress);
-        match self.deliver(letter, Worth::Kept) {
+        match self.deliver(letter.map_err(CallError::Encode)?, Worth::Kept, compress) {
             Pushed::Queued | Pushed::Slow => Ok(asked),
             Pushed::Gone | Pushed::Overflow | Pushed::Dropped => Err(CallError::Gone),
             Pushed::Unwritten => Err(CallError::Encode(parser::panicked())),
@@ -260,7 +259,7 @@ impl SocketCore {
             Outcome::Answer(_) if !self.is_connected() => {}
             Outcome::Answer(Ok(answer)) => {
                 let letter = answer.address(&self.namespace.name);
-                self.deliver(self.namespace.packed(letter, true), Worth::Kept);
+                self.deliver(letter, Worth::Kept, true);
             }
             Outcome::Answer(Err(error)) => self.note_encode_failure("an ack", &error),
             Outcome::Failure(failure) => {
@@ -288,21 +287,29 @@ impl SocketCore {
     }
 
     /// Sends a letter to this client, and counts when it does not go.
-    fn deliver(self: &Arc<Self>, letter: Letter, worth: Worth) -> Pushed {
-        let pushed = match &self.namespace.parser {
-            None => self.link.push_letter(letter, worth),
-            chosen => match parcel(letter, chosen.as_ref()) {
-                Ok(parcel) => self.link.push(parcel, worth),
-                Err(error) => {
-                    self.note_encode_failure("a packet", &error);
-                    Pushed::Unwritten
-                }
-            },
+    fn deliver(self: &Arc<Self>, mut letter: Letter, worth: Worth, compress: bool) -> Pushed {
+        self.namespace.pack(&mut letter, compress);
+        let pushed = if self.namespace.parser.is_none() {
+            self.link.push_letter(letter, worth)
+        } else {
+            self.deliver_worded(letter, worth)
         };
         if pushed != Pushed::Queued {
             self.note(pushed);
         }
         pushed
+    }
+
+    /// As the server's parser writes it.
+    #[inline(never)]
+    fn deliver_worded(&self, letter: Letter, worth: Worth) -> Pushed {
+        match parcel(letter, self.namespace.parser.as_ref()) {
+            Ok(parcel) => self.link.push(parcel, worth),
+            Err(error) => {
+                self.note_encode_failure("a packet", &error);
+                Pushed::Unwritten
+            }
+        }
     }
 
     pub(crate) fn note(self: &Arc<Self>, pushed: Pushed) {

@@ -41,6 +41,9 @@ impl Slot {
     }
 }
 
+/// Attachments for which there is room from when they are announced.
+const ATTACHMENTS_AT_ONCE: usize = 4;
+
 /// What arrived.
 #[derive(Debug)]
 pub enum Arrived {
@@ -264,9 +267,11 @@ impl Mux {
         if header.attachments == 0 {
             return self.packet(now, header, Box::default(), arrived);
         }
+        let announced = header.attachments as usize;
         self.assembling = Some(Box::new(Assembling {
             header,
-            attachments: Vec::new(),
+            // What an event is to have stays exactly as large as it is; many are not believed in yet.
+            attachments: Vec::with_capacity(announced.min(ATTACHMENTS_AT_ONCE)),
             bytes: 0,
             until: now + self.limits.attachments_timeout,
         }));
@@ -315,6 +320,7 @@ impl Mux {
     }
 
     /// Where a namespace is that was joined.
+    #[inline(always)]
     fn joined(&self, namespace: &str) -> Option<Slot> {
         let found =
             |seat: &Seat| matches!(seat.state, State::Joined) && *seat.namespace == *namespace;
