@@ -418,6 +418,10 @@ impl Mux {
     /// was another's.
     fn join(&mut self, namespace: Box<str>, auth: Option<Bytes>) -> Arrived {
         if self.seats.len() < self.limits.namespaces_max {
+            if self.seats.is_empty() {
+                // Most clients join one namespace, and a vector that grows by itself begins with four.
+                self.seats.reserve_exact(1);
+            }
             self.seats.push(Seat { namespace, attempt: 0, state: State::Left });
             return self.take_seat(self.seats.len() - 1, auth);
         }

@@ -236,6 +236,10 @@ impl Sockets {
 
     fn seat(&mut self, slot: Slot, seat: Seat) {
         let index = slot.index();
+        if self.seats.is_empty() {
+            // As few as most clients need: a vector that grows by itself begins with four.
+            self.seats.reserve_exact(index + 1);
+        }
         if self.seats.len() <= index {
             self.seats.resize_with(index + 1, || Seat::Empty);
         }
