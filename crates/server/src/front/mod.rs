@@ -102,48 +102,52 @@ impl Front {
     }
 
     /// Answers requests until it is not for the front any more what happens on the stream.
-    pub(crate) async fn run(mut self) -> Next {
+    // Not an `async fn`, which keeps its arguments twice: here and in `serve`, where each request would be
+    // copied for it.
+    pub(crate) fn run(mut self) -> impl Future<Output = Next> {
         let core = Arc::clone(&self.core);
-        let mut hung_up = pin!(core.closing.hung_up());
-        // One timer, which is not set anew for each request but looks how late it is when it rings.
-        let mut alarm = pin!(tokio::time::sleep(HEAD_TIMEOUT));
-        // Whom both wake. It stays so from request to request, and mostly neither has happened.
-        let mut woken: Option<Waker> = None;
-        loop {
-            let step = poll_fn(|cx| {
-                if let Poll::Ready(step) = self.poll_step(cx) {
-                    return Poll::Ready(step);
-                }
-                let known = woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker()));
-                if known && !alarm.is_elapsed() && !core.closing.is_past(Phase::Serving) {
-                    return Poll::Pending;
-                }
-                if hung_up.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Step::Ended);
-                }
-                while alarm.as_mut().poll(cx).is_ready() {
-                    if self.since.elapsed() >= HEAD_TIMEOUT {
+        async move {
+            let mut hung_up = pin!(core.closing.hung_up());
+            // One timer, which is not set anew for each request but looks how late it is when it rings.
+            let mut alarm = pin!(tokio::time::sleep(HEAD_TIMEOUT));
+            // Whom both wake. It stays so from request to request, and mostly neither has happened.
+            let mut woken: Option<Waker> = None;
+            loop {
+                let step = poll_fn(|cx| {
+                    if let Poll::Ready(step) = self.poll_step(cx) {
+                        return Poll::Ready(step);
+                    }
+                    let known = woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker()));
+                    if known && !alarm.is_elapsed() && !core.closing.is_past(Phase::Serving) {
+                        return Poll::Pending;
+                    }
+                    if hung_up.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(Step::Ended);
                     }
-                    alarm.as_mut().reset(self.since + HEAD_TIMEOUT);
-                }
-                // Where the task has used up its turn, the alarm could not be set.
-                woken = coop::has_budget_remaining().then(|| cx.waker().clone());
-                Poll::Pending
-            });
-            let flow = match step.await {
-                Step::Request(request) => self.serve(request).await.unwrap_or(Flow::End),
-                Step::Foreign => return Next::Foreign(self.rewind()),
-                Step::Ended | Step::Partial => Flow::End,
-            };
-            match flow {
-                Flow::On => {}
-                Flow::Upgrade(upgrade, answer) => {
-                    return Next::Upgraded(upgrade, self.rewind().into_wire(), answer);
-                }
-                Flow::End => {
-                    self.hang_up().await;
-                    return Next::Ended;
+                    while alarm.as_mut().poll(cx).is_ready() {
+                        if self.since.elapsed() >= HEAD_TIMEOUT {
+                            return Poll::Ready(Step::Ended);
+                        }
+                        alarm.as_mut().reset(self.since + HEAD_TIMEOUT);
+                    }
+                    // Where the task has used up its turn, the alarm could not be set.
+                    woken = coop::has_budget_remaining().then(|| cx.waker().clone());
+                    Poll::Pending
+                });
+                let flow = match step.await {
+                    Step::Request(request) => self.serve(request).await.unwrap_or(Flow::End),
+                    Step::Foreign => return Next::Foreign(self.rewind()),
+                    Step::Ended | Step::Partial => Flow::End,
+                };
+                match flow {
+                    Flow::On => {}
+                    Flow::Upgrade(upgrade, answer) => {
+                        return Next::Upgraded(upgrade, self.rewind().into_wire(), answer);
+                    }
+                    Flow::End => {
+                        self.hang_up().await;
+                        return Next::Ended;
+                    }
                 }
             }
         }
@@ -225,62 +229,64 @@ impl Front {
     }
 
     /// Answers a request; `None` when the peer is gone or does not take its answer.
-    async fn serve(&mut self, request: Taken) -> Option<Flow> {
+    fn serve(&mut self, request: Taken) -> impl Future<Output = Option<Flow>> {
         let Taken { finish, received, body, mut missing, mut last } = request;
-        let decision = match received {
-            Received::Decided(decision) => decision,
-            // Large, and most servers never ask.
-            Received::Asks(applicant) => {
-                let core = Arc::clone(&self.core);
-                self.attended(Box::pin(async move { door::ask(&core, applicant).await })).await?
-            }
-        };
-        let answer = match decision {
-            Decision::Answer(answer) => answer,
-            Decision::Read(file) => self.attended(bundle::read(file)).await?,
-            Decision::Poll(link, polled) => {
-                let reply = self.attended(polling::poll(&link)).await?;
-                door::poll_answer(&self.core, reply, polled)
-            }
-            Decision::Post(guard) => {
-                let body = self.receive(body, missing).await;
-                if matches!(body, Err(NotReceived::Broken)) {
-                    return None;
+        async move {
+            let decision = match received {
+                Received::Decided(decision) => decision,
+                // Large, and most servers never ask.
+                Received::Asks(applicant) => {
+                    let core = Arc::clone(&self.core);
+                    let asking = Box::pin(async move { door::ask(&core, applicant).await });
+                    self.attended(pin!(asking)).await?
                 }
-                last |= body.is_err();
-                missing = 0;
-                let answer = self.attended(door::post(guard, body)).await?;
-                if !self.input.is_empty() {
-                    // A body is a turn of its session. Others have theirs before the next one.
-                    tokio::task::yield_now().await;
+            };
+            let answer = match decision {
+                Decision::Answer(answer) => answer,
+                Decision::Read(file) => self.attended(pin!(bundle::read(file))).await?,
+                Decision::Poll(link, polled) => {
+                    let reply = self.attended(pin!(polling::poll(&link))).await?;
+                    door::poll_answer(&self.core, reply, polled)
                 }
-                answer
-            }
-            Decision::Upgrade(upgrade) => {
-                let answer = finish.apply(&self.core, upgrade.answer());
-                if upgrade.takes_answer() {
-                    return Some(Flow::Upgrade(
-                        upgrade,
-                        Output::new(&answer, false, Instant::now()).into_head(),
-                    ));
+                Decision::Post(guard) => {
+                    let body = self.receive(body, missing).await;
+                    if matches!(body, Err(NotReceived::Broken)) {
+                        return None;
+                    }
+                    last |= body.is_err();
+                    missing = 0;
+                    let answer = self.attended(pin!(door::post(guard, body))).await?;
+                    if !self.input.is_empty() {
+                        // A body is a turn of its session. Others have theirs before the next one.
+                        tokio::task::yield_now().await;
+                    }
+                    answer
                 }
-                self.write(&answer, false).await?;
-                return Some(Flow::Upgrade(upgrade, Vec::new()));
+                Decision::Upgrade(upgrade) => {
+                    let answer = finish.apply(&self.core, upgrade.answer());
+                    if upgrade.takes_answer() {
+                        return Some(Flow::Upgrade(
+                            upgrade,
+                            Output::new(&answer, false, Instant::now()).into_head(),
+                        ));
+                    }
+                    self.write(&answer, false).await?;
+                    return Some(Flow::Upgrade(upgrade, Vec::new()));
+                }
+            };
+            last |= answer.is_last() || self.core.closing.is_past(Phase::SayingGoodbye);
+            self.write(&finish.apply(&self.core, answer), last).await?;
+            if last {
+                return Some(Flow::End);
             }
-        };
-        last |= answer.is_last() || self.core.closing.is_past(Phase::SayingGoodbye);
-        self.write(&finish.apply(&self.core, answer), last).await?;
-        if last {
-            return Some(Flow::End);
+            // A body that nobody wanted.
+            self.receive(Vec::new(), missing).await.ok()?;
+            Some(Flow::On)
         }
-        // A body that nobody wanted.
-        self.receive(Vec::new(), missing).await.ok()?;
-        Some(Flow::On)
     }
 
     /// Waits for an answer as long as its peer is there; `None` when it has gone.
-    async fn attended<F: Future>(&mut self, answering: F) -> Option<F::Output> {
-        let mut answering = pin!(answering);
+    async fn attended<F: Future>(&mut self, mut answering: Pin<&mut F>) -> Option<F::Output> {
         let attended = poll_fn(|cx| match answering.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             Poll::Pending => self.poll_gone(cx).map(|()| None),
