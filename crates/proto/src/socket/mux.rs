@@ -349,9 +349,9 @@ impl Mux {
         };
         let seat = &mut self.seats[index];
         let slot = Slot::new(index, seat.attempt);
-        match packet {
-            Packet::Event(event) => *arrived = Some(Arrived::Event { slot, event }),
-            Packet::Ack(id, args) => *arrived = Some(Arrived::Ack { slot, id, args }),
+        let new = match packet {
+            Packet::Event(event) => Arrived::Event { slot, event },
+            Packet::Ack(id, args) => Arrived::Ack { slot, id, args },
             Packet::Disconnect => {
                 if !seat.is_left() {
                     seat.state = State::Left;
@@ -364,11 +364,11 @@ impl Mux {
                 *arrived = Some(self.join_again(index, auth)?);
                 return Ok(());
             }
-        }
+        };
         match seat.state {
-            State::Joined => {}
-            State::Left => *arrived = None,
-            State::Joining(_) => self.hold(index, arrived.take())?,
+            State::Joined => *arrived = Some(new),
+            State::Left => {}
+            State::Joining(_) => self.hold(index, new)?,
         }
         Ok(())
     }
@@ -382,10 +382,7 @@ impl Mux {
     }
 
     /// Keeps what came for a namespace that has not decided yet.
-    fn hold(&mut self, index: usize, arrived: Option<Arrived>) -> Result<(), Violation> {
-        let Some(arrived) = arrived else {
-            return Ok(());
-        };
+    fn hold(&mut self, index: usize, arrived: Arrived) -> Result<(), Violation> {
         let held_bytes: usize = self.seats.iter().map(Seat::held_bytes).sum();
         let bytes = held_bytes + arrived.held_bytes();
         let State::Joining(held) = &mut self.seats[index].state else {
