@@ -134,7 +134,8 @@ impl<'de> serde::Deserialize<'de> for SocketId {
 /// every client can hold it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AckId {
-    /// One more than the number, so that no id takes no room of its own in what is moved for every event.
+    /// One more than the number. So it is never 0, and whether there is an id takes no room of its own in
+    /// an event.
     successor: NonZeroU64,
 }
 
@@ -196,6 +197,17 @@ mod tests {
         {
             assert_eq!(SessionId::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_ack_id_is_its_number_and_none_above_the_largest() {
+        for number in [0, 1, AckId::MAX] {
+            let id = AckId::new(number).unwrap();
+            assert_eq!((id.get(), format!("{id:?}")), (number, format!("AckId({number})")));
+        }
+        assert_eq!(AckId::new(AckId::MAX + 1), None);
+        assert_eq!(AckId::new(u64::MAX), None);
+        assert_eq!(size_of::<Option<AckId>>(), size_of::<u64>());
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::room_names::RoomNames;
 use crate::rooms::NotJoined;
 use crate::socket::EmitError;
 use crate::table::Table;
+
 /// A client in a namespace, without types.
 pub(crate) struct SocketCore {
     pub(crate) id: SocketId,

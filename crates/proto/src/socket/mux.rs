@@ -21,6 +21,9 @@ use crate::id::AckId;
 use crate::limits::Limits;
 use crate::time::Moment;
 
+/// Attachments for which there is room from when they are announced.
+const ATTACHMENTS_AT_ONCE: usize = 4;
+
 /// The place of a namespace on one connection. Places are small numbers and used again after a
 /// namespace is left, but two attempts to join never have equal slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,9 +43,6 @@ impl Slot {
         self.0 as u32
     }
 }
-
-/// Attachments for which there is room from when they are announced.
-const ATTACHMENTS_AT_ONCE: usize = 4;
 
 /// What arrived.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ impl Mux {
         match (data, self.assembling.take()) {
             (Data::Text(text), None) => self.text(now, text, arrived),
             (Data::Binary(bytes), Some(assembling)) => {
-                self.attachment(assembling, bytes, now, arrived)
+                self.attachment(now, assembling, bytes, arrived)
             }
             (Data::Text(_), Some(_)) => Err(Violation::MissingAttachment),
             (Data::Binary(_), None) => Err(Violation::StrayAttachment),
@@ -280,9 +280,9 @@ impl Mux {
 
     fn attachment(
         &mut self,
+        now: Moment,
         mut assembling: Box<Assembling>,
         bytes: Bytes,
-        now: Moment,
         arrived: &mut Option<Arrived>,
     ) -> Result<(), Violation> {
         assembling.bytes += bytes.len();
@@ -299,6 +299,7 @@ impl Mux {
     }
 
     /// A packet whose attachments are there.
+    // In place in each of the three that call it: as a call it would move the packet once more.
     #[inline(always)]
     fn packet(
         &mut self,
@@ -328,6 +329,7 @@ impl Mux {
         Some(Slot::new(index, self.seats[index].attempt))
     }
 
+    /// Whatever is not an event of a namespace that was joined.
     #[inline(never)]
     fn other_packet(
         &mut self,
