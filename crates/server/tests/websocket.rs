@@ -17,6 +17,11 @@ async fn watched() -> (Running, mpsc::UnboundedReceiver<&'static str>) {
     watch(Server::new()).await
 }
 
+/// As long as the defaults and a little longer.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(11);
+const PING_INTERVAL: Duration = Duration::from_secs(26);
+const PING_TIMEOUT: Duration = Duration::from_secs(21);
+
 async fn watch(io: Server) -> (Running, mpsc::UnboundedReceiver<&'static str>) {
     let (gone, leaving) = mpsc::unbounded_channel();
     io.on("echo", async |_: Socket, args: Args| args);
@@ -197,9 +202,9 @@ async fn a_poll_during_a_probed_upgrade_is_sent_away_soon() {
 
 #[tokio::test]
 async fn a_silent_probe_is_closed_at_the_upgrade_timeout_and_polling_goes_on() {
-    let io = Server::builder().upgrade_timeout(Duration::from_millis(100)).build();
-    let (server, _leaving) = watch(io).await;
+    let (server, _leaving) = watched().await;
     let (poller, mut ws) = upgrading(&server).await;
+    passes(UPGRADE_TIMEOUT).await;
     assert_eq!(ws.close_code().await, Some(1000));
     ws.ended().await;
     still_polls(&poller).await;
@@ -213,9 +218,9 @@ async fn a_silent_probe_is_closed_at_the_upgrade_timeout_and_polling_goes_on() {
 
 #[tokio::test]
 async fn a_probe_without_its_upgrade_is_closed_at_the_upgrade_timeout() {
-    let io = Server::builder().upgrade_timeout(Duration::from_millis(100)).build();
-    let (server, _leaving) = watch(io).await;
+    let (server, _leaving) = watched().await;
     let (poller, mut ws) = probed(&server).await;
+    passes(UPGRADE_TIMEOUT).await;
     assert_eq!(ws.close_code().await, Some(1000));
     ws.ended().await;
     still_polls(&poller).await;
@@ -289,17 +294,12 @@ async fn broken_frames_end_the_probe_alone() {
 
 #[tokio::test]
 async fn an_upgrade_that_is_followed_by_silence_ends_by_the_heartbeat() {
-    let io = Server::builder()
-        .ping_interval(Duration::from_millis(100))
-        .ping_timeout(Duration::from_millis(100))
-        .build();
-    let (server, mut leaving) = watch(io).await;
-    let poller = server.poller().await;
-    poller.post("40").await;
-    let mut ws = Ws::upgrade(server.address, &poller.upgrade_target()).await;
-    ws.send_text("2probe").await;
-    ws.text().await;
+    let (server, mut leaving) = watched().await;
+    let (_poller, mut ws) = probed(&server).await;
     ws.send_text("5").await;
+    passes(PING_INTERVAL).await;
+    assert_eq!(ws.text().await, "2");
+    passes(PING_TIMEOUT).await;
     assert_eq!(ws.close_code().await, Some(1000));
     ws.send_frame(Opcode::Close, &[]).await;
     assert_eq!(within(leaving.recv()).await, Some("ping timeout"));
@@ -336,6 +336,36 @@ async fn a_close_by_polling_during_an_upgrade_ends_both() {
     assert_eq!(poller.post("1").await.text(), "ok");
     ws.ended().await;
     assert_eq!(within(leaving.recv()).await, Some("transport close"));
+    server.is_unharmed().await;
+}
+
+/// The official client polls no more when its probe was answered, and does not begin again when the
+/// probe ends.
+#[tokio::test]
+async fn who_is_closed_while_it_upgrades_comes_over_and_ends_there() {
+    let (server, mut leaving) = watched().await;
+    let (poller, mut ws) = probed(&server).await;
+    server.emit("last", 1);
+    server.everyone().close();
+    assert_eq!(within(leaving.recv()).await, Some("server namespace disconnect"));
+    ws.send_text("5").await;
+    assert_eq!(ws.text().await, "42[\"last\",1]");
+    assert_eq!(ws.text().await, "41");
+    assert_eq!(ws.close_frame().await, Some((1000, "forced server close".to_owned())));
+    ws.send_frame(Opcode::Close, &[]).await;
+    ws.ended().await;
+    assert_eq!(poller.get().await.status, 400);
+    server.is_unharmed().await;
+}
+
+#[tokio::test]
+async fn who_is_closed_while_it_upgrades_may_poll_instead() {
+    let (server, _leaving) = watched().await;
+    let (poller, mut ws) = probed(&server).await;
+    server.everyone().close();
+    assert_eq!(poller.get().await.text(), "41");
+    assert_eq!(poller.get().await.text(), "1");
+    ws.ended().await;
     server.is_unharmed().await;
 }
 
@@ -682,17 +712,12 @@ async fn a_ping_that_is_not_answered_ends_the_connection() {
 
 #[tokio::test]
 async fn a_polling_client_gets_pings_and_is_closed_without_a_pong() {
-    let io = Server::builder()
-        .ping_interval(Duration::from_millis(50))
-        .ping_timeout(Duration::from_millis(200))
-        .build();
-    let (server, mut leaving) = watch(io).await;
+    let (server, mut leaving) = watched().await;
     let poller = server.poller().await;
-    poller.post("40").await;
-    let mut text = String::new();
-    while !text.split('\u{1e}').any(|packet| packet == "2") {
-        text = poller.get().await.text().to_owned();
-    }
+    poller.join().await;
+    passes(PING_INTERVAL).await;
+    assert_eq!(poller.get().await.text(), "2");
+    passes(PING_TIMEOUT).await;
     let polled = poller.get().await;
     assert!(polled.text() == "1" || polled.status == 400, "{polled:?}");
     assert_eq!(within(leaving.recv()).await, Some("ping timeout"));

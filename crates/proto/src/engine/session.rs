@@ -7,7 +7,7 @@
 //! ```text
 //!   Open ──probe──▶ Upgrading ──"5"──▶ Open (on the WebSocket)
 //!     │ ◀──────timeout, or the probe ends──┘
-//!     └──▶ Closing (polling only: the close packet waits for a poll) ──▶ Closed
+//!     └──▶ Closing (polling only: the close packet waits for a poll, or for the "5") ──▶ Closed
 //! ```
 
 use std::collections::VecDeque;
@@ -105,10 +105,15 @@ enum State {
     },
     /// What was sent before, and then the close packet, wait for polls to carry them. The close
     /// packet has an answer of its own: a client that finds it beside others acts on it first.
+    ///
+    /// A client whose probe was answered polls no more, and if the probe ended now the official one
+    /// would not begin again: until its heartbeat is missed it would hear of nothing. So a session that
+    /// is `upgrading` lets it come over, and ends there.
     Closing {
         until: Moment,
         reason: Reason,
         said: bool,
+        upgrading: bool,
     },
     Closed,
 }
@@ -307,11 +312,12 @@ impl Session {
         match self.transport {
             Transport::WebSocket => self.end(reason),
             Transport::Polling => {
-                if matches!(self.state, State::Upgrading { .. }) {
-                    self.out.push_back(Output::DropProbe);
+                let upgrading = matches!(self.state, State::Upgrading { probed: true, .. });
+                if !upgrading {
+                    self.drop_probe();
                 }
-                self.state =
-                    State::Closing { until: now + self.limits.close_timeout, reason, said: false };
+                let until = now + self.limits.close_timeout;
+                self.state = State::Closing { until, reason, said: false, upgrading };
             }
         }
     }
@@ -441,33 +447,48 @@ impl Session {
     }
 
     fn probe(&mut self, data: Data) {
-        let State::Upgrading { until, probed } = self.state else {
-            return;
-        };
-        match (self.decode(data), probed) {
-            (Ok(Packet::Ping(text)), false) if text == "probe" => {
+        let packet = self.decode(data);
+        match (self.state, packet) {
+            (State::Upgrading { until, probed: false }, Ok(Packet::Ping(text)))
+                if text == "probe" =>
+            {
                 self.out.push_back(Output::Probe(Packet::Pong(text)));
                 self.state = State::Upgrading { until, probed: true };
                 if self.is_polled() {
                     self.out.push_back(Output::Send(Packet::Noop));
                 }
             }
-            (Ok(Packet::Upgrade), true) => {
-                self.state = State::Open;
-                self.transport = Transport::WebSocket;
-                self.poll = Poll::Absent;
-                self.out.push_back(Output::Upgraded);
+            (State::Upgrading { probed: true, .. }, Ok(Packet::Upgrade)) => self.upgraded(),
+            (State::Closing { reason, upgrading: true, .. }, Ok(Packet::Upgrade)) => {
+                self.upgraded();
+                self.end(reason);
             }
             _ => {
-                self.state = State::Open;
-                self.out.push_back(Output::DropProbe);
+                self.drop_probe();
+                self.probe_gone();
             }
         }
     }
 
+    fn upgraded(&mut self) {
+        self.state = State::Open;
+        self.transport = Transport::WebSocket;
+        self.poll = Poll::Absent;
+        self.out.push_back(Output::Upgraded);
+    }
+
     fn probe_gone(&mut self) {
-        if let State::Upgrading { .. } = self.state {
-            self.state = State::Open;
+        match &mut self.state {
+            State::Upgrading { .. } => self.state = State::Open,
+            State::Closing { upgrading, .. } => *upgrading = false,
+            State::Open | State::Closed => {}
+        }
+    }
+
+    /// Says that the probe is to be closed, if there is one.
+    fn drop_probe(&mut self) {
+        if matches!(self.state, State::Upgrading { .. } | State::Closing { upgrading: true, .. }) {
+            self.out.push_back(Output::DropProbe);
         }
     }
 
@@ -496,9 +517,7 @@ impl Session {
     }
 
     fn end(&mut self, reason: Reason) {
-        if matches!(self.state, State::Upgrading { .. }) {
-            self.out.push_back(Output::DropProbe);
-        }
+        self.drop_probe();
         self.state = State::Closed;
         self.bodies.clear();
         self.out.push_back(Output::Closed(reason));

@@ -16,10 +16,11 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomful::Server;
+use roomful::{Server, Socket};
+use roomful_proto::SocketId;
 use roomful_proto::ws::frame::{self, Opcode};
 use roomful_proto::ws::{Decoder, Message, Role};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -110,6 +111,23 @@ impl<A> Running<A> {
     pub async fn poller(&self) -> Poller {
         Poller::open(self.address).await
     }
+}
+
+/// The socket of a client in `/`.
+pub fn socket_of(server: &Server, client: &Client) -> Socket {
+    server.socket(SocketId::parse(&client.id).unwrap()).unwrap()
+}
+
+/// Whatever was sent to the client before this has arrived, and there was nothing: an `echo` answers.
+pub async fn hears_nothing(client: &mut Client) {
+    assert_eq!(client.ask("echo", "0").await, json!([0]));
+}
+
+/// So much time passes at once. Whatever is to come before it must have been seen.
+pub async fn passes(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 /// Serves on a free port.
