@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Largest message in either form: a WebSocket message (closed with 1009 above it), a polling
     /// body (413), and all attachments of one packet together. Told to clients as `maxPayload`.
-    /// Default 1,000,000, as the official server.
+    /// Default 1,000,000, as the official server; at most [`PAYLOAD_BYTES`](Self::PAYLOAD_BYTES).
     pub payload_bytes_max: usize,
     /// Frames of one fragmented WebSocket message. Fragments are joined as they come, so a
     /// fragment costs time but no memory. Default 100,000.
@@ -64,6 +64,10 @@ pub struct Limits {
 const JSON_FACTOR: usize = 4;
 
 impl Limits {
+    /// What `payload_bytes_max` may be at most: 2 GiB. Where something lies in a packet is said in 32
+    /// bits, and of a longer one the end would not be seen.
+    pub const PAYLOAD_BYTES: usize = 1 << 31;
+
     /// Bytes of JSON that a packet may become that came in another encoding: four times
     /// `payload_bytes_max`, and in any case less than 4 GiB.
     pub const fn json_bytes_max(&self) -> usize {

@@ -210,7 +210,8 @@ impl Broadcast {
 
     /// Puts the selected into a room, or into several: at once, so that what is sent there next
     /// reaches them. Whoever is in [`rooms_max`](crate::Namespace::rooms_max) rooms already, or is refused
-    /// by a function of [`Namespace::before_join`](crate::Namespace::before_join), is left out.
+    /// by a function of [`Namespace::before_join`](crate::Namespace::before_join), is left out; a name of
+    /// more than [`room_name_bytes_max`](crate::Namespace::room_name_bytes_max) nobody joins.
     pub fn join(&self, rooms: impl RoomNames) {
         self.each(|socket| {
             socket.join(&rooms);

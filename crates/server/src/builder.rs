@@ -275,9 +275,9 @@ impl<A: Send + Sync + 'static> Builder<A> {
 
     /// Largest message, polling body, and sum of the attachments of a packet. Default 1,000,000. A
     /// namespace can refuse [smaller events](crate::Namespace::args_bytes_max), without the end of the
-    /// connection.
+    /// connection. At most 2 GiB: more counts as that.
     pub fn payload_bytes_max(mut self, bytes: usize) -> Self {
-        self.config.limits.payload_bytes_max = bytes;
+        self.config.limits.payload_bytes_max = bytes.min(roomful_proto::Limits::PAYLOAD_BYTES);
         self
     }
 
@@ -436,6 +436,16 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// [says otherwise](crate::Namespace::rooms_max). Default 1,000.
     pub fn rooms_max(mut self, count: usize) -> Self {
         self.config.rooms_max = count;
+        self
+    }
+
+    /// Bytes that the name of a room may have that a socket joins, unless its namespace
+    /// [says otherwise](crate::Namespace::room_name_bytes_max). Default 512, as names of events.
+    ///
+    /// Names may come from clients, and are kept while somebody is in the room; the limit of a payload
+    /// alone would let one client's rooms have a gigabyte of them.
+    pub fn room_name_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.room_name_bytes_max = bytes;
         self
     }
 }

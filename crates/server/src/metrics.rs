@@ -98,6 +98,8 @@ counters! {
     asks_refused,
     /// Rooms not joined because the socket was in `rooms_max` already.
     rooms_refused,
+    /// Rooms not joined because their name was longer than `room_name_bytes_max`.
+    room_names_refused,
     /// Rooms not joined because a function of
     /// [`Namespace::before_join`](crate::Namespace::before_join) refused.
     joins_refused,

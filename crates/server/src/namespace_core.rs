@@ -244,6 +244,15 @@ impl NamespaceCore {
         self.places_taken.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Whether a room has no longer name than one may have; that of a room that the socket is in has not.
+    pub(crate) fn may_be_joined(&self, id: SocketId, room: &str) -> bool {
+        let fits = room.len() <= self.limits.room_name_bytes_max() || self.rooms.is_in(id, room);
+        if !fits {
+            self.count(|metrics| &metrics.room_names_refused);
+        }
+        fits
+    }
+
     pub(crate) fn join(self: &Arc<Self>, id: SocketId, room: &str) -> Result<(), NotJoined> {
         let joined = match &self.journal {
             None => self.rooms.join(id, room, self.limits.rooms_max()),

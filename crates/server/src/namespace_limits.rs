@@ -50,6 +50,15 @@ impl<A, U> Namespace<A, U> {
         self
     }
 
+    /// Bytes that the name of a room may have. Default:
+    /// [`Builder::room_name_bytes_max`](crate::Builder::room_name_bytes_max).
+    ///
+    /// It holds for all rooms that are joined from now on. Nobody leaves one for it.
+    pub fn room_name_bytes_max(&self, bytes: usize) -> &Self {
+        self.core.limits.room_name_bytes_max.store(bytes, Ordering::Relaxed);
+        self
+    }
+
     /// Questions to one socket that wait for their answer. Default:
     /// [`Builder::asks_max`](crate::Builder::asks_max).
     ///
@@ -108,6 +117,7 @@ impl<A, U> Namespace<A, U> {
 pub(crate) struct NamespaceLimits {
     sockets_max: AtomicUsize,
     rooms_max: AtomicUsize,
+    room_name_bytes_max: AtomicUsize,
     asks_max: AtomicUsize,
     ack_timeout_ns: AtomicU64,
 }
@@ -117,6 +127,7 @@ impl NamespaceLimits {
         Self {
             sockets_max: AtomicUsize::new(usize::MAX),
             rooms_max: AtomicUsize::new(config.rooms_max),
+            room_name_bytes_max: AtomicUsize::new(config.room_name_bytes_max),
             asks_max: AtomicUsize::new(config.asks_max),
             ack_timeout_ns: AtomicU64::new(whole_ns(config.ack_timeout)),
         }
@@ -128,6 +139,10 @@ impl NamespaceLimits {
 
     pub(crate) fn rooms_max(&self) -> usize {
         self.rooms_max.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn room_name_bytes_max(&self) -> usize {
+        self.room_name_bytes_max.load(Ordering::Relaxed)
     }
 
     pub(crate) fn asks_max(&self) -> usize {
@@ -146,6 +161,7 @@ impl Clone for NamespaceLimits {
         Self {
             sockets_max: AtomicUsize::new(self.sockets_max()),
             rooms_max: AtomicUsize::new(self.rooms_max()),
+            room_name_bytes_max: AtomicUsize::new(self.room_name_bytes_max()),
             asks_max: AtomicUsize::new(self.asks_max()),
             ack_timeout_ns: AtomicU64::new(self.ack_timeout_ns.load(Ordering::Relaxed)),
         }

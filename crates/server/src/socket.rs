@@ -214,7 +214,9 @@ impl<A, U> Socket<A, U> {
 
     /// Puts this socket into a room, or into several. `false` when it is not in all of them then:
     /// because it has left the namespace, or is in [`rooms_max`](crate::Namespace::rooms_max) rooms
-    /// already, or a function of [`Namespace::before_join`](crate::Namespace::before_join) has refused.
+    /// already, or a name has more than
+    /// [`room_name_bytes_max`](crate::Namespace::room_name_bytes_max), or a function of
+    /// [`Namespace::before_join`](crate::Namespace::before_join) has refused.
     pub fn join(&self, rooms: impl RoomNames) -> bool {
         self.core.join(&rooms)
     }

@@ -23,7 +23,6 @@ use crate::namespace_core::NamespaceCore;
 use crate::parser::{self, parcel};
 use crate::recovery::Beginning;
 use crate::room_names::RoomNames;
-use crate::rooms::NotJoined;
 use crate::socket::EmitError;
 use crate::table::Table;
 
@@ -149,14 +148,9 @@ impl SocketCore {
     pub(crate) fn join(self: &Arc<Self>, rooms: &impl RoomNames) -> bool {
         let mut all = true;
         rooms.each_room(&mut |room| {
-            if !self.may_join(room) {
-                all = false;
-                return;
-            }
-            match self.namespace.join(self.id, room) {
-                Ok(()) => {}
-                Err(NotJoined::Gone | NotJoined::TooMany) => all = false,
-            }
+            all &= self.namespace.may_be_joined(self.id, room)
+                && self.may_join(room)
+                && self.namespace.join(self.id, room).is_ok();
         });
         all
     }

@@ -195,6 +195,43 @@ async fn each_namespace_has_its_rooms_max_and_a_new_one_holds_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_too_long_for_a_room_is_refused_before_anybody_is_asked() {
+    let io = Server::builder().room_name_bytes_max(6).build();
+    let wide = io.of("/wide");
+    wide.room_name_bytes_max(7);
+    let asked = Arc::new(AtomicUsize::new(0));
+    for namespace in [&*io, &wide] {
+        namespace.on("join", async |me: Socket, room: String| me.join(room));
+        let asked = Arc::clone(&asked);
+        namespace.before_join(move |_, _| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            true
+        });
+    }
+    let server = start(io).await;
+    let mut client = server.client().await;
+    client.join("/wide", "").await.unwrap();
+    for (namespace, room, joined) in [
+        ("/", "雪雪", true),
+        ("/", "雪雪.", false),
+        ("/wide", "雪雪.", true),
+        ("/wide", "雪雪..", false),
+    ] {
+        let answer = ask(&mut client, namespace, "join", &format!("\"{room}\"")).await;
+        assert_eq!(answer, json!([joined]), "{namespace} {room}");
+    }
+    assert_eq!((asked.load(Ordering::Relaxed), server.stats().room_names_refused), (2, 2));
+    wide.room_name_bytes_max(0);
+    let answer = ask(&mut client, "/wide", "join", "\"雪雪.\"").await;
+    assert_eq!(answer, json!([true]), "who is in a room is in it");
+    let me = socket_of(&server, &client);
+    assert!(me.join(&*me.id()), "the room of its own id is no question of length");
+    server.everyone().join("much too long");
+    assert_eq!(me.rooms(), [client.id.as_str(), "雪雪"]);
+    assert_eq!(server.stats().room_names_refused, 3);
+}
+
+#[tokio::test]
 async fn each_namespace_has_its_ack_timeout_and_asks_max() {
     let io = Server::builder().ack_timeout(LONG).build();
     let curt = io.of("/curt");

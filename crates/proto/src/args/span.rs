@@ -9,7 +9,8 @@ use std::ops::Range;
 pub(crate) struct Span(u64);
 
 impl Span {
-    /// No packet has 4 GiB; what lies behind them is nowhere.
+    /// No packet has 4 GiB ([`Limits::PAYLOAD_BYTES`](crate::Limits::PAYLOAD_BYTES)); what lies behind
+    /// them is nowhere.
     pub(crate) fn new(range: Range<usize>) -> Self {
         let at = |offset| u64::from(u32::try_from(offset).unwrap_or(u32::MAX));
         Self(at(range.end) << 32 | at(range.start))

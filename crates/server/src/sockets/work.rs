@@ -97,14 +97,15 @@ pub(super) fn begin(
         let Some(mut started) = function() else {
             return Begun::Ended;
         };
-        match started.as_mut().poll(cx) {
-            Poll::Ready(None) => Begun::Ended,
-            Poll::Ready(Some(reply)) => {
-                socket.reply(reply);
-                Begun::Ended
-            }
-            Poll::Pending => Begun::Waits(started),
+        let Poll::Ready(reply) = started.as_mut().poll(cx) else {
+            return Begun::Waits(started);
+        };
+        // It may panic as it is dropped, and an event has one answer.
+        drop(started);
+        if let Some(reply) = reply {
+            socket.reply(reply);
         }
+        Begun::Ended
     }));
     begun.unwrap_or_else(|panic| Begun::Panicked(EventError::panicked(&*panic)))
 }
