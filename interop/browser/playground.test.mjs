@@ -223,6 +223,8 @@ test("the log filters, pauses, clears, and keeps 500 rows", () =>
 
     await ada.page.evaluate(flood, room);
     await ada.logRow("in", "flooded").waitFor();
+    // The last that happens.
+    await ada.logRow("in", "room:left").waitFor();
     await ada.shows("log-count", "500");
     assert.equal(await ada.at("log-row").count(), 500);
     await ada.at("log-clear").click();

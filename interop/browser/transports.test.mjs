@@ -295,7 +295,7 @@ serving("transports", {}, ({ onServer, onOwnPage }) => {
 
     onOwnPage(`an event whose first ack is missing arrives by retries [${way.name}]`, async (page) => {
       const attempts = await page.evaluate(async (way) => {
-        const socket = await kit.connect(way, { retries: 3, ackTimeout: 100 });
+        const socket = await kit.connect(way, { retries: 20, ackTimeout: 100 });
         return new Promise((resolve, reject) => {
           socket.emit("drop-first", "key", (error, count) => (error ? reject(error) : resolve(count)));
         });
@@ -367,7 +367,8 @@ serving("recovery", { RECOVERY: String(WINDOW_MS) }, ({ onServer }) => {
           const { id, den } = await page.evaluate(joinDen);
           await page.evaluate(watchDisconnect);
           await context.setOffline(true);
-          assert.equal(await page.evaluate(() => kit.memory.gone), "transport close");
+          // A poll may fail before the page is told that it is offline.
+          assert.match(await page.evaluate(() => kit.memory.gone), /^transport (close|error)$/);
           await ask(speaker, "say", den, "news", "missed");
           await page.evaluate(watchReturn);
           await context.setOffline(false);

@@ -6,7 +6,7 @@ import msgpack from "socket.io-msgpack-parser";
 
 const ODD_NAMES = ['with "quotes"', "back\\slash", "line\nbreak", "schön 雪 😀", "a,b/c-1[2]", ""];
 const QUESTION_TIMEOUT = 5_000;
-const SLOW_CONNECT = 200;
+const SLOW_CONNECT = 500;
 
 const http = createServer();
 const io = new Server(http, options());

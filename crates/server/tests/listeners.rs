@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use roomful::{Args, Recipients, Server, Socket, SocketId};
+use roomful::{Args, Recipients, Server, Socket};
 use serde_json::json;
 use support::*;
 
@@ -27,10 +27,6 @@ impl Seen {
 
 fn json_of(args: &Args) -> String {
     String::from_utf8(args.as_json().to_vec()).unwrap()
-}
-
-fn socket_of(server: &Server, client: &Client) -> Socket {
-    server.socket(SocketId::parse(&client.id).unwrap()).unwrap()
 }
 
 // All events.

@@ -45,10 +45,6 @@ fn rooms(io: &Server) {
     io.on("rooms", async |me: Socket| me.rooms().len());
 }
 
-fn socket_of(server: &Server, client: &Client) -> Socket {
-    server.socket(SocketId::parse(&client.id).unwrap()).unwrap()
-}
-
 // Who may join.
 
 #[tokio::test]

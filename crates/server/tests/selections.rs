@@ -20,15 +20,6 @@ async fn server() -> Running {
     start(echoing(Server::new())).await
 }
 
-fn socket_of(server: &Server, client: &Client) -> Socket {
-    server.socket(SocketId::parse(&client.id).unwrap()).unwrap()
-}
-
-/// Whatever was sent to the client before this has arrived, and there was nothing.
-async fn hears_nothing(client: &mut Client) {
-    assert_eq!(client.ask("echo", "0").await, json!([0]));
-}
-
 fn sorted(mut ids: Vec<SocketId>) -> Vec<SocketId> {
     ids.sort_unstable();
     ids

@@ -1,6 +1,6 @@
 // Official clients in their three ways to connect, and the small verbs that the tests speak.
 import { io, Manager } from "socket.io-client";
-import { PATIENCE, within } from "./wait.mjs";
+import { next, PATIENCE, within } from "./wait.mjs";
 
 export const modes = [
   { name: "polling", transports: ["polling"] },
@@ -36,6 +36,14 @@ function happened(emitter, event) {
 
 export function ask(socket, event, ...args) {
   return socket.timeout(PATIENCE).emitWithAck(event, ...args);
+}
+
+/** A question that the server answers with `release(value)`, and not before: it asks back. */
+export async function held(socket) {
+  const asked = next(socket, "poll");
+  const answer = ask(socket, "ask-room", socket.id, 60_000).then(({ answers }) => answers[0]);
+  const [release] = await asked;
+  return { answer, release };
 }
 
 /** When this resolves, all that the server sent to this socket before has arrived. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { ask, fence, gather, record } from "../support/client.mjs";
+import { ask, fence, gather, held, record } from "../support/client.mjs";
 import { suite } from "../support/suite.mjs";
-import { grown, next, range } from "../support/wait.mjs";
+import { grown, next, PATIENCE, range } from "../support/wait.mjs";
 
 suite("acks", ({ eachMode }) => {
   eachMode("the server answers with any number of values", async (bench) => {
@@ -67,11 +67,10 @@ suite("acks", ({ eachMode }) => {
 
   eachMode("a handler that waits holds up nobody else", async (bench) => {
     const socket = await bench.connect();
-    const order = [];
-    const waiting = ask(socket, "wait", 300, "late").then((value) => order.push(value));
-    await ask(socket, "echo-ack", "early").then((value) => order.push(value));
-    await waiting;
-    assert.deepEqual(order, ["early", "late"]);
+    const { answer, release } = await held(socket);
+    assert.equal(await ask(socket, "echo-ack", "early"), "early");
+    release("late");
+    assert.equal(await answer, "late");
   });
 
   eachMode("answers come as handlers finish, each to its own question", async (bench) => {
@@ -89,15 +88,18 @@ suite("acks", ({ eachMode }) => {
   eachMode("an answer that comes too late is dropped", async (bench) => {
     const socket = await bench.connect();
     const outcomes = [];
+    const asked = next(socket, "poll");
     const gaveUp = new Promise((resolve) => {
-      socket.timeout(50).emit("wait", 400, "late", (error) => {
+      socket.timeout(50).emit("ask-room", socket.id, 60_000, (error) => {
         outcomes.push(error?.message);
         resolve();
       });
     });
-    const behind = ask(socket, "wait", 500, "after");
+    const [release] = await asked;
     await gaveUp;
-    assert.equal(await behind, "after");
+    release("late");
+    await fence(socket);
+    await fence(socket);
     assert.deepEqual(outcomes, ["operation has timed out"]);
   });
 
@@ -126,23 +128,24 @@ suite("acks", ({ eachMode }) => {
     socket.once("question-silent", (answer) => answer("here"));
     const answered = next(socket, "answer");
     const log = record(socket);
-    socket.emit("ask-silent", 300);
+    socket.emit("ask-silent", 1_500);
     assert.deepEqual(await answered, ["here"]);
     // Outlives the server's own deadline, so that a timer left behind would show.
-    await ask(socket, "wait", 400, "");
+    await ask(socket, "wait", 1_600, "");
     assert.deepEqual(log.map(([event]) => event), ["question-silent", "answer"]);
   });
 
   eachMode("a client that goes away gets an error for what is in flight", async (bench) => {
     const socket = await bench.connect();
-    const pending = socket.timeout(2_000).emitWithAck("wait", 5_000, "never");
+    const pending = socket.timeout(PATIENCE).emitWithAck("wait", PATIENCE, "never");
+    const lost = assert.rejects(pending, { message: "socket has been disconnected" });
     await fence(socket);
     socket.disconnect();
-    await assert.rejects(pending, { message: "socket has been disconnected" });
+    await lost;
   });
 
   eachMode("retries: each event of the queue is handled once and in order", async (bench) => {
-    const socket = await bench.connect({ retries: 3, ackTimeout: 5_000 });
+    const socket = await bench.connect({ retries: 3, ackTimeout: PATIENCE });
     const answers = [];
     const queued = () => new Promise((resolve) => {
       socket.emit("count", "queue", (error, value) => resolve(answers.push(error ?? value)));

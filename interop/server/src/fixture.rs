@@ -105,7 +105,7 @@ async fn anybody(hello: Hello) -> Result<Session, Refusal> {
 }
 
 async fn slowly(hello: Hello) -> Result<Session, Refusal> {
-    sleep(Duration::from_millis(200)).await;
+    sleep(Duration::from_millis(500)).await;
     anybody(hello).await
 }
 

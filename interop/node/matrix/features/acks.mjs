@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ask, askAll, once } from "../bench.mjs";
+import { ask, askAll, once, PATIENCE } from "../bench.mjs";
 import { range } from "../../support/wait.mjs";
 
 export default {
@@ -10,14 +10,19 @@ export default {
     assert.deepEqual(await askAll(socket, "echo-ack", 1, "two", { three: [3] }, null), [1, "two", { three: [3] }, null]);
     assert.deepEqual(await askAll(socket, "echo-ack"), []);
 
-    // Many at once, and the first is answered last.
+    // Many at once, and the first is answered last: the server asks back, and is answered then.
+    const room = bench.room("late");
+    await ask(socket, "join", room);
+    const asked = once(socket, "poll");
     let answered = 0;
-    const late = ask(socket, "wait", 100, "late").then((value) => [value, answered]);
+    const late = ask(socket, "ask-room", room, PATIENCE).then(({ answers }) => [...answers, answered]);
+    const [release] = await asked;
     const count = async (i) => {
       assert.equal(await ask(socket, "echo-ack", i), i);
       answered++;
     };
     await Promise.all(range(50).map(count));
+    release("late");
     assert.deepEqual(await late, ["late", 50]);
 
     await expectAnswers(socket);
