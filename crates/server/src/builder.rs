@@ -234,7 +234,9 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Whether the JavaScript client is served below the path, and from where: `true` for the one that
-    /// is built in, `false`, or a [`ServeClient`]. Default: the one that is built in, if there is one.
+    /// is built in, `false`, or a [`ServeClient`]. Default: the one that is built in, if there is one:
+    /// see [`Server::client_version`](crate::Server::client_version). A published crate has it; a
+    /// dependency on the repository does not, and is given a directory.
     ///
     /// ```
     /// # use roomful::{ServeClient, Server};

@@ -94,8 +94,9 @@ mod files {
 const MISSING: &str = "\
 The JavaScript client is not here: this program was built without it.
 
-To build it in: run `npm ci` in crates/server/bundle (`make run` does that), with the cargo feature
-`bundle` on, and build again. Or take the client from the npm package socket.io-client.
+A program that depends on the repository serves it from a directory: ServeClient::Directory, with
+`dist` of the npm package socket.io-client. In a checkout of the repository it is built in after
+`npm ci` in crates/server/bundle (`make run` does that), with the cargo feature `bundle` on.
 ";
 
 /// What a page is told when the directory does not have the file.

@@ -95,7 +95,9 @@
 //! # }
 //! ```
 //!
-//! Behind a proxy, it is the path that arrives here that counts.
+//! Behind a proxy, it is the path that arrives here that counts. And the header `host`: pages of other
+//! hosts [may not connect](crate::Origins::SameHost), so the proxy must pass it on as it came, or the
+//! origins of the pages must be listed.
 //!
 //! # Many servers in one program
 //!
@@ -190,6 +192,28 @@
 //!     });
 //! }
 //! # }
+//! ```
+//!
+//! For HTTP/2 as well, offer both and let hyper speak what was agreed on:
+//!
+//! ```
+//! use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+//! use hyper_util::server::conn::auto;
+//! use hyper_util::service::TowerToHyperService;
+//! use tokio_rustls::rustls::ServerConfig;
+//!
+//! fn offer(tls: &mut ServerConfig) {
+//!     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+//! }
+//!
+//! async fn serve(io: roomful::Server, stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>) {
+//!     let mut http = auto::Builder::new(TokioExecutor::new());
+//!     http.http1().timer(TokioTimer::new());
+//!     http.http2().timer(TokioTimer::new()).max_concurrent_streams(100);
+//!     let service = TowerToHyperService::new(io.service());
+//!     // How a connection ended is nobody's business here.
+//!     let _ = http.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+//! }
 //! ```
 //!
 //! # A Unix socket

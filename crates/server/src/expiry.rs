@@ -34,8 +34,13 @@ impl<A, U> Socket<A, U> {
     /// struct Token { good_for: Duration }
     /// # fn check(_: &str) -> Option<Token> { Some(Token { good_for: Duration::from_secs(60) }) }
     ///
+    /// // What the client gives as `auth`, which is always an object: io({ auth: { token } })
+    /// #[derive(serde::Deserialize)]
+    /// struct Login { token: String }
+    ///
     /// async fn enter(hello: Hello) -> Result<Token, Refusal> {
-    ///     check(&hello.auth::<String>()?).ok_or_else(|| Refusal::new("who are you?"))
+    ///     let login: Login = hello.auth()?;
+    ///     check(&login.token).ok_or_else(|| Refusal::new("who are you?"))
     /// }
     ///
     /// async fn begin(me: Socket<(), Token>) {

@@ -200,10 +200,15 @@ impl NamespaceCore {
         let (Some(core), Ok(args)) = (self.core(), Args::new(args)) else {
             return;
         };
+        let mut over = false;
         for watcher in self.watchers().iter() {
             if let Some(function) = watcher.take() {
                 core.guarded("a function of on_any_outgoing", || function(to, event, &args));
             }
+            over |= watcher.is_over();
+        }
+        if over {
+            self.sweep();
         }
     }
 }

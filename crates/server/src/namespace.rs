@@ -37,7 +37,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// it waits.
     ///
     /// The namespace that this gives has sockets of that data; register their handlers on it.
-    pub fn connect<V, C>(self, connect: C) -> Namespace<A, V>
+    pub fn connect<V, C>(&self, connect: C) -> Namespace<A, V>
     where
         V: Send + Sync + 'static,
         C: Connect<A, V>,
@@ -51,7 +51,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
                 Some(Box::pin(async move { deciding.await.map(remember) }))
             }))
         });
-        Namespace::new(self.core)
+        Namespace::new(Arc::clone(&self.core))
     }
 
     /// Decides whether a client that comes back, and that [`connect`](Self::connect) has let in with
@@ -149,7 +149,10 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// function of [`before`](Self::before) gave an [`EventError`] or panicked, or the arguments did not
     /// fit. The functions of `on_connect`,
     /// `on_disconnecting` and `on_disconnect` count as events `connect`, `disconnecting` and
-    /// `disconnect`.
+    /// `disconnect`. A panic of [`connect`](Self::connect) or of
+    /// [`Server::of_matching`](crate::Server::of_matching) is none of these, since there is no socket
+    /// yet: its client is refused with `Internal error`, and it is logged and counted in
+    /// [`Stats::panics`](crate::Stats::panics).
     ///
     /// It is called when the client has its answer, and must be quick; one that panics is counted and
     /// changes nothing. A second function takes the place of the first. As handlers do, it counts for
@@ -434,9 +437,37 @@ impl<A, U> Namespace<A, U> {
     where
         F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
     {
-        let watcher = Catch::new(Arc::new(watch) as Arc<OutgoingFn>, false);
+        self.watch(watch, false, |watchers, watcher| watchers.push(watcher))
+    }
+
+    /// As [`on_any_outgoing`](Self::on_any_outgoing), but before those that there are already.
+    pub fn prepend_any_outgoing<F>(&self, watch: F) -> Listener
+    where
+        F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.watch(watch, false, |watchers, watcher| watchers.insert(0, watcher))
+    }
+
+    /// As [`on_any_outgoing`](Self::on_any_outgoing), for the first event only that is sent from now on.
+    pub fn once_any_outgoing<F>(&self, watch: F) -> Listener
+    where
+        F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.watch(watch, true, |watchers, watcher| watchers.push(watcher))
+    }
+
+    fn watch<F>(
+        &self,
+        watch: F,
+        only_once: bool,
+        add: impl FnOnce(&mut Vec<Catch<OutgoingFn>>, Catch<OutgoingFn>),
+    ) -> Listener
+    where
+        F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
+    {
+        let watcher = Catch::new(Arc::new(watch) as Arc<OutgoingFn>, only_once);
         let listener = watcher.handle(&self.core);
-        self.core.change_watchers(|watchers| watchers.push(watcher));
+        self.core.change_watchers(|watchers| add(watchers, watcher));
         listener
     }
 

@@ -10,7 +10,10 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origins {
-    /// Only pages of the host that the request goes to. The default.
+    /// Only pages of the host that the request goes to, as its header `host` says. The default. A proxy
+    /// must pass that header on as the browser has sent it, or else the origins of the pages must be in
+    /// a [`List`](Self::List): nginx passes it on with `proxy_set_header Host $host`, and the
+    /// development server of Vite without `changeOrigin`.
     #[default]
     SameHost,
     /// All pages. With cookies as the only proof of who somebody is, any page can then act for its

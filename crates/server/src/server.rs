@@ -257,7 +257,8 @@ impl<A> Server<A> {
     /// go on as before until they are closed, one after the other over the whole `budget`, at moments
     /// that nobody can foresee. So their clients do not all come to the other server at once.
     ///
-    /// An official client whose connection is closed sees `transport close`, and comes back by itself.
+    /// An official client whose connection is closed sees `transport close`, or `transport error` where
+    /// a request of its own was under way, and comes back by itself.
     /// With a [`Recovery`](crate::Recovery) that both servers share, it has its socket there and has
     /// missed nothing.
     ///

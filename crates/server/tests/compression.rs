@@ -218,6 +218,21 @@ async fn a_broadcast_is_compressed_once() {
 }
 
 #[tokio::test]
+async fn a_higher_level_makes_it_smaller() {
+    let mut sizes = Vec::new();
+    for level in [1, 9] {
+        let compression = Compression::default().threshold(THRESHOLD).level(level);
+        let server = start(echoing(Server::builder().compression(compression).build())).await;
+        let mut client = Raw::joined(&server).await;
+        let words: Vec<u32> = (0..5_000).map(|n: u32| n.wrapping_mul(n) % 1_013).collect();
+        client.send_text(&format!("420[\"echo\",{words:?}]")).await;
+        client.frame().await;
+        sizes.push(server.stats().bytes_after_compression);
+    }
+    assert!(sizes[1] < sizes[0], "{sizes:?}");
+}
+
+#[tokio::test]
 async fn a_session_that_is_upgraded_is_compressed_from_then_on() {
     let server = compressing().await;
     let poller = server.poller().await;

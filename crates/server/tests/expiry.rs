@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use roomful::{Args, Reason, Recovery, Server, Socket};
+use roomful::{Args, Hello, Reason, Recovery, Refusal, Server, Socket};
 use serde_json::{Value, json};
 use support::*;
 use tokio::sync::Notify;
@@ -121,6 +121,31 @@ fn asking(io: Server) -> (Server, Reasons, Arc<Notify>) {
         }
     });
     (io, reasons, gate)
+}
+
+/// As the documentation of `expire_after` shows it.
+#[tokio::test]
+async fn a_token_of_the_auth_payload_lets_in_and_says_for_how_long() {
+    #[derive(serde::Deserialize)]
+    struct Login {
+        token: String,
+    }
+    async fn enter(hello: Hello) -> Result<Duration, Refusal> {
+        let login: Login = hello.auth()?;
+        login.token.parse().map(Duration::from_secs).map_err(|_| Refusal::new("who are you?"))
+    }
+    let io = Server::new();
+    let chat = io.connect(enter);
+    chat.on_connect(async |me: Socket<(), Duration>| me.expire_after(*me.data()));
+    chat.on("life", async |me: Socket<(), Duration>| me.expires_in().unwrap() > LONG / 2);
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    let refused = client.join("/", r#"{"token":"ada"}"#).await;
+    assert_eq!(refused, Err(json!({"message": "who are you?"})));
+    let refused = client.join("/", "").await.unwrap_err();
+    assert!(refused["message"].as_str().unwrap().contains("missing field `token`"), "{refused}");
+    client.join("/", &format!(r#"{{"token":"{}"}}"#, LONG.as_secs())).await.unwrap();
+    assert_eq!(client.ask("life", "").await, json!([true]));
 }
 
 #[tokio::test]

@@ -131,6 +131,26 @@ async fn what_is_sent_is_seen_once_and_answers_are_not() {
 }
 
 #[tokio::test]
+async fn what_sees_all_that_is_sent_can_come_first_and_can_be_for_one_only() {
+    let io = Server::new();
+    let seen = Seen::default();
+    let watcher = |name: &'static str| {
+        let seen = seen.clone();
+        move |_: Recipients<'_>, event: &str, _: &Args| seen.add(format!("{name} {event}"))
+    };
+    io.on_any_outgoing(watcher("second"));
+    let first = io.prepend_any_outgoing(watcher("first"));
+    io.once_any_outgoing(watcher("once"));
+    let never = io.once_any_outgoing(watcher("never"));
+    never.off();
+    io.emit("a", ());
+    io.emit("b", ());
+    first.off();
+    io.emit("c", ());
+    assert_eq!(seen.take(), ["first a", "second a", "once a", "first b", "second b", "second c"]);
+}
+
+#[tokio::test]
 async fn a_watcher_may_send_elsewhere_and_its_panic_changes_nothing() {
     let io = Server::new();
     let log = io.of("/log");

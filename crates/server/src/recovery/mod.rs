@@ -50,8 +50,10 @@ pub(crate) use session::Newcomer;
 /// Who comes back is asked for twice: the client shows a secret that only it was given, and the
 /// namespace's `connect` function decides about it as about anybody else. Then the socket is given
 /// back only if the auth payload is that of before, or if the namespace's
-/// [`same_visitor`](crate::Namespace::same_visitor) says so. A client that was disconnected by the server,
-/// or left by itself, does not come back.
+/// [`same_visitor`](crate::Namespace::same_visitor) says so. Who left by itself, or was put out by
+/// `disconnect`, `close` or the end of its [time](crate::Socket::expire_after), does not come back, nor
+/// does who sent what cannot be read. Who lost its connection does, also when the server ended it: since
+/// it closes or [drains](crate::Server::drain), too much waited, or events came too fast.
 ///
 /// Where it cannot be proven that nothing is missing, the client gets a new socket, as without all
 /// this, and [`Socket::recovery`](crate::Socket::recovery) says why.
@@ -94,8 +96,8 @@ pub enum Beginning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NotRecovered {
-    /// Nothing waits for whoever shows this secret: the time was over, the socket was revoked or
-    /// disconnected by the server, the server was started anew, or the secret was made up.
+    /// Nothing waits for whoever shows this secret: the time was over, the socket was revoked or put
+    /// out, the server was started anew, or the secret was made up.
     Unknown,
     /// The offset is none that was given out here.
     Offset,
@@ -347,4 +349,31 @@ pub(crate) const fn is_lost(reason: Reason) -> bool {
             | Reason::ServerShuttingDown
             | Reason::ForcedServerClose
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_connection_was_lost_comes_back_and_who_was_to_go_does_not() {
+        for reason in [
+            Reason::TransportError,
+            Reason::TransportClose,
+            Reason::ForcedClose,
+            Reason::PingTimeout,
+            Reason::ServerShuttingDown,
+            Reason::ForcedServerClose,
+        ] {
+            assert!(is_lost(reason), "{reason}");
+        }
+        for reason in [
+            Reason::ParseError,
+            Reason::ClientNamespaceDisconnect,
+            Reason::ServerNamespaceDisconnect,
+            Reason::Expired,
+        ] {
+            assert!(!is_lost(reason), "{reason}");
+        }
+    }
 }
