@@ -41,7 +41,8 @@ doc: ## build the documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 test-rust: ## unit, integration and documentation tests
-	cargo test --workspace --locked
+	@tools/setup client
+	BUNDLE_REQUIRED=1 cargo test --workspace --locked
 
 .PHONY: test-interop test-matrix test-hub test-browser autobahn-core fuzz-build bench-instructions
 test-interop: ## our server against the official JavaScript client
