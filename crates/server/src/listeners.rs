@@ -208,7 +208,7 @@ impl NamespaceCore {
             over |= watcher.is_over();
         }
         if over {
-            self.sweep();
+            self.sweep_watchers();
         }
     }
 }

@@ -230,7 +230,13 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         });
         let any = Catch::new(any, only_once);
         let listener = any.handle(&self.core);
-        self.core.change(|table| add(&mut table.extras_mut().any, any));
+        // Those that were for one event are taken out here, and dropped without the lock.
+        let _over: Vec<_> = self.core.change(|table| {
+            let list = &mut table.extras_mut().any;
+            let over = list.extract_if(.., |any| any.is_over()).collect();
+            add(list, any);
+            over
+        });
         listener
     }
 

@@ -188,6 +188,10 @@ impl NamespaceCore {
         drop(old);
     }
 
+    pub(crate) fn sweep_watchers(&self) {
+        self.change_watchers(|watchers| watchers.retain(|watcher| !watcher.is_over()));
+    }
+
     pub(crate) fn is_watched(&self) -> bool {
         self.watched.load(Ordering::Relaxed)
     }
@@ -199,7 +203,7 @@ impl NamespaceCore {
     /// Forgets listeners that were removed.
     pub(crate) fn sweep(&self) {
         self.sweep_rooms();
-        self.change_watchers(|watchers| watchers.retain(|watcher| !watcher.is_over()));
+        self.sweep_watchers();
         let _over: Vec<_> = self.change(|table| match table.extras {
             Some(_) => table.extras_mut().any.extract_if(.., |any| any.is_over()).collect(),
             None => Vec::new(),

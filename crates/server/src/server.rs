@@ -279,10 +279,11 @@ impl<A> Server<A> {
         let patience = self.core.limits.close_timeout;
         let sessions = || self.core.sessions.len();
         let close = self.core.begin_close();
-        let told = close.sessions_ended(patience * 2, sessions).await;
+        close.sessions_ended(patience.saturating_mul(2), sessions).await;
         let hung_up = close.hang_up(patience).await;
-        // A request that was under way when the server began to close may have opened one more.
-        let ended = told && close.sessions_ended(patience, sessions).await;
+        // A request that was under way when the server began to close may have opened one more, and a
+        // client that came over from polling in the last moment has its WebSocket to close.
+        let ended = close.sessions_ended(patience, sessions).await;
         if !(hung_up && ended) {
             let left = sessions();
             tracing::warn!(left, "not all connections had ended when the time to close was over");

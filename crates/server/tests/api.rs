@@ -1048,6 +1048,17 @@ async fn a_drain_without_an_end_is_no_panic() {
 }
 
 #[tokio::test]
+async fn a_close_without_an_end_is_no_panic() {
+    let server = start(Server::builder().close_timeout(Duration::MAX).build()).await;
+    let mut client = server.client().await;
+    let io = server.io.clone();
+    let closing = tokio::spawn(async move { io.close().await });
+    assert_eq!(client.ws.close_code().await, Some(1001));
+    drop(client);
+    within(closing).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_question_to_many_without_an_end_is_no_panic() {
     let server = server().await;
     let mut client = server.client().await;

@@ -81,6 +81,28 @@ async fn what_sees_every_event_can_be_removed_and_can_be_for_one_only() {
 }
 
 #[tokio::test]
+async fn listeners_for_one_event_are_forgotten_when_others_come() {
+    let io = Server::new();
+    let held = Arc::new(());
+    let once = || {
+        let held = Arc::clone(&held);
+        move || drop(Arc::clone(&held))
+    };
+    let (event, sent) = (once(), once());
+    io.once_any(move |_, _, _| event());
+    io.once_any_outgoing(move |_, _, _| sent());
+    io.on("echo", async |_: Socket, args: Args| args);
+    let server = start(io).await;
+    let mut client = server.client().await;
+    client.ask("echo", "1").await;
+    server.emit("news", ());
+    drop(client);
+    server.is_empty_again().await;
+    server.once_any(|_, _, _| {});
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+#[tokio::test]
 async fn a_listener_that_panics_costs_its_socket_and_no_other() {
     let io = Server::new();
     io.on_any(|_, event, _| assert_ne!(event, "bad", "a bad event"));

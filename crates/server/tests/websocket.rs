@@ -192,6 +192,22 @@ async fn events_that_are_sent_during_an_upgrade_keep_their_order() {
     }
 }
 
+/// A client that has stopped polling can take it only after its upgrade.
+#[tokio::test]
+async fn an_upgrade_ends_however_much_waits_for_the_client() {
+    let (server, _leaving) = watched().await;
+    let (_poller, mut ws) = probed(&server).await;
+    let megabyte = "x".repeat(1 << 20);
+    for n in 0..4 {
+        server.emit("n", (n, &megabyte));
+    }
+    ws.send_text("5").await;
+    for n in 0..4 {
+        assert_eq!(ws.text().await, format!("42[\"n\",{n},\"{megabyte}\"]"));
+    }
+    echoes(&mut ws).await;
+}
+
 #[tokio::test]
 async fn a_poll_during_a_probed_upgrade_is_sent_away_soon() {
     let (server, _leaving) = watched().await;
@@ -297,6 +313,7 @@ async fn an_upgrade_that_is_followed_by_silence_ends_by_the_heartbeat() {
     let (server, mut leaving) = watched().await;
     let (_poller, mut ws) = probed(&server).await;
     ws.send_text("5").await;
+    echoes(&mut ws).await;
     passes(PING_INTERVAL).await;
     assert_eq!(ws.text().await, "2");
     passes(PING_TIMEOUT).await;

@@ -25,7 +25,9 @@ impl Connection {
     /// Reads what is there and works it off; `true` when there may be more.
     pub(super) fn read(&mut self, cx: &mut Context<'_>, now: Moment, source: Source) -> bool {
         for _ in 0..READS_PER_TURN {
-            if self.phase == Phase::Open && self.is_congested() {
+            // What a probe says is bounded, and only its last word lets a client that has stopped polling
+            // take what waits.
+            if source == Source::Carrier && self.phase == Phase::Open && self.is_congested() {
                 self.held_back = true;
                 return false;
             }

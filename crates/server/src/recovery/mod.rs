@@ -51,9 +51,10 @@ pub(crate) use session::Newcomer;
 /// namespace's `connect` function decides about it as about anybody else. Then the socket is given
 /// back only if the auth payload is that of before, or if the namespace's
 /// [`same_visitor`](crate::Namespace::same_visitor) says so. Who left by itself, or was put out by
-/// `disconnect`, `close` or the end of its [time](crate::Socket::expire_after), does not come back, nor
-/// does who sent what cannot be read. Who lost its connection does, also when the server ended it: since
-/// it closes or [drains](crate::Server::drain), too much waited, or events came too fast.
+/// `disconnect`, `close`, a [rate](crate::Rate::disconnects) or the end of its
+/// [time](crate::Socket::expire_after), does not come back, nor does who sent a packet that cannot be
+/// read. Who lost its connection does, also when the server ended it because it closes or
+/// [drains](crate::Server::drain), or because too much waited.
 ///
 /// Where it cannot be proven that nothing is missing, the client gets a new socket, as without all
 /// this, and [`Socket::recovery`](crate::Socket::recovery) says why.
