@@ -176,8 +176,10 @@ export async function upgradeRaw(polling, { silent = false } = {}) {
   await socket.send("2probe");
   const probed = await socket.next();
   if (probed !== "3probe") throw new Error(`the probe was answered by ${probed}`);
-  await (await pending).text();
+  const last = (await (await pending).text()).split(SEPARATOR);
   await socket.send("5");
+  // On a busy machine it may have been a ping that ended the poll.
+  if (!silent && last.includes("2")) await socket.send("3");
   return Object.assign(socket, { handshake });
 }
 
