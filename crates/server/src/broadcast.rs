@@ -19,7 +19,7 @@ use crate::event::{CallName, EmitName};
 use crate::link::Worth;
 use crate::listeners::Recipients;
 use crate::namespace_core::NamespaceCore;
-use crate::recovery::Sending;
+use crate::recovery::{Journal, Sending};
 use crate::remote::{FetchError, RemoteSocket};
 use crate::room_names::RoomNames;
 use crate::rooms::Selection;
@@ -130,24 +130,51 @@ impl Broadcast {
 
     fn send_to_all<T: ToArgs>(&self, name: &str, args: &T) -> Result<usize, EmitError> {
         if let Some(children) = self.namespace.children() {
-            return children.iter().map(|child| self.within(child).send_to_all(name, args)).sum();
+            let here = children.iter().map(|child| self.within(child).send_to_all(name, args));
+            let sent = here.sum::<Result<usize, _>>()?;
+            return Ok(sent + self.send_to_absent(&children, name, args)?);
         }
         if let Some(journal) = &self.namespace.journal {
             let write = |namespace: &str, name: &str| Unstamped::event(namespace, name, args);
             let event = self.written(name, write)?;
-            let sending = Sending {
-                namespace: &self.namespace,
-                to: &self.rooms,
-                except: &self.except,
-                worth: self.worth,
-                compress: self.compress,
-            };
-            return journal.send(event, &sending).map_err(|error| self.unwritten(name, error));
+            return self.send_through(journal, event, name);
         }
         let parcel = self.parcel(name, None, args)?;
         let selection = self.selected();
         let deliver = |member: &&Member| member.deliver(parcel.clone(), self.worth).is_queued();
         Ok(selection.iter().filter(deliver).count())
+    }
+
+    /// Keeps an event for those who may come back to a child that has ended meanwhile, and sends it to the
+    /// children of another server that shares the recovery.
+    fn send_to_absent<T: ToArgs>(
+        &self,
+        children: &[Arc<NamespaceCore>],
+        name: &str,
+        args: &T,
+    ) -> Result<usize, EmitError> {
+        let mut sent = 0;
+        for (child, journal) in self.namespace.absent(children) {
+            let event = self.written(name, |_, name| Unstamped::event(&child, name, args))?;
+            sent += self.send_through(&journal, event, name)?;
+        }
+        Ok(sent)
+    }
+
+    fn send_through(
+        &self,
+        journal: &Journal,
+        event: Unstamped,
+        name: &str,
+    ) -> Result<usize, EmitError> {
+        let sending = Sending {
+            namespace: &self.namespace,
+            to: &self.rooms,
+            except: &self.except,
+            worth: self.worth,
+            compress: self.compress,
+        };
+        journal.send(event, &sending).map_err(|error| self.unwritten(name, error))
     }
 
     /// Sends a `message` to the selected: a short form of [`emit`](Self::emit).

@@ -742,6 +742,8 @@ impl State {
     fn end(&mut self, flushed: Flushed) {
         self.writing = false;
         if flushed == Flushed::All && std::mem::take(&mut self.awaited) {
+            // A task that is about to rest is not woken, but looks whether something is due.
+            self.due = true;
             self.wake();
         }
     }

@@ -16,7 +16,7 @@ use crate::metrics::{Counter, Metrics};
 use crate::namespace_limits::NamespaceLimits;
 use crate::parser::{ServerParser, parcel};
 use crate::pattern::Params;
-use crate::recovery::{Beginning, Journal, Recovery};
+use crate::recovery::{self, Beginning, Journal, Recovery};
 use crate::room_news::RoomWatchers;
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::EmitError;
@@ -46,6 +46,8 @@ pub(crate) struct NamespaceCore {
     parent: Option<Arc<Self>>,
     /// Of a parent: those that it stands for.
     children: Option<Mutex<Children>>,
+    /// And what they are known by.
+    family: Option<Box<str>>,
     table: RwLock<Arc<Table>>,
     /// Functions that see what is sent.
     watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
@@ -82,6 +84,7 @@ impl NamespaceCore {
     pub(crate) fn parent(name: &str, core: &Arc<Core>) -> Self {
         let mut parent = Self::with(name, core, None);
         parent.children = Some(Mutex::default());
+        parent.family = Some(recovery::family(name));
         parent
     }
 
@@ -98,6 +101,9 @@ impl NamespaceCore {
         child.parent = Some(Arc::clone(parent));
         child.table = RwLock::new(parent.table());
         child.limits = parent.limits.clone();
+        if let (Some(journal), Some(family)) = (&child.journal, &parent.family) {
+            journal.adopt(family);
+        }
         let child = Arc::new(child);
         child.enlist();
         child.watch_rooms_as(parent);
@@ -124,6 +130,7 @@ impl NamespaceCore {
             params: Params::default(),
             parent: None,
             children: None,
+            family: None,
             table: RwLock::default(),
             watchers: RwLock::default(),
             watched: AtomicBool::new(false),
@@ -148,6 +155,17 @@ impl NamespaceCore {
     /// Those that this one stands for: itself, or its children.
     pub(crate) fn each(self: &Arc<Self>) -> Vec<Arc<Self>> {
         self.children().unwrap_or_else(|| vec![Arc::clone(self)])
+    }
+
+    /// The journals of children that have ended, or are those of another server, where somebody may
+    /// still come back; by their names.
+    pub(crate) fn absent(&self, children: &[Arc<Self>]) -> Vec<(Box<str>, Arc<Journal>)> {
+        let recovery = self.core().and_then(|core| core.config.recovery.clone());
+        let of_family = recovery.zip(self.family.as_ref());
+        let mut journals =
+            of_family.map_or_else(Vec::new, |(recovery, family)| recovery.journals_of(family));
+        journals.retain(|(name, _)| !children.iter().any(|child| child.name == *name));
+        journals
     }
 
     /// From now on its parent stands for it.

@@ -185,7 +185,7 @@ impl<T: Clone> Rooms<T> {
         own.into_iter().chain(rooms.into_iter().flatten().map(|room| (**room).to_owned())).collect()
     }
 
-    /// Whether a member is in a room.
+    /// Whether a member is in a room, its own or another.
     pub(crate) fn is_in(&self, id: SocketId, room: &str) -> bool {
         let inner = self.inner.lock();
         let Some(&key) = inner.ids.get(&id) else {
@@ -226,7 +226,7 @@ impl<T: Clone> Rooms<T> {
         let mut inner = self.inner.lock();
         let lists = match rooms {
             [] => vec![inner.everyone()],
-            rooms => rooms.iter().filter_map(|room| inner.list(room.as_ref())).collect(),
+            rooms => rooms.iter().flat_map(|room| inner.lists(room.as_ref())).collect(),
         };
         let except = except.iter().flat_map(|room| inner.keys(room.as_ref())).collect();
         Selection { lists, except }
@@ -241,26 +241,21 @@ impl<T: Clone> Inner<T> {
         Arc::clone(self.everyone.get_or_insert_with(all))
     }
 
-    /// The members of a room, or the one member whose id it is.
-    fn list(&mut self, room: &str) -> Option<Members<T>> {
-        if let Some(found) = self.rooms.get_mut(room) {
-            let members = &self.members;
-            let handle =
-                |key: &MemberKey| Some((*key, members.get(key.0 as usize)?.handle.clone()));
+    /// The members of a room, and the one member whose id it is.
+    fn lists(&mut self, room: &str) -> impl Iterator<Item = Members<T>> + use<T> {
+        let members = &self.members;
+        let handle = |key: &MemberKey| Some((*key, members.get(key.0 as usize)?.handle.clone()));
+        let joined = self.rooms.get_mut(room).map(|found| {
             let make = || found.members.iter().filter_map(handle).collect();
-            return Some(Arc::clone(found.snapshot.get_or_insert_with(make)));
-        }
-        let key = *self.ids.get(room)?;
-        let member = self.members.get(key.0 as usize)?;
-        Some(Arc::from([(key, member.handle.clone())]))
+            Arc::clone(found.snapshot.get_or_insert_with(make))
+        });
+        let own = self.ids.get(room).and_then(handle).map(|own| Arc::from([own]));
+        joined.into_iter().chain(own)
     }
 
-    fn keys(&self, room: &str) -> Vec<MemberKey> {
-        match (self.rooms.get(room), self.ids.get(room)) {
-            (Some(room), _) => room.members.iter().copied().collect(),
-            (None, Some(key)) => vec![*key],
-            (None, None) => Vec::new(),
-        }
+    fn keys(&self, room: &str) -> impl Iterator<Item = MemberKey> {
+        let joined = self.rooms.get(room).into_iter().flat_map(|room| &room.members);
+        joined.chain(self.ids.get(room)).copied()
     }
 }
 
@@ -358,6 +353,19 @@ mod tests {
         assert_eq!(select(&rooms, &["none"], &[]), [0_u8; 0]);
         assert_eq!(select(&rooms, &[&own], &[]), [1]);
         assert_eq!(select(&rooms, &["a"], &[&own]), [2]);
+    }
+
+    /// Ids are public, and names of rooms may come from clients.
+    #[test]
+    fn a_room_with_the_name_of_an_id_takes_nothing_from_its_socket() {
+        let rooms = rooms();
+        let own = id(1);
+        assert_eq!(rooms.join(id(3), &own, 10), Ok(true));
+        assert_eq!(select(&rooms, &[&own], &[]), [1, 3]);
+        assert_eq!(select(&rooms, &[], &[&own]), [2, 4]);
+        assert!(rooms.is_in(id(1), &own) && rooms.is_in(id(3), &own) && !rooms.is_in(id(2), &own));
+        assert!(rooms.leave(id(3), &own));
+        assert_eq!(select(&rooms, &[&own], &[]), [1]);
     }
 
     #[test]

@@ -148,7 +148,9 @@ impl SocketCore {
     pub(crate) fn join(self: &Arc<Self>, rooms: &impl RoomNames) -> bool {
         let mut all = true;
         rooms.each_room(&mut |room| {
-            all &= self.namespace.may_be_joined(self.id, room)
+            // Its id may be that of a socket that has come back meanwhile.
+            all &= self.is_connected()
+                && self.namespace.may_be_joined(self.id, room)
                 && self.may_join(room)
                 && self.namespace.join(self.id, room).is_ok();
         });
@@ -158,7 +160,9 @@ impl SocketCore {
     /// `false` when it was not in all of them.
     pub(crate) fn leave(&self, rooms: &impl RoomNames) -> bool {
         let mut all = true;
-        rooms.each_room(&mut |room| all &= self.namespace.leave(self.id, room));
+        rooms.each_room(&mut |room| {
+            all &= self.is_connected() && self.namespace.leave(self.id, room);
+        });
         all
     }
 

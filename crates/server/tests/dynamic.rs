@@ -287,6 +287,36 @@ async fn a_function_is_dropped_with_its_client() {
 }
 
 #[tokio::test]
+async fn what_a_parent_sends_while_a_child_has_ended_is_missed_by_nobody() {
+    let recovery = Recovery::new();
+    let io = Server::builder().recovery(recovery.clone()).build();
+    let rooms = io.of_pattern("/room-{id}");
+    let other = Server::builder().recovery(recovery).build();
+    let others = other.of_pattern("/room-{id}");
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    let joined = answer(&mut client, "/room-1", &json!({})).await;
+    drop(client);
+    until("the child ends", || rooms.children().is_empty()).await;
+    rooms.emit("news", 1);
+    others.emit("news", 2);
+    io_of_other_functions(&other).emit("news", "of another family");
+    let mut client = Client::open(server.address).await;
+    let back = answer(&mut client, "/room-1", &json!({ "pid": joined.data["pid"] })).await;
+    assert_eq!(back.data, joined.data);
+    for n in [1, 2] {
+        let packet = client.next().await;
+        assert_eq!((packet.namespace.as_str(), &packet.data[1]), ("/room-1", &json!(n)));
+    }
+    others.emit("news", 3);
+    assert_eq!(client.next().await.data[1], json!(3), "the other server has no such child");
+}
+
+fn io_of_other_functions(server: &Server) -> Namespace {
+    server.of_matching(async |_| true)
+}
+
+#[tokio::test]
 async fn who_was_lost_in_a_child_comes_back_after_its_end() {
     let recovery = Recovery::new();
     let io = Server::builder().recovery(recovery).build();

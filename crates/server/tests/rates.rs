@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use roomful::{Args, Rate, Reason, Server, Socket};
+use roomful_proto::ws::frame::Opcode;
 use serde_json::{Value, json};
 use support::*;
 
@@ -82,6 +83,54 @@ async fn a_paced_client_waits_and_loses_nothing() {
     let stats = server.stats();
     assert_eq!(stats.events_too_fast, 0);
     assert!(stats.paced > 0, "{stats:?}");
+}
+
+/// Its pongs lie behind what is not read, and nobody may take that for silence.
+#[tokio::test]
+async fn a_paced_client_lives_longer_than_its_pongs_take() {
+    let io = Server::builder().event_pace(Rate::per_second(1).burst(1)).build();
+    echoing(&io);
+    let server = start(io).await;
+    let mut client = server.client().await;
+    let events: Vec<_> = (0..60).map(|n| format!("42{n}[\"echo\",{n}]")).collect();
+    let frames = events.iter().flat_map(|event| frame_bytes(Opcode::Text, event.as_bytes()));
+    client.ws.conn.send(frames.collect::<Vec<_>>()).await;
+    let mut heard = Vec::new();
+    for _ in 0..3 {
+        passes(Duration::from_secs(26)).await;
+        loop {
+            match client.ws.text().await {
+                ping if ping == "2" => break,
+                text => heard.push(text),
+            }
+        }
+    }
+    client.ws.send_text("3").await;
+    while heard.len() < 60 {
+        passes(Duration::from_secs(1)).await;
+        match client.ws.text().await {
+            ping if ping == "2" => client.ws.send_text("3").await,
+            text => heard.push(text),
+        }
+    }
+    for (n, text) in heard.iter().enumerate() {
+        assert_eq!(*text, format!("43{n}[{n}]"));
+    }
+}
+
+#[tokio::test]
+async fn a_paced_client_that_leaves_is_forgotten_with_what_waits() {
+    let io = Server::builder().event_pace(Rate::per_second(1).burst(1)).build();
+    echoing(&io);
+    let server = start(io).await;
+    let poller = server.poller().await;
+    poller.join().await;
+    let body: Vec<_> = (0..50).map(|n| format!("42{n}[\"echo\",{n}]")).collect();
+    assert_eq!(poller.post(&body.join("\u{1e}")).await.text(), "ok");
+    // What was answered at once.
+    assert_eq!(poller.get().await.text(), "430[0]");
+    poller.pending().await.reset();
+    server.is_empty_again().await;
 }
 
 #[tokio::test]

@@ -208,6 +208,26 @@ async fn an_upgrade_ends_however_much_waits_for_the_client() {
     echoes(&mut ws).await;
 }
 
+/// The official client waits for the answer to its body, too, before it comes over.
+#[tokio::test]
+async fn a_body_is_answered_in_an_upgrade_however_much_waits_for_the_client() {
+    let (server, _leaving) = watched().await;
+    let (poller, mut ws) = probed(&server).await;
+    let megabyte = "x".repeat(1 << 20);
+    for n in 0..4 {
+        server.emit("n", (n, &megabyte));
+    }
+    // The first makes the server see how much waits.
+    assert_eq!(poller.post("3").await.text(), "ok");
+    assert_eq!(poller.post("421[\"echo\",5]").await.text(), "ok");
+    ws.send_text("5").await;
+    for n in 0..4 {
+        assert_eq!(ws.text().await, format!("42[\"n\",{n},\"{megabyte}\"]"));
+    }
+    assert_eq!(ws.text().await, "431[5]");
+    echoes(&mut ws).await;
+}
+
 #[tokio::test]
 async fn a_poll_during_a_probed_upgrade_is_sent_away_soon() {
     let (server, _leaving) = watched().await;

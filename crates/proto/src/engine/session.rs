@@ -91,6 +91,10 @@ pub struct Session {
     bodies: VecDeque<Payload>,
     /// No packet is taken off a body for now.
     held: bool,
+    /// A body was let through although they are held.
+    let_through: bool,
+    /// What the peer says is not heard for now, its pongs neither.
+    deaf: bool,
     out: VecDeque<Output>,
     limits: Arc<Limits>,
 }
@@ -151,6 +155,8 @@ impl Session {
             },
             bodies: VecDeque::new(),
             held: false,
+            let_through: false,
+            deaf: false,
             out: VecDeque::new(),
             limits,
         }
@@ -231,7 +237,7 @@ impl Session {
             if let Some(output) = self.out.pop_front() {
                 return Some(output);
             }
-            if self.held {
+            if self.held && !self.lets_through() {
                 return None;
             }
             self.next_of_body(now)?;
@@ -239,9 +245,27 @@ impl Session {
     }
 
     /// Holds back the packets of bodies that have arrived, or lets them go on. A body that is held
-    /// is not answered, so the client sends no other: that is how it is slowed down.
+    /// is not answered, so the client sends no other: that is how it is slowed down. One body is let
+    /// through all the same, once, if its client upgrades.
     pub const fn hold(&mut self, held: bool) {
         self.held = held;
+    }
+
+    /// Whether what the peer says is left unread for now by the server's will. Then it is not silent if
+    /// its pong does not arrive, but is pinged again.
+    pub const fn set_deaf(&mut self, deaf: bool) {
+        self.deaf = deaf;
+    }
+
+    /// A client whose probe was answered waits for the answer to its body before it comes over, and polls
+    /// no more. If bodies are held because of what waits for it, only that lets it take what waits. Once,
+    /// so that nobody gets around being held by probing again and again.
+    const fn lets_through(&self) -> bool {
+        !self.let_through
+            && matches!(
+                self.state,
+                State::Upgrading { probed: true, .. } | State::Closing { upgrading: true, .. }
+            )
     }
 
     /// All that was to be sent has been. A session that is closing says so now, if a poll waits.
@@ -433,6 +457,7 @@ impl Session {
         // An end of the session has dropped the bodies: then there is none to answer.
         if done && self.bodies.pop_front().is_some() {
             self.out.push_back(Output::BodyDone);
+            self.let_through |= self.held;
         }
         Some(())
     }
@@ -497,6 +522,13 @@ impl Session {
             Heartbeat::Resting(at) if now >= at => {
                 self.heartbeat = Heartbeat::Awaiting(now + self.limits.ping_timeout);
                 self.out.push_back(Output::Send(Packet::Ping(Bytes::new())));
+            }
+            Heartbeat::Awaiting(until) if now >= until && self.deaf => {
+                self.heartbeat = Heartbeat::Awaiting(now + self.limits.ping_timeout);
+                self.out.push_back(Output::Send(Packet::Ping(Bytes::new())));
+            }
+            Heartbeat::Listening(until) if now >= until && self.deaf => {
+                self.heartbeat = Heartbeat::Listening(now + silence_max(&self.limits));
             }
             Heartbeat::Awaiting(until) | Heartbeat::Listening(until) if now >= until => {
                 if self.is_polled() {

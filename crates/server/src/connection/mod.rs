@@ -161,6 +161,7 @@ impl Connection {
         let mut more = self.sockets.run(cx, now);
         self.held_back = self.is_congested();
         self.session.hold(self.held_back);
+        self.session.set_deaf(self.sockets.is_paced());
         more |= self.drive(cx, now);
         more |= self.read(cx, now, Source::Probe);
         more |= self.read(cx, now, Source::Carrier);

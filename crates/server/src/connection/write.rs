@@ -55,7 +55,9 @@ impl Connection {
                 Phase::Lingering(_, Goodbye::Awaited) | Phase::Open | Phase::Over => {}
             },
             Flushed::More => cx.waker().wake_by_ref(),
-            Flushed::Elsewhere if self.phase == Phase::Open && self.pong.is_none() => {}
+            // What is not read because of what is being written there is read when it has been.
+            Flushed::Elsewhere
+                if self.phase == Phase::Open && self.pong.is_none() && !self.held_back => {}
             Flushed::Elsewhere => self.link.await_flush(),
             Flushed::Blocked => return true,
             Flushed::Broken(kind) => {

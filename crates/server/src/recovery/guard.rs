@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::journal::Journal;
-use super::log::{ENTRY_OVERHEAD_BYTES, Log};
+use super::log::{ENTRY_OVERHEAD_BYTES, Log, To};
 use super::session::{Newcomer, Place, Session};
 use super::{Claim, Key, NotRecovered};
 use crate::handler::Data;
@@ -80,10 +80,20 @@ impl Guard<'_> {
         except: &[R],
         worth: Worth,
     ) -> u64 {
+        let names = |rooms: &[R]| rooms.iter().map(|room| room.as_ref().into()).collect();
+        self.keep(parcel, || To::Rooms { to: names(to), except: names(except) }, worth)
+    }
+
+    /// The same for an event to one socket.
+    pub(super) fn record_for(&mut self, parcel: &Parcel, id: SocketId, worth: Worth) -> u64 {
+        self.keep(parcel, || To::Socket(id), worth)
+    }
+
+    fn keep(&mut self, parcel: &Parcel, to: impl FnOnce() -> To, worth: Worth) -> u64 {
         if worth == Worth::Volatile {
             return self.last();
         }
-        let (number, bytes) = self.state.log.push(parcel, to, except);
+        let (number, bytes) = self.state.log.push(parcel, to());
         self.journal.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.trim();
         number

@@ -11,7 +11,7 @@
 //! one that it wants back; that is believed if nothing was sent to that.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -34,6 +34,8 @@ pub(crate) struct Journal {
     pub(super) mark: String,
     /// How long an event is kept.
     pub(super) keeps: Duration,
+    /// Whose child the namespace is, if it is one.
+    family: OnceLock<Box<str>>,
     /// What the events of all journals count for.
     pub(super) bytes: Arc<AtomicUsize>,
     /// What the waiting sockets of all journals count for.
@@ -56,9 +58,19 @@ impl Journal {
             settings: store.settings.clone(),
             mark: mark(),
             keeps: store.settings.window.saturating_add(silence),
+            family: OnceLock::new(),
             bytes: Arc::clone(&store.bytes),
             waiting_bytes: Arc::clone(&store.waiting_bytes),
         }
+    }
+
+    /// It is that of a child of this family.
+    pub(crate) fn adopt(&self, family: &str) {
+        self.family.get_or_init(|| family.into());
+    }
+
+    pub(super) fn is_of(&self, family: &str) -> bool {
+        self.family.get().is_some_and(|own| **own == *family)
     }
 
     /// From now on what is sent goes to these sockets, too.
@@ -109,8 +121,12 @@ impl Journal {
         compress: bool,
     ) -> Result<Pushed, EncodeError> {
         let mut journal = self.lock();
+        // It may have left since it was looked at. Then this would be behind what it has missed.
+        if !socket.is_connected() {
+            return Ok(Pushed::Gone);
+        }
         let parcel = socket.namespace.parcel(journal.stamp(event, worth), compress)?;
-        let number = journal.record(&parcel, &[socket.id.as_str()], &[], worth);
+        let number = journal.record_for(&parcel, socket.id, worth);
         if worth != Worth::Volatile {
             socket.note_sent(number);
         }

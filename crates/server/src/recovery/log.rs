@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-use roomful_proto::Parcel;
+use roomful_proto::{Parcel, SocketId};
 use tokio::time::Instant;
 
 /// What an event that is kept counts for beside its bytes.
 pub(super) const ENTRY_OVERHEAD_BYTES: usize = 128;
+/// And the name of a room.
+const NAME_OVERHEAD_BYTES: usize = 48;
 /// A log that had room for more gives it back when it is empty.
 const KEPT_CAPACITY: usize = 1024;
 
@@ -20,14 +22,33 @@ pub(super) struct Log {
 /// An event that may be missed.
 pub(super) struct Entry {
     pub(super) parcel: Parcel,
-    pub(super) to: Names,
-    pub(super) except: Names,
+    pub(super) to: To,
     pub(super) at: Instant,
     pub(super) bytes: usize,
 }
 
+/// Whom it was for.
+pub(super) enum To {
+    /// One socket, and not those in a room of the same name.
+    Socket(SocketId),
+    /// Whoever was in one of some rooms, or everybody where there are none, and in none of others.
+    Rooms { to: Names, except: Names },
+}
+
 /// Names of rooms.
 pub(super) type Names = Box<[Box<str>]>;
+
+impl To {
+    /// Bytes of it.
+    fn len(&self) -> usize {
+        match self {
+            Self::Socket(_) => 0,
+            Self::Rooms { to, except } => {
+                to.iter().chain(except).map(|room| room.len() + NAME_OVERHEAD_BYTES).sum()
+            }
+        }
+    }
+}
 
 impl Log {
     pub(super) const fn new() -> Self {
@@ -63,18 +84,9 @@ impl Log {
     }
 
     /// Keeps an event, and gives its number and what it counts for.
-    pub(super) fn push<R: AsRef<str>>(
-        &mut self,
-        parcel: &Parcel,
-        to: &[R],
-        except: &[R],
-    ) -> (u64, usize) {
-        let names =
-            |rooms: &[R]| -> Names { rooms.iter().map(|room| room.as_ref().into()).collect() };
-        let (to, except) = (names(to), names(except));
-        let names: usize = to.iter().chain(&except).map(|room| room.len()).sum();
-        let bytes = parcel.len() + names + ENTRY_OVERHEAD_BYTES;
-        let entry = Entry { parcel: parcel.clone(), to, except, at: Instant::now(), bytes };
+    pub(super) fn push(&mut self, parcel: &Parcel, to: To) -> (u64, usize) {
+        let bytes = parcel.len() + to.len() + ENTRY_OVERHEAD_BYTES;
+        let entry = Entry { parcel: parcel.clone(), to, at: Instant::now(), bytes };
         self.entries.push_back(entry);
         self.next += 1;
         (self.last(), bytes)

@@ -135,6 +135,16 @@ pub(crate) struct Store {
     sweeping: AtomicBool,
 }
 
+/// What the children of one parent are known by, also to other servers: the pattern of their names. Two
+/// functions that say which namespaces there are to be cannot be told to be the same.
+pub(crate) fn family(name: &str) -> Box<str> {
+    static FUNCTIONS: AtomicUsize = AtomicUsize::new(0);
+    if name.contains('{') {
+        return name.into();
+    }
+    format!("{name} {}", FUNCTIONS.fetch_add(1, Ordering::Relaxed)).into()
+}
+
 /// How often what is too old is looked for, where nothing else makes anybody look.
 const SWEEPS_PER_WINDOW: u32 = 4;
 /// No more often than this.
@@ -170,6 +180,13 @@ impl Recovery {
         drop(journals);
         journal.attach(rooms);
         journal
+    }
+
+    /// The journals of the children of a family, by their names.
+    pub(crate) fn journals_of(&self, family: &str) -> Vec<(Box<str>, Arc<Journal>)> {
+        let journals = self.store.journals.lock();
+        let theirs = journals.iter().filter(|(_, journal)| journal.is_of(family));
+        theirs.map(|(name, journal)| (name.clone(), Arc::clone(journal))).collect()
     }
 
     /// The namespace of that name is no more: its journal goes, unless somebody waits there. Then it goes

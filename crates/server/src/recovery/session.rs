@@ -6,7 +6,7 @@ use roomful_proto::SocketId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::log::Entry;
+use super::log::{Entry, To};
 use super::{AuthDigest, Key};
 use crate::handler::Data;
 use crate::link::Link;
@@ -147,7 +147,11 @@ impl Session {
             own || self.stays.iter().any(|stay| *stay.room == *room && stay.covers(number))
         };
         let named = |rooms: &[Box<str>]| rooms.iter().any(|room| was_in(room));
-        number > self.since && (entry.to.is_empty() || named(&entry.to)) && !named(&entry.except)
+        let was_for = match &entry.to {
+            To::Socket(one) => *one == id,
+            To::Rooms { to, except } => (to.is_empty() || named(to)) && !named(except),
+        };
+        number > self.since && was_for
     }
 
     /// Drops the rooms that were left before the oldest event, and the oldest of too many.

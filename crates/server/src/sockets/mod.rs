@@ -138,8 +138,13 @@ impl Sockets {
         let parked = self.parked.as_ref().map_or(0, |parked| parked.len());
         let of_namespaces = self.core.limits.namespaces_max.saturating_mul(2);
         let parked_max = self.core.config.handlers_max.saturating_add(of_namespaces);
-        let paced = self.rates.as_ref().is_some_and(|rates| rates.held_until().is_some());
-        paced || self.event_bytes > EVENT_BYTES_MAX || parked > parked_max
+        self.is_paced() || self.event_bytes > EVENT_BYTES_MAX || parked > parked_max
+    }
+
+    /// Whether events wait because they came too fast. That is over in a time that is known, other than
+    /// what handlers take.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.rates.as_ref().is_some_and(|rates| rates.held_until().is_some())
     }
 
     /// Whether no handler runs or waits to.
@@ -190,6 +195,9 @@ impl Sockets {
         for index in 0..self.seats.len() {
             self.vacate(cx, now, index, farewell);
         }
+        // Nobody is left to handle these; and time, which some of them wait for, is not looked at any more.
+        let waiting = std::mem::take(&mut self.waiting);
+        self.event_bytes -= waiting.iter().map(|(_, event)| event.held_bytes()).sum::<usize>();
     }
 
     /// Takes what it needs out of what arrived: an event that is handled at once stays where it is.
