@@ -27,6 +27,7 @@ use crate::core::{self, Core};
 use crate::cors::{self, CorsHeaders, Origin};
 use crate::dialect::Dialect;
 use crate::farewell::Description;
+use crate::handshake::HANDSHAKE_BYTES_MAX;
 use crate::head::Head;
 use crate::headers::AnswerHeaders;
 use crate::hooks;
@@ -293,7 +294,7 @@ const fn is_enabled(transports: Transports, transport: Transport) -> bool {
 }
 
 fn is_upgrade(head: &Head<'_>) -> bool {
-    let upgrade = head.text("upgrade").unwrap_or_default();
+    let upgrade = head.list("upgrade").unwrap_or_default();
     upgrade.split(',').any(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
@@ -309,6 +310,10 @@ pub(crate) struct Applicant {
 
 /// Opens a session, unless it is first to be asked whether it may.
 fn apply(core: &Arc<Core>, head: &Head<'_>, transport: Transport, dialect: Dialect) -> Received {
+    if head.bytes() > HANDSHAKE_BYTES_MAX {
+        core.metrics.requests_refused.add();
+        return empty(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).into();
+    }
     let accepted = match transport {
         Transport::Polling => None,
         Transport::WebSocket => match accept(core, head, dialect) {
@@ -518,6 +523,9 @@ struct Accepted {
     accept: String,
     /// The extension that was agreed on.
     extension: Option<&'static str>,
+    /// The first subprotocol that the client offers, if it offers any: where none is chosen, browsers
+    /// and the official client take the WebSocket for failed.
+    protocol: Option<Box<str>>,
     form: Form,
 }
 
@@ -531,15 +539,15 @@ enum To {
 fn accept(core: &Core, head: &Head<'_>, dialect: Dialect) -> Result<Accepted, handshake::Refusal> {
     let accept = handshake::accept(&handshake::Request {
         method: head.method,
-        connection: head.text("connection"),
-        upgrade: head.text("upgrade"),
+        connection: head.list("connection").as_deref(),
+        upgrade: head.list("upgrade").as_deref(),
         version: head.text("sec-websocket-version"),
         key: head.text("sec-websocket-key"),
     })?;
     let form = Form::new(dialect.revision, Query::parse(head.query).base64);
     let deflated = form.deflated().zip(negotiate(core, head));
     let (form, extension) = deflated.map_or((form, None), |(form, agreed)| (form, Some(agreed)));
-    Ok(Accepted { accept, extension, form })
+    Ok(Accepted { accept, extension, protocol: first_protocol(head), form })
 }
 
 fn refuse_upgrade(core: &Core, head: &Head<'_>, refusal: handshake::Refusal) -> Answer {
@@ -563,9 +571,15 @@ impl Upgrade {
             .with(header::UPGRADE, HeaderValue::from_static("websocket"))
             .with(header::CONNECTION, HeaderValue::from_static("Upgrade"))
             .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accepted.accept.as_bytes());
-        match self.accepted.extension {
+        let answer = match self.accepted.extension {
             Some(extension) => {
                 answer.with(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extension))
+            }
+            None => answer,
+        };
+        match &self.accepted.protocol {
+            Some(protocol) => {
+                answer.with_bytes(header::SEC_WEBSOCKET_PROTOCOL, protocol.as_bytes())
             }
             None => answer,
         }
@@ -592,6 +606,13 @@ impl Upgrade {
             }
         }
     }
+}
+
+/// The subprotocol that is chosen: it says nothing here, so the first will do.
+fn first_protocol(head: &Head<'_>) -> Option<Box<str>> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let first = head.text("sec-websocket-protocol")?.split(',').next()?.trim();
+    (!first.is_empty() && first.bytes().all(is_token)).then(|| first.into())
 }
 
 /// What to answer to the offer of compression, if there is one that can be taken.

@@ -9,11 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use roomful_proto::percent;
 
+use crate::front::HEAD_BYTES_MAX;
 use crate::head::Head;
 
-/// What is kept of a request at most; further headers are left out. A browser with cookies sends
-/// one or two kilobytes.
-const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
+/// What is kept of a request at most. One that has more opens no session: which of its headers are seen
+/// must not be for the client to choose. A browser with cookies sends one or two kilobytes.
+pub(crate) const HANDSHAKE_BYTES_MAX: usize = HEAD_BYTES_MAX;
 
 /// Headers about the HTTP connection itself, which say nothing about the client.
 const LEFT_OUT: [&str; 12] = [
@@ -31,8 +32,9 @@ const LEFT_OUT: [&str; 12] = [
     "transfer-encoding",
 ];
 
-/// The request that opened a client's connection, as far as it is kept: up to 8 KiB of its headers,
-/// and none that are about the HTTP connection itself, such as `Upgrade` or `Content-Type`.
+/// The request that opened a client's connection: its path and query, and its headers but those that
+/// are about the HTTP connection itself, such as `Upgrade` or `Content-Type`. Together these have up to
+/// 16 KiB: a request with more opens no session.
 #[derive(Clone)]
 pub struct Handshake {
     /// Whether it was secure, the path, the query, then for each header its name and its value, each

@@ -1,5 +1,6 @@
 //! [`Head`]: what the door asks of a request, whichever HTTP code has read it.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use http::HeaderMap;
@@ -41,6 +42,21 @@ impl<'a> Head<'a> {
     /// The same, where it is text: ASCII that can be seen, blanks and tabs.
     pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         text(self.header(name)?)
+    }
+
+    /// Bytes of all that is said.
+    pub(crate) fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 2);
+        self.path.len() + self.query.len() + 4 + headers.sum::<usize>()
+    }
+
+    /// The values of all headers of that name as one list (RFC 9110 section 5.3), where they are text.
+    pub(crate) fn list(&self, name: &str) -> Option<Cow<'a, str>> {
+        let mut lines = self.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        let first = text(lines.next()?.1)?;
+        lines.try_fold(Cow::Borrowed(first), |list, (_, value)| {
+            text(value).map(|value| Cow::Owned(format!("{list}, {value}")))
+        })
     }
 
     /// The same, where it comes only once.

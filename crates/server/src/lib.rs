@@ -131,6 +131,7 @@ mod head;
 mod headers;
 mod hello;
 mod hooks;
+mod impatient;
 mod lanes;
 mod link;
 mod listeners;

@@ -80,7 +80,7 @@ impl<A, U> Namespace<A, U> {
     /// Handlers of events of one socket that wait for something at the same time; at least one.
     /// Further events of the socket wait their turn, in order, whatever their names; those of other
     /// sockets, and answers to [`Socket::call`](crate::Socket::call), do not. Not more than 4 MiB of
-    /// events are read ahead. Default: no limit but
+    /// events are read ahead, and no answers behind them. Default: no limit but
     /// [`Builder::handlers_max`](crate::Builder::handlers_max), which holds for the whole connection.
     ///
     /// As handlers do, this counts for sockets that come later.

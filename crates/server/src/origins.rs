@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub enum Origins {
     /// Only pages of the host that the request goes to, as its header `host` says. The default. A proxy
     /// must pass that header on as the browser has sent it, or else the origins of the pages must be in
-    /// a [`List`](Self::List): nginx passes it on with `proxy_set_header Host $host`, and the
+    /// a [`List`](Self::List): nginx passes it on with `proxy_set_header Host $http_host`, and the
     /// development server of Vite without `changeOrigin`.
     #[default]
     SameHost,
@@ -61,10 +61,11 @@ impl Origins {
     /// Whether a page of `origin` may connect to `host`.
     pub(crate) fn allow(&self, origin: &str, host: Option<&str>) -> bool {
         let same_host = || {
-            let authority = origin.split_once("://");
-            authority
-                .zip(host)
-                .is_some_and(|((_, authority), host)| authority.eq_ignore_ascii_case(host))
+            let named = origin.split_once("://").zip(host);
+            named.is_some_and(|((scheme, authority), host)| {
+                let authority = without_default_port(scheme, authority);
+                authority.eq_ignore_ascii_case(without_default_port(scheme, host))
+            })
         };
         match self {
             Self::Any => true,
@@ -90,6 +91,16 @@ impl PartialEq for OriginRule {
 }
 
 impl Eq for OriginRule {}
+
+/// Browsers leave the port out that a scheme implies; some proxies name it.
+fn without_default_port<'a>(scheme: &str, authority: &'a str) -> &'a str {
+    let port = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return authority,
+    };
+    authority.strip_suffix(port).unwrap_or(authority)
+}
 
 /// Whether an origin is the listed one, or one of its sub-domains where it begins with a star.
 fn is_listed(origin: &str, listed: &str) -> bool {
@@ -144,6 +155,21 @@ mod tests {
         check(&list, "https://app.example.com.evil.org", false);
         check(&list, "http://example.org:3000", true);
         check(&Origins::Any, "null", true);
+    }
+
+    #[test]
+    fn the_port_that_a_scheme_implies_may_be_named() {
+        let check = |origin: &str, host: &str, allowed: bool| {
+            assert_eq!(Origins::SameHost.allow(origin, Some(host)), allowed, "{origin} {host}");
+        };
+        check("https://example.org", "example.org:443", true);
+        check("http://example.org", "example.org:80", true);
+        check("https://example.org:443", "example.org", true);
+        check("https://example.org", "example.org:80", false);
+        check("http://example.org", "example.org:443", false);
+        check("https://example.org:8443", "example.org", false);
+        check("https://example.org", "example.org.evil.org:443", false);
+        check("https://[::1]", "[::1]:443", true);
     }
 
     #[test]

@@ -89,8 +89,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// A copy that lends nothing, to be taken where the request itself cannot go. Of the query and
-    /// the headers it has up to 8 KiB, and none that are about the HTTP connection itself, such as
+    /// A copy that lends nothing, to be taken where the request itself cannot go. It has up to 16 KiB of
+    /// the path, the query and the headers, and none that are about the HTTP connection itself, such as
     /// `Upgrade` or `Content-Type`.
     pub fn into_owned(self) -> Request<'static> {
         Request(Source::Kept(match self.0 {

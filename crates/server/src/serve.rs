@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ use crate::closing::Closing;
 use crate::connection::{self, Connection};
 use crate::core::Core;
 use crate::door::PeerAddress;
-use crate::front::{Front, HEAD_BYTES_MAX, HEAD_TIMEOUT, Next};
+use crate::front::{Front, HEAD_BYTES_MAX, HEAD_TIMEOUT, Next, STALL_TIMEOUT};
+use crate::impatient::Impatient;
 use crate::service::Layer;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
@@ -199,6 +201,7 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let (stream, http) = Impatient::new(stream, STALL_TIMEOUT);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -213,6 +216,7 @@ where
             serving.await
         }
     };
+    http.store(false, Ordering::Relaxed);
     if let Err(error) = served {
         tracing::debug!(%error, "an HTTP connection ended");
     }

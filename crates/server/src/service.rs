@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body_util::Either;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -22,6 +22,7 @@ use crate::connection;
 use crate::core::Core;
 use crate::door::{self, Decision, Finish, PeerAddress, Received, Upgrade};
 use crate::head::{Head, Headers};
+use crate::impatient::Impatient;
 use crate::polling;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
@@ -169,7 +170,9 @@ fn receive(core: &Arc<Core>, parts: &Parts) -> (Finish, Received) {
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
         authority: parts.uri.authority().map(http::uri::Authority::as_str),
-        secure: parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
+        // In HTTP/1.1 the client may write there what it likes.
+        secure: parts.version >= Version::HTTP_2
+            && parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
         headers: Headers::Map(&parts.headers),
         peer: parts.extensions.get::<PeerAddress>().map(|address| address.0),
     };
@@ -178,6 +181,12 @@ fn receive(core: &Arc<Core>, parts: &Parts) -> (Finish, Received) {
 
 /// Waits for the stream in a task of its own, which then is the task of the connection.
 fn begin_upgrade(parts: &mut Parts, upgrade: Upgrade) -> Answer {
+    if parts.version < Version::HTTP_11 {
+        tracing::debug!(
+            "refused: a WebSocket needs HTTP/1.1; nginx says that by proxy_http_version"
+        );
+        return Answer::empty(StatusCode::BAD_REQUEST);
+    }
     let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
         tracing::error!("the HTTP server above does not allow upgrades");
         return Answer::empty(StatusCode::NOT_IMPLEMENTED);
@@ -192,8 +201,10 @@ fn begin_upgrade(parts: &mut Parts, upgrade: Upgrade) -> Answer {
 
 /// The stream itself, where it is one that we know.
 fn wire(upgraded: Upgraded) -> Wire {
-    let upgraded = match upgraded.downcast::<TokioIo<Rewind>>() {
-        Ok(parts) => return parts.io.into_inner().put_back(parts.read_buf).into_wire(),
+    let upgraded = match upgraded.downcast::<TokioIo<Impatient>>() {
+        Ok(parts) => {
+            return parts.io.into_inner().into_inner().put_back(parts.read_buf).into_wire();
+        }
         Err(other) => other,
     };
     match upgraded.downcast::<TokioIo<TcpStream>>() {

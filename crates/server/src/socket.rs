@@ -40,7 +40,8 @@ pub enum EmitError {
     /// The client is gone, or has left the namespace.
     Gone,
     /// Too much waited for the client already; its connection is being closed. The limit is
-    /// [`Builder::outbox_bytes_max`](crate::Builder::outbox_bytes_max).
+    /// [`Builder::outbox_bytes_max`](crate::Builder::outbox_bytes_max). If the client gets its socket
+    /// [back](crate::Builder::recovery), it gets this event, too.
     Overflow,
     /// The event was volatile and could not leave at once.
     Dropped,

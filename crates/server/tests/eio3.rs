@@ -12,7 +12,6 @@ use roomful::{Args, Hello, Origins, Refusal, Server, Socket, Transports};
 use roomful_proto::ws::Message;
 use serde_json::{Value, json};
 use support::*;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 const V3: &str = "/socket.io/?EIO=3&transport=polling";
@@ -30,15 +29,6 @@ async fn open_with(offer: impl FnOnce(&Server)) -> Running {
     io.on("all", async |me: Socket, args: Args| me.everyone().emit("news", args));
     offer(&io);
     start(io).await
-}
-
-/// The server by itself, and the same behind an HTTP library.
-async fn both_ways(server: &Running) -> [SocketAddr; 2] {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = axum::Router::new().layer(server.io.layer());
-    drop(tokio::spawn(async move { axum::serve(listener, router).await }));
-    [server.address, address]
 }
 
 /// An old client that polls.
@@ -100,7 +90,7 @@ fn binary_body(kind: u8, packet: impl AsRef<[u8]>) -> Vec<u8> {
 #[tokio::test]
 async fn they_are_refused_unless_they_are_allowed() {
     let server = start(Server::new()).await;
-    for address in both_ways(&server).await {
+    for address in in_both_ways(&server).await {
         for revision in ["EIO=3&", "", "EIO=2&", "EIO=x&"] {
             let target = format!("/socket.io/?{revision}transport=polling");
             let response = get(address, &target, "").await;
@@ -116,7 +106,7 @@ async fn they_are_refused_unless_they_are_allowed() {
 #[tokio::test]
 async fn one_polls_with_texts_and_bytes() {
     let server = open_server().await;
-    for address in both_ways(&server).await {
+    for address in in_both_ways(&server).await {
         let old = Old::open(address, "").await;
         assert!(old.first.ends_with("}2:40"), "{}", old.first);
         old.say(&body(r#"420["echo","😀é"]"#)).await;
@@ -168,7 +158,7 @@ async fn one_that_takes_no_bytes_gets_base64() {
 #[tokio::test]
 async fn one_walks_over_to_a_websocket() {
     let server = open_server().await;
-    for address in both_ways(&server).await {
+    for address in in_both_ways(&server).await {
         let old = Old::open(address, "").await;
         let target = format!("{V3_WEBSOCKET}&sid={}", old.sid);
         let mut ws = Ws::upgrade(address, &target).await;
@@ -218,7 +208,7 @@ async fn a_broadcast_reaches_each_in_its_own_form() {
 #[tokio::test]
 async fn what_is_broken_is_400_and_ends_the_session() {
     let server = open_server().await;
-    for address in both_ways(&server).await {
+    for address in in_both_ways(&server).await {
         let bodies: [&[u8]; 8] = [
             b"",
             b"42",
@@ -387,7 +377,7 @@ async fn a_flood_of_pings_is_held_back_until_its_answers_are_taken() {
 #[tokio::test]
 async fn scripts_are_refused_unless_they_are_allowed() {
     let server = start(Server::builder().allow_eio3(true).build()).await;
-    for address in both_ways(&server).await {
+    for address in in_both_ways(&server).await {
         for target in [format!("{POLLING}&j=0"), format!("{V3}&j=0"), format!("{POLLING}&j")] {
             let response = get(address, &target, "").await;
             let expected = r#"{"code":3,"message":"Bad request"}"#;
@@ -416,7 +406,7 @@ fn called(response: &Response, number: u32) -> String {
 #[tokio::test]
 async fn a_script_carries_a_session_of_either_revision() {
     let server = open_server().await;
-    for address in both_ways(&server).await {
+    for address in in_both_ways(&server).await {
         let old = Old::open(address, "&j=12").await;
         let odd = "</script><!--\u{2028}\\\");alert(1);//😀";
         let packet = format!("421[\"echo\",{}]", serde_json::to_string(odd).unwrap());
@@ -444,7 +434,7 @@ async fn a_script_carries_a_session_of_either_revision() {
 async fn only_digits_name_a_function() {
     let server = open_server().await;
     let odd = ["", "x", "1]", "1](alert(1))//", "-1", "+1", "1.5", "%31", "4294967296", "1;2"];
-    for address in both_ways(&server).await {
+    for address in in_both_ways(&server).await {
         for j in odd {
             let response = get(address, &format!("{V3}&j={j}"), "").await;
             assert_eq!(response.status, 400, "{j}");
@@ -457,7 +447,7 @@ async fn only_digits_name_a_function() {
 #[tokio::test]
 async fn a_session_is_read_by_scripts_or_never() {
     let server = open_server().await;
-    for address in both_ways(&server).await {
+    for address in in_both_ways(&server).await {
         let plain = Old::open(address, "").await;
         let response = get(address, &format!("{}&j=0", plain.target), "").await;
         assert_eq!(response.status, 400);
@@ -476,7 +466,7 @@ async fn a_session_is_read_by_scripts_or_never() {
 #[tokio::test]
 async fn a_form_without_a_body_ends_the_session() {
     let server = open_server().await;
-    for address in both_ways(&server).await {
+    for address in in_both_ways(&server).await {
         for form in ["", "e=1", "1:2", "d", "d=", "d=%ff", "d=1%3A2x"] {
             let old = Old::open(address, "&j=0").await;
             assert_eq!(old.post(FORM, form).await.status, 400, "{form}");

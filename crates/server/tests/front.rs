@@ -451,6 +451,20 @@ async fn a_peer_that_does_not_read_its_answer_is_dropped_in_time() {
     drop(sent);
 }
 
+/// The HTTP library, to which requests go that are written in an unusual way, has no such timer.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_read_an_unusual_answer_is_dropped_in_time() {
+    let (io, _leaving) = echo();
+    let (mut conn, serving) = in_memory(&io, 64);
+    let request = head("GET", POLLING, "Content-Length: 0\r\n");
+    let sent = tokio::spawn(async move {
+        conn.stream.write_all(request.as_bytes()).await.unwrap();
+        conn
+    });
+    assert_eq!(lasts(serving).await.as_secs(), 30);
+    drop(sent);
+}
+
 // Streams of any kind.
 
 #[tokio::test]

@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Duration;
 
-use roomful::{Origins, Server, Socket, Transports};
+use roomful::{Hello, Origins, Refusal, Server, Socket, Transports};
 use support::*;
 use tokio::sync::mpsc;
 
@@ -1129,6 +1129,72 @@ async fn an_upgrade_is_answered_101_with_the_accept_of_its_key() {
 }
 
 #[tokio::test]
+async fn headers_in_several_lines_are_one_list() {
+    let server = server().await;
+    for address in in_both_ways(&server).await {
+        let upgrade = upgrade_head(WEBSOCKET)
+            .replace("Connection: Upgrade\r\n", "Connection: keep-alive\r\nConnection: Upgrade\r\n")
+            .replace("Upgrade: websocket\r\n", "Upgrade: h2c\r\nUpgrade: websocket\r\n");
+        assert_eq!(request(address, upgrade).await.status, 101);
+    }
+}
+
+/// What a client writes in front of the headers of a proxy must not push them out.
+#[tokio::test]
+async fn a_request_whose_headers_would_not_all_be_kept_opens_nothing() {
+    let io = Server::new();
+    let (met, mut meeting) = mpsc::unbounded_channel();
+    io.connect(move |hello: Hello| {
+        met.send(hello.header("x-forwarded-for").map(str::to_owned)).unwrap();
+        async { Ok::<_, Refusal>(()) }
+    });
+    let server = start(io).await;
+    for address in in_both_ways(&server).await {
+        for (fill, status) in [(8_000, 200), (15_000, 200), (17_000, 431)] {
+            let fill = "x".repeat(fill);
+            let headers = format!("X-Fill: {fill}\r\nX-Forwarded-For: 203.0.113.9\r\n");
+            let response = get(address, POLLING, &headers).await;
+            assert_eq!(response.status, status, "{}", fill.len());
+            if status == 200 {
+                let open: serde_json::Value = serde_json::from_str(&response.text()[1..]).unwrap();
+                let target = format!("{POLLING}&sid={}", open["sid"].as_str().unwrap());
+                assert_eq!(request(address, post(&target, "40")).await.text(), "ok");
+                assert_eq!(within(meeting.recv()).await, Some(Some("203.0.113.9".to_owned())));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_says_of_a_request_over_http_1_that_it_is_secure() {
+    let io = Server::new();
+    let (met, mut meeting) = mpsc::unbounded_channel();
+    io.connect(move |hello: Hello| {
+        met.send(hello.handshake().is_secure()).unwrap();
+        async { Ok::<_, Refusal>(()) }
+    });
+    let server = start(io).await;
+    for address in in_both_ways(&server).await {
+        let response = get(address, &format!("https://example.org{POLLING}"), "").await;
+        assert_eq!(response.status, 200);
+        let open: serde_json::Value = serde_json::from_str(&response.text()[1..]).unwrap();
+        let target = format!("{POLLING}&sid={}", open["sid"].as_str().unwrap());
+        request(address, post(&target, "40")).await;
+        assert_eq!(within(meeting.recv()).await, Some(false));
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_over_http_1_0_is_refused() {
+    let server = server().await;
+    let upgrade = upgrade_head(WEBSOCKET).replace("HTTP/1.1", "HTTP/1.0");
+    for address in in_both_ways(&server).await {
+        assert_eq!(request(address, &upgrade).await.status, 400);
+    }
+    server.is_empty_again().await;
+}
+
+#[tokio::test]
 async fn an_upgrade_in_which_something_is_missing_or_wrong_is_refused() {
     let server = server().await;
     let good = upgrade_head(WEBSOCKET);
@@ -1162,7 +1228,7 @@ async fn another_version_of_websocket_is_426_and_told_ours() {
 }
 
 #[tokio::test]
-async fn offers_of_subprotocols_and_extensions_are_not_taken_up_however_many() {
+async fn of_subprotocols_the_first_is_chosen_and_extensions_are_not_taken_up_however_many() {
     let server = server().await;
     let offers = format!(
         "Sec-WebSocket-Protocol: {}\r\nSec-WebSocket-Extensions: {}\r\n",
@@ -1172,5 +1238,11 @@ async fn offers_of_subprotocols_and_extensions_are_not_taken_up_however_many() {
     let response = request(server.address, upgrade_head_with(WEBSOCKET, &offers)).await;
     assert_eq!(response.status, 101);
     assert_eq!(response.header("sec-websocket-extensions"), None);
-    assert_eq!(response.header("sec-websocket-protocol"), None);
+    // Where none is chosen, the official client takes it for a failure.
+    assert_eq!(response.headers("sec-websocket-protocol"), ["chat"]);
+    for (offer, chosen) in [("", None), ("b@d, chat", None), ("one", Some("one"))] {
+        let offer = format!("Sec-WebSocket-Protocol: {offer}\r\n");
+        let response = request(server.address, upgrade_head_with(WEBSOCKET, &offer)).await;
+        assert_eq!((response.status, response.header("sec-websocket-protocol")), (101, chosen));
+    }
 }

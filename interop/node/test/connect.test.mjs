@@ -24,6 +24,11 @@ suite("connect", ({ test, eachMode }) => {
     for (const id of ids) assert.match(id, /^[A-Za-z0-9_-]{20}$/);
   });
 
+  eachMode("subprotocols of the client's own do no harm", async (bench) => {
+    const socket = await bench.connect({ protocols: ["chat", "other"] });
+    assert.equal(await ask(socket, "echo-ack", 1), 1);
+  });
+
   eachMode("the auth of the client reaches the server", async (bench) => {
     const auth = { user: "Zoë 😀", nested: { list: [1, null, "x"] } };
     const socket = bench.open({ auth });

@@ -2,11 +2,17 @@
 //! any HTTP library fits.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use sha1::{Digest, Sha1};
 
 /// What section 1.3 appends to a key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Of the last character of a key only some bits count, and some clients write any.
+const KEY: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// Why a request does not open a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +55,7 @@ pub fn accept(request: &Request<'_>) -> Result<String, Refusal> {
     }
     let key = request.key.unwrap_or_default();
     // Room for as many characters as 16 bytes have, with what is padded.
-    match STANDARD.decode_slice(key, &mut [0; 18]) {
+    match KEY.decode_slice(key, &mut [0; 18]) {
         Ok(16) => Ok(accept_key(key)),
         _ => Err(Refusal::Key),
     }
@@ -80,6 +86,11 @@ mod tests {
     #[test]
     fn the_example_of_the_specification_is_accepted() {
         assert_eq!(accept(&GOOD).as_deref(), Ok("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    }
+
+    #[test]
+    fn bits_that_say_nothing_may_be_any() {
+        assert!(accept(&Request { key: Some("AAAAAAAAAAAAAAAAAAAAAB=="), ..GOOD }).is_ok());
     }
 
     #[test]

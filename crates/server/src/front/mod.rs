@@ -45,7 +45,7 @@ pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// What is kept of later requests while one is being answered. Then nothing more is read.
 const AHEAD_BYTES_MAX: usize = HEAD_BYTES_MAX;
 /// Time in which a peer must take a part of its answer, however small.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A stream on which somebody speaks HTTP.
 pub(crate) struct Front {
@@ -280,7 +280,7 @@ impl Front {
                 return Some(Flow::End);
             }
             // A body that nobody wanted.
-            self.receive(Vec::new(), missing).await.ok()?;
+            self.skip(missing).await?;
             Some(Flow::On)
         }
     }
@@ -298,7 +298,8 @@ impl Front {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.input.len() < AHEAD_BYTES_MAX {
             let mut scratch = Scratch::take();
-            match ready!(self.poll_read(cx, &mut scratch)) {
+            let room = scratch.len().min(AHEAD_BYTES_MAX - self.input.len());
+            match ready!(self.poll_read(cx, &mut scratch[..room])) {
                 Ok(len @ 1..) => self.input.extend_from_slice(&scratch[..len]),
                 _ => return Poll::Ready(()),
             }
@@ -316,6 +317,28 @@ impl Front {
             received.unwrap_or(Err(NotReceived::TooSlow))?;
         }
         Ok(Bytes::from(body))
+    }
+
+    /// Reads what is missing of a body that nobody wanted; `None` when it does not come.
+    async fn skip(&mut self, mut missing: usize) -> Option<()> {
+        if missing == 0 {
+            return Some(());
+        }
+        let patience = self.core.config.request_timeout;
+        let skipping = poll_fn(|cx| {
+            while missing > 0 {
+                let mut scratch = Scratch::take();
+                let read = match ready!(self.poll_read(cx, &mut scratch)) {
+                    Ok(len @ 1..) => &scratch[..len],
+                    _ => return Poll::Ready(None),
+                };
+                let next = &read[read.len().min(missing)..];
+                missing = missing.saturating_sub(read.len());
+                self.input.extend_from_slice(next);
+            }
+            Poll::Ready(Some(()))
+        });
+        tokio::time::timeout(patience, skipping).await.ok()?
     }
 
     fn poll_body(

@@ -39,7 +39,7 @@ pub(crate) use session::Newcomer;
 /// rooms, its data, and the events that it missed, each once and in order. A cheap handle: give it to
 /// [`Builder::recovery`](crate::Builder::recovery), and a second time to the server that takes over
 /// from the first in the same process. To events, servers that share it are one: what is sent by one
-/// reaches the clients of all.
+/// reaches the clients of all. They must have the same [`Parser`](crate::Parser), or none.
 ///
 /// What comes back: events to a socket or to many, unless they were volatile or questions. Each of
 /// them carries its offset as one more argument, a short text behind the others, which clients

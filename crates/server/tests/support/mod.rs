@@ -130,6 +130,15 @@ pub async fn passes(time: Duration) {
     tokio::time::resume();
 }
 
+/// Where a server serves by itself, and where it is a layer in another.
+pub async fn in_both_ways<A: Send + Sync + 'static>(server: &Running<A>) -> [SocketAddr; 2] {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = axum::Router::new().layer(server.io.layer());
+    drop(tokio::spawn(async move { axum::serve(listener, router).await }));
+    [server.address, address]
+}
+
 /// Serves on a free port.
 pub async fn start<A: Send + Sync + 'static>(io: Server<A>) -> Running<A> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
