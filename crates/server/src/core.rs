@@ -99,6 +99,10 @@ impl Core {
         }
         namespaces.insert(name.into(), Entry::Kept(Arc::clone(&made)));
         drop(namespaces);
+        if let Some(journal) = &made.journal {
+            // It may have been a child before.
+            journal.adopt(None);
+        }
         if name != "/" {
             self.parents.tell_new(self, &made);
         }

@@ -311,8 +311,10 @@ pub(crate) struct Applicant {
 /// Opens a session, unless it is first to be asked whether it may.
 fn apply(core: &Arc<Core>, head: &Head<'_>, transport: Transport, dialect: Dialect) -> Received {
     if head.bytes() > HANDSHAKE_BYTES_MAX {
-        core.metrics.requests_refused.add();
-        return empty(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).into();
+        let upgrade = transport == Transport::WebSocket;
+        let answer = refuse(core, &Request::new(*head), &Cause::TransportHandshake, upgrade);
+        tracing::debug!("refused: the head of the request has more than 16 KiB");
+        return answer.status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).into();
     }
     let accepted = match transport {
         Transport::Polling => None,

@@ -33,8 +33,8 @@ const LEFT_OUT: [&str; 12] = [
 ];
 
 /// The request that opened a client's connection: its path and query, and its headers but those that
-/// are about the HTTP connection itself, such as `Upgrade` or `Content-Type`. Together these have up to
-/// 16 KiB: a request with more opens no session.
+/// are about the HTTP connection itself, such as `Upgrade` or `Content-Type`. All of them together have up
+/// to 16 KiB: a request with more opens no session.
 #[derive(Clone)]
 pub struct Handshake {
     /// Whether it was secure, the path, the query, then for each header its name and its value, each

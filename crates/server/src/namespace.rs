@@ -76,7 +76,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// data `revoked` says so of. Gives how many. Sockets that are connected are not asked about; those
     /// that are [disconnected](Socket::disconnect) do not come back either.
     pub fn revoke(&self, revoked: impl Fn(&U) -> bool) -> usize {
-        self.core.each().iter().map(|core| core.revoke_all(&revoked)).sum()
+        self.core.revoke_all(revoked)
     }
 
     /// Called with each socket that has joined, before its first event.

@@ -1,7 +1,7 @@
 //! [`NamespaceCore`]: a namespace without types, as all parts of the server share it.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -11,12 +11,14 @@ use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, SocketId, ToArgs};
 
 use crate::broadcast::Poll;
 use crate::core::{Core, WeakCore};
+use crate::handler::Data;
 use crate::listeners::{Catch, OutgoingFn};
 use crate::metrics::{Counter, Metrics};
 use crate::namespace_limits::NamespaceLimits;
+use crate::parents::Rule;
 use crate::parser::{ServerParser, parcel};
 use crate::pattern::Params;
-use crate::recovery::{self, Beginning, Journal, Recovery};
+use crate::recovery::{Beginning, Journal, Recovery};
 use crate::room_news::RoomWatchers;
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::EmitError;
@@ -81,10 +83,10 @@ impl NamespaceCore {
     }
 
     /// One that stands for others, and that nobody is in itself.
-    pub(crate) fn parent(name: &str, core: &Arc<Core>) -> Self {
+    pub(crate) fn parent(name: &str, rule: &Rule, core: &Arc<Core>) -> Self {
         let mut parent = Self::with(name, core, None);
         parent.children = Some(Mutex::default());
-        parent.family = Some(recovery::family(name));
+        parent.family = Some(rule.family(name));
         parent
     }
 
@@ -102,7 +104,7 @@ impl NamespaceCore {
         child.table = RwLock::new(parent.table());
         child.limits = parent.limits.clone();
         if let (Some(journal), Some(family)) = (&child.journal, &parent.family) {
-            journal.adopt(family);
+            journal.adopt(Some(family));
         }
         let child = Arc::new(child);
         child.enlist();
@@ -160,12 +162,31 @@ impl NamespaceCore {
     /// The journals of children that have ended, or are those of another server, where somebody may
     /// still come back; by their names.
     pub(crate) fn absent(&self, children: &[Arc<Self>]) -> Vec<(Box<str>, Arc<Journal>)> {
-        let recovery = self.core().and_then(|core| core.config.recovery.clone());
-        let of_family = recovery.zip(self.family.as_ref());
-        let mut journals =
-            of_family.map_or_else(Vec::new, |(recovery, family)| recovery.journals_of(family));
-        journals.retain(|(name, _)| !children.iter().any(|child| child.name == *name));
+        let Some(core) = self.core() else {
+            return Vec::new();
+        };
+        let Some((recovery, family)) = core.config.recovery.as_ref().zip(self.family.as_ref())
+        else {
+            return Vec::new();
+        };
+        let here: HashSet<&str> = children.iter().map(|child| &*child.name).collect();
+        let mut journals = recovery.journals_of(family);
+        // What has that name here may be somebody else's by now.
+        journals.retain(|(name, _)| {
+            !here.contains(&**name)
+                && core.find_namespace(name).is_none_or(|found| self.has(&found))
+        });
+        // Clients make them, so there are no more than of children. Who waited there is told.
+        let max = core.config.child_namespaces_max.min(journals.len());
+        for (_, journal) in journals.drain(max..) {
+            journal.revoke_all(|_| true);
+        }
         journals
+    }
+
+    /// Whether it is that one's parent.
+    fn has(&self, child: &Self) -> bool {
+        child.parent.as_ref().is_some_and(|parent| std::ptr::eq(&**parent, self))
     }
 
     /// From now on its parent stands for it.
@@ -324,15 +345,13 @@ impl NamespaceCore {
 
     /// Makes that no client gets one of those sockets back that wait, and that `revoked` names.
     pub(crate) fn revoke_all<U: 'static>(&self, revoked: impl Fn(&U) -> bool) -> usize {
-        let Some(journal) = &self.journal else {
-            return 0;
+        let revoked = |data: &Data| data.downcast_ref().is_some_and(&revoked);
+        let Some(children) = self.children() else {
+            return self.journal.as_ref().map_or(0, |journal| journal.revoke_all(revoked));
         };
-        let waiting = journal.lock().waiting();
-        let theirs = waiting.iter().filter(|(_, data)| data.downcast_ref().is_some_and(&revoked));
-        let ids: Vec<_> = theirs.map(|(id, _)| *id).collect();
-        let mut journal = journal.lock();
-        ids.iter().for_each(|id| journal.revoke(*id));
-        ids.len()
+        let here = children.iter().filter_map(|child| child.journal.clone());
+        let absent = self.absent(&children).into_iter().map(|(_, journal)| journal);
+        here.chain(absent).map(|journal| journal.revoke_all(revoked)).sum()
     }
 
     /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back

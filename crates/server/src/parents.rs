@@ -45,6 +45,20 @@ pub(crate) enum Rule {
     Asked(AskFn),
 }
 
+impl Rule {
+    /// What the children of a parent are known by, also to other servers: the pattern of their names.
+    /// Two functions cannot be told to be the same, so each has a number.
+    pub(crate) fn family(&self, name: &str) -> Box<str> {
+        static FUNCTIONS: AtomicUsize = AtomicUsize::new(0);
+        match self {
+            Self::Pattern(_) => name.into(),
+            Self::Asked(_) => {
+                format!("{} functions", FUNCTIONS.fetch_add(1, Ordering::Relaxed)).into()
+            }
+        }
+    }
+}
+
 /// Tells whether a client may have a namespace made.
 pub(crate) type AskFn = Box<
     dyn Fn(&Arc<Link>, &Arc<NamespaceCore>, &str, Option<Bytes>) -> Option<Asking> + Send + Sync,

@@ -134,7 +134,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     }
 
     fn parent(&self, name: &str, rule: Rule) -> Namespace<A> {
-        let namespace = Arc::new(NamespaceCore::parent(name, &self.core));
+        let namespace = Arc::new(NamespaceCore::parent(name, &rule, &self.core));
         self.core.parents.add(Arc::clone(&namespace), rule);
         Namespace::new(namespace)
     }

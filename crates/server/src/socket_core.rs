@@ -148,20 +148,25 @@ impl SocketCore {
     pub(crate) fn join(self: &Arc<Self>, rooms: &impl RoomNames) -> bool {
         let mut all = true;
         rooms.each_room(&mut |room| {
-            // Its id may be that of a socket that has come back meanwhile.
-            all &= self.is_connected()
-                && self.namespace.may_be_joined(self.id, room)
+            all &= self.namespace.may_be_joined(self.id, room)
                 && self.may_join(room)
+                && self.is_here()
                 && self.namespace.join(self.id, room).is_ok();
         });
         all
     }
 
+    /// Whether it is still in its namespace itself: its id may be that of the one that has come back.
+    fn is_here(self: &Arc<Self>) -> bool {
+        let found = self.namespace.rooms.get(self.id);
+        found.is_some_and(|member| Arc::ptr_eq(&member.socket, self))
+    }
+
     /// `false` when it was not in all of them.
-    pub(crate) fn leave(&self, rooms: &impl RoomNames) -> bool {
+    pub(crate) fn leave(self: &Arc<Self>, rooms: &impl RoomNames) -> bool {
         let mut all = true;
         rooms.each_room(&mut |room| {
-            all &= self.is_connected() && self.namespace.leave(self.id, room);
+            all &= self.is_here() && self.namespace.leave(self.id, room);
         });
         all
     }

@@ -880,6 +880,27 @@ async fn on_disconnect_tells_why_and_finds_the_rooms_left() {
 }
 
 #[tokio::test]
+async fn a_socket_that_is_about_to_leave_can_still_leave_rooms_and_one_that_has_left_cannot() {
+    let (sender, mut log) = mpsc::unbounded_channel();
+    let io = Server::new();
+    let after = sender.clone();
+    io.on_disconnecting(move |me: Socket, _| {
+        sender.send((me.leave("room"), me.join("other"), me.leave("room"))).unwrap();
+        async {}
+    });
+    io.on_disconnect(move |me: Socket, _| {
+        after.send((me.leave("other"), me.join("other"), me.join(&*me.id()))).unwrap();
+        async {}
+    });
+    let server = start(io).await;
+    let client = server.client().await;
+    assert!(socket_of(&server, &client).join("room"));
+    drop(client);
+    assert_eq!(within(log.recv()).await, Some((true, true, false)));
+    assert_eq!(within(log.recv()).await, Some((false, false, false)));
+}
+
+#[tokio::test]
 async fn a_socket_that_is_about_to_leave_reaches_its_rooms_and_is_not_reached_itself() {
     let server = server().await;
     server.on_disconnecting(async |me: Socket, _| {

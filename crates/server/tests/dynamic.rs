@@ -310,6 +310,59 @@ async fn what_a_parent_sends_while_a_child_has_ended_is_missed_by_nobody() {
     }
     others.emit("news", 3);
     assert_eq!(client.next().await.data[1], json!(3), "the other server has no such child");
+    // Whoever makes the namespace by its name has it, and no parent.
+    drop(client);
+    until("the child ends", || rooms.children().is_empty()).await;
+    let own = server.of("/room-1");
+    let mut client = Client::open(server.address).await;
+    answer(&mut client, "/room-1", &json!({})).await;
+    rooms.emit("news", 4);
+    own.emit("news", 5);
+    assert_eq!(client.next().await.data[1], json!(5));
+}
+
+#[tokio::test]
+async fn who_is_revoked_while_its_child_has_ended_does_not_come_back() {
+    let io = Server::builder().recovery(Recovery::new()).build();
+    let rooms = io.of_pattern("/room-{id}");
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    let joined = answer(&mut client, "/room-1", &json!({})).await;
+    drop(client);
+    until("the child ends", || rooms.children().is_empty()).await;
+    assert_eq!(rooms.revoke(|()| true), 1);
+    let mut client = Client::open(server.address).await;
+    let new = answer(&mut client, "/room-1", &json!({ "pid": joined.data["pid"] })).await;
+    assert_ne!(new.data["sid"], joined.data["sid"]);
+}
+
+#[tokio::test]
+async fn no_more_who_wait_in_children_that_have_ended_are_sent_to_than_there_may_be_children() {
+    let recovery = Recovery::new();
+    let io = Server::builder().recovery(recovery).child_namespaces_max(2).build();
+    let rooms = io.of_pattern("/room-{id}");
+    let server = start(io).await;
+    let mut pids = Vec::new();
+    for n in 0..5 {
+        let mut client = Client::open(server.address).await;
+        pids.push(answer(&mut client, &format!("/room-{n}"), &json!({})).await.data);
+        drop(client);
+        until("the child ends", || rooms.children().is_empty()).await;
+    }
+    rooms.emit("news", 1);
+    let mut recovered = 0;
+    for (n, joined) in pids.iter().enumerate() {
+        let mut client = Client::open(server.address).await;
+        let namespace = format!("/room-{n}");
+        let back = answer(&mut client, &namespace, &json!({ "pid": joined["pid"] })).await;
+        if back.data["sid"] == joined["sid"] {
+            assert_eq!(client.next().await.data[1], json!(1));
+            recovered += 1;
+        }
+        client.send(&format!("1{namespace},")).await;
+        until("the child ends", || rooms.children().is_empty()).await;
+    }
+    assert_eq!(recovered, 2, "the others are told by a new socket");
 }
 
 fn io_of_other_functions(server: &Server) -> Namespace {

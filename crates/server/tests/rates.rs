@@ -11,6 +11,7 @@ use roomful::{Args, Rate, Reason, Server, Socket};
 use roomful_proto::ws::frame::Opcode;
 use serde_json::{Value, json};
 use support::*;
+use tokio::io::AsyncWriteExt as _;
 
 /// So long that no token comes back while a test runs.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -91,30 +92,25 @@ async fn a_paced_client_lives_longer_than_its_pongs_take() {
     let io = Server::builder().event_pace(Rate::per_second(1).burst(1)).build();
     echoing(&io);
     let server = start(io).await;
-    let mut client = server.client().await;
-    let events: Vec<_> = (0..60).map(|n| format!("42{n}[\"echo\",{n}]")).collect();
-    let frames = events.iter().flat_map(|event| frame_bytes(Opcode::Text, event.as_bytes()));
-    client.ws.conn.send(frames.collect::<Vec<_>>()).await;
-    let mut heard = Vec::new();
-    for _ in 0..3 {
-        passes(Duration::from_secs(26)).await;
-        loop {
-            match client.ws.text().await {
-                ping if ping == "2" => break,
-                text => heard.push(text),
+    // Of the larger ones, no two are in one read.
+    for bytes in [1, 40_000] {
+        let mut client = server.client().await;
+        let filler = "x".repeat(bytes);
+        let events = (0..60).map(|n| format!("42{n}[\"echo\",{n},\"{filler}\"]"));
+        let frames: Vec<_> =
+            events.flat_map(|event| frame_bytes(Opcode::Text, event.as_bytes())).collect();
+        let mut writer = client.ws.conn.writer();
+        let writing = tokio::spawn(async move { writer.write_all(&frames).await });
+        let mut heard = 0;
+        while heard < 60 {
+            passes(Duration::from_secs(1)).await;
+            let text = client.ws.text().await;
+            if text != "2" {
+                assert!(text.starts_with(&format!("43{heard}[{heard},")), "{:.20}", text);
+                heard += 1;
             }
         }
-    }
-    client.ws.send_text("3").await;
-    while heard.len() < 60 {
-        passes(Duration::from_secs(1)).await;
-        match client.ws.text().await {
-            ping if ping == "2" => client.ws.send_text("3").await,
-            text => heard.push(text),
-        }
-    }
-    for (n, text) in heard.iter().enumerate() {
-        assert_eq!(*text, format!("43{n}[{n}]"));
+        within(writing).await.unwrap().unwrap();
     }
 }
 

@@ -161,7 +161,6 @@ impl Connection {
         let mut more = self.sockets.run(cx, now);
         self.held_back = self.is_congested();
         self.session.hold(self.held_back);
-        self.session.set_deaf(self.sockets.is_paced());
         more |= self.drive(cx, now);
         more |= self.read(cx, now, Source::Probe);
         more |= self.read(cx, now, Source::Carrier);
@@ -248,6 +247,7 @@ impl Connection {
         if self.phase != Phase::Open {
             return;
         }
+        self.session.set_deaf(self.sockets.is_paced());
         self.session.expire(now);
         if let Err(violation) = self.sockets.expire(cx, now) {
             self.session.fail(now, violation);

@@ -11,7 +11,7 @@
 //! one that it wants back; that is believed if nothing was sent to that.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -22,6 +22,7 @@ use super::session::Session;
 use super::{Key, Settings, Store};
 use crate::core;
 use crate::farewell::Description;
+use crate::handler::Data;
 use crate::link::{Order, Pushed, Worth};
 use crate::namespace_core::NamespaceCore;
 use crate::rooms::{Rooms, Selection};
@@ -35,7 +36,7 @@ pub(crate) struct Journal {
     /// How long an event is kept.
     pub(super) keeps: Duration,
     /// Whose child the namespace is, if it is one.
-    family: OnceLock<Box<str>>,
+    family: Mutex<Option<Box<str>>>,
     /// What the events of all journals count for.
     pub(super) bytes: Arc<AtomicUsize>,
     /// What the waiting sockets of all journals count for.
@@ -58,19 +59,30 @@ impl Journal {
             settings: store.settings.clone(),
             mark: mark(),
             keeps: store.settings.window.saturating_add(silence),
-            family: OnceLock::new(),
+            family: Mutex::default(),
             bytes: Arc::clone(&store.bytes),
             waiting_bytes: Arc::clone(&store.waiting_bytes),
         }
     }
 
-    /// It is that of a child of this family.
-    pub(crate) fn adopt(&self, family: &str) {
-        self.family.get_or_init(|| family.into());
+    /// It is that of a child of this family, or of nobody's child: whoever made the namespace last knows.
+    pub(crate) fn adopt(&self, family: Option<&str>) {
+        *self.family.lock() = family.map(Into::into);
     }
 
     pub(super) fn is_of(&self, family: &str) -> bool {
-        self.family.get().is_some_and(|own| **own == *family)
+        self.family.lock().as_deref() == Some(family)
+    }
+
+    /// Makes that nobody gets one of those sockets back that wait here, and whose data `revoked` says so
+    /// of; gives how many.
+    pub(crate) fn revoke_all(&self, revoked: impl Fn(&Data) -> bool) -> usize {
+        let waiting = self.lock().waiting();
+        let theirs = waiting.iter().filter(|(_, data)| revoked(data));
+        let ids: Vec<_> = theirs.map(|(id, _)| *id).collect();
+        let mut journal = self.lock();
+        ids.iter().for_each(|id| journal.revoke(*id));
+        ids.len()
     }
 
     /// From now on what is sent goes to these sockets, too.

@@ -135,16 +135,6 @@ pub(crate) struct Store {
     sweeping: AtomicBool,
 }
 
-/// What the children of one parent are known by, also to other servers: the pattern of their names. Two
-/// functions that say which namespaces there are to be cannot be told to be the same.
-pub(crate) fn family(name: &str) -> Box<str> {
-    static FUNCTIONS: AtomicUsize = AtomicUsize::new(0);
-    if name.contains('{') {
-        return name.into();
-    }
-    format!("{name} {}", FUNCTIONS.fetch_add(1, Ordering::Relaxed)).into()
-}
-
 /// How often what is too old is looked for, where nothing else makes anybody look.
 const SWEEPS_PER_WINDOW: u32 = 4;
 /// No more often than this.
