@@ -153,9 +153,14 @@ impl Broadcast {
         name: &str,
         args: &T,
     ) -> Result<usize, EmitError> {
-        let mut sent = 0;
+        let (mut sent, mut kept_max) = (0, self.namespace.absent_max());
         for (child, journal) in self.namespace.absent(children) {
             let event = self.written(name, |_, name| Unstamped::event(&child, name, args))?;
+            // Who waits where nothing more is kept is told by a new socket.
+            if kept_max == 0 && self.worth != Worth::Volatile && journal.give_up() {
+                continue;
+            }
+            kept_max = kept_max.saturating_sub(1);
             sent += self.send_through(&journal, event, name)?;
         }
         Ok(sent)

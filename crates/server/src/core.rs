@@ -99,10 +99,6 @@ impl Core {
         }
         namespaces.insert(name.into(), Entry::Kept(Arc::clone(&made)));
         drop(namespaces);
-        if let Some(journal) = &made.journal {
-            // It may have been a child before.
-            journal.adopt(None);
-        }
         if name != "/" {
             self.parents.tell_new(self, &made);
         }
@@ -128,6 +124,7 @@ impl Core {
         };
         namespaces.insert(child.name.clone(), entry);
         drop(namespaces);
+        child.join_family();
         child
     }
 

@@ -103,9 +103,6 @@ impl NamespaceCore {
         child.parent = Some(Arc::clone(parent));
         child.table = RwLock::new(parent.table());
         child.limits = parent.limits.clone();
-        if let (Some(journal), Some(family)) = (&child.journal, &parent.family) {
-            journal.adopt(Some(family));
-        }
         let child = Arc::new(child);
         child.enlist();
         child.watch_rooms_as(parent);
@@ -176,12 +173,20 @@ impl NamespaceCore {
             !here.contains(&**name)
                 && core.find_namespace(name).is_none_or(|found| self.has(&found))
         });
-        // Clients make them, so there are no more than of children. Who waited there is told.
-        let max = core.config.child_namespaces_max.min(journals.len());
-        for (_, journal) in journals.drain(max..) {
-            journal.revoke_all(|_| true);
-        }
         journals
+    }
+
+    /// To how many of these something is kept: clients make them, and there are no more children either.
+    pub(crate) fn absent_max(&self) -> usize {
+        self.core().map_or(0, |core| core.config.child_namespaces_max)
+    }
+
+    /// From now on what its parent sends goes to its journal, also when it has ended.
+    pub(crate) fn join_family(&self) {
+        let family = self.parent.as_ref().and_then(|parent| parent.family.as_ref());
+        if let Some((journal, family)) = self.journal.as_ref().zip(family) {
+            journal.adopt(family);
+        }
     }
 
     /// Whether it is that one's parent.

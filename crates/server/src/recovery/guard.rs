@@ -329,6 +329,16 @@ impl Guard<'_> {
         self.journal.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Forgets all who wait, unless somebody is connected; `false` then.
+    pub(super) fn give_up(&mut self) -> bool {
+        if !self.state.sessions.values().all(Session::waits) {
+            return false;
+        }
+        let ids: Vec<_> = self.state.sessions.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.remove(id));
+        true
+    }
+
     /// A socket is not to come back, now or later.
     pub(crate) fn revoke(&mut self, id: SocketId) {
         match self.state.sessions.get_mut(&id) {

@@ -65,13 +65,18 @@ impl Journal {
         }
     }
 
-    /// It is that of a child of this family, or of nobody's child: whoever made the namespace last knows.
-    pub(crate) fn adopt(&self, family: Option<&str>) {
-        *self.family.lock() = family.map(Into::into);
+    /// It is that of a child of this family: whoever made that last knows.
+    pub(crate) fn adopt(&self, family: &str) {
+        *self.family.lock() = Some(family.into());
     }
 
     pub(super) fn is_of(&self, family: &str) -> bool {
         self.family.lock().as_deref() == Some(family)
+    }
+
+    /// Makes that nobody comes back here; `false`, and nothing is done, where somebody is connected.
+    pub(crate) fn give_up(&self) -> bool {
+        self.lock().give_up()
     }
 
     /// Makes that nobody gets one of those sockets back that wait here, and whose data `revoked` says so
