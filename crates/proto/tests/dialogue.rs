@@ -357,6 +357,78 @@ fn a_silent_client_is_gone_after_interval_and_timeout_exactly() {
     }
 }
 
+/// A session that is asked for its deadline only now and then: a ping of Engine.IO 4 that goes out late,
+/// or is heard of late.
+fn pinged(late: Duration) -> (Session, Moment) {
+    let limits = Arc::new(Limits::default());
+    let due = Moment::from_millis(0) + limits.ping_interval;
+    let opened = Moment::from_millis(0);
+    let mut session = Session::new(opened, Transport::WebSocket, Revision::V4, limits);
+    session.expire(due + late);
+    assert_eq!(session.poll(due + late), Some(Output::Send(Packet::Ping(Bytes::new()))));
+    (session, due)
+}
+
+#[test]
+fn lateness_of_a_ping_does_not_add_up() {
+    let timeout = Limits::default().ping_timeout;
+    for late_ms in [0, 1, 20, 9_999, 10_000] {
+        let (session, due) = pinged(Duration::from_millis(late_ms));
+        assert_eq!(session.deadline(), Some(due + timeout), "{late_ms} ms late");
+    }
+}
+
+#[test]
+fn who_is_pinged_much_too_late_has_half_of_the_time() {
+    let timeout = Limits::default().ping_timeout;
+    for late in [timeout / 2 + Duration::from_millis(1), timeout, Duration::from_secs(86_400)] {
+        let (session, due) = pinged(late);
+        assert_eq!(session.deadline(), Some(due + late + timeout / 2));
+    }
+}
+
+#[test]
+fn bytes_that_move_are_a_sign_of_life_and_put_off_no_ping() {
+    let (mut session, due) = pinged(Duration::ZERO);
+    let timeout = Limits::default().ping_timeout;
+    // Nothing is awaited of a client between two pings, and nothing changes.
+    let resting = {
+        let limits = Arc::new(Limits::default());
+        let opened = Moment::from_millis(0);
+        let mut session = Session::new(opened, Transport::WebSocket, Revision::V4, limits);
+        session.alive(opened + Duration::from_secs(20));
+        session.deadline()
+    };
+    assert_eq!(resting, Some(due));
+    let mut now = due;
+    for _ in 0..10 {
+        now = now + (timeout - Duration::from_millis(1));
+        assert!(!session.is_silent(now));
+        session.alive(now);
+        session.expire(now);
+        assert_eq!(session.poll(now), None);
+    }
+    now = now + timeout;
+    assert!(session.is_silent(now));
+    session.expire(now);
+    assert_eq!(session.poll(now), Some(Output::Closed(Reason::PingTimeout)));
+}
+
+#[test]
+fn nobody_is_silent_before_the_server_had_time_to_read() {
+    let (mut session, due) = pinged(Duration::ZERO);
+    let timeout = Limits::default().ping_timeout;
+    let back = due + timeout + Duration::from_secs(60);
+    session.excuse(back + timeout);
+    assert!(!session.is_silent(back));
+    session.expire(back);
+    assert_eq!((session.poll(back), session.deadline()), (None, Some(back + timeout)));
+    session.excuse(back);
+    assert_eq!(session.deadline(), Some(back + timeout), "it takes no time away");
+    session.set_deaf(true);
+    assert!(!session.is_silent(back + timeout), "whose pongs are not read by our own will");
+}
+
 /// Whatever happens: an early call of `expire` says and changes nothing, and a call in time moves
 /// the deadline on ([`Server::pass`] checks that at every stop).
 #[test]

@@ -5,8 +5,8 @@
 //! [`Session::transport`].
 //!
 //! ```text
-//!   Open ──probe──▶ Upgrading ──"5"──▶ Open (on the WebSocket)
-//!     │ ◀──────timeout, or the probe ends──┘
+//!   Open ──probe opens──▶ Upgrading ──"5"──▶ Open (on the WebSocket)
+//!     │ ◀───────timeout, or the probe ends───┘
 //!     └──▶ Closing (polling only: the close packet waits for a poll, or for the "5") ──▶ Closed
 //! ```
 
@@ -257,6 +257,36 @@ impl Session {
         self.deaf = deaf;
     }
 
+    /// Bytes have moved: the peer has sent some, or has taken some of what waited for it. Whoever does
+    /// either is there, and its pong has a whole `ping_timeout` again.
+    #[inline]
+    pub fn alive(&mut self, now: Moment) {
+        let timeout = self.limits.ping_timeout;
+        match &mut self.heartbeat {
+            Heartbeat::Resting(_) => {}
+            Heartbeat::Awaiting(until) => *until = (*until).max(now + timeout),
+            Heartbeat::Listening(until) => *until = (*until).max(now + silence_max(&self.limits)),
+        }
+    }
+
+    /// Nobody is silent before that moment: until then the server itself has stood still, or has not had
+    /// the time to read what came meanwhile.
+    pub fn excuse(&mut self, before: Moment) {
+        if let Heartbeat::Awaiting(until) | Heartbeat::Listening(until) = &mut self.heartbeat {
+            *until = (*until).max(before);
+        }
+    }
+
+    /// Whether [`expire`](Self::expire) would end the session for the silence of its peer. What has come
+    /// is to be read before that.
+    pub fn is_silent(&self, now: Moment) -> bool {
+        let lives = !matches!(self.state, State::Closed | State::Closing { .. });
+        let (Heartbeat::Awaiting(until) | Heartbeat::Listening(until)) = self.heartbeat else {
+            return false;
+        };
+        lives && !self.deaf && now >= until
+    }
+
     /// A client whose probe was answered waits for the answer to its body before it comes over, and polls
     /// no more. If bodies are held because of what waits for it, only that lets it take what waits. Once,
     /// so that nobody gets around being held by probing again and again.
@@ -483,7 +513,8 @@ impl Session {
                     self.out.push_back(Output::Send(Packet::Noop));
                 }
             }
-            (State::Upgrading { probed: true, .. }, Ok(Packet::Upgrade)) => self.upgraded(),
+            // Some clients do not probe: they have seen the WebSocket open, and that is enough for them.
+            (State::Upgrading { .. }, Ok(Packet::Upgrade)) => self.upgraded(),
             (State::Closing { reason, upgrading: true, .. }, Ok(Packet::Upgrade)) => {
                 self.upgraded();
                 self.end(reason);
@@ -518,13 +549,16 @@ impl Session {
     }
 
     fn beat(&mut self, now: Moment) {
+        let timeout = self.limits.ping_timeout;
         match self.heartbeat {
             Heartbeat::Resting(at) if now >= at => {
-                self.heartbeat = Heartbeat::Awaiting(now + self.limits.ping_timeout);
+                // Counted from when the ping was due, so that lateness does not add up; but whoever is
+                // pinged much too late has at least half of the time.
+                self.heartbeat = Heartbeat::Awaiting((at + timeout).max(now + timeout / 2));
                 self.out.push_back(Output::Send(Packet::Ping(Bytes::new())));
             }
             Heartbeat::Awaiting(until) if now >= until && self.deaf => {
-                self.heartbeat = Heartbeat::Awaiting(now + self.limits.ping_timeout);
+                self.heartbeat = Heartbeat::Awaiting(now + timeout);
                 self.out.push_back(Output::Send(Packet::Ping(Bytes::new())));
             }
             Heartbeat::Listening(until) if now >= until && self.deaf => {
