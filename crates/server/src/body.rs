@@ -1,21 +1,42 @@
 //! [`Body`]: what an answer carries. And how the body of a request is received.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use http_body::{Frame, SizeHint};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
+use tokio::time::Instant;
+
+use crate::front::BODY_PART_BYTES;
+use crate::http::linger::{LINGER_BYTES_MAX, LINGER_STALL_TIMEOUT, LINGER_TIMEOUT};
+use crate::link::Link;
+
+/// Bytes that an HTTP library is given at a time, where it matters how far the client has come.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// What an answer of the server carries: bytes that are already there.
-#[derive(Debug, Default)]
-pub struct Body(Full<Bytes>);
+#[derive(Default)]
+pub struct Body {
+    bytes: Bytes,
+    /// The session of the client that takes it.
+    taker: Option<Arc<Link>>,
+}
+
+impl Body {
+    /// To take it is a sign of life of that session. What has one piece tells nothing.
+    pub(crate) fn taken_by(self, taker: Option<Arc<Link>>) -> Self {
+        Self { taker: taker.filter(|_| self.bytes.len() > PIECE_BYTES), ..self }
+    }
+}
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self(Full::new(bytes))
+        Self { bytes, taker: None }
     }
 }
 
@@ -37,17 +58,35 @@ impl http_body::Body for Body {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        if self.bytes.is_empty() {
+            return Poll::Ready(None);
+        }
+        let piece = match &self.taker {
+            // It asks for the next piece when the one before is written.
+            Some(taker) => {
+                taker.note_moved();
+                let len = self.bytes.len().min(PIECE_BYTES);
+                self.bytes.split_to(len)
+            }
+            None => std::mem::take(&mut self.bytes),
+        };
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.bytes.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        SizeHint::with_exact(self.bytes.len() as u64)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("bytes", &self.bytes.len()).finish_non_exhaustive()
     }
 }
 
@@ -58,11 +97,12 @@ pub(crate) enum NotReceived {
     TooSlow,
 }
 
-/// Receives a body of at most `bytes_max`, and never holds more.
+/// Receives a body of at most so many bytes, and never holds more. Each [part](BODY_PART_BYTES) of it has
+/// its time; whenever some of it has come, that is noted.
 pub(crate) async fn receive<B>(
-    body: B,
-    bytes_max: usize,
-    patience: Duration,
+    mut body: Pin<&mut B>,
+    (bytes_max, patience): (usize, Duration),
+    note_moved: impl Fn() + Send,
 ) -> Result<Bytes, NotReceived>
 where
     B: http_body::Body + Send,
@@ -71,18 +111,14 @@ where
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(NotReceived::TooLarge);
     }
-    let received = tokio::time::timeout(patience, collect(body, bytes_max)).await;
-    received.unwrap_or(Err(NotReceived::TooSlow))
-}
-
-async fn collect<B>(body: B, bytes_max: usize) -> Result<Bytes, NotReceived>
-where
-    B: http_body::Body + Send,
-    B::Data: Send,
-{
-    let mut body = std::pin::pin!(body);
     let mut received = Vec::new();
-    while let Some(frame) = body.frame().await {
+    let mut until = Instant::now() + patience;
+    let mut part_len = BODY_PART_BYTES;
+    loop {
+        let frame = tokio::time::timeout_at(until, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| NotReceived::TooSlow)? else {
+            return Ok(Bytes::from(received));
+        };
         let Ok(mut data) = frame.map_err(|_| NotReceived::Broken)?.into_data() else {
             continue;
         };
@@ -95,6 +131,32 @@ where
             let len = chunk.len();
             data.advance(len);
         }
+        note_moved();
+        if received.len() >= part_len {
+            part_len = received.len() + BODY_PART_BYTES;
+            until = Instant::now() + patience;
+        }
     }
-    Ok(Bytes::from(received))
+}
+
+/// Reads what is left of a body that nobody wants, so that its client is done with it before it has its
+/// answer. Up to the limits of [`linger`](crate::http::linger): for what is beyond them the connection
+/// has to end.
+pub(crate) async fn read_past<B>(mut body: Pin<&mut B>)
+where
+    B: http_body::Body + Send,
+    B::Data: Send,
+{
+    let until = Instant::now() + LINGER_TIMEOUT;
+    let mut left = LINGER_BYTES_MAX;
+    // What is longer is not begun with.
+    while left > 0 && !body.is_end_stream() && body.size_hint().lower() <= left as u64 {
+        let stalled = until.min(Instant::now() + LINGER_STALL_TIMEOUT);
+        match tokio::time::timeout_at(stalled, body.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                left = left.saturating_sub(frame.data_ref().map_or(1, |data| data.remaining()));
+            }
+            Ok(Some(Err(_)) | None) | Err(_) => return,
+        }
+    }
 }

@@ -332,9 +332,20 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Time for the body of a polling request to arrive. Default 30 s.
+    /// Time for the body of a polling request to arrive; of a long one, for each 64 KiB of it. A session
+    /// whose body does not come in time ends, and its request is answered 408. Default 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.config.request_timeout = timeout;
+        self
+    }
+
+    /// Time that an HTTP connection is kept for the next request, where the server serves by itself.
+    /// It must be longer than the proxy in front keeps its own: a connection that both give up at the
+    /// same moment loses the request that is on its way, and the proxy answers it 502. The first request
+    /// of a connection, and the head of each, have 10 s. Default 75 s, since most proxies keep theirs
+    /// for 60 s.
+    pub fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
+        self.config.keep_alive_timeout = timeout;
         self
     }
 
@@ -353,8 +364,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// What may wait to be sent to one client. A client that reads more slowly than that loses
-    /// volatile events first, and then its connection. Must be larger than the largest message.
-    /// Default 8 MiB.
+    /// volatile events first, and then its connection. One message always fits, however large, while no
+    /// more than a quarter of this waits. Default 8 MiB.
     pub fn outbox_bytes_max(mut self, bytes: usize) -> Self {
         self.config.outbox_bytes_max = bytes;
         self

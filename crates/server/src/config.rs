@@ -49,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) ack_timeout: Duration,
     pub(crate) expiry_timeout: Duration,
     pub(crate) request_timeout: Duration,
+    pub(crate) keep_alive_timeout: Duration,
     pub(crate) allow_timeout: Duration,
     pub(crate) namespace_timeout: Duration,
     pub(crate) hooks: Hooks,
@@ -93,6 +94,8 @@ impl Default for Config {
             ack_timeout: Duration::from_secs(10),
             expiry_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            // Longer than proxies keep theirs, mostly 60 s, so that it is the proxy that ends them.
+            keep_alive_timeout: Duration::from_secs(75),
             allow_timeout: Duration::from_secs(10),
             namespace_timeout: Duration::from_secs(10),
             hooks: Hooks::default(),

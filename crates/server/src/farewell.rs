@@ -57,6 +57,12 @@ pub enum Description {
         /// client pings that and [`ping_interval`](crate::Builder::ping_interval).
         waited: Duration,
     },
+    /// The client took nothing of what waited for it, which was more than a quarter of
+    /// [`outbox_bytes_max`](crate::Builder::outbox_bytes_max), and so did not answer a ping either.
+    Stalled {
+        /// How long that was waited for, as for one that is [silent](Self::Silent).
+        waited: Duration,
+    },
     /// The client broke the protocol, or a limit of it.
     Protocol(Violation),
     /// The client broke the protocol of WebSockets, or a limit of it.
@@ -141,6 +147,7 @@ impl Description {
             Self::StreamEnded => "stream ended",
             Self::Io(_) => "stream failed",
             Self::Silent { .. } => "no sign of life in time",
+            Self::Stalled { .. } => "nothing taken in time",
             Self::Protocol(violation) => violation.as_str(),
             Self::WebSocket(error) => error.as_str(),
             Self::TooLarge { .. } => "message too big",
@@ -170,7 +177,7 @@ impl fmt::Display for Description {
                 if said.is_empty() { Ok(()) } else { write!(f, ", {said:?}") }
             }
             Self::Io(kind) => write!(f, ": {kind}"),
-            Self::Silent { waited } => write!(f, ": {waited:?}"),
+            Self::Silent { waited } | Self::Stalled { waited } => write!(f, ": {waited:?}"),
             Self::TooLarge { bytes_max } | Self::OutboxFull { bytes_max } => {
                 write!(f, ": {bytes_max} bytes at most")
             }

@@ -26,7 +26,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use roomful_proto::engine::Transport;
-use roomful_proto::{Form, Letter, Parcel, Reason, SessionId, SocketId};
+use roomful_proto::{Form, Letter, Moment, Parcel, Reason, SessionId, SocketId};
 use smallvec::SmallVec;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
@@ -63,6 +63,9 @@ pub(crate) struct Link {
     scheduled: AtomicU64,
     /// The session is on a WebSocket.
     on_websocket: AtomicBool,
+    /// Bytes of a request have come, or the client has taken some that it was slow to take, since the
+    /// connection last looked.
+    moved: AtomicBool,
     pub(crate) handshake: Handshake,
 }
 
@@ -121,6 +124,8 @@ pub(crate) enum Request {
     BodyBroken(Description),
     /// A poll was given up.
     PollGone,
+    /// Time is to be looked at before what comes next.
+    Due,
     Probe(Box<WebSocket>),
 }
 
@@ -239,6 +244,7 @@ impl Link {
             deadline_ms: AtomicU64::new(u64::MAX),
             scheduled: AtomicU64::new(u64::MAX),
             on_websocket: AtomicBool::new(transport == Transport::WebSocket),
+            moved: AtomicBool::new(false),
             handshake,
         }
     }
@@ -386,14 +392,15 @@ impl Link {
         if state.writing {
             return Flushed::Elsewhere;
         }
-        state.blocked = false;
+        let was_blocked = std::mem::take(&mut state.blocked);
         if !state.begin() {
             return Flushed::All;
         }
         let form = state.outbox.form();
         let batch = state.outbox.take();
         drop(state);
-        let (_, flushed) = self.write(batch, form);
+        let (mut state, flushed) = self.write(batch, form, was_blocked);
+        state.blocked = flushed == Flushed::Blocked;
         flushed
     }
 
@@ -408,7 +415,7 @@ impl Link {
         let form = state.outbox.form();
         let batch = state.outbox.take();
         drop(state);
-        let (mut state, flushed) = self.write(batch, form);
+        let (mut state, flushed) = self.write(batch, form, false);
         match flushed {
             Flushed::All | Flushed::Elsewhere => {}
             Flushed::Blocked => {
@@ -430,13 +437,24 @@ impl Link {
         state.wake();
     }
 
-    /// Writes until nothing waits, and gives the lock back with which that was seen.
-    fn write(&self, mut batch: Batch, form: Form) -> (parking_lot::MutexGuard<'_, State>, Flushed) {
+    /// Writes until nothing waits, and gives the lock back with which that was seen. `was_blocked` says
+    /// that the stream took nothing before, so that what it takes now the peer has made room for.
+    fn write(
+        &self,
+        mut batch: Batch,
+        form: Form,
+        was_blocked: bool,
+    ) -> (parking_lot::MutexGuard<'_, State>, Flushed) {
         let mut flushed = Flushed::More;
         for _ in 0..WRITES_PER_FLUSH {
             let written = batch.write(form, |slices| self.try_write(slices));
             match &written {
-                Ok(len @ 1..) => batch.written(*len, form),
+                Ok(len @ 1..) => {
+                    batch.written(*len, form);
+                    if was_blocked {
+                        self.note_moved();
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => flushed = Flushed::Blocked,
                 Ok(_) => flushed = Flushed::Broken(ErrorKind::WriteZero),
                 Err(error) => flushed = Flushed::Broken(error.kind()),
@@ -469,6 +487,24 @@ impl Link {
             (Some(writer), slices) => writer.try_write_vectored(slices),
             (None, _) => Err(ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// The client is there: bytes of its request have come, or it has taken some that it was slow to take.
+    pub(crate) fn note_moved(&self) {
+        self.moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Something was written by the connection's task in its own way: a sign of life if the stream took
+    /// nothing before.
+    pub(crate) fn note_written(&self) {
+        if self.state.lock().blocked {
+            self.note_moved();
+        }
+    }
+
+    /// Whether bytes have moved since this was asked last.
+    pub(crate) fn take_moved(&self) -> bool {
+        self.moved.swap(false, Ordering::Relaxed)
     }
 
     /// Waits until the stream can be written to again.
@@ -537,13 +573,19 @@ impl Link {
     }
 
     /// As [`request`](Self::request), for a poll. While nothing is to be sent, it waits here for
-    /// whatever wakes the task next.
-    pub(crate) fn request_poll(&self, request: Request) -> Result<(), Request> {
+    /// whatever wakes the task next. A poll that comes when the time of the connection has come goes
+    /// behind that, though the timer may be a little late: a session that is over answers no poll.
+    pub(crate) fn request_poll(&self, now: Moment, request: Request) -> Result<(), Request> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(request);
         }
-        let waits = !state.attentive && state.polls_wait && state.outbox.is_empty();
+        let is_late = self.deadline_ms() <= now.as_millis();
+        let rests = !state.attentive && state.polls_wait && state.outbox.is_empty();
+        let waits = rests && !is_late;
+        if is_late {
+            state.errands().requests.push(Request::Due);
+        }
         state.errands().requests.push(request);
         if waits {
             state.polls_wait = false;

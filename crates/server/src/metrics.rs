@@ -44,6 +44,9 @@ counters! {
     /// Requests refused because `connections_max` were open, and TCP connections dropped because
     /// `http_connections_max` were.
     connections_refused,
+    /// HTTP connections that were ended although their client was still sending behind its last answer:
+    /// more than 32 MiB, for more than 30 s, or with a pause of 5 s.
+    lingers_cut,
     /// Headers that functions of the user's could not add to an answer.
     headers_refused,
     /// Upgrades from polling to WebSocket.
@@ -52,6 +55,8 @@ counters! {
     violations,
     /// Connections closed because the peer did not answer a ping.
     ping_timeouts,
+    /// Connections closed because the peer took nothing of what waited for it, and so no ping either.
+    stalled_peers,
     /// Connections closed because their outbox was full.
     slow_peers,
     /// Times that a client became slow: a quarter of its outbox was full.

@@ -99,9 +99,15 @@ impl Outbox {
         !matches!(self.form, Form::Wire | Form::Deflated)
     }
 
+    /// Whether so much fits: up to the bound, and one message of any size for a client that keeps up.
+    /// So a client is never cut off for what it was sent while it read all that came.
+    const fn has_room(&self, bytes: usize) -> bool {
+        self.bytes + bytes <= self.bytes_max || !self.is_slow()
+    }
+
     /// Puts a parcel at the end.
     pub(crate) fn push(&mut self, parcel: Parcel) -> Result<(), Full> {
-        if self.bytes + cost(&parcel) > self.bytes_max {
+        if !self.has_room(cost(&parcel)) {
             return Err(Full);
         }
         self.append(parcel);
@@ -114,7 +120,7 @@ impl Outbox {
         if let Some(before) = latest.0.insert(key, parcel.clone()) {
             self.remove(&before);
         }
-        if self.bytes + cost(&parcel) > self.bytes_max {
+        if !self.has_room(cost(&parcel)) {
             return Err(Full);
         }
         if !self.tail.is_empty() {
@@ -156,7 +162,7 @@ impl Outbox {
     /// at once.
     pub(crate) fn push_letter(&mut self, letter: Letter) -> Result<(), Full> {
         let len = letter.len();
-        if self.bytes + len > self.bytes_max {
+        if !self.has_room(len) {
             return Err(Full);
         }
         let stays_apart =
@@ -291,6 +297,11 @@ impl Batch {
     /// Puts a parcel at the end.
     pub(crate) fn push(&mut self, parcel: Parcel) {
         self.parcels.push(parcel);
+    }
+
+    /// How far it is written: it differs when more was.
+    pub(crate) const fn written_so_far(&self) -> (usize, usize, usize) {
+        (self.cost, self.done, self.begun)
     }
 
     /// The next parcel.

@@ -12,6 +12,7 @@ use roomful_proto::engine::{Data, Revision, jsonp, v3};
 use tokio::sync::oneshot;
 
 use crate::connection;
+use crate::core::Core;
 use crate::dialect::Dialect;
 use crate::farewell::Description;
 use crate::link::{Link, Request};
@@ -173,6 +174,11 @@ impl BodyGuard {
         link.begin_body().then(|| Self { link: Arc::clone(link), done: false })
     }
 
+    /// Some of it has come.
+    pub(crate) fn note_moved(&self) {
+        self.link.note_moved();
+    }
+
     /// Hands the body over and waits for the answer; `None` when the session has ended.
     pub(crate) async fn hand_over(mut self, mut body: Bytes) -> Option<BodyReply> {
         if self.link.dialect.jsonp {
@@ -238,9 +244,9 @@ impl Drop for PollGuard<'_> {
 }
 
 /// Waits for something to send; `None` when the session has ended.
-pub(crate) async fn poll(link: &Link) -> Option<PollReply> {
+pub(crate) async fn poll(core: &Core, link: &Link) -> Option<PollReply> {
     let (reply, answer) = oneshot::channel();
-    link.request_poll(Request::Poll(reply)).ok()?;
+    link.request_poll(core.now(), Request::Poll(reply)).ok()?;
     let mut guard = PollGuard { link, done: false };
     let answer = answer.await.ok();
     guard.done = true;

@@ -2,10 +2,11 @@
 //! a service behind it.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,12 +24,12 @@ use tower_layer::Layer as _;
 
 use crate::answer::Answer;
 use crate::body::Body;
-use crate::closing::Closing;
 use crate::connection::{self, Connection};
 use crate::core::Core;
 use crate::door::PeerAddress;
 use crate::front::{Front, HEAD_BYTES_MAX, HEAD_TIMEOUT, Next, STALL_TIMEOUT};
-use crate::impatient::Impatient;
+use crate::http::linger::linger;
+use crate::impatient::{Impatient, Patience, Speech};
 use crate::service::Layer;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
@@ -118,9 +119,6 @@ where
                     core.metrics.connections_refused.add();
                     continue;
                 };
-                // A small packet must not wait for the answer to the one before it. Where this
-                // fails, the connection is only slower.
-                let _ = stream.set_nodelay(true);
                 let (core, other) = (Arc::clone(&core), other.clone());
                 let http = async move {
                     let connection = http(core, stream.into(), Some(address), other).await;
@@ -157,43 +155,51 @@ where
         Next::Upgraded(upgrade, wire, answer) => upgrade.complete(wire, &answer),
         Next::Foreign(stream) => {
             let service = Layer::new(Arc::clone(&core)).layer(other);
-            let service = Addressed { service, address: peer.map(PeerAddress) };
+            let address = peer.map(PeerAddress);
             // Large, and most connections never need it.
-            Box::pin(foreign(&core.closing, stream, service)).await;
+            Box::pin(foreign(&core, stream, service, address)).await;
             None
         }
     }
 }
 
-/// Adds the address of the peer to each request.
+/// Adds the address of the peer to each request, and tells the stream how far each is.
 #[derive(Clone)]
-struct Addressed<S> {
+struct Told<S> {
     service: S,
     address: Option<PeerAddress>,
+    speech: Arc<Speech>,
 }
 
-impl<S, B> tower_service::Service<Request<B>> for Addressed<S>
+impl<S, B> tower_service::Service<Request<B>> for Told<S>
 where
     S: tower_service::Service<Request<B>>,
+    S::Future: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if let Some(address) = self.address {
             request.extensions_mut().insert(address);
         }
-        self.service.call(request)
+        self.speech.note_head();
+        let (answering, speech) = (self.service.call(request), Arc::clone(&self.speech));
+        Box::pin(async move {
+            let answer = answering.await;
+            speech.note_answer();
+            answer
+        })
     }
 }
 
 /// Gives the HTTP library what is not for the front.
-async fn foreign<S, B>(closing: &Closing, stream: Rewind, service: S)
+async fn foreign<S, B>(core: &Core, stream: Rewind, service: S, address: Option<PeerAddress>)
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -201,24 +207,33 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (stream, http) = Impatient::new(stream, STALL_TIMEOUT);
+    let patience = Patience { write: STALL_TIMEOUT, head: HEAD_TIMEOUT };
+    let (stream, speech) = Impatient::new(stream, patience);
+    let service = Told { service, address, speech: Arc::clone(&speech) };
+    // For the library this begins behind the last answer; heads have a timer of the stream's.
+    let idle_max = core.config.keep_alive_timeout.max(HEAD_TIMEOUT);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(idle_max)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
         .with_upgrades();
-    let mut serving = std::pin::pin!(serving);
-    let served = tokio::select! {
-        served = &mut serving => served,
-        () = closing.hung_up() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let served = {
+        // Dropped in here: it has the stream.
+        let mut serving = std::pin::pin!(serving);
+        tokio::select! {
+            served = &mut serving => served,
+            () = core.closing.hung_up() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
         }
     };
-    http.store(false, Ordering::Relaxed);
     if let Err(error) = served {
         tracing::debug!(%error, "an HTTP connection ended");
+    }
+    if let Some(mut stream) = speech.end() {
+        linger(core, &mut stream).await;
     }
 }
 

@@ -3,11 +3,12 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::header;
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::Either;
@@ -148,20 +149,32 @@ where
         Received::Decided(decision) => decision,
         Received::Asks(applicant) => door::ask(&core, applicant).await,
     };
+    let mut body = pin!(body);
+    let mut taker = None;
     let answer = match decision {
         Decision::Answer(answer) => answer,
         Decision::Read(file) => bundle::read(file).await,
         Decision::Poll(link, polled) => {
-            door::poll_answer(&core, polling::poll(&link).await, polled)
+            let reply = polling::poll(&core, &link).await;
+            taker = Some(link);
+            door::poll_answer(&core, reply, polled)
         }
         Decision::Post(guard) => {
-            let bytes_max = core.limits.payload_bytes_max;
-            let body = body::receive(body, bytes_max, core.config.request_timeout).await;
+            let limits = (core.limits.payload_bytes_max, core.config.request_timeout);
+            let body = body::receive(body.as_mut(), limits, || guard.note_moved()).await;
             door::post(guard, body).await
         }
-        Decision::Upgrade(upgrade) => begin_upgrade(&mut parts, upgrade),
+        Decision::Upgrade(upgrade) => {
+            let answer = begin_upgrade(&mut parts, upgrade);
+            return finish.apply(&core, answer).into_response();
+        }
     };
-    finish.apply(&core, answer).into_response()
+    // What is left of the body of a refused request. Whoever asks first whether it may be sent is told
+    // that it may not.
+    if !parts.headers.contains_key(header::EXPECT) {
+        body::read_past(body).await;
+    }
+    finish.apply(&core, answer).into_response().map(|body| body.taken_by(taker))
 }
 
 fn receive(core: &Arc<Core>, parts: &Parts) -> (Finish, Received) {
@@ -194,23 +207,24 @@ fn begin_upgrade(parts: &mut Parts, upgrade: Upgrade) -> Answer {
     let answer = upgrade.answer();
     drop(tokio::spawn(connection::Task::new(async move {
         let handed_over = tokio::time::timeout(UPGRADE_HANDOVER, on_upgrade).await;
-        upgrade.complete(wire(handed_over.ok()?.ok()?), &[])
+        upgrade.complete(wire(handed_over.ok()?.ok()?)?, &[])
     })));
     answer
 }
 
 /// The stream itself, where it is one that we know.
-fn wire(upgraded: Upgraded) -> Wire {
+fn wire(upgraded: Upgraded) -> Option<Wire> {
     let upgraded = match upgraded.downcast::<TokioIo<Impatient>>() {
         Ok(parts) => {
-            return parts.io.into_inner().into_inner().put_back(parts.read_buf).into_wire();
+            let stream = parts.io.into_inner().into_inner();
+            return stream.map(|stream| stream.put_back(parts.read_buf).into_wire());
         }
         Err(other) => other,
     };
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
+    Some(match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => Rewind::new(parts.read_buf, parts.io.into_inner().into()).into_wire(),
         Err(other) => Wire::Other(Box::new(TokioIo::new(other))),
-    }
+    })
 }
 
 impl fmt::Debug for Service {

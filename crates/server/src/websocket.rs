@@ -112,8 +112,22 @@ impl WebSocket {
 
 impl From<TcpStream> for Wire {
     fn from(stream: TcpStream) -> Self {
+        set_options(&stream);
         Self::Tcp(stream)
     }
+}
+
+/// What the system holds of what was written to a stream and is not sent yet. Without this it may be
+/// megabytes: a slow client then seems to take nothing for minutes, while a ping waits behind all that.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// Where an option cannot be set, the connection is only slower.
+fn set_options(stream: &TcpStream) {
+    // A small packet must not wait for the answer to the one before it.
+    let _ = stream.set_nodelay(true);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
 }
 
 impl Wire {

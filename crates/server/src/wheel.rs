@@ -5,11 +5,12 @@
 //! the connection's task is woken. So a deadline that moves away, as at every pong, costs nothing
 //! until the old one would have come.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use roomful_proto::Moment;
 use tokio::sync::Notify;
 
 use crate::core::Core;
@@ -21,10 +22,15 @@ const TICK_MS: u64 = 20;
 /// Slots of the wheel: with 20 ms a tick, 30 s. What is further away is looked at when they are
 /// over.
 const SLOTS: usize = 1500;
+/// A server that is late by this part of the time for a pong has stood still. Less than that a pong
+/// does not miss: it has mostly come long before.
+const STILL_PART: u32 = 4;
 const UNSCHEDULED: u64 = u64::MAX;
 
 pub(crate) struct Wheel {
     state: Mutex<State>,
+    /// Nobody is called silent before this time, in milliseconds.
+    patient_until_ms: AtomicU64,
     /// Rung when an earlier slot than that which is waited for was filled, or at the end.
     alarm: Notify,
 }
@@ -48,7 +54,8 @@ impl Wheel {
             running: false,
             stopped: false,
         };
-        Self { state: Mutex::new(state), alarm: Notify::new() }
+        let patient_until_ms = AtomicU64::new(0);
+        Self { state: Mutex::new(state), patient_until_ms, alarm: Notify::new() }
     }
 
     /// Makes sure that `link` is looked at when its deadline comes.
@@ -65,6 +72,8 @@ impl Wheel {
         let tick = state.insert(tick, link.key);
         link.scheduled().store(tick, Ordering::Relaxed);
         if tick < state.awaited {
+            // Only where the wheel runs: else it waits for nothing, and cannot be late for it.
+            state.awaited = if state.running { tick } else { state.awaited };
             self.alarm.notify_one();
         }
         if !state.running {
@@ -72,6 +81,20 @@ impl Wheel {
             let now_tick = core.now().as_millis() / TICK_MS;
             state.done = state.done.max(now_tick.min(tick - 1));
             drop(tokio::spawn(Arc::clone(self).run(Arc::downgrade(core))));
+        }
+    }
+
+    /// A server that stood still, as in a container that was paused or behind a handler that blocked its
+    /// thread, has not read what came meanwhile. Until this moment nobody is called silent: it is
+    /// patient for as long as it stood still, but no longer than a pong may take.
+    pub(crate) fn patient_until(&self) -> Moment {
+        Moment::from_millis(self.patient_until_ms.load(Ordering::Relaxed))
+    }
+
+    fn note_late(&self, late: Duration, now_ms: u64, ping_timeout: Duration) {
+        if late >= ping_timeout / STILL_PART {
+            let patient_until = Moment::from_millis(now_ms) + late.min(ping_timeout);
+            self.patient_until_ms.fetch_max(patient_until.as_millis(), Ordering::Relaxed);
         }
     }
 
@@ -104,6 +127,8 @@ impl Wheel {
             if state.stopped {
                 return None;
             }
+            let late_ms = now_ms.saturating_sub(state.awaited.saturating_mul(TICK_MS));
+            self.note_late(Duration::from_millis(late_ms), now_ms, core.limits.ping_timeout);
             state.advance(now_ms / TICK_MS, &mut due);
         }
         for key in due {

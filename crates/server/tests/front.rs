@@ -418,7 +418,109 @@ async fn an_idle_stream_ends_in_time_after_its_last_answer() {
         conn.send(head("GET", "/socket.io/?EIO=4", "")).await;
         assert_eq!(conn.response().await.status, 400);
     }
-    assert_eq!(lasts(serving).await.as_secs(), 10);
+    assert_eq!(lasts(serving).await.as_secs(), 75);
+}
+
+/// Behind the HTTP library too, in its own way.
+#[tokio::test(start_paused = true)]
+async fn an_idle_stream_lasts_as_long_as_it_is_set_to_in_both_parsers() {
+    for odd in ["", "Content-Length: 0\r\n"] {
+        let io = Server::builder().keep_alive_timeout(Duration::from_secs(120)).build();
+        let (mut conn, serving) = in_memory(&io, 1 << 16);
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            conn.send(head("GET", "/socket.io/?EIO=4", odd)).await;
+            assert_eq!(conn.response().await.status, 400);
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            conn.send(head("GET", "/socket.io/?EIO=4", odd)).await;
+            assert_eq!(conn.response().await.status, 400);
+        }
+        // The library says goodbye, and is answered here by nobody.
+        let lasted = lasts(serving).await.as_secs();
+        assert!([120, 125].contains(&lasted), "{lasted} s");
+        assert_eq!(conn.try_response().await.map(|answer| answer.status), None);
+    }
+}
+
+/// The time for a head begins with its first byte, however long the connection may be idle.
+#[tokio::test(start_paused = true)]
+async fn a_later_head_that_comes_too_slowly_ends_in_time_in_both_parsers() {
+    for odd in ["", "Content-Length: 0\r\n"] {
+        let (io, _leaving) = echo();
+        let (mut conn, serving) = in_memory(&io, 1 << 16);
+        conn.send(head("GET", "/socket.io/?EIO=4", odd)).await;
+        assert_eq!(conn.response().await.status, 400);
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        let dripping = tokio::spawn(async move {
+            for byte in head("GET", POLLING, "").bytes() {
+                conn.send([byte]).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            conn
+        });
+        assert_eq!(lasts(serving).await.as_secs(), 10);
+        dripping.abort();
+    }
+}
+
+/// In a body each 64 KiB have their time, so that a slow line may bring what is large.
+#[tokio::test(start_paused = true)]
+async fn a_large_body_on_a_slow_line_is_taken_in_both_parsers() {
+    const LEN: usize = 900_000;
+    for odd in ["", "Expect: 100-continue\r\n"] {
+        let (io, _leaving) = echo();
+        let (mut conn, serving) = in_memory(&io, 1 << 16);
+        let target = open(&mut conn).await;
+        conn.send(post(&target, "40") + &head("GET", &target, "")).await;
+        assert_eq!(conn.response().await.text(), "ok");
+        conn.response().await;
+        let body = format!("421[\"echo\",\"{}\"]", "x".repeat(LEN));
+        let headers = format!("{odd}Content-Length: {}\r\n", body.len());
+        conn.send(head("POST", &target, &headers)).await;
+        if !odd.is_empty() {
+            assert_eq!(conn.response_head().await, 100);
+        }
+        // 4 KB a second: 225 s, in which the session would end for its silence.
+        for part in body.as_bytes().chunks(4_000) {
+            conn.send(part).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(conn.response().await.text(), "ok");
+        conn.send(head("GET", &target, "")).await;
+        let answer = conn.response().await;
+        assert!(answer.text().ends_with("\"]"), "{} bytes", answer.body.len());
+        assert!(!serving.is_finished());
+    }
+}
+
+/// A long answer to a poll that is taken slowly, but is taken, keeps its session alive.
+#[tokio::test(start_paused = true)]
+async fn a_poll_whose_answer_is_taken_slowly_keeps_its_session_in_both_parsers() {
+    const LEN: usize = 900_000;
+    for odd in ["", "Content-Length: 0\r\n"] {
+        let (io, _leaving) = echo();
+        let (mut conn, serving) = in_memory(&io, 1 << 12);
+        let target = open(&mut conn).await;
+        conn.send(post(&target, "40") + &head("GET", &target, odd)).await;
+        assert_eq!(conn.response().await.text(), "ok");
+        conn.response().await;
+        io.emit("large", "x".repeat(LEN));
+        conn.send(head("GET", &target, odd)).await;
+        let mut taken = Vec::new();
+        while !taken.ends_with(b"\"]") {
+            let mut part = [0; 4_096];
+            let len = conn.stream.read(&mut part).await.unwrap();
+            taken.extend_from_slice(&part[..len]);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(taken.len() > LEN);
+        // The ping has waited meanwhile.
+        conn.send(head("GET", &target, odd)).await;
+        assert_eq!(conn.response().await.text(), "2");
+        conn.send(post(&target, "3")).await;
+        assert_eq!(conn.response().await.text(), "ok");
+        assert!(!serving.is_finished());
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -430,7 +532,8 @@ async fn a_body_that_comes_too_slowly_is_408_and_the_end() {
     assert_eq!(conn.response().await.text(), "ok");
     assert!(conn.response().await.text().starts_with("40{"));
     conn.send(head("POST", &target, "Content-Length: 9\r\n") + "42[").await;
-    assert_eq!(lasts(serving).await.as_secs(), 30);
+    // Behind the answer it is waited for 5 s, so that whoever is still sending can read it.
+    assert_eq!(lasts(serving).await.as_secs(), 35);
     let response = conn.response().await;
     assert_eq!((response.status, response.header("connection")), (408, Some("close")));
     assert_eq!(leaving.recv().await, Some("transport error"));
@@ -527,7 +630,7 @@ async fn a_burst_that_uses_up_the_turn_of_its_task_does_not_stop_the_head_timeou
         let io = io.clone();
         tokio::spawn(async move { io.serve_stream(stream, None).await });
         let mut answers = Vec::new();
-        let ended = tokio::time::timeout(Duration::from_secs(60), client.read_to_end(&mut answers));
+        let ended = tokio::time::timeout(Duration::from_secs(80), client.read_to_end(&mut answers));
         assert!(ended.await.is_ok(), "after {count} requests the connection stays for good");
     }
 }

@@ -132,15 +132,84 @@ async fn of_volatile_events_that_are_sent_at_once_the_first_leave_and_no_connect
 }
 
 #[tokio::test]
-async fn a_volatile_event_that_is_too_large_for_the_outbox_is_dropped_and_its_client_stays() {
+async fn a_volatile_event_that_is_larger_than_the_outbox_leaves_if_nothing_waits_and_ends_nobody() {
     let server = start(server()).await;
     let mut client = server.client().await;
     let me = server.io.socket(SocketId::parse(&client.id).unwrap()).unwrap();
     let huge = "x".repeat(OUTBOX_BYTES_MAX);
-    let dropped = me.compress(true).volatile().try_emit("v", &huge);
+    me.compress(true).volatile().try_emit("v", (1, &huge)).unwrap();
+    let dropped = me.compress(true).volatile().try_emit("v", (2, &huge));
     assert!(matches!(dropped, Err(EmitError::Dropped)), "{dropped:?}");
-    assert_eq!(server.everyone().volatile().try_emit("v", &huge).unwrap(), 0);
-    me.emit_volatile("v", 1);
-    assert_eq!(client.event().await, json!(["v", 1]));
+    assert_eq!(server.everyone().volatile().try_emit("v", (3, &huge)).unwrap(), 0);
+    assert_eq!(client.event().await[1], 1);
+    until("all taken", || me.waiting_bytes() == 0).await;
+    me.emit_volatile("v", 4);
+    assert_eq!(client.event().await, json!(["v", 4]));
     assert_eq!((server.stats().volatile_dropped, server.stats().slow_peers), (2, 0));
+}
+
+// One message always fits.
+
+const HUGE: usize = 10_000_000;
+
+/// With the default bound of 8 MiB.
+async fn large_server() -> support::Running {
+    let io = Server::builder().payload_bytes_max(20_000_000).build();
+    io.on("large", async |_: Socket| "x".repeat(HUGE));
+    io.on("large_with_others", async |me: Socket| {
+        me.emit("before", "b".repeat(1_000));
+        "x".repeat(HUGE)
+    });
+    start(io).await
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_the_outbox_arrives() {
+    let server = large_server().await;
+    let mut client = server.client().await;
+    assert_eq!(client.ask("large", "").await[0].as_str().unwrap().len(), HUGE);
+    assert_eq!(client.ask("large", "").await[0].as_str().unwrap().len(), HUGE);
+    client.send("20[\"large_with_others\"]").await;
+    assert_eq!(client.event().await[0], "before");
+    let answer = client.next().await;
+    assert_eq!((answer.kind, answer.data[0].as_str().unwrap().len()), (3, HUGE));
+    assert_eq!(server.stats().slow_peers, 0);
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_the_outbox_arrives_by_polling() {
+    let server = large_server().await;
+    let poller = server.poller().await;
+    poller.join().await;
+    assert_eq!(poller.post("420[\"large\"]").await.text(), "ok");
+    let answer = poller.get().await;
+    assert_eq!(answer.body.len(), HUGE + "430[\"\"]".len());
+    assert_eq!(server.stats().slow_peers, 0);
+}
+
+#[tokio::test]
+async fn an_event_larger_than_the_outbox_reaches_all_of_a_room() {
+    let server = large_server().await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(server.client().await);
+    }
+    server.emit("large", "x".repeat(HUGE));
+    for client in &mut clients {
+        assert_eq!(client.event().await[1].as_str().unwrap().len(), HUGE);
+    }
+    assert_eq!(server.stats().slow_peers, 0);
+}
+
+/// More than that is too much, and whoever sends it hears it.
+#[tokio::test]
+async fn who_sends_what_does_not_fit_hears_it() {
+    let server = large_server().await;
+    let client = server.client().await;
+    let me = server.io.socket(SocketId::parse(&client.id).unwrap()).unwrap();
+    let huge = "x".repeat(HUGE);
+    me.try_emit("large", &huge).unwrap();
+    assert!(matches!(me.try_emit("large", &huge), Err(EmitError::Overflow)));
+    assert!(matches!(me.try_emit("large", 1), Err(EmitError::Gone)));
+    assert_eq!(server.stats().slow_peers, 1);
 }

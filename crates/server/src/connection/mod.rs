@@ -7,6 +7,7 @@
 //! One turn: take up requests and orders, do what time asks for, run handlers, read what is there
 //! (up to a bound, so that a flood from one client starves nobody), write what waits, rest.
 
+mod pressure;
 mod read;
 mod task;
 mod write;
@@ -22,6 +23,7 @@ use roomful_proto::{Moment, Parcel, Reason, Violation};
 
 pub(crate) use self::task::{Guarded, Task, run};
 
+use self::pressure::Pressure;
 use self::read::Source;
 use crate::core::Core;
 use crate::cork::Cork;
@@ -53,8 +55,8 @@ pub(crate) struct Connection {
     cause: Option<Box<Description>>,
     /// The stream has ended: there is nobody to say goodbye to.
     stream_gone: bool,
-    /// Something was not read in this turn because too much waits.
-    held_back: bool,
+    /// Why something was not read in this turn.
+    pressure: Pressure,
     phase: Phase,
 }
 
@@ -145,7 +147,7 @@ impl Connection {
             peer_closed: false,
             cause: None,
             stream_gone: false,
-            held_back: false,
+            pressure: Pressure::default(),
             phase: Phase::Open,
         }
     }
@@ -159,15 +161,15 @@ impl Connection {
             self.expire(cx, now);
         }
         let mut more = self.sockets.run(cx, now);
-        self.held_back = self.is_congested();
-        self.session.hold(self.held_back);
+        self.pressure = self.pressure();
+        self.session.hold(self.pressure.is_on());
         more |= self.drive(cx, now);
         more |= self.read(cx, now, Source::Probe);
         more |= self.read(cx, now, Source::Carrier);
         let blocked = self.flush(cx, now);
         self.flush_probe(cx, now);
         // Nothing wakes a task for what it did not try to read.
-        more |= self.held_back && !self.is_congested();
+        more |= self.pressure.is_on() && !self.pressure().is_on();
         if self.is_over(now) {
             return Turn::Over;
         }
@@ -177,7 +179,12 @@ impl Connection {
 
     fn take_up(&mut self, cx: &mut Context<'_>, now: Moment, errands: Errands) {
         for request in errands.requests {
-            self.request(now, request);
+            match request {
+                Request::Due => self.expire(cx, now),
+                // The session has ended; what is dropped is answered so.
+                _ if self.phase == Phase::Over => {}
+                request => self.request(now, request),
+            }
             self.drive(cx, now);
         }
         for order in errands.orders {
@@ -226,7 +233,11 @@ impl Connection {
             (Request::Probe(socket), _) => self.probe_opened(now, *socket),
             // Requests on a session that has been upgraded get no reply, which answers them 400.
             (
-                Request::Poll(_) | Request::Body(..) | Request::BodyBroken(_) | Request::PollGone,
+                Request::Poll(_)
+                | Request::Body(..)
+                | Request::BodyBroken(_)
+                | Request::PollGone
+                | Request::Due,
                 _,
             ) => {}
         }
@@ -247,12 +258,29 @@ impl Connection {
         if self.phase != Phase::Open {
             return;
         }
-        self.session.set_deaf(self.sockets.is_paced());
+        if self.link.take_moved() {
+            self.session.alive(now);
+        }
+        self.session.set_deaf(self.pressure().excuses_silence());
+        if self.session.is_silent(now) {
+            self.look_for_life(cx, now);
+        }
         self.session.expire(now);
         if let Err(violation) = self.sockets.expire(cx, now) {
             self.session.fail(now, violation);
         }
         self.drive(cx, now);
+    }
+
+    /// Before the client is called silent: reads what has come of it, or writes what it takes, and
+    /// waits as long again as the server itself stood still.
+    fn look_for_life(&mut self, cx: &mut Context<'_>, now: Moment) {
+        self.session.excuse(self.core.wheel.patient_until());
+        self.flush(cx, now);
+        self.read(cx, now, Source::Carrier);
+        if self.link.take_moved() {
+            self.session.alive(now);
+        }
     }
 
     /// Does what the session says; `true` when it has more to say than fits into one turn.
@@ -344,10 +372,7 @@ impl Connection {
     /// The session has ended.
     fn closed(&mut self, cx: &mut Context<'_>, now: Moment, reason: Reason) {
         match reason {
-            Reason::PingTimeout => {
-                self.core.metrics.ping_timeouts.add();
-                self.note(self.silence());
-            }
+            Reason::PingTimeout => self.note_silence(),
             // Any other end in order was noted before.
             Reason::TransportClose => self.note(Description::ClosePacket),
             _ => {}
@@ -384,14 +409,26 @@ impl Connection {
         self.cause.get_or_insert_with(|| Box::new(cause));
     }
 
-    /// That the client gave no sign of life, and how long that was waited for.
-    fn silence(&self) -> Description {
+    /// Notes that the client gave no sign of life, how long that was waited for, and whether it was to
+    /// take what waits for it.
+    fn note_silence(&mut self) {
         let limits = &self.core.limits;
         let waited = match self.link.dialect.revision {
             Revision::V4 => limits.ping_timeout,
             Revision::V3 => limits.ping_interval.saturating_add(limits.ping_timeout),
         };
-        Description::Silent { waited }
+        if self.is_backed_up() {
+            let waiting_bytes = self.link.outbox_bytes();
+            self.core.metrics.stalled_peers.add();
+            tracing::warn!(
+                waiting_bytes,
+                "the client takes nothing of what waits for it; its connection is closed"
+            );
+            self.note(Description::Stalled { waited });
+        } else {
+            self.core.metrics.ping_timeouts.add();
+            self.note(Description::Silent { waited });
+        }
     }
 
     /// What sockets are told that end for that reason.
@@ -405,10 +442,14 @@ impl Connection {
         self.phase = Phase::Lingering(now + self.core.limits.close_timeout, goodbye);
     }
 
-    /// Whether nothing more should be read.
-    fn is_congested(&self) -> bool {
-        // A slow client must first take what its own events have caused.
-        self.sockets.is_congested() || self.is_backed_up()
+    /// Why nothing more should be read, as it is now.
+    fn pressure(&self) -> Pressure {
+        Pressure {
+            // A slow client must first take what its own events have caused.
+            outbox: self.is_backed_up(),
+            handlers: self.sockets.is_congested(),
+            pace: self.sockets.is_paced(),
+        }
     }
 
     /// Whether more waits for the client than for one that keeps up.

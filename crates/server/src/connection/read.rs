@@ -27,9 +27,12 @@ impl Connection {
         for _ in 0..READS_PER_TURN {
             // What a probe says is bounded, and only its last word lets a client that has stopped polling
             // take what waits.
-            if source == Source::Carrier && self.phase == Phase::Open && self.is_congested() {
-                self.held_back = true;
-                return false;
+            if source == Source::Carrier && self.phase == Phase::Open {
+                let pressure = self.pressure();
+                if pressure.is_on() {
+                    self.pressure = pressure;
+                    return false;
+                }
             }
             let Some(socket) = self.socket(source) else {
                 return false;
@@ -39,7 +42,10 @@ impl Connection {
                 return false;
             };
             match read {
-                Ok(len @ 1..) => self.feed(cx, now, source, &mut scratch[..len]),
+                Ok(len @ 1..) => {
+                    self.session.alive(now);
+                    self.feed(cx, now, source, &mut scratch[..len]);
+                }
                 end => {
                     self.stream_gone |= source == Source::Carrier;
                     let how = end.err().map(|error| Description::Io(error.kind()));

@@ -35,6 +35,10 @@ impl Connection {
         };
         self.link.give_back(batch);
         if answered {
+            if self.pressure.outbox {
+                // It takes what waits for it, and its pong is held until it has.
+                self.session.alive(now);
+            }
             self.session.receive(now, Input::PollAnswered);
             self.drive(cx, now);
         }
@@ -57,7 +61,7 @@ impl Connection {
             Flushed::More => cx.waker().wake_by_ref(),
             // What is not read because of what is being written there is read when it has been.
             Flushed::Elsewhere
-                if self.phase == Phase::Open && self.pong.is_none() && !self.held_back => {}
+                if self.phase == Phase::Open && self.pong.is_none() && !self.pressure.is_on() => {}
             Flushed::Elsewhere => self.link.await_flush(),
             Flushed::Blocked => return true,
             Flushed::Broken(kind) => {
@@ -75,7 +79,11 @@ impl Connection {
         };
         if socket.has_both_halves() {
             let mut batch = self.link.take_batch();
+            let before = batch.written_so_far();
             let written = socket.poll_write(cx, &mut batch);
+            if batch.written_so_far() != before {
+                self.link.note_written();
+            }
             self.link.give_back(batch);
             return match written {
                 Poll::Ready(Ok(())) => Flushed::All,

@@ -33,15 +33,20 @@ use crate::bundle;
 use crate::closing::Phase;
 use crate::core::Core;
 use crate::door::{self, Decision, Finish, Received, Upgrade};
-use crate::polling;
+use crate::http::linger::linger;
+use crate::link::Link;
+use crate::polling::{self, BodyGuard};
 use crate::scratch::Scratch;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
 
-/// Time for the head of a request to arrive, counted from the answer before it.
+/// Time for the head of a request to arrive, counted from its first byte, or from when the connection
+/// was accepted.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head.
 pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a body that each have `request_timeout` to come.
+pub(crate) const BODY_PART_BYTES: usize = 64 * 1024;
 /// What is kept of later requests while one is being answered. Then nothing more is read.
 const AHEAD_BYTES_MAX: usize = HEAD_BYTES_MAX;
 /// Time in which a peer must take a part of its answer, however small.
@@ -54,8 +59,8 @@ pub(crate) struct Front {
     peer: Option<SocketAddr>,
     /// What was read and is not understood yet.
     input: Vec<u8>,
-    /// Since when the next head is waited for.
-    since: Instant,
+    /// Until when the next head is waited for.
+    head_until: Instant,
 }
 
 /// What becomes of the stream.
@@ -73,6 +78,8 @@ pub(crate) enum Next {
 enum Step {
     /// The beginning of a request.
     Partial,
+    /// No request has come in time.
+    Late,
     Ended,
     Foreign,
     Request(Taken),
@@ -93,12 +100,14 @@ struct Taken {
 enum Flow {
     On,
     End,
+    /// As [`End`](Self::End), but the client may still be sending.
+    Linger,
     Upgrade(Upgrade, Vec<u8>),
 }
 
 impl Front {
     pub(crate) fn new(core: Arc<Core>, wire: Wire, peer: Option<SocketAddr>) -> Self {
-        Self { core, wire, peer, input: Vec::new(), since: Instant::now() }
+        Self { core, wire, peer, input: Vec::new(), head_until: Instant::now() + HEAD_TIMEOUT }
     }
 
     /// Answers requests until it is not for the front any more what happens on the stream.
@@ -117,6 +126,11 @@ impl Front {
                     if let Poll::Ready(step) = self.poll_step(cx) {
                         return Poll::Ready(step);
                     }
+                    if self.head_until < alarm.deadline() {
+                        // A head has begun, and has less time than the next one had to begin.
+                        alarm.as_mut().reset(self.head_until);
+                        woken = None;
+                    }
                     let known = woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker()));
                     if known && !alarm.is_elapsed() && !core.closing.is_past(Phase::Serving) {
                         return Poll::Pending;
@@ -125,19 +139,23 @@ impl Front {
                         return Poll::Ready(Step::Ended);
                     }
                     while alarm.as_mut().poll(cx).is_ready() {
-                        if self.since.elapsed() >= HEAD_TIMEOUT {
-                            return Poll::Ready(Step::Ended);
+                        if Instant::now() >= self.head_until {
+                            return Poll::Ready(Step::Late);
                         }
-                        alarm.as_mut().reset(self.since + HEAD_TIMEOUT);
+                        alarm.as_mut().reset(self.head_until);
                     }
                     // Where the task has used up its turn, the alarm could not be set.
                     woken = coop::has_budget_remaining().then(|| cx.waker().clone());
                     Poll::Pending
                 });
-                let flow = match step.await {
+                let mut step = step.await;
+                if matches!(step, Step::Late) {
+                    step = self.last_look().await;
+                }
+                let flow = match step {
                     Step::Request(request) => self.serve(request).await.unwrap_or(Flow::End),
                     Step::Foreign => return Next::Foreign(self.rewind()),
-                    Step::Ended | Step::Partial => Flow::End,
+                    Step::Ended | Step::Late | Step::Partial => Flow::End,
                 };
                 match flow {
                     Flow::On => {}
@@ -148,8 +166,23 @@ impl Front {
                         self.hang_up().await;
                         return Next::Ended;
                     }
+                    Flow::Linger => {
+                        linger(&core, &mut self.wire).await;
+                        return Next::Ended;
+                    }
                 }
             }
+        }
+    }
+
+    /// A request that came in the last moment, or while the server itself stood still, is not lost: the
+    /// system is asked once more what has come, and that is waited for as any other.
+    async fn last_look(&mut self) -> Step {
+        tokio::task::yield_now().await;
+        let look = poll_fn(|cx| Poll::Ready(self.poll_step(cx)));
+        match look.await {
+            Poll::Ready(step) => step,
+            Poll::Pending => Step::Late,
         }
     }
 
@@ -180,6 +213,7 @@ impl Front {
         let step = self.digest(read);
         if matches!(step, Step::Partial) {
             self.input.extend_from_slice(read);
+            self.head_until = self.head_until.min(Instant::now() + HEAD_TIMEOUT);
         }
         step
     }
@@ -241,20 +275,26 @@ impl Front {
                     self.attended(pin!(asking)).await?
                 }
             };
+            let mut taker = None;
             let answer = match decision {
                 Decision::Answer(answer) => answer,
                 Decision::Read(file) => self.attended(pin!(bundle::read(file))).await?,
                 Decision::Poll(link, polled) => {
-                    let reply = self.attended(pin!(polling::poll(&link))).await?;
+                    let core = Arc::clone(&self.core);
+                    let reply = self.attended(pin!(polling::poll(&core, &link))).await?;
+                    taker = Some(link);
                     door::poll_answer(&self.core, reply, polled)
                 }
                 Decision::Post(guard) => {
-                    let body = self.receive(body, missing).await;
+                    let body = self.receive(body, missing, &guard).await;
                     if matches!(body, Err(NotReceived::Broken)) {
                         return None;
                     }
-                    last |= body.is_err();
-                    missing = 0;
+                    if body.is_ok() {
+                        missing = 0;
+                    } else {
+                        last = true;
+                    }
                     let answer = self.attended(pin!(door::post(guard, body))).await?;
                     if !self.input.is_empty() {
                         // A body is a turn of its session. Others have theirs before the next one.
@@ -270,14 +310,15 @@ impl Front {
                             Output::new(&answer, false, Instant::now()).into_head(),
                         ));
                     }
-                    self.write(&answer, false).await?;
+                    self.write(&answer, false, None).await?;
                     return Some(Flow::Upgrade(upgrade, Vec::new()));
                 }
             };
             last |= answer.is_last() || self.core.closing.is_past(Phase::SayingGoodbye);
-            self.write(&finish.apply(&self.core, answer), last).await?;
+            self.write(&finish.apply(&self.core, answer), last, taker.as_deref()).await?;
             if last {
-                return Some(Flow::End);
+                let more_comes = missing > 0 || !self.input.is_empty();
+                return Some(if more_comes { Flow::Linger } else { Flow::End });
             }
             // A body that nobody wanted.
             self.skip(missing).await?;
@@ -307,14 +348,25 @@ impl Front {
         Poll::Pending
     }
 
-    /// Receives what is missing of a body.
-    async fn receive(&mut self, mut body: Vec<u8>, missing: usize) -> Result<Bytes, NotReceived> {
-        if missing > 0 {
-            let len = body.len() + missing;
-            let patience = self.core.config.request_timeout;
-            let receiving = poll_fn(|cx| self.poll_body(cx, &mut body, len));
-            let received = tokio::time::timeout(patience, receiving).await;
-            received.unwrap_or(Err(NotReceived::TooSlow))?;
+    /// Receives what is missing of a body. Each part of it has its time, so that a slow line may bring
+    /// a large one; and what comes is a sign of life.
+    async fn receive(
+        &mut self,
+        mut body: Vec<u8>,
+        missing: usize,
+        guard: &BodyGuard,
+    ) -> Result<Bytes, NotReceived> {
+        let len = body.len() + missing;
+        let patience = self.core.config.request_timeout;
+        while body.len() < len {
+            let part_len = len.min(body.len() + BODY_PART_BYTES);
+            let until = Instant::now() + patience;
+            while body.len() < part_len {
+                let receiving = poll_fn(|cx| self.poll_body(cx, &mut body, len));
+                let received = tokio::time::timeout_at(until, receiving).await;
+                received.unwrap_or(Err(NotReceived::TooSlow))?;
+                guard.note_moved();
+            }
         }
         Ok(Bytes::from(body))
     }
@@ -341,29 +393,31 @@ impl Front {
         tokio::time::timeout(patience, skipping).await.ok()?
     }
 
+    /// Reads the next bytes of a body of that length.
     fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
         body: &mut Vec<u8>,
         len: usize,
     ) -> Poll<Result<(), NotReceived>> {
-        while body.len() < len {
-            let mut scratch = Scratch::take();
-            let read = match ready!(self.poll_read(cx, &mut scratch)) {
-                Ok(len @ 1..) => &scratch[..len],
-                _ => return Poll::Ready(Err(NotReceived::Broken)),
-            };
-            let (ours, next) = read.split_at(read.len().min(len - body.len()));
-            body.extend_from_slice(ours);
-            self.input.extend_from_slice(next);
-        }
+        let mut scratch = Scratch::take();
+        let read = match ready!(self.poll_read(cx, &mut scratch)) {
+            Ok(len @ 1..) => &scratch[..len],
+            _ => return Poll::Ready(Err(NotReceived::Broken)),
+        };
+        let (ours, next) = read.split_at(read.len().min(len - body.len()));
+        body.extend_from_slice(ours);
+        self.input.extend_from_slice(next);
         Poll::Ready(Ok(()))
     }
 
-    /// Writes an answer; `None` when the peer does not take it.
-    async fn write(&mut self, answer: &Answer, last: bool) -> Option<()> {
-        self.since = Instant::now();
-        let mut output = Output::new(answer, last, self.since);
+    /// Writes an answer; `None` when the peer does not take it. To take a long one is a sign of life of
+    /// the session that it is for.
+    async fn write(&mut self, answer: &Answer, last: bool, taker: Option<&Link>) -> Option<()> {
+        let idle_max = self.core.config.keep_alive_timeout;
+        let now = Instant::now();
+        self.head_until = now + idle_max;
+        let mut output = Output::new(answer, last, now);
         loop {
             // The system mostly takes an answer at once, and then there is no timer to be set.
             let at_once = poll_fn(|cx| Poll::Ready(output.poll_write(cx, &mut self.wire)));
@@ -372,7 +426,8 @@ impl Front {
                 Poll::Pending => {
                     let writing = poll_fn(|cx| output.poll_write(cx, &mut self.wire));
                     let written = tokio::time::timeout(STALL_TIMEOUT, writing).await.ok()?;
-                    self.since = Instant::now();
+                    self.head_until = Instant::now() + idle_max;
+                    taker.into_iter().for_each(Link::note_moved);
                     written
                 }
             };

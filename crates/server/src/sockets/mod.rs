@@ -138,7 +138,7 @@ impl Sockets {
         let parked = self.parked.as_ref().map_or(0, |parked| parked.len());
         let of_namespaces = self.core.limits.namespaces_max.saturating_mul(2);
         let parked_max = self.core.config.handlers_max.saturating_add(of_namespaces);
-        self.is_paced() || self.event_bytes > EVENT_BYTES_MAX || parked > parked_max
+        self.event_bytes > EVENT_BYTES_MAX || parked > parked_max
     }
 
     /// Whether events wait because they came too fast. That is over in a time that is known, other than

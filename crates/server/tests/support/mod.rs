@@ -253,6 +253,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.try_response().await.expect("a response")
     }
 
+    /// The status of a response that has neither headers nor a body.
+    pub async fn response_head(&mut self) -> u16 {
+        while !self.input.ends_with(b"\r\n\r\n") {
+            assert!(self.fill().await);
+        }
+        let head = String::from_utf8(std::mem::take(&mut self.input)).unwrap();
+        head.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
     /// Reads on until the peer ends the connection.
     pub async fn ended(&mut self) {
         while self.fill().await {}
@@ -334,18 +343,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Ws<S> {
     /// The next message; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Message> {
         loop {
-            if let Some(message) = self.messages.pop_front() {
+            if let Some(message) = self.next_of_input() {
                 return Some(message);
             }
-            if self.conn.input.is_empty() && !self.conn.fill().await {
+            if !self.conn.fill().await {
                 return None;
             }
-            let mut input = std::mem::take(&mut self.conn.input);
-            let mut rest = &mut input[..];
-            while let Some(message) = self.decoder.receive(&mut rest).expect("good frames") {
-                self.messages.push_back(message);
-            }
         }
+    }
+
+    /// The next message in what was read already.
+    pub fn next_of_input(&mut self) -> Option<Message> {
+        let mut input = std::mem::take(&mut self.conn.input);
+        let mut rest = &mut input[..];
+        while let Some(message) = self.decoder.receive(&mut rest).expect("good frames") {
+            self.messages.push_back(message);
+        }
+        self.messages.pop_front()
     }
 
     /// The next message, which must be a text.

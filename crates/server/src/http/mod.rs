@@ -1,0 +1,3 @@
+//! HTTP up to sessions. What speaks it beside this folder is to move here.
+
+pub(crate) mod linger;
