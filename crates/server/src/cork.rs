@@ -61,16 +61,20 @@ impl Drop for Cork {
     }
 }
 
-/// Leaves all but the first clients to tasks of their own.
+/// Leaves all but the first clients to tasks of their own: as many as there are threads to run them,
+/// each of which lets others have their turns between two pieces. A task for each piece would stand
+/// before everybody who comes meanwhile, all of them at once.
 fn leave_to_others(links: &mut Vec<Arc<Link>>) {
+    if links.len() <= LINKS_PER_TURN {
+        return;
+    }
     let Ok(runtime) = Handle::try_current() else {
-        return links.drain(LINKS_PER_TURN.min(links.len())..).for_each(|link| link.leave_corked());
+        return links.drain(LINKS_PER_TURN..).for_each(|link| link.leave_corked());
     };
-    let mut at = LINKS_PER_TURN;
-    while at < links.len() {
-        let chunk = Chunk(links[at..links.len().min(at + LINKS_PER_TURN)].to_vec());
-        at += LINKS_PER_TURN;
-        drop(runtime.spawn(async move { chunk.write() }));
+    let rest = links.len() - LINKS_PER_TURN;
+    let writers = runtime.metrics().num_workers().min(rest.div_ceil(LINKS_PER_TURN)).max(1);
+    for share in links[LINKS_PER_TURN..].chunks(rest.div_ceil(writers)) {
+        drop(runtime.spawn(Chunk(share.to_vec()).write()));
     }
     links.truncate(LINKS_PER_TURN);
 }
@@ -79,8 +83,12 @@ fn leave_to_others(links: &mut Vec<Arc<Link>>) {
 struct Chunk(Vec<Arc<Link>>);
 
 impl Chunk {
-    fn write(mut self) {
-        self.0.drain(..).for_each(|link| link.uncork());
+    async fn write(mut self) {
+        while !self.0.is_empty() {
+            let piece = self.0.len().saturating_sub(LINKS_PER_TURN);
+            self.0.drain(piece..).for_each(|link| link.uncork());
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower_layer::Layer as _;
@@ -34,6 +34,12 @@ use crate::service::Layer;
 use crate::websocket::Wire;
 use crate::wire::Rewind;
 
+/// Connections that are accepted before everybody else has had a turn. Each brings several turns of its
+/// own, so when thousands come at once those who are there already would wait behind all of them.
+const ACCEPTS_PER_TURN: usize = 16;
+/// Connections that the system keeps until they are accepted, if it is set to allow so many
+/// (`net.core.somaxconn`).
+const BACKLOG: u32 = 4_096;
 /// Pause after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -76,7 +82,22 @@ impl std::error::Error for ServeError {
 /// Binds, with an error that says where.
 pub(crate) async fn bind(address: &str) -> Result<TcpListener, ServeError> {
     let failed = |source| ServeError::Bind { address: address.to_owned(), source };
-    TcpListener::bind(address).await.map_err(failed)
+    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    for address in tokio::net::lookup_host(address).await.map_err(failed)? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that is started again need not wait for the connections of the one before it.
+    socket.set_reuseaddr(cfg!(unix))?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves until the server is closed.
@@ -108,11 +129,17 @@ where
     let places =
         Arc::new(Semaphore::new(core.config.http_connections_max.min(Semaphore::MAX_PERMITS)));
     let mut hung_up = std::pin::pin!(core.closing.hung_up());
+    let mut in_turn = 0;
     loop {
+        if in_turn == ACCEPTS_PER_TURN {
+            in_turn = 0;
+            tokio::task::yield_now().await;
+        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut hung_up => return,
         };
+        in_turn += 1;
         match accepted {
             Ok((stream, address)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
