@@ -98,7 +98,7 @@ pub(crate) enum NotReceived {
 }
 
 /// Receives a body of at most so many bytes, and never holds more. Each [part](BODY_PART_BYTES) of it has
-/// its time; whenever some of it has come, that is noted.
+/// its time; whenever some of it has come and more is to come, that is noted.
 pub(crate) async fn receive<B>(
     mut body: Pin<&mut B>,
     (bytes_max, patience): (usize, Duration),
@@ -131,7 +131,9 @@ where
             let len = chunk.len();
             data.advance(len);
         }
-        note_moved();
+        if !body.is_end_stream() {
+            note_moved();
+        }
         if received.len() >= part_len {
             part_len = received.len() + BODY_PART_BYTES;
             until = Instant::now() + patience;

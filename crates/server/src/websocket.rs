@@ -84,6 +84,11 @@ impl WebSocket {
         self.decoder.receive(input)
     }
 
+    /// Whether a message has begun to arrive and is not whole yet.
+    pub(crate) const fn is_within_message(&self) -> bool {
+        self.decoder.is_within_message()
+    }
+
     /// Whether it writes by itself, and not somebody else with the other half.
     pub(crate) const fn has_both_halves(&self) -> bool {
         matches!(self.side, Side::Both(_))

@@ -257,8 +257,9 @@ impl Session {
         self.deaf = deaf;
     }
 
-    /// Bytes have moved: the peer has sent some, or has taken some of what waited for it. Whoever does
-    /// either is there, and its pong has a whole `ping_timeout` again.
+    /// Bytes have moved: the peer has sent a part of a message, or has taken some of what waited for it.
+    /// Whoever does either is there, and its pong, which comes behind them, has a whole `ping_timeout`
+    /// again. A whole message is no such sign: a peer that can send one can send a pong.
     #[inline]
     pub fn alive(&mut self, now: Moment) {
         let timeout = self.limits.ping_timeout;

@@ -271,6 +271,11 @@ impl Decoder {
         }
     }
 
+    /// Whether a message has begun to arrive and is not whole yet.
+    pub const fn is_within_message(&self) -> bool {
+        self.header_len > 0 || self.frame.is_some() || self.partial.is_some()
+    }
+
     /// Bytes held of messages that are not whole yet.
     pub fn held_bytes(&self) -> usize {
         let control = self.control.as_ref().map_or(0, |control| control.payload.capacity());

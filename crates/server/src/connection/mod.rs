@@ -16,6 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use roomful_proto::engine::{Data, Handshake, Input, Output, Packet, Revision, Session, Transport};
 use roomful_proto::ws::CloseCode;
@@ -36,6 +37,8 @@ use crate::websocket::WebSocket;
 
 /// Messages of a polling body that are worked off in one turn.
 const MESSAGES_PER_TURN: usize = 1_000;
+/// How long a client is not called silent of whom more has come than one turn reads.
+const READING_PATIENCE: Duration = Duration::from_millis(100);
 /// Turns before other tasks get theirs.
 const TURNS_MAX: usize = 8;
 
@@ -277,9 +280,13 @@ impl Connection {
     fn look_for_life(&mut self, cx: &mut Context<'_>, now: Moment) {
         self.session.excuse(self.core.wheel.patient_until());
         self.flush(cx, now);
-        self.read(cx, now, Source::Carrier);
+        let more = self.read(cx, now, Source::Carrier);
         if self.link.take_moved() {
             self.session.alive(now);
+        }
+        if more {
+            // It may lie behind what was read in this turn; the next one looks again.
+            self.session.excuse(now + READING_PATIENCE);
         }
     }
 

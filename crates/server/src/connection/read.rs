@@ -43,8 +43,11 @@ impl Connection {
             };
             match read {
                 Ok(len @ 1..) => {
-                    self.session.alive(now);
                     self.feed(cx, now, source, &mut scratch[..len]);
+                    if self.socket(source).is_some_and(|socket| socket.is_within_message()) {
+                        // Its pong can only come behind that.
+                        self.session.alive(now);
+                    }
                 }
                 end => {
                     self.stream_gone |= source == Source::Carrier;
