@@ -342,8 +342,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Time that an HTTP connection is kept for the next request, where the server serves by itself.
     /// It must be longer than the proxy in front keeps its own: a connection that both give up at the
     /// same moment loses the request that is on its way, and the proxy answers it 502. The first request
-    /// of a connection, and the head of each, have 10 s. Default 75 s, since most proxies keep theirs
-    /// for 60 s.
+    /// of a connection, and the head of each, have 10 s. Default 180 s, since most proxies keep theirs
+    /// for 60 to 120 s.
     pub fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
         self.config.keep_alive_timeout = timeout;
         self

@@ -94,8 +94,8 @@ impl Default for Config {
             ack_timeout: Duration::from_secs(10),
             expiry_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
-            // Longer than proxies keep theirs, mostly 60 s, so that it is the proxy that ends them.
-            keep_alive_timeout: Duration::from_secs(75),
+            // Longer than most proxies keep theirs, 60 to 120 s, so that it is the proxy that ends them.
+            keep_alive_timeout: Duration::from_secs(180),
             allow_timeout: Duration::from_secs(10),
             namespace_timeout: Duration::from_secs(10),
             hooks: Hooks::default(),
