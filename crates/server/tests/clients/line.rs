@@ -1,7 +1,5 @@
 //! What the lines of a dialogue say, before anything is played.
 
-use std::time::Duration;
-
 /// A part of a dialogue with a server and connections of its own.
 pub struct Scene {
     pub title: String,
@@ -16,7 +14,8 @@ pub enum Line {
     On(String),
     /// The bytes of the mask of each frame from here on.
     Mask([u8; 4]),
-    Pass(Duration),
+    /// So many seconds pass.
+    Pass(u32),
     /// The client sends the head of a request.
     Request(Vec<String>),
     /// The client sends bytes that are no head and no frame, such as the body of its request.
@@ -98,7 +97,7 @@ impl Line {
         Some(match verb {
             "on" => Self::On(rest.to_owned()),
             "mask" => Self::Mask(hex(rest)?.try_into().ok()?),
-            "@" => Self::Pass(Duration::from_secs(rest.strip_suffix('s')?.parse().ok()?)),
+            "@" => Self::Pass(rest.strip_suffix('s')?.parse().ok()?),
             ">" => Self::Request(vec![rest.to_owned()]),
             "<" => Self::Answer(vec![rest.to_owned()], Vec::new(), String::new()),
             "body>" => Self::Body(rest.to_owned()),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use roomful::{Args, CallError, Compression, Hello, Origins, Refusal, Server, Socket};
 use serde_json::json;
@@ -74,7 +75,13 @@ impl Stage {
                 }
             }
             Line::Mask(mask) => self.mask = *mask,
-            Line::Pass(time) => passes(*time).await,
+            // Second by second, so that what is due in between is done.
+            Line::Pass(seconds) => {
+                for _ in 0..*seconds {
+                    passes(Duration::from_secs(1)).await;
+                    tokio::task::yield_now().await;
+                }
+            }
             Line::Request(head) => return self.request(head).await,
             Line::Body(text) => return self.body(text).await,
             Line::Answer(head, absent, body) => return self.answer(head, absent, body).await,
@@ -243,6 +250,7 @@ async fn serve(
         let gone = gone.clone();
         let namespace = io.of(name);
         namespace.on("echo", async |me: Socket, args: Args| me.emit("echo", args));
+        namespace.on("room/echo", async |me: Socket, args: Args| me.emit("room/echo", args));
         namespace.on("echo-ack", async |_: Socket, args: Args| args);
         namespace.on("ask", async |me: Socket, args: Args| {
             match me.call::<_, _, Args>("question", args).await {
