@@ -223,9 +223,7 @@ impl Stage {
 }
 
 /// The server of every dialogue: three words, and a namespace that asks who comes.
-async fn serve(
-    settings: &[String],
-) -> (Running, mpsc::UnboundedReceiver<(&'static str, String)>) {
+async fn serve(settings: &[String]) -> (Running, mpsc::UnboundedReceiver<(&'static str, String)>) {
     let (gone, leaving) = mpsc::unbounded_channel();
     let mut builder = Server::builder();
     for setting in settings {
@@ -259,7 +257,6 @@ async fn serve(
                 Err(error) => me.emit("answer-error", error.to_string()),
             }
         });
-        namespace.on("kick", async |me: Socket| me.disconnect());
         namespace.on_disconnect(move |_: Socket, reason| {
             let _ = gone.send((reason.as_str(), name.to_owned()));
             async {}
