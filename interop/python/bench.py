@@ -53,14 +53,12 @@ class Bench:
         return self._keep(CLIENTS[self.cell.client](**options))
 
     async def open(self, client, namespaces=("/",), auth=None, at=None):
-        """Connects it, and gives it back when it is welcome everywhere and on its last transport."""
-        url = (at or self._server).url
-        await client.connect(url, TRANSPORTS[self.cell.transport], namespaces, auth)
+        """Connects it; gives it back when it is welcome and on its last transport."""
+        await client.connect((at or self._server).url, self.transports, namespaces, auth)
         for namespace in namespaces:
             (welcome,) = await client.heard("welcome", namespace)
             assert welcome["id"] == client.id(namespace), welcome
-        expected = TRANSPORTS[self.cell.transport][-1]
-        assert client.transport == expected, client.transport
+        assert client.transport == self.transports[-1], client.transport
         return client
 
     async def connect(self, **options):

@@ -21,9 +21,9 @@ EAGER = {"reconnection": True, "reconnection_delay": 0.5, "reconnection_delay_ma
 
 _threads = ThreadPoolExecutor(max_workers=48)
 
-# The threaded client handles each packet in a thread of its own, also the attachments of one that has
-# just come. So it relies on a thread that is started to get its few instructions done before another
-# one runs. On a busy machine that holds if Python changes threads where they wait, and not by the clock.
+# The threaded client handles each packet in a thread of its own, its attachments too. So it relies
+# on a thread that is started to get its few instructions done before another one runs. On a busy
+# machine that holds if Python changes threads where they wait, and not by the clock.
 sys.setswitchinterval(1)
 
 

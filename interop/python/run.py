@@ -1,8 +1,8 @@
 """Usage: run.py [WORD...]
 
-Judges the server under test (SERVER, see README.md) with both clients of python-socketio, and prints
-the table of what works. With words, only what has all of them in its name: run.py AsyncClient polling.
-Exit code 1 when anything fails.
+Judges the server under test (SERVER, see README.md) with both clients of python-socketio, and
+prints the table of what works. With words, only what has all of them in its name: run.py
+AsyncClient polling. Exit code 1 when anything fails.
 """
 
 import asyncio
@@ -61,12 +61,14 @@ async def row(cell, server, words):
 def explained(fault):
     """What went wrong, and the lines of the test that led there."""
     lines = traceback.extract_tb(fault.__traceback__)
-    where = [f"    {line.name}, line {line.lineno}: {line.line}" for line in lines if "features.py" in line.filename]
+    lines = [line for line in lines if line.filename.endswith("features.py")]
+    where = [f"    {line.name}, line {line.lineno}: {line.line}" for line in lines]
     return "\n".join([f"    {type(fault).__name__}: {str(fault)[:2000]}", *where])
 
 
 def print_table(rows):
-    rows = [["client", "transport", *FEATURES], *([SIGNS.get(cell, cell) for cell in row] for row in rows)]
+    rows = [[SIGNS.get(cell, cell) for cell in row] for row in rows]
+    rows.insert(0, ["client", "transport", *FEATURES])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     print()
     for row in rows:

@@ -10,8 +10,8 @@ from clients import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# A client that polls and disconnects may forget to end its session, and then waits until its last poll
-# comes back: with the next ping.
+# A client that polls and disconnects may forget to end its session. Then it waits until its last
+# poll comes back, which the next ping brings.
 PING_INTERVAL = 1000
 
 

@@ -1,6 +1,6 @@
-//! Wire dialogues of other clients: what each sends, byte for byte, and what this server answers. The
-//! dialogues are the text files in `clients/`, and their form is in `clients/README.md`. Each is
-//! played at the server's own HTTP and behind an HTTP library.
+//! Wire dialogues of other clients: what each sends, byte for byte, and what this server answers.
+//! The dialogues are the text files in `clients/`, and their form is in `clients/README.md`. Each
+//! is played at the server's own HTTP and behind an HTTP library.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 #[path = "clients/line.rs"]

@@ -35,8 +35,8 @@ impl Names {
         Ok(filled.replace('␞', "\u{1e}"))
     }
 
-    /// Whether the server has said that. A name that was not known yet then stands for the id in its
-    /// place.
+    /// Whether the server has said that. A name that was not known yet then stands for what is in
+    /// its place.
     pub fn matches(&mut self, pattern: &str, text: &str) -> bool {
         let text = text.replace('\u{1e}', "␞");
         let mut names = self.clone();

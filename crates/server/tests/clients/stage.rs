@@ -222,7 +222,7 @@ impl Stage {
     }
 }
 
-/// The server of every dialogue: three words, and a namespace that asks who comes.
+/// The server of every dialogue: a few events, and a namespace that asks for a token.
 async fn serve(settings: &[String]) -> (Running, mpsc::UnboundedReceiver<(&'static str, String)>) {
     let (gone, leaving) = mpsc::unbounded_channel();
     let mut builder = Server::builder();
@@ -365,7 +365,8 @@ fn push_frame(wire: &mut Vec<u8>, first: u8, payload: &[u8], mask: [u8; 4]) {
     wire.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
-/// One message for permessage-deflate, with nothing taken over from another (RFC 7692 section 7.2.1).
+/// One message for permessage-deflate, with nothing taken over from another (RFC 7692 section
+/// 7.2.1).
 fn deflate(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 64);
     let mut state = flate2::Compress::new(flate2::Compression::default(), false);
