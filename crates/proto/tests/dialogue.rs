@@ -414,6 +414,22 @@ fn bytes_that_move_are_a_sign_of_life_and_put_off_no_ping() {
     assert_eq!(session.poll(now), Some(Output::Closed(Reason::PingTimeout)));
 }
 
+/// The pong may stand behind other messages in the client's queue; but not for ever.
+#[test]
+fn whole_messages_put_off_the_end_only_once_more() {
+    let limits = Limits::default();
+    let (mut session, due) = pinged(Duration::ZERO);
+    let at_most = due + limits.ping_timeout + limits.ping_interval + limits.ping_timeout;
+    let mut now = due;
+    while now < at_most {
+        session.heard(now);
+        assert!(!session.is_silent(now), "{now:?}");
+        now = now + Duration::from_secs(1);
+    }
+    session.heard(now);
+    assert!(session.is_silent(at_most));
+}
+
 #[test]
 fn nobody_is_silent_before_the_server_had_time_to_read() {
     let (mut session, due) = pinged(Duration::ZERO);

@@ -20,6 +20,9 @@ use crate::recovery::Recovery;
 use crate::request::Request;
 use crate::server::Server;
 
+/// What a time is at most that is added to the present.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// Settings of a server. Each has a safe default; sizes are in bytes.
 #[derive(Clone, Debug)]
 #[must_use = "settings do nothing until the server is built"]
@@ -335,17 +338,18 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Time for the body of a polling request to arrive; of a long one, for each 64 KiB of it. A session
     /// whose body does not come in time ends, and its request is answered 408. Default 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.config.request_timeout = timeout;
+        self.config.request_timeout = timeout.min(FOREVER);
         self
     }
 
     /// Time that an HTTP connection is kept for the next request, where the server serves by itself.
     /// It must be longer than the proxy in front keeps its own: a connection that both give up at the
     /// same moment loses the request that is on its way, and the proxy answers it 502. The first request
-    /// of a connection, and the head of each, have 10 s. Default 180 s, since most proxies keep theirs
+    /// of a connection, and the head of each, have 10 s; a connection on which requests were written in
+    /// an unusual way lasts 10 s longer. Default 180 s, since most proxies keep theirs
     /// for 60 to 120 s.
     pub fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
-        self.config.keep_alive_timeout = timeout;
+        self.config.keep_alive_timeout = timeout.min(FOREVER);
         self
     }
 

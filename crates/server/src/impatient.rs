@@ -62,7 +62,8 @@ impl Speech {
         self.between.store(false, Ordering::Relaxed);
     }
 
-    /// It has its answer: what is read next is another request, or a body that nobody wanted.
+    /// It has its answer, and had no body: what is read next is another request. Where there is a body,
+    /// its rest may come behind the answer, and takes its time.
     pub(crate) fn note_answer(&self) {
         self.answered.fetch_add(1, Ordering::Relaxed);
         self.between.store(true, Ordering::Relaxed);

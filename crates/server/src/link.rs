@@ -343,6 +343,8 @@ impl Link {
         let mut state = self.state.lock();
         state.direct = direct;
         state.joins = true;
+        // That no poll waited says nothing about the stream.
+        state.blocked = false;
         state.outbox.set_form(form);
     }
 

@@ -205,35 +205,34 @@ where
 }
 
 /// Adds the address of the peer to each request, and tells the stream how far each is.
-#[derive(Clone)]
 struct Told<S> {
     service: S,
     address: Option<PeerAddress>,
     speech: Arc<Speech>,
 }
 
-impl<S, B> tower_service::Service<Request<B>> for Told<S>
+impl<S, B> hyper::service::Service<Request<B>> for Told<S>
 where
-    S: tower_service::Service<Request<B>>,
+    S: hyper::service::Service<Request<B>>,
     S::Future: Send + 'static,
+    B: http_body::Body,
 {
     type Response = S::Response;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.service.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&self, mut request: Request<B>) -> Self::Future {
         if let Some(address) = self.address {
             request.extensions_mut().insert(address);
         }
         self.speech.note_head();
+        let has_body = !request.body().is_end_stream();
         let (answering, speech) = (self.service.call(request), Arc::clone(&self.speech));
         Box::pin(async move {
             let answer = answering.await;
-            speech.note_answer();
+            if !has_body {
+                speech.note_answer();
+            }
             answer
         })
     }
@@ -250,14 +249,16 @@ where
 {
     let patience = Patience { write: STALL_TIMEOUT, head: HEAD_TIMEOUT };
     let (stream, speech) = Impatient::new(stream, patience);
+    let service = TowerToHyperService::new(service);
     let service = Told { service, address, speech: Arc::clone(&speech) };
-    // For the library this begins behind the last answer; heads have a timer of the stream's.
-    let idle_max = core.config.keep_alive_timeout.max(HEAD_TIMEOUT);
+    // For the library this begins behind the last answer, and a head that begins at its end is to have
+    // its time. Heads have a timer of the stream's.
+    let idle_max = core.config.keep_alive_timeout + HEAD_TIMEOUT;
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(idle_max)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let served = {
         // Dropped in here: it has the stream.

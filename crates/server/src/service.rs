@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header;
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::Either;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 
 use crate::answer::Answer;
@@ -33,6 +35,9 @@ const UPGRADE_HANDOVER: Duration = Duration::from_secs(10);
 
 /// A tower service that answers each request as one to the server, whatever its path: mount it
 /// where the server shall be. Made by [`Server::service`](crate::Server::service).
+///
+/// The body of a request that is refused is read past before it is answered, up to 32 MiB, 30 s or a pause
+/// of 5 s: else most HTTP libraries reset the connection, and the answer is lost.
 ///
 /// ```
 /// # fn app() -> axum::Router {
@@ -114,7 +119,7 @@ where
     S::Error: 'static,
     B: http_body::Body + Send + 'static,
     B::Data: Send,
-    T: http_body::Body<Data = bytes::Bytes>,
+    T: http_body::Body<Data = Bytes>,
 {
     type Response = Response<Either<Body, T>>;
     type Error = S::Error;
@@ -150,6 +155,8 @@ where
         Received::Asks(applicant) => door::ask(&core, applicant).await,
     };
     let mut body = pin!(body);
+    // Who waits to be asked for the body is not asked for one that nobody wants.
+    let mut is_waited_for = !parts.headers.contains_key(header::EXPECT);
     let mut taker = None;
     let answer = match decision {
         Decision::Answer(answer) => answer,
@@ -161,6 +168,7 @@ where
         }
         Decision::Post(guard) => {
             let limits = (core.limits.payload_bytes_max, core.config.request_timeout);
+            is_waited_for = true;
             let body = body::receive(body.as_mut(), limits, || guard.note_moved()).await;
             door::post(guard, body).await
         }
@@ -169,9 +177,7 @@ where
             return finish.apply(&core, answer).into_response();
         }
     };
-    // What is left of the body of a refused request. Whoever asks first whether it may be sent is told
-    // that it may not.
-    if !parts.headers.contains_key(header::EXPECT) {
+    if is_waited_for {
         body::read_past(body).await;
     }
     finish.apply(&core, answer).into_response().map(|body| body.taken_by(taker))
@@ -221,10 +227,19 @@ fn wire(upgraded: Upgraded) -> Option<Wire> {
         }
         Err(other) => other,
     };
-    Some(match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => Rewind::new(parts.read_buf, parts.io.into_inner().into()).into_wire(),
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return Some(tcp(parts.io, parts.read_buf)),
+        Err(other) => other,
+    };
+    // As axum serves.
+    Some(match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => tcp(parts.io, parts.read_buf),
         Err(other) => Wire::Other(Box::new(TokioIo::new(other))),
     })
+}
+
+fn tcp(stream: TokioIo<TcpStream>, read: Bytes) -> Wire {
+    Rewind::new(read, stream.into_inner().into()).into_wire()
 }
 
 impl fmt::Debug for Service {

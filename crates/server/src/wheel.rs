@@ -87,7 +87,12 @@ impl Wheel {
     /// A server that stood still, as in a container that was paused or behind a handler that blocked its
     /// thread, has not read what came meanwhile. Until this moment nobody is called silent: it is
     /// patient for as long as it stood still, but no longer than a pong may take.
-    pub(crate) fn patient_until(&self) -> Moment {
+    ///
+    /// Whoever asks may have been woken before the wheel, so it is looked again how late that is.
+    pub(crate) fn patient_until(&self, now: Moment, ping_timeout: Duration) -> Moment {
+        let awaited_ms = self.state.lock().awaited.saturating_mul(TICK_MS);
+        let late_ms = now.as_millis().saturating_sub(awaited_ms);
+        self.note_late(Duration::from_millis(late_ms), now.as_millis(), ping_timeout);
         Moment::from_millis(self.patient_until_ms.load(Ordering::Relaxed))
     }
 
@@ -158,7 +163,9 @@ struct Running<'a>(&'a Wheel);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.state.lock().running = false;
+        let mut state = self.0.state.lock();
+        state.running = false;
+        state.awaited = UNSCHEDULED;
     }
 }
 

@@ -236,12 +236,27 @@ async fn joined(address: std::net::SocketAddr) -> Ws {
 /// that it finds there.
 #[tokio::test]
 async fn who_takes_bytes_is_there_though_its_pong_is_not_read() {
-    const EVENTS: usize = 75;
+    let (server, leaving) = serve_slowly().await;
+    takes_slowly(&server, server.address, leaving).await;
+}
+
+#[tokio::test]
+async fn who_takes_bytes_behind_an_http_library_is_there_too() {
+    let (server, leaving) = serve_slowly().await;
+    let [_, behind] = in_both_ways(&server).await;
+    takes_slowly(&server, behind, leaving).await;
+}
+
+async fn serve_slowly() -> (Running, Leaving) {
     let timeout = Duration::from_millis(500);
     let io = Server::builder().ping_interval(timeout).ping_timeout(timeout).build();
-    let mut leaving = watch(&io);
-    let server = start(io).await;
-    let mut ws = joined(server.address).await;
+    let leaving = watch(&io);
+    (start(io).await, leaving)
+}
+
+async fn takes_slowly(server: &Running, address: std::net::SocketAddr, mut leaving: Leaving) {
+    const EVENTS: usize = 75;
+    let mut ws = joined(address).await;
     for _ in 0..EVENTS {
         server.emit("large", "x".repeat(100_000));
     }
@@ -332,6 +347,51 @@ async fn who_is_not_read_because_of_handlers_is_not_silent() {
         release.notify_one();
         tokio::task::yield_now().await;
     }
+}
+
+/// Its handlers wait for it, and it is gone: whoever does not even take the ping is not excused by them.
+#[tokio::test]
+async fn a_polling_client_that_is_gone_is_found_though_its_handlers_wait_for_ever() {
+    let timeout = Duration::from_millis(200);
+    let io = Server::builder().ping_interval(timeout).ping_timeout(timeout).build();
+    io.on("wait", async |me: Socket, _: String| {
+        me.emit("that waits", "");
+        me.drained().await;
+    });
+    let mut leaving = watch(&io);
+    let server = start(io).await;
+    let poller = server.poller().await;
+    poller.join().await;
+    for n in 0..5 {
+        let text = format!("42[\"wait\",\"{}\"]", "x".repeat(900_000));
+        let mut conn = Conn::open(server.address).await;
+        conn.send(post(&poller.target(), &text)).await;
+        if n < 4 {
+            assert_eq!(conn.response().await.text(), "ok");
+        }
+    }
+    assert_eq!(within(leaving.recv()).await.unwrap().0, "ping timeout");
+    server.is_empty_again().await;
+}
+
+/// A pong may stand behind other messages, each of which comes whole.
+#[tokio::test]
+async fn who_sends_whole_messages_has_more_time_for_its_pong() {
+    let timeout = Duration::from_millis(600);
+    let io = Server::builder().ping_interval(timeout).ping_timeout(timeout).build();
+    io.on("n", async |_: Socket, _: u64| {});
+    let mut leaving = watch(&io);
+    let server = start(io).await;
+    let mut client = server.client().await;
+    assert_eq!(client.ws.text().await, "2");
+    // One and a half times as long as a pong may take.
+    for n in 0..18 {
+        client.emit("n", &n.to_string()).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(leaving.try_recv().ok(), None);
+    }
+    client.ws.send_text("3").await;
+    assert_eq!(client.ws.text().await, "2");
 }
 
 #[tokio::test]

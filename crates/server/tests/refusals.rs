@@ -220,5 +220,32 @@ async fn who_stops_in_the_middle_of_an_unwanted_body_is_waited_for_5_seconds() {
     let began = Instant::now();
     serving.await.unwrap();
     assert_eq!(began.elapsed(), Duration::from_secs(5));
-    assert_eq!(io.stats().lingers_cut, 1);
+    assert_eq!(io.stats().lingers_cut, 0, "nothing more came");
+}
+
+/// A server that closes does not wait for who still sends.
+#[tokio::test(start_paused = true)]
+async fn who_sends_on_is_waited_for_one_second_when_the_server_hangs_up() {
+    let io = Server::new();
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let serving = tokio::spawn({
+        let io = io.clone();
+        async move { io.serve_stream(theirs, None).await }
+    });
+    let mut conn = Conn::over(ours);
+    let target = format!("{POLLING}&sid=unknown");
+    conn.send(head("POST", &target, "Connection: close\r\nContent-Length: 100000\r\n")).await;
+    assert_eq!(conn.response().await.status, 400);
+    let dripping = tokio::spawn(async move {
+        loop {
+            conn.send("x").await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let began = Instant::now();
+    io.close().await;
+    assert!(began.elapsed() <= Duration::from_secs(1), "{:?}", began.elapsed());
+    serving.await.unwrap();
+    dripping.abort();
 }

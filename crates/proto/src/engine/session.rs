@@ -135,8 +135,8 @@ enum Poll {
 enum Heartbeat {
     /// The next ping goes out then.
     Resting(Moment),
-    /// A pong must come before then.
-    Awaiting(Moment),
+    /// A pong must come before then. Messages put that off, but not beyond the second moment.
+    Awaiting(Moment, Moment),
     /// Engine.IO 3: the client pings, and must do so before then.
     Listening(Moment),
 }
@@ -259,21 +259,31 @@ impl Session {
 
     /// Bytes have moved: the peer has sent a part of a message, or has taken some of what waited for it.
     /// Whoever does either is there, and its pong, which comes behind them, has a whole `ping_timeout`
-    /// again. A whole message is no such sign: a peer that can send one can send a pong.
+    /// again.
     #[inline]
     pub fn alive(&mut self, now: Moment) {
         let timeout = self.limits.ping_timeout;
         match &mut self.heartbeat {
             Heartbeat::Resting(_) => {}
-            Heartbeat::Awaiting(until) => *until = (*until).max(now + timeout),
+            Heartbeat::Awaiting(until, _) => *until = (*until).max(now + timeout),
             Heartbeat::Listening(until) => *until = (*until).max(now + silence_max(&self.limits)),
+        }
+    }
+
+    /// Whole messages have come. The pong may stand behind others in the peer's own queue, so it has more
+    /// time; but only one interval and one `ping_timeout` more, since talking does not replace
+    /// answering.
+    #[inline]
+    pub fn heard(&mut self, now: Moment) {
+        if let Heartbeat::Awaiting(until, at_most) = &mut self.heartbeat {
+            *until = (*until).max((now + self.limits.ping_timeout).min(*at_most));
         }
     }
 
     /// Nobody is silent before that moment: until then the server itself has stood still, or has not had
     /// the time to read what came meanwhile.
     pub fn excuse(&mut self, before: Moment) {
-        if let Heartbeat::Awaiting(until) | Heartbeat::Listening(until) = &mut self.heartbeat {
+        if let Heartbeat::Awaiting(until, _) | Heartbeat::Listening(until) = &mut self.heartbeat {
             *until = (*until).max(before);
         }
     }
@@ -282,7 +292,7 @@ impl Session {
     /// is to be read before that.
     pub fn is_silent(&self, now: Moment) -> bool {
         let lives = !matches!(self.state, State::Closed | State::Closing { .. });
-        let (Heartbeat::Awaiting(until) | Heartbeat::Listening(until)) = self.heartbeat else {
+        let (Heartbeat::Awaiting(until, _) | Heartbeat::Listening(until)) = self.heartbeat else {
             return false;
         };
         lives && !self.deaf && now >= until
@@ -329,7 +339,7 @@ impl Session {
             Poll::Waiting { until } => until,
             Poll::Absent => None,
         };
-        let (Heartbeat::Resting(beat) | Heartbeat::Awaiting(beat) | Heartbeat::Listening(beat)) =
+        let (Heartbeat::Resting(beat) | Heartbeat::Awaiting(beat, _) | Heartbeat::Listening(beat)) =
             self.heartbeat;
         [state, poll, Some(beat)].into_iter().flatten().min()
     }
@@ -403,7 +413,7 @@ impl Session {
             }
             Packet::Pong(_) if self.revision == Revision::V4 => {
                 // A pong that nobody asked for changes nothing.
-                if let Heartbeat::Awaiting(_) = self.heartbeat {
+                if let Heartbeat::Awaiting(..) = self.heartbeat {
                     self.heartbeat = Heartbeat::Resting(now + self.limits.ping_interval);
                 }
             }
@@ -555,24 +565,27 @@ impl Session {
             Heartbeat::Resting(at) if now >= at => {
                 // Counted from when the ping was due, so that lateness does not add up; but whoever is
                 // pinged much too late has at least half of the time.
-                self.heartbeat = Heartbeat::Awaiting((at + timeout).max(now + timeout / 2));
-                self.out.push_back(Output::Send(Packet::Ping(Bytes::new())));
+                self.ping((at + timeout).max(now + timeout / 2));
             }
-            Heartbeat::Awaiting(until) if now >= until && self.deaf => {
-                self.heartbeat = Heartbeat::Awaiting(now + timeout);
-                self.out.push_back(Output::Send(Packet::Ping(Bytes::new())));
-            }
+            Heartbeat::Awaiting(until, _) if now >= until && self.deaf => self.ping(now + timeout),
             Heartbeat::Listening(until) if now >= until && self.deaf => {
                 self.heartbeat = Heartbeat::Listening(now + silence_max(&self.limits));
             }
-            Heartbeat::Awaiting(until) | Heartbeat::Listening(until) if now >= until => {
+            Heartbeat::Awaiting(until, _) | Heartbeat::Listening(until) if now >= until => {
                 if self.is_polled() {
                     self.out.push_back(Output::Send(Packet::Close));
                 }
                 self.end(Reason::PingTimeout);
             }
-            Heartbeat::Resting(_) | Heartbeat::Awaiting(_) | Heartbeat::Listening(_) => {}
+            Heartbeat::Resting(_) | Heartbeat::Awaiting(..) | Heartbeat::Listening(_) => {}
         }
+    }
+
+    /// Sends a ping, to be answered by then.
+    fn ping(&mut self, until: Moment) {
+        let at_most = until + silence_max(&self.limits);
+        self.heartbeat = Heartbeat::Awaiting(until, at_most);
+        self.out.push_back(Output::Send(Packet::Ping(Bytes::new())));
     }
 
     /// The transport is gone. A session that was closing ends for the reason it was closing for.

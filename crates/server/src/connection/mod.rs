@@ -222,6 +222,7 @@ impl Connection {
             }
             (Request::Body(body, reply), Carrier::Polling(polling)) => {
                 polling.keep_body(reply);
+                self.session.heard(now);
                 self.session.receive(now, Input::Body(body));
             }
             (Request::BodyBroken(why), Carrier::Polling(_)) => {
@@ -264,9 +265,10 @@ impl Connection {
         if self.link.take_moved() {
             self.session.alive(now);
         }
-        self.session.set_deaf(self.pressure().excuses_silence());
+        self.session.set_deaf(self.excuses_silence());
         if self.session.is_silent(now) {
             self.look_for_life(cx, now);
+            self.session.set_deaf(self.excuses_silence());
         }
         self.session.expire(now);
         if let Err(violation) = self.sockets.expire(cx, now) {
@@ -278,9 +280,10 @@ impl Connection {
     /// Before the client is called silent: reads what has come of it, or writes what it takes, and
     /// waits as long again as the server itself stood still.
     fn look_for_life(&mut self, cx: &mut Context<'_>, now: Moment) {
-        self.session.excuse(self.core.wheel.patient_until());
+        self.session.excuse(self.core.wheel.patient_until(now, self.core.limits.ping_timeout));
         self.flush(cx, now);
-        let more = self.read(cx, now, Source::Carrier);
+        let mut more = self.read(cx, now, Source::Probe);
+        more |= self.read(cx, now, Source::Carrier);
         if self.link.take_moved() {
             self.session.alive(now);
         }
@@ -288,6 +291,13 @@ impl Connection {
             // It may lie behind what was read in this turn; the next one looks again.
             self.session.excuse(now + READING_PATIENCE);
         }
+    }
+
+    /// Whether the silence of the client says nothing about it, because its pong lies unread by our own
+    /// will. It says something if even the ping has not gone: handlers may wait for ever, and among
+    /// others for this very client.
+    fn excuses_silence(&self) -> bool {
+        self.pressure().excuses_silence() && self.link.outbox_bytes() == 0
     }
 
     /// Does what the session says; `true` when it has more to say than fits into one turn.

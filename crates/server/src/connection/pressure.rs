@@ -7,7 +7,7 @@
 pub(crate) struct Pressure {
     /// Too much waits to be sent to it. This ends when the client takes bytes.
     pub(crate) outbox: bool,
-    /// Too many of its events wait for handlers, or for decisions. These end by themselves.
+    /// Too many of its events wait for handlers, or for decisions. These end by themselves, mostly.
     pub(crate) handlers: bool,
     /// Its events came faster than they may. This ends with time.
     pub(crate) pace: bool,

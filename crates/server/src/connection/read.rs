@@ -28,9 +28,8 @@ impl Connection {
             // What a probe says is bounded, and only its last word lets a client that has stopped polling
             // take what waits.
             if source == Source::Carrier && self.phase == Phase::Open {
-                let pressure = self.pressure();
-                if pressure.is_on() {
-                    self.pressure = pressure;
+                self.pressure = self.pressure();
+                if self.pressure.is_on() {
                     return false;
                 }
             }
@@ -44,9 +43,10 @@ impl Connection {
             match read {
                 Ok(len @ 1..) => {
                     self.feed(cx, now, source, &mut scratch[..len]);
-                    if self.socket(source).is_some_and(|socket| socket.is_within_message()) {
+                    match self.socket(source) {
                         // Its pong can only come behind that.
-                        self.session.alive(now);
+                        Some(socket) if socket.is_within_message() => self.session.alive(now),
+                        _ => self.session.heard(now),
                     }
                 }
                 end => {

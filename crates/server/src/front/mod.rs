@@ -149,8 +149,12 @@ impl Front {
                     Poll::Pending
                 });
                 let mut step = step.await;
-                if matches!(step, Step::Late) {
+                if matches!(step, Step::Late) && self.input.is_empty() {
                     step = self.last_look().await;
+                    if matches!(step, Step::Late) && !self.input.is_empty() {
+                        // The beginning of a head, which has its own time.
+                        continue;
+                    }
                 }
                 let flow = match step {
                     Step::Request(request) => self.serve(request).await.unwrap_or(Flow::End),
@@ -213,7 +217,7 @@ impl Front {
         let step = self.digest(read);
         if matches!(step, Step::Partial) {
             self.input.extend_from_slice(read);
-            self.head_until = self.head_until.min(Instant::now() + HEAD_TIMEOUT);
+            self.head_until = Instant::now() + HEAD_TIMEOUT;
         }
         step
     }
@@ -320,8 +324,11 @@ impl Front {
                 let more_comes = missing > 0 || !self.input.is_empty();
                 return Some(if more_comes { Flow::Linger } else { Flow::End });
             }
-            // A body that nobody wanted.
-            self.skip(missing).await?;
+            if missing > 0 {
+                // A body that nobody wanted.
+                self.skip(missing).await?;
+                self.await_head(Instant::now());
+            }
             Some(Flow::On)
         }
     }
@@ -373,26 +380,28 @@ impl Front {
         Ok(Bytes::from(body))
     }
 
-    /// Reads what is missing of a body that nobody wanted; `None` when it does not come.
+    /// Reads what is missing of a body that nobody wanted; `None` when it does not come. Each part has its
+    /// time, as those of a body that is wanted.
     async fn skip(&mut self, mut missing: usize) -> Option<()> {
-        if missing == 0 {
-            return Some(());
-        }
         let patience = self.core.config.request_timeout;
-        let skipping = poll_fn(|cx| {
-            while missing > 0 {
-                let mut scratch = Scratch::take();
-                let read = match ready!(self.poll_read(cx, &mut scratch)) {
-                    Ok(len @ 1..) => &scratch[..len],
-                    _ => return Poll::Ready(None),
-                };
-                let next = &read[read.len().min(missing)..];
-                missing = missing.saturating_sub(read.len());
-                self.input.extend_from_slice(next);
+        while missing > 0 {
+            let part_end = missing.saturating_sub(BODY_PART_BYTES);
+            let until = Instant::now() + patience;
+            while missing > part_end {
+                let skipping = poll_fn(|cx| {
+                    let mut scratch = Scratch::take();
+                    let read = match ready!(self.poll_read(cx, &mut scratch)) {
+                        Ok(len @ 1..) => &scratch[..len],
+                        _ => return Poll::Ready(None),
+                    };
+                    let (skipped, next) = read.split_at(read.len().min(missing));
+                    self.input.extend_from_slice(next);
+                    Poll::Ready(Some(skipped.len()))
+                });
+                missing -= tokio::time::timeout_at(until, skipping).await.ok()??;
             }
-            Poll::Ready(Some(()))
-        });
-        tokio::time::timeout(patience, skipping).await.ok()?
+        }
+        Some(())
     }
 
     /// Reads the next bytes of a body of that length.
@@ -416,9 +425,8 @@ impl Front {
     /// Writes an answer; `None` when the peer does not take it. To take a long one is a sign of life of
     /// the session that it is for.
     async fn write(&mut self, answer: &Answer, last: bool, taker: Option<&Link>) -> Option<()> {
-        let idle_max = self.core.config.keep_alive_timeout;
         let now = Instant::now();
-        self.head_until = now + idle_max;
+        self.await_head(now);
         let mut output = Output::new(answer, last, now);
         loop {
             // The system mostly takes an answer at once, and then there is no timer to be set.
@@ -428,7 +436,7 @@ impl Front {
                 Poll::Pending => {
                     let writing = poll_fn(|cx| output.poll_write(cx, &mut self.wire));
                     let written = tokio::time::timeout(STALL_TIMEOUT, writing).await.ok()?;
-                    self.head_until = Instant::now() + idle_max;
+                    self.await_head(Instant::now());
                     taker.into_iter().for_each(Link::note_moved);
                     written
                 }
@@ -437,6 +445,13 @@ impl Front {
                 return Some(());
             }
         }
+    }
+
+    /// From now on the next head is waited for, which may have begun to come.
+    fn await_head(&mut self, now: Instant) {
+        let begun = !self.input.is_empty();
+        let patience = if begun { HEAD_TIMEOUT } else { self.core.config.keep_alive_timeout };
+        self.head_until = now + patience;
     }
 
     /// Says that nothing more comes, where the stream can say so.

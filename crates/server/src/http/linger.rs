@@ -6,7 +6,7 @@
 //! comes is read and thrown away, up to limits.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,8 +21,8 @@ pub(crate) const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time in which the next bytes must come.
 pub(crate) const LINGER_STALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same while the server closes.
-const CLOSING_STALL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time that is left when the server hangs up.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Says that nothing more comes from here, and reads past what still comes until the peer ends too.
 /// Whoever sends beyond the limits is cut off, and counted.
@@ -30,22 +30,32 @@ pub(crate) async fn linger<S>(core: &Core, stream: &mut S)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let patience = if core.is_closing() { CLOSING_STALL_TIMEOUT } else { LINGER_STALL_TIMEOUT };
     let shutdown = poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx));
-    if !matches!(tokio::time::timeout(patience, shutdown).await, Ok(Ok(()))) {
+    if !matches!(tokio::time::timeout(LINGER_STALL_TIMEOUT, shutdown).await, Ok(Ok(()))) {
         return;
     }
-    let until = Instant::now() + LINGER_TIMEOUT;
-    let mut left = LINGER_BYTES_MAX;
-    while left > 0 && Instant::now() < until {
-        let reading = read_past(stream);
-        match tokio::time::timeout_at(until.min(Instant::now() + patience), reading).await {
-            Ok(0) => return,
-            Ok(len) => left = left.saturating_sub(len),
-            Err(_) => break,
+    let mut hung_up = pin!(core.closing.hung_up());
+    let mut closing = false;
+    let mut until = Instant::now() + LINGER_TIMEOUT;
+    let mut read = 0;
+    while read < LINGER_BYTES_MAX {
+        let stalled = until.min(Instant::now() + LINGER_STALL_TIMEOUT);
+        tokio::select! {
+            biased;
+            () = &mut hung_up, if !closing => {
+                closing = true;
+                until = until.min(Instant::now() + CLOSING_TIMEOUT);
+            }
+            len = tokio::time::timeout_at(stalled, read_past(stream)) => match len {
+                Ok(0) => return,
+                Ok(len) if Instant::now() < until => read += len,
+                Ok(_) | Err(_) => break,
+            }
         }
     }
-    core.metrics.lingers_cut.add();
+    if read > 0 {
+        core.metrics.lingers_cut.add();
+    }
 }
 
 /// Reads some bytes into nowhere; 0 at the end of the stream, be it in order or not.

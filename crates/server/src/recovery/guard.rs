@@ -222,7 +222,12 @@ impl Guard<'_> {
         for (number, entry) in self.state.log.behind(from) {
             if session.hears(id, number, entry) {
                 let bytes = entry.parcel.len() + ENTRY_OVERHEAD_BYTES;
-                left = left.checked_sub(bytes).ok_or(NotRecovered::TooMuch)?;
+                left = match left.checked_sub(bytes) {
+                    Some(left) => left,
+                    // One message always fits.
+                    None if missed.is_empty() => 0,
+                    None => return Err(NotRecovered::TooMuch),
+                };
                 missed.push((number, entry.parcel.clone()));
             }
         }
