@@ -30,6 +30,7 @@ const chosen = rows
   .filter(({ row }) => columns.some((one) => isChosen(row, one)));
 
 const began = Date.now();
+const lost = new Set();
 const fronts = new Fronts(chosen.flatMap(({ row, results }) => results.map(({ one }) => ({ row, one }))));
 // What only waits does so beside everything else.
 await Promise.all([judgeAll((one) => one.isLong, Infinity), judgeAll((one) => !one.isLong, ROWS_AT_ONCE)]);
@@ -52,8 +53,11 @@ async function judge(row, result) {
     if (!isChosen(row, one)) return;
     result.reason = one.missing?.(row);
     if (result.reason !== undefined) return;
+    // Who cannot connect would only wait for everything else.
+    if (lost.has(row)) return void (result.outcome = "failed");
     const fault = await attempt(row, one);
     result.outcome = fault === undefined ? "passed" : "failed";
+    if (fault !== undefined && one.title === "connect") lost.add(row);
     if (fault !== undefined) console.log(`✗ ${nameOf(row, one)}\n${explained(fault)}`);
   } finally {
     await fronts.isDone(row, one);

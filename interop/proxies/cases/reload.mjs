@@ -13,11 +13,10 @@ export default {
     const at = await bench.start();
     const sockets = await bench.connectAll(3, { at });
     let reloaded = false;
-    const lives = sockets.map((socket) => live(socket, () => !reloaded));
+    const lives = Promise.all(sockets.map((socket) => live(socket, () => !reloaded)));
     at.program.signal("SIGHUP");
-    await within(PATIENCE, "nginx to read its configuration", written(at, /gracefully shutting down/));
-    reloaded = true;
-    await Promise.all(lives);
+    const written = within(PATIENCE, "nginx to read its configuration", inLog(at, /gracefully shutting down/));
+    await Promise.all([written.finally(() => (reloaded = true)), lives]);
 
     // What came before and what came behind meet in one session each; and newcomers get in.
     await Promise.all(sockets.map((socket) => ask(socket, "echo-ack", 1)));
@@ -26,7 +25,7 @@ export default {
   },
 };
 
-async function written(front, what) {
+async function inLog(front, what) {
   while (!what.test(front.log())) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
 }
 
