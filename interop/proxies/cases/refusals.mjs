@@ -46,6 +46,7 @@ async function bodies(front) {
         const name = `POST of ${size} bytes${chunked ? " in chunks" : ""} for ${what}`;
         const answer = await request(front, { method: "POST", body, chunked, ...options }).catch((error) => error);
         const got = answer.status ?? answer.message;
+        if (answer.status === undefined && size >= front.setup.cutsFromBytes) continue;
         if (got !== expected) faults.push(`${name}: ${got} instead of ${expected}`);
       }
     }
