@@ -13,9 +13,10 @@ import nodes from "./cases/nodes.mjs";
 import origins from "./cases/origins.mjs";
 import refusals from "./cases/refusals.mjs";
 import reload from "./cases/reload.mjs";
+import restart from "./cases/restart.mjs";
 import slow from "./cases/slow.mjs";
 import text from "./cases/text.mjs";
 
 export const cases = [
-  connect, events, text, bytes, origins, refusals, idle, slow, leave, nodes, hostile, reload, longIdle,
+  connect, events, text, bytes, origins, refusals, idle, slow, leave, nodes, hostile, restart, reload, longIdle,
 ];

@@ -14,6 +14,7 @@ export async function startFront(setup, { env = HEARTBEAT, changes } = {}) {
 
 class Front {
   nodes = [];
+  #env;
   #proxies = [];
   #directories = [];
 
@@ -23,7 +24,9 @@ class Front {
 
   async start(env, changes) {
     const { kind, file, tls, hops, nodes } = this.setup;
-    this.nodes = await Promise.all(Array.from({ length: nodes }, () => startServer(env)));
+    this.#env = env;
+    const starts = Array.from({ length: nodes }, async () => startServer({ ...env, PORT: await reservePort() }));
+    this.nodes = await Promise.all(starts);
     let behind = this.nodes;
     for (let hop = 0; hop < hops; hop++) {
       const [at, port] = [directory(), Number(await reservePort())];
@@ -46,6 +49,13 @@ class Front {
   /** What that has written down. */
   log() {
     return this.#proxies.at(-1).log();
+  }
+
+  /** All nodes end, and come back where they were. */
+  async restart() {
+    await Promise.all(this.nodes.map((node) => node.stop()));
+    const again = this.nodes.map(({ port }) => startServer({ ...this.#env, PORT: String(port) }));
+    this.nodes = await Promise.all(again);
   }
 
   /** The proxies first: a node that waits for its connections to end would wait for them. */
