@@ -43,6 +43,7 @@ export const setups = [
   setup("nginx, two hops", nginx, shown("nginx/roomful.conf"), { hops: 2 }),
   setup("nginx, TLS + HTTP/2", nginx, shown("nginx/tls.conf"), { tls: true }),
   setup("nginx, ip_hash", nginx, shown("nginx/two-nodes.conf"), { nodes: 2, short: true }),
+  setup("nginx, ip_hash, max_fails", nginx, ours("ip-hash.conf"), { nodes: 2, short: true }),
   setup("HAProxy, inserted cookie", haproxy, shown("haproxy/inserted-cookie.cfg"), { nodes: 2, cookies: true, short: true }),
   setup("HAProxy, prefixed cookie", haproxy, shown("haproxy/prefixed-cookie.cfg"), {
     nodes: 2, cookies: true, env: { COOKIE: "io" },
