@@ -31,8 +31,9 @@ chat: ## start the chat example, with the client for its page
 test: ## run all the checks and tests below, up to bench-instructions
 	@tools/test
 
-lint: ## formatting, clippy (warnings are errors), and the tests that docs/compatibility.md names
+lint: ## formatting, clippy (warnings are errors), and what docs/compatibility.md and docs/deploy.md name
 	tools/check-compatibility
+	tools/check-deploy
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -44,7 +45,7 @@ test-rust: ## unit, integration and documentation tests
 	@tools/setup client
 	BUNDLE_REQUIRED=1 cargo test --workspace --locked
 
-.PHONY: test-interop test-matrix test-hub test-browser autobahn-core fuzz-build bench-instructions
+.PHONY: test-interop test-matrix test-proxies-short test-proxies test-hub test-browser autobahn-core fuzz-build bench-instructions
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
 	cargo build --locked -p roomful-interop --bin fixture --bin drain
@@ -55,6 +56,16 @@ test-matrix: ## our server against every generation of that client
 	@tools/setup matrix
 	cargo build --locked -p roomful-interop --bin fixture
 	cd interop/node/matrix && SERVER="$(BUILT)/fixture" node run.mjs
+
+test-proxies-short: ## our server behind nginx, HAProxy, Caddy and Apache, with the official client
+	@tools/setup proxies
+	cargo build --locked -p roomful-interop --bin fixture
+	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs --short
+
+test-proxies: ## the same in more setups, and for longer than proxies wait
+	@tools/setup proxies
+	cargo build --locked -p roomful-interop --bin fixture
+	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs
 
 test-hub: ## the hub's own events, asked with the official client
 	@tools/setup interop

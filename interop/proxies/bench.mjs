@@ -9,9 +9,11 @@ export class Bench {
   #row;
   #open = [];
 
-  constructor(row, front, title) {
+  /** Where its clients connect, unless they are told otherwise. */
+  front;
+
+  constructor(row, title) {
     this.#row = row;
-    this.front = front;
     this.title = title;
   }
 

@@ -7,9 +7,11 @@ import { parseArgs } from "node:util";
 import { within } from "../node/support/wait.mjs";
 import { Bench } from "./bench.mjs";
 import { cases } from "./cases.mjs";
+import { startFront } from "./front.mjs";
 import { Fronts } from "./fronts.mjs";
 import { rows } from "./setups.mjs";
-import { toText } from "./table.mjs";
+import { symptoms } from "./symptoms.mjs";
+import { SIGNS, toText } from "./table.mjs";
 
 const TEST_PATIENCE = 180_000;
 const ROWS_AT_ONCE = 6;
@@ -29,11 +31,18 @@ const chosen = rows
   .map((row) => ({ row, results: columns.map((one) => ({ title: one.title, one, outcome: "missing" })) }))
   .filter(({ row }) => columns.some((one) => isChosen(row, one)));
 
+const told = symptoms
+  .filter(({ title }) => words.every((word) => title.includes(word)))
+  .map((symptom) => ({ symptom, outcome: "missing" }));
+
 const began = Date.now();
 const lost = new Set();
 const fronts = new Fronts(chosen.flatMap(({ row, results }) => results.map(({ one }) => ({ row, one }))));
 // What only waits does so beside everything else.
-await Promise.all([judgeAll((one) => one.isLong, Infinity), judgeAll((one) => !one.isLong, ROWS_AT_ONCE)]);
+await Promise.all([
+  judgeAll((one) => one.isLong, Infinity),
+  judgeAll((one) => !one.isLong, ROWS_AT_ONCE).then(judgeSymptoms),
+]);
 report(await fronts.stop());
 
 /** Rows overlap, the tests of one row follow one another. */
@@ -64,24 +73,37 @@ async function judge(row, result) {
   }
 }
 
+async function judgeSymptoms() {
+  await Promise.all(told.map(async (result) => {
+    const { row, start } = result.symptom;
+    const fault = await attempt(row, result.symptom, (bench) => startFront(row.setup, start).then((front) => {
+      bench.keep({ close: () => front.stop() });
+      return front;
+    }));
+    result.outcome = fault === undefined ? "passed" : "failed";
+    if (fault !== undefined) console.log(`✗ ${result.symptom.title}\n${explained(fault)}`);
+  }));
+}
+
 /** What went wrong, if anything did. */
-async function attempt(row, one) {
-  let bench;
+async function attempt(row, one, front = () => fronts.get(row, one)) {
+  const bench = new Bench(row, one.title);
   try {
-    bench = new Bench(row, await fronts.get(row, one), one.title);
+    bench.front = await front(bench);
     await within(TEST_PATIENCE, "the test to end", one.test(bench));
     await bench.clear();
   } catch (error) {
-    await bench?.clear().catch(() => {});
+    await bench.clear().catch(() => {});
     return error;
   }
 }
 
 function report(faults) {
-  console.log(`\n${toText(chosen, columns.map(({ title }) => title))}\n`);
+  if (chosen.length > 0) console.log(`\n${toText(chosen, columns.map(({ title }) => title))}\n`);
+  for (const { symptom, outcome } of told) console.log(`${SIGNS[outcome]} ${symptom.title}`);
   for (const fault of faults) console.log(`✗ a proxy or a server: ${fault.message}`);
 
-  const all = chosen.flatMap(({ results }) => results);
+  const all = [...chosen.flatMap(({ results }) => results), ...told];
   const count = (outcome) => all.filter((result) => result.outcome === outcome).length;
   const failed = count("failed") + faults.length;
   const seconds = ((Date.now() - began) / 1_000).toFixed(1);

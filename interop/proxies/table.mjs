@@ -1,6 +1,6 @@
 // The results of a run as a table for a terminal: proxies and transports down, cases across.
 
-const SIGNS = { passed: "✓", failed: "✗", missing: "–" };
+export const SIGNS = { passed: "✓", failed: "✗", missing: "–" };
 const LEGEND = "✓ works   ✗ fails   – does not exist here";
 
 export function toText(rows, titles) {
