@@ -17,10 +17,13 @@ export const ours = (name) => fileURLToPath(new URL(name, OURS));
  * a file and what is replaced in it cannot drift apart.
  */
 export function adapted(path, changes) {
-  return changes.reduce((text, [what, by]) => {
-    if (!text.includes(what)) throw new Error(`${path} has no ${JSON.stringify(what)}`);
-    return text.replaceAll(what, by);
-  }, readFileSync(path, "utf8"));
+  const text = readFileSync(path, "utf8");
+  const missing = changes.find(([what]) => !text.includes(what));
+  if (missing !== undefined) throw new Error(`${path} has no ${JSON.stringify(missing[0])}`);
+  if (changes.length === 0) return text;
+  // In one pass: what replaces may look like what is replaced, as ports do.
+  const any = changes.map(([what]) => what.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
+  return text.replace(new RegExp(any, "g"), (what) => new Map(changes).get(what));
 }
 
 /** Where the nodes are. */
