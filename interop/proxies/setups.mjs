@@ -18,6 +18,8 @@ const DEFAULTS = {
   cookies: false,
   /** Whether the server sees the host that the page was asked at. */
   passesHost: true,
+  /** Whether each request has a connection of its own to the server. */
+  closesToServer: false,
   /** Larger bodies are refused by the proxy itself, with 413. */
   bodyBytesMax: Infinity,
   /** From so many bytes on, the proxy may end a client that still sends when the answer is there. */
@@ -35,9 +37,11 @@ const MiB = 1 << 20;
 const LARGEST = 5_000_000;
 
 export const setups = [
-  setup("nginx, bare", nginx, ours("bare.conf"), { webSocket: false, passesHost: false, bodyBytesMax: MiB, short: true }),
+  setup("nginx, bare", nginx, ours("bare.conf"), {
+    webSocket: false, passesHost: false, closesToServer: true, bodyBytesMax: MiB, short: true,
+  }),
   setup("nginx", nginx, shown("nginx/roomful.conf"), { canReload: true, short: true }),
-  setup("nginx, closing", nginx, ours("closing.conf")),
+  setup("nginx, closing", nginx, ours("closing.conf"), { closesToServer: true }),
   setup("nginx, unbuffered", nginx, ours("unbuffered.conf")),
   setup("nginx, sub-path", nginx, shown("nginx/sub-path.conf"), { path: "/chat/socket.io/" }),
   setup("nginx, two hops", nginx, shown("nginx/roomful.conf"), { hops: 2 }),

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { ask } from "../bench.mjs";
-import { noWebSocket } from "../missing.mjs";
+import { noOrigins } from "../missing.mjs";
 import { knockAsWebSocket, request } from "../request.mjs";
 
 /** A page of the host that the browser sees may connect, and any other is refused with 403. */
 export default {
   title: "origins",
-  missing: noWebSocket,
+  missing: noOrigins,
   async test(bench) {
     const { front, setup } = bench;
     const knock = bench.mode === "websocket" ? knockAsWebSocket : request;
