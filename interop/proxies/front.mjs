@@ -1,5 +1,6 @@
 // A running setup: the nodes of the server, and the proxies in front of them.
-import { reservePort, startServer } from "../node/support/server.mjs";
+import { startServer } from "../node/support/server.mjs";
+import { freePort } from "./ports.mjs";
 import { directory, remove } from "./process.mjs";
 
 /** Pings come often, so that idle connections are seen; a pong may take its time, as the machine does. */
@@ -25,11 +26,11 @@ class Front {
   async start(env, changes) {
     const { kind, file, tls, hops, nodes } = this.setup;
     this.#env = env;
-    const starts = Array.from({ length: nodes }, async () => startServer({ ...env, PORT: await reservePort() }));
+    const starts = Array.from({ length: nodes }, async () => startServer({ ...env, PORT: String(await freePort()) }));
     this.nodes = await Promise.all(starts);
     let behind = this.nodes;
     for (let hop = 0; hop < hops; hop++) {
-      const [at, port] = [directory(), Number(await reservePort())];
+      const [at, port] = [directory(), await freePort()];
       this.#directories.push(at);
       this.#proxies.push(await kind({ at, port, nodes: behind, file, tls, changes }));
       behind = [{ port }];

@@ -12,8 +12,11 @@ export function toText(rows, titles) {
   return [...table, "", LEGEND, ...reasons(rows)].join("\n");
 }
 
-/** Each reason for a sign that needs one, once. */
+/** Each reason for a sign that needs one, once, behind the titles that it is about. */
 function reasons(rows) {
-  const missing = rows.flatMap(({ results }) => results).filter(({ reason }) => reason !== undefined);
-  return [...new Set(missing.map(({ title, reason }) => `${SIGNS.missing} ${title}: ${reason}`))];
+  const titles = new Map();
+  for (const { title, reason } of rows.flatMap(({ results }) => results)) {
+    if (reason !== undefined) titles.set(reason, (titles.get(reason) ?? new Set()).add(title));
+  }
+  return [...titles].map(([reason, about]) => `${SIGNS.missing} ${[...about].join(", ")}: ${reason}`);
 }
