@@ -12,13 +12,22 @@ export default {
   async test(bench) {
     const at = await bench.start();
     const socket = await bench.connect({ at, ...EAGER });
-    const back = happened(socket, "welcome");
     const gone = happened(socket, "disconnect");
     await at.restart();
-    const [reason] = await within(PATIENCE, "the client to see the end of the server", gone);
-    assert.match(reason, /^transport (close|error)$/);
-    await within(PATIENCE, "the client to come back", back);
-    assert.equal(await ask(socket, "echo-ack", 1), 1);
-    assert.equal(losses(socket).length, 1);
+    await within(PATIENCE, "the client to see the end of the server", gone);
+    assert.equal(await within(PATIENCE, "an answer of the new server", answered(socket)), 1);
+    for (const reason of losses(socket)) assert.match(reason, /^transport (close|error)/);
   },
 };
+
+/** Of two nodes one may end while the client has just come to it, so it may come back more than once. */
+async function answered(socket) {
+  for (;;) {
+    if (!socket.connected) await happened(socket, "connect");
+    // It ends with the connection, too.
+    const answer = await ask(socket, "echo-ack", 1).catch((error) => {
+      if (socket.connected) throw error;
+    });
+    if (answer !== undefined) return answer;
+  }
+}
