@@ -45,7 +45,7 @@ test-rust: ## unit, integration and documentation tests
 	@tools/setup client
 	BUNDLE_REQUIRED=1 cargo test --workspace --locked
 
-.PHONY: test-interop test-matrix test-proxies-short test-proxies test-hub test-browser autobahn-core fuzz-build bench-instructions
+.PHONY: test-interop test-matrix test-proxies-short test-hub test-browser autobahn-core fuzz-build bench-instructions
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
 	cargo build --locked -p roomful-interop --bin fixture --bin drain
@@ -61,11 +61,6 @@ test-proxies-short: ## our server behind nginx, HAProxy, Caddy and Apache, with 
 	@tools/setup proxies
 	cargo build --locked -p roomful-interop --bin fixture
 	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs --short
-
-test-proxies: ## the same in more setups, and for longer than proxies wait
-	@tools/setup proxies
-	cargo build --locked -p roomful-interop --bin fixture
-	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs
 
 test-hub: ## the hub's own events, asked with the official client
 	@tools/setup interop
@@ -104,12 +99,19 @@ bench-full: ## measure everything, for more than an hour; writes bench/RESULTS.m
 bench-outside: ## measure them with Tsung instead, a load tool that is not ours
 	@tools/bench-outside
 
-.PHONY: interop-reference autobahn autobahn-deflate deny clean
-interop-reference: ## the tests of test-interop and test-matrix against the official server
+.PHONY: test-proxies interop-reference autobahn autobahn-deflate deny clean
+test-proxies: ## our server behind more proxies than in make test, and for longer than they wait
+	@tools/setup proxies
+	cargo build --locked -p roomful-interop --bin fixture
+	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs
+
+interop-reference: ## the tests of test-interop, test-matrix and test-proxies against the official server
 	@tools/setup interop
 	@tools/setup matrix
+	@tools/setup proxies
 	cd interop/node && env -u SERVER node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
 	cd interop/node/matrix && env -u SERVER node run.mjs
+	cd interop/proxies && env -u SERVER node run.mjs
 
 autobahn: ## Autobahn with large messages: 1-7, 9 and 10
 	@tools/setup autobahn

@@ -90,8 +90,16 @@ export class Bench {
   }
 
   async clear() {
+    const faults = [];
     // Clients go before what they are connected to.
-    for (const thing of this.#open.toReversed()) await thing.close();
+    for (const thing of this.#open.toReversed()) {
+      try {
+        await thing.close();
+      } catch (error) {
+        faults.push(error);
+      }
+    }
+    if (faults.length > 0) throw faults[0];
   }
 
   /** As browsers do: WebSockets are inside the connection where that is offered, else beside it. */
@@ -103,12 +111,12 @@ export class Bench {
   }
 }
 
-const faults = new WeakMap();
+const reasons = new WeakMap();
 
 /** Remembers how often a client lost its connection. */
 function counted(socket) {
-  faults.set(socket, []);
-  socket.on("disconnect", (reason, details) => faults.get(socket).push(described(reason, details)));
+  reasons.set(socket, []);
+  socket.on("disconnect", (reason, details) => reasons.get(socket).push(described(reason, details)));
   return socket;
 }
 
@@ -118,7 +126,7 @@ function described(reason, details) {
 }
 
 /** Why a client lost its connection, each time. */
-export const losses = (socket) => faults.get(socket);
+export const losses = (socket) => reasons.get(socket);
 
 function welcomed(socket) {
   const refused = new Promise((_, reject) => {

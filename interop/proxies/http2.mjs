@@ -6,21 +6,15 @@ import { certificate } from "./certificate.mjs";
 import { Fetch, NodeWebSocket, WebSocket } from "./official.mjs";
 
 export class Http2 {
+  #url;
   #session;
   #settings;
   /** How many WebSockets have begun inside the connection. */
   webSockets = 0;
 
   constructor(url) {
-    this.#session = http2.connect(url, { ca: certificate().ca });
-    // Whoever waits for an answer hears of it.
-    this.#session.on("error", () => {});
-    this.#settings = new Promise((resolve, reject) => {
-      this.#session.once("remoteSettings", resolve);
-      this.#session.once("error", reject);
-      this.#session.once("close", () => reject(new Error("the connection has ended")));
-    });
-    this.#settings.catch(() => {});
+    this.#url = url;
+    this.#connect();
   }
 
   async takesWebSockets() {
@@ -50,7 +44,20 @@ export class Http2 {
     this.#session.destroy();
   }
 
+  #connect() {
+    const session = http2.connect(this.#url, { ca: certificate().ca });
+    // Whoever waits for an answer hears of it.
+    session.on("error", () => {});
+    this.#session = session;
+    this.#settings = new Promise((resolve, reject) => {
+      session.once("remoteSettings", resolve);
+      session.once("close", () => reject(new Error("the connection has ended")));
+    });
+    this.#settings.catch(() => {});
+  }
+
   #request(uri, method, headers, options, more = {}) {
+    if (this.#session.closed || this.#session.destroyed) this.#connect();
     const { pathname, search, host } = new URL(uri);
     const head = { ":method": method, ":path": pathname + search, ":authority": host, ":scheme": "https" };
     return this.#session.request({ ...head, ...more, ...headers }, options);

@@ -20,8 +20,9 @@ export function request(front, { method = "GET", query = {}, headers = {}, body 
   const url = new URL(front.setup.path, front.url);
   url.search = new URLSearchParams({ EIO: "4", transport: "polling", ...query });
   const length = method === "GET" ? {} : chunked ? { "transfer-encoding": "chunked" } : { "content-length": body.length };
-  const options = { method, agent: false, headers: { ...length, ...headers }, ca: certificate().ca };
-  const sent = (front.setup.tls ? https : http).request(url, options);
+  const { tls } = front.setup;
+  const options = { method, agent: false, headers: { ...length, ...headers }, ca: tls ? certificate().ca : undefined };
+  const sent = (tls ? https : http).request(url, options);
   const answer = new Promise((resolve, reject) => {
     sent.once("response", (response) => resolve(read(response)));
     sent.once("upgrade", (response, socket) => resolve({ status: response.statusCode }, socket.destroy()));

@@ -36,14 +36,17 @@ const told = symptoms
   .map((symptom) => ({ symptom, outcome: "missing" }));
 
 const began = Date.now();
-const lost = new Set();
+const unreachable = new Set();
+const strays = [];
+// What fails when its test has ended, or beside it, is a fault all the same.
+process.on("unhandledRejection", (error) => strays.push(error));
 const fronts = new Fronts(chosen.flatMap(({ row, results }) => results.map(({ one }) => ({ row, one }))));
 // What only waits does so beside everything else.
 await Promise.all([
   judgeAll((one) => one.isLong, Infinity),
   judgeAll((one) => !one.isLong, ROWS_AT_ONCE).then(judgeSymptoms),
 ]);
-report(await fronts.stop());
+report([...(await fronts.stop()), ...strays]);
 
 /** Rows overlap, the tests of one row follow one another. */
 async function judgeAll(takes, atOnce) {
@@ -63,10 +66,10 @@ async function judge(row, result) {
     result.reason = one.missing?.(row);
     if (result.reason !== undefined) return;
     // Who cannot connect would only wait for everything else.
-    if (lost.has(row)) return void (result.outcome = "failed");
+    if (unreachable.has(row)) return void (result.outcome = "failed");
     const fault = await attempt(row, one);
     result.outcome = fault === undefined ? "passed" : "failed";
-    if (fault !== undefined && one.title === "connect") lost.add(row);
+    if (fault !== undefined && one.title === "connect") unreachable.add(row);
     if (fault !== undefined) console.log(`✗ ${nameOf(row, one)}\n${explained(fault)}`);
   } finally {
     await fronts.isDone(row, one);
@@ -101,7 +104,7 @@ async function attempt(row, one, front = () => fronts.get(row, one)) {
 function report(faults) {
   if (chosen.length > 0) console.log(`\n${toText(chosen, columns.map(({ title }) => title))}\n`);
   for (const { symptom, outcome } of told) console.log(`${SIGNS[outcome]} ${symptom.title}`);
-  for (const fault of faults) console.log(`✗ a proxy or a server: ${fault.message}`);
+  for (const fault of faults) console.log(`✗ beside the tests: ${fault.stack ?? fault}`);
 
   const all = [...chosen.flatMap(({ results }) => results), ...told];
   const count = (outcome) => all.filter((result) => result.outcome === outcome).length;

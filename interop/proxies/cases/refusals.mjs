@@ -62,11 +62,11 @@ async function bodies(front) {
 
 /** A session that has become a WebSocket takes no bodies any more. */
 async function bodiesAfterUpgrade(bench, front) {
+  if (!bench.setup.webSocket) return;
   const socket = await bench.connect({ at: front });
   const { id } = socket.io.engine;
   const cookies = [...(socket.io.engine._cookieJar?.cookies ?? [])].map(([name, { value }]) => `${name}=${value}`);
   const headers = cookies.length > 0 ? { cookie: cookies.join("; ") } : {};
-  if (!bench.setup.webSocket) return;
   // Its answer says that the server has seen the end of the upgrade.
   assert.equal(await ask(socket, "echo-ack", 1), 1);
   for (const size of [1, 20_000, 300_000]) {
