@@ -52,10 +52,12 @@ test-interop: ## our server against the official JavaScript client
 	cd interop/node && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
 	cd interop/node && SERVER="$(BUILT)/drain" node --test $(TEST_TIMEOUT) drain/
 
-test-matrix: ## our server against every generation of that client
+test-matrix: ## our server against every generation of that client, and those for Python
 	@tools/setup matrix
+	@tools/setup python
 	cargo build --locked -p roomful-interop --bin fixture
 	cd interop/node/matrix && SERVER="$(BUILT)/fixture" node run.mjs
+	SERVER="$(BUILT)/fixture" target/python-venv/bin/python -B interop/python/run.py
 
 test-proxies-short: ## our server behind nginx, HAProxy, Caddy and Apache, with the official client
 	@tools/setup proxies

@@ -2,7 +2,7 @@
 //! a service behind it.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -133,7 +133,7 @@ where
     loop {
         if in_turn == ACCEPTS_PER_TURN {
             in_turn = 0;
-            tokio::task::yield_now().await;
+            behind_all_others().await;
         }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -160,6 +160,20 @@ where
             }
         }
     }
+}
+
+/// Lets every task that is ready now have its turn first. (Tokio's own `yield_now` comes back as soon as
+/// the system was asked for news, which is long before.)
+async fn behind_all_others() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Serves HTTP on one stream. When that has become a connection, it is to be run.

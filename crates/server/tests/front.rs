@@ -630,7 +630,8 @@ async fn a_burst_that_uses_up_the_turn_of_its_task_does_not_stop_the_head_timeou
         let io = io.clone();
         tokio::spawn(async move { io.serve_stream(stream, None).await });
         let mut answers = Vec::new();
-        let ended = tokio::time::timeout(Duration::from_secs(200), client.read_to_end(&mut answers));
+        let ended =
+            tokio::time::timeout(Duration::from_secs(200), client.read_to_end(&mut answers));
         assert!(ended.await.is_ok(), "after {count} requests the connection stays for good");
     }
 }

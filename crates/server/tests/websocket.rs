@@ -547,6 +547,20 @@ async fn an_engine_close_packet_closes_the_websocket_at_once() {
     server.is_empty_again().await;
 }
 
+/// As the client for Swift leaves.
+#[tokio::test]
+async fn an_engine_close_packet_with_a_close_frame_behind_it_is_answered_by_one() {
+    let (server, mut leaving) = watched().await;
+    let mut client = server.client().await;
+    let mut both = frame_bytes(Opcode::Text, b"1");
+    both.extend(frame_bytes(Opcode::Close, &1000_u16.to_be_bytes()));
+    client.ws.conn.send(both).await;
+    assert_eq!(client.ws.close_code().await, Some(1000));
+    client.ws.ended().await;
+    assert_eq!(within(leaving.recv()).await, Some("transport close"));
+    server.is_empty_again().await;
+}
+
 #[tokio::test]
 async fn clients_of_a_server_that_closes_see_1001_after_all_that_was_sent() {
     let (server, mut leaving) = watched().await;

@@ -132,8 +132,13 @@ impl Connection {
 
     fn peer_closed(&mut self, now: Moment, source: Source, how: Description) {
         if source == Source::Carrier && self.phase != Phase::Open {
-            // The answer to our own close.
-            self.phase = Phase::Over;
+            // The answer to our own close, or the peer's own, and then ours may not be written yet.
+            self.phase = match self.phase {
+                Phase::Lingering(until, Goodbye::Awaited | Goodbye::Answered) => {
+                    Phase::Lingering(until, Goodbye::Answered)
+                }
+                _ => Phase::Over,
+            };
         } else {
             self.peer_closed = source == Source::Carrier;
             self.stream_ended(now, source, how);
