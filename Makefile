@@ -31,8 +31,9 @@ chat: ## start the chat example, with the client for its page
 test: ## run all the checks and tests below, up to bench-instructions
 	@tools/test
 
-lint: ## formatting, clippy (warnings are errors), and the tests that docs/compatibility.md names
+lint: ## formatting, clippy (warnings are errors), and what docs/compatibility.md and docs/deploy.md name
 	tools/check-compatibility
+	tools/check-deploy
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -44,7 +45,7 @@ test-rust: ## unit, integration and documentation tests
 	@tools/setup client
 	BUNDLE_REQUIRED=1 cargo test --workspace --locked
 
-.PHONY: test-interop test-matrix test-hub test-browser autobahn-core fuzz-build bench-instructions
+.PHONY: test-interop test-matrix test-proxies-short test-hub test-browser autobahn-core fuzz-build bench-instructions
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
 	cargo build --locked -p roomful-interop --bin fixture --bin drain
@@ -57,6 +58,11 @@ test-matrix: ## our server against every generation of that client, and those fo
 	cargo build --locked -p roomful-interop --bin fixture
 	cd interop/node/matrix && SERVER="$(BUILT)/fixture" node run.mjs
 	SERVER="$(BUILT)/fixture" target/python-venv/bin/python -B interop/python/run.py
+
+test-proxies-short: ## our server behind nginx, HAProxy, Caddy and Apache, with the official client
+	@tools/setup proxies
+	cargo build --locked -p roomful-interop --bin fixture
+	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs --short
 
 test-hub: ## the hub's own events, asked with the official client
 	@tools/setup interop
@@ -95,12 +101,19 @@ bench-full: ## measure everything, for more than an hour; writes bench/RESULTS.m
 bench-outside: ## measure them with Tsung instead, a load tool that is not ours
 	@tools/bench-outside
 
-.PHONY: interop-reference autobahn autobahn-deflate deny clean
-interop-reference: ## the tests of test-interop and test-matrix against the official server
+.PHONY: test-proxies interop-reference autobahn autobahn-deflate deny clean
+test-proxies: ## our server behind more proxies than in make test, and for longer than they wait
+	@tools/setup proxies
+	cargo build --locked -p roomful-interop --bin fixture
+	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs
+
+interop-reference: ## the tests of test-interop, test-matrix and test-proxies against the official server
 	@tools/setup interop
 	@tools/setup matrix
+	@tools/setup proxies
 	cd interop/node && env -u SERVER node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
 	cd interop/node/matrix && env -u SERVER node run.mjs
+	cd interop/proxies && env -u SERVER node run.mjs
 
 autobahn: ## Autobahn with large messages: 1-7, 9 and 10
 	@tools/setup autobahn

@@ -5,6 +5,8 @@
 installer=${0##*/}
 
 have() { command -v "$1" >/dev/null 2>&1; }
+# Programs of the system are not in everybody's PATH.
+daemon() { PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin have "$1"; }
 say() { echo "$installer: $*"; }
 
 # fail CAUSE FIX
@@ -66,11 +68,35 @@ debian() {
 # `update` first, for a fresh image has no package lists and an old one stale lists. When it fails
 # the installation tells whether that mattered: one broken repository of many does not.
 apt() {
-    local get=("${as[@]}" env DEBIAN_FRONTEND=noninteractive
-        apt-get -q -y -o DPkg::Lock::Timeout=300)
-    "${get[@]}" update || true
-    "${get[@]}" install --no-install-recommends "$@"
+    local get=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300)
+    local install=("${get[@]}" install --no-install-recommends "$@")
+    [ "${services:-on}" = on ] || install=(sh -c "$services_off" sh "${install[@]}")
+    "${as[@]}" "${get[@]}" update || true
+    "${as[@]}" "${install[@]}"
 }
+
+# without_services debian WHY PACKAGE...: the services in these packages are neither started now nor
+# when the system starts.
+without_services() {
+    local services=off
+    "$@"
+}
+
+# Run as root, with COMMAND... PACKAGE... behind it: what `invoke-rc.d` and `deb-systemd-invoke` ask
+# says no meanwhile. A system with an answer of its own, such as a container, keeps it.
+services_off='
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap "rm -f $policy" EXIT
+    trap "exit 1" INT TERM HUP
+    printf "#!/bin/sh\nexit 101\n" >"$policy"
+    chmod 755 "$policy"
+fi
+"$@" || exit
+for name; do
+    unit=/etc/systemd/system/multi-user.target.wants/$name.service
+    [ ! -L "$unit" ] || systemctl --quiet disable "$name.service" || rm -f "$unit"
+done'
 
 # npm_ci DIR WHY
 npm_ci() {

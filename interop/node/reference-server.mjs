@@ -41,6 +41,7 @@ function options() {
     httpCompression: threshold(env.HTTP_COMPRESSION),
     connectionStateRecovery: env.RECOVERY && { maxDisconnectionDuration: Number(env.RECOVERY) },
     cors: env.ORIGIN && { origin: env.ORIGIN, credentials: env.ORIGIN !== "*" },
+    cookie: env.COOKIE && { name: env.COOKIE },
   });
 }
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use roomful::{
-    Ack, Args, Beginning, CallError, Compression, Hello, HttpCompression, MsgPack, Namespace,
-    Origins, Reason, Recovery, Refusal, Server, Socket,
+    Ack, Args, Beginning, CallError, Compression, Cookie, Hello, HttpCompression, MsgPack,
+    Namespace, Origins, Reason, Recovery, Refusal, Server, Socket,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -83,6 +83,9 @@ fn configured() -> Result<Server, Box<dyn Error>> {
     if let Ok(origin) = env::var("ORIGIN") {
         let any = origin == "*";
         builder = builder.origins(if any { Origins::Any } else { Origins::List(vec![origin]) });
+    }
+    if let Ok(name) = env::var("COOKIE") {
+        builder = builder.cookie(Cookie::new().name(&name));
     }
     match env::var("PARSER").as_deref() {
         Ok("msgpack") => builder = builder.parser(MsgPack),

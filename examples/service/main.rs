@@ -1,0 +1,31 @@
+//! A server as a service: on SIGTERM its clients move away one after the other, and it ends in time.
+use std::error::Error;
+use std::time::Duration;
+
+use roomful::{Origins, Server, Socket};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The time over which clients move away.
+const DRAIN: Duration = Duration::from_secs(4);
+/// Closing takes at most four times this, so that everything ends within 8 s.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let io = Server::builder()
+        .origins(Origins::List(vec!["https://example.org".to_owned()]))
+        .close_timeout(CLOSE_TIMEOUT)
+        .build();
+    io.on("echo", async |me: Socket, text: String| me.emit("echo", text));
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stopping = io.clone();
+    tokio::spawn(async move {
+        terminate.recv().await;
+        stopping.drain(DRAIN).await;
+    });
+    // Returns when the server is closed. A container listens at 0.0.0.0.
+    let address = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
+    io.serve(&address).await?;
+    Ok(())
+}
