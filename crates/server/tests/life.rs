@@ -262,7 +262,7 @@ async fn takes_slowly(server: &Running, address: std::net::SocketAddr, mut leavi
     }
     let mut events = 0;
     while events < EVENTS {
-        let mut part = [0; 30_000];
+        let mut part = vec![0; 30_000];
         let len = within(ws.conn.stream.read(&mut part)).await.unwrap();
         ws.conn.input.extend_from_slice(&part[..len]);
         while let Some(Message::Text(text)) = ws.next_of_input() {

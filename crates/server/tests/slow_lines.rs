@@ -31,6 +31,9 @@ const SENDING: Duration = Duration::from_secs(270);
 /// Bytes of a message that a client sends: less than a server takes by default.
 const MESSAGE_BYTES: usize = 900_000;
 
+/// Why those who are gone went, by the ids of their sockets.
+type Gone = HashMap<String, (&'static str, Option<Description>)>;
+
 /// How fast a client takes or sends bytes.
 #[derive(Clone, Copy, Debug)]
 enum Line {
@@ -116,9 +119,8 @@ async fn take(mut ws: Ws, line: Line, events: usize) -> usize {
     while heard < events {
         let most = meter.some().await;
         let mut part = vec![0; most];
-        let len = match ws.conn.stream.read(&mut part).await {
-            Ok(len @ 1..) => len,
-            _ => break,
+        let Ok(len @ 1..) = ws.conn.stream.read(&mut part).await else {
+            break;
         };
         meter.moved -= most - len;
         ws.conn.input.extend_from_slice(&part[..len]);
@@ -271,7 +273,7 @@ async fn slow_lines_are_borne_and_dead_ones_are_told_apart() {
         text.len()
     });
     io.on("done", async |me: Socket| me.emit("done", ()));
-    let gone: Arc<Mutex<HashMap<String, (&str, Option<Description>)>>> = Arc::default();
+    let gone: Arc<Mutex<Gone>> = Arc::default();
     let going = Arc::clone(&gone);
     io.on_disconnect(move |me: Socket, reason| {
         let description = me.farewell().and_then(|farewell| farewell.description.clone());
