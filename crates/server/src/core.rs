@@ -20,6 +20,7 @@ use crate::hooks::ErrorFn;
 use crate::link::{Link, Order};
 use crate::metrics::Metrics;
 use crate::namespace_core::NamespaceCore;
+use crate::pace;
 use crate::parents::Parents;
 use crate::refused::ConnectionError;
 use crate::sessions::Sessions;
@@ -169,16 +170,13 @@ impl Core {
     /// that time, in no order and at no moment that could be foreseen.
     pub(crate) async fn drain(&self, budget: Duration) {
         self.closing.drain();
-        let began = Instant::now();
         let mut links = self.sessions.all();
         links.sort_by_cached_key(|_| random());
-        let share = budget / u32::try_from(links.len()).unwrap_or(u32::MAX).max(1);
-        for (n, link) in links.into_iter().enumerate() {
-            let jitter = random().map_or(0, |[low, high, ..]| u16::from_le_bytes([low, high]));
-            let turn = n as u32 as f64 + f64::from(jitter) / f64::from(u16::MAX);
-            let at = Duration::try_from_secs_f64(share.as_secs_f64() * turn).unwrap_or(budget);
-            tokio::time::sleep(at.saturating_sub(began.elapsed())).await;
-            link.order(self.closing_order());
+        let clients = links.len();
+        let close = |link: Arc<Link>| link.order(self.closing_order());
+        let took = pace::spread(links, budget, jitter, close).await;
+        if took > budget.saturating_add(pace::LATENESS_MAX) {
+            tracing::warn!(clients, ?budget, ?took, "draining took longer than its budget");
         }
     }
 
@@ -235,6 +233,12 @@ pub(crate) fn random() -> Option<[u8; ID_BYTES]> {
         random.truncate(rest);
         id
     })
+}
+
+/// From 0 to 1, at random.
+fn jitter() -> f64 {
+    let jitter = random().map_or(0, |[low, high, ..]| u16::from_le_bytes([low, high]));
+    f64::from(jitter) / f64::from(u16::MAX)
 }
 
 /// A namespace keeps no server alive.

@@ -141,6 +141,7 @@ mod namespace_core;
 mod namespace_limits;
 mod origins;
 mod outbox;
+mod pace;
 mod parents;
 pub mod parser;
 mod pattern;

@@ -262,7 +262,8 @@ impl<A> Server<A> {
     /// With a [`Recovery`](crate::Recovery) that both servers share, it has its socket there and has
     /// missed nothing.
     ///
-    /// Takes up to the `budget`, and then what [`close`](Self::close) takes. A future that is dropped
+    /// Takes up to the `budget`, however many clients there are, and then what [`close`](Self::close)
+    /// takes; the log says where it took longer. A future that is dropped
     /// leaves the server as it is then: it opens no session, but still has those that were not closed.
     pub async fn drain(&self, budget: Duration) {
         self.core.drain(budget).await;
