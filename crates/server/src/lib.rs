@@ -163,6 +163,7 @@ mod socket;
 mod socket_core;
 mod sockets;
 mod table;
+mod throttle;
 mod websocket;
 mod wheel;
 mod wire;

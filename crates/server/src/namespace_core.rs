@@ -24,6 +24,7 @@ use crate::rooms::{NotJoined, Rooms};
 use crate::socket::EmitError;
 use crate::socket_core::{Member, SocketCore};
 use crate::table::Table;
+use crate::throttle::Throttle;
 
 /// Names that the official servers use among themselves.
 const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
@@ -60,6 +61,8 @@ pub(crate) struct NamespaceCore {
     /// Questions to many, by their id; that of a broadcast is odd.
     polls: Mutex<HashMap<AckId, Arc<Poll>>>,
     polls_asked: AtomicU64,
+    /// When the log was told last of a room that was not joined.
+    rooms_refused: Throttle,
 }
 
 type Children = HashMap<Box<str>, Weak<NamespaceCore>>;
@@ -136,6 +139,7 @@ impl NamespaceCore {
             room_watchers: RoomWatchers::default(),
             polls: Mutex::default(),
             polls_asked: AtomicU64::new(0),
+            rooms_refused: Throttle::default(),
         }
     }
 
@@ -307,16 +311,32 @@ impl NamespaceCore {
             Some(journal) => journal.lock().join(&self.rooms, id, room, self.limits.rooms_max()),
         };
         if joined == Err(NotJoined::TooMany) {
-            self.count(|metrics| &metrics.rooms_refused);
+            self.refuse_room(id);
         }
         self.tell_rooms();
         joined.map(drop)
     }
 
+    #[cold]
+    fn refuse_room(&self, id: SocketId) {
+        let Some(core) = self.core() else {
+            return;
+        };
+        core.metrics.rooms_refused.add();
+        if self.rooms_refused.passes(core.now()) {
+            tracing::warn!(
+                namespace = %self.name,
+                socket = %id,
+                rooms_max = self.limits.rooms_max(),
+                "a room is not joined: its socket is in as many as it may be (rooms_max)"
+            );
+        }
+    }
+
     /// `false` when it was not in the room.
     pub(crate) fn leave(self: &Arc<Self>, id: SocketId, room: &str) -> bool {
         let left = match &self.journal {
-            None => self.rooms.leave(id, room),
+            None => self.rooms.leave(id, room).is_some(),
             Some(journal) => journal.lock().leave(&self.rooms, id, room),
         };
         self.tell_rooms();

@@ -273,10 +273,10 @@ impl Guard<'_> {
     /// Takes a socket out of a room; `false` when it was not there.
     pub(crate) fn leave(&mut self, rooms: &Rooms<Member>, id: SocketId, room: &str) -> bool {
         let left = rooms.leave(id, room);
-        if left {
-            self.left(id, room);
+        if let Some(at) = left {
+            self.left(id, room, at);
         }
-        left
+        left.is_some()
     }
 
     pub(super) fn joined(&mut self, id: SocketId, room: Arc<str>) {
@@ -286,10 +286,10 @@ impl Guard<'_> {
         }
     }
 
-    pub(super) fn left(&mut self, id: SocketId, room: &str) {
+    pub(super) fn left(&mut self, id: SocketId, room: &str, at: usize) {
         let (first, last) = (self.first(), self.last());
         if let Some(session) = self.state.sessions.get_mut(&id) {
-            session.leave(room, first, last);
+            session.leave(room, at, first, last);
         }
     }
 
