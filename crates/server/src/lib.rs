@@ -162,6 +162,7 @@ mod sessions;
 mod socket;
 mod socket_core;
 mod sockets;
+mod standing;
 mod table;
 mod throttle;
 mod websocket;

@@ -223,6 +223,7 @@ mod tests {
             auth: AuthDigest::new(None),
             data: Arc::new(()),
             same: None,
+            asked: true,
             bytes_max: 100_000,
         }
     }

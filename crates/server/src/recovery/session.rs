@@ -27,6 +27,8 @@ pub(crate) struct Newcomer {
     pub(crate) data: Data,
     /// Whether it is who it was, if that was decided.
     pub(crate) same: Option<bool>,
+    /// Whether a `connect` function has let it in.
+    pub(crate) asked: bool,
     /// What may be sent to it now.
     pub(crate) bytes_max: usize,
 }
@@ -37,6 +39,7 @@ impl Newcomer {
         auth: Option<AuthDigest>,
         data: Data,
         same: Option<bool>,
+        asked: bool,
     ) -> Self {
         let left = link.outbox_bytes_left();
         Self {
@@ -44,6 +47,7 @@ impl Newcomer {
             auth: auth.unwrap_or_else(|| AuthDigest::new(None)),
             data,
             same,
+            asked,
             // The rest is for the answer to it, and for what is sent next.
             bytes_max: left - left / 4,
         }
@@ -63,6 +67,8 @@ pub(super) struct Session {
     over: Vec<Stay>,
     /// Its rooms are known from this event on.
     pub(super) known_since: u64,
+    /// A `connect` function has let it in.
+    pub(super) asked: bool,
     /// It is not to come back.
     pub(super) revoked: bool,
     /// Nor from then on, while it waits.
@@ -108,6 +114,7 @@ impl Session {
             open: Vec::new(),
             over: Vec::new(),
             known_since: since,
+            asked: newcomer.asked,
             revoked: false,
             over_at: None,
             place: Place::connected(&newcomer.link),
