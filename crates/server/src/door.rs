@@ -105,6 +105,15 @@ pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
     (finish, received)
 }
 
+/// Refuses a request of HTTP/1.1 that does not name its host once and rightly (RFC 9112 section 3.2). Nobody
+/// else sees it.
+pub(crate) fn refuse_host(core: &Core, head: &Head<'_>) -> Answer {
+    tracing::debug!(
+        "refused: HTTP/1.1 without a header `host`, with two, or with one that is no host"
+    );
+    refuse(core, &Request::new(*head), &Cause::InvalidHost, is_upgrade(head))
+}
+
 /// Shows a request to whoever sees it first, and may answer it.
 fn show(core: &Core, head: &Head<'_>, headers: &mut AnswerHeaders) -> Option<Answer> {
     let upgrade = is_upgrade(head);
@@ -193,7 +202,14 @@ fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) 
     match cause {
         Cause::OriginRefused { origin } => {
             core.metrics.origins_refused.add();
-            tracing::warn!(?origin, "refused: allow this origin with Builder::origins");
+            let host = request.host().unwrap_or_default();
+            tracing::warn!(
+                ?origin,
+                ?host,
+                "refused: the origin is not that of the host. Behind a proxy, have it pass the header `host` on \
+                 (nginx: proxy_set_header Host $http_host); pages of other hosts are allowed with \
+                 Builder::origins"
+            );
         }
         Cause::TooManyConnections => core.metrics.connections_refused.add(),
         _ => {}

@@ -12,6 +12,7 @@ use http::Response;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::builder::Builder;
 use crate::core::Core;
@@ -295,17 +296,26 @@ impl<A> Server<A> {
     /// its connection is closed, so that its client comes back as soon as there is a server again.
     /// Where the server serves by itself, serving ends when all of that is done.
     ///
-    /// Waits at most four times the `close_timeout` (4 × 5 s): for the sessions to end, and for
-    /// HTTP connections to write what they owe.
+    /// Waits for the sessions to end and for HTTP connections to write what they owe, for at most
+    /// [`Builder::stop_timeout`]. A handler that has not ended then holds nothing up; the log says how many
+    /// connections are left. Of that time the sessions have three quarters, each with its
+    /// [`Builder::close_timeout`].
+    ///
+    /// [`Builder::stop_timeout`]: crate::Builder::stop_timeout
+    /// [`Builder::close_timeout`]: crate::Builder::close_timeout
     pub async fn close(&self) {
+        let limit = self.core.config.stop_timeout;
         let patience = self.core.limits.close_timeout;
+        let began = Instant::now();
+        let left = || limit.saturating_sub(began.elapsed());
         let sessions = || self.core.sessions.len();
         let close = self.core.begin_close();
-        close.sessions_ended(patience.saturating_mul(2), sessions).await;
-        let hung_up = close.hang_up(patience).await;
+        close.sessions_ended(patience.saturating_mul(2).min(limit / 4 * 3), sessions).await;
+        // Half of what is left, so that what they had open can still end.
+        let hung_up = close.hang_up(patience.min(left() / 2)).await;
         // A request that was under way when the server began to close may have opened one more, and a
         // client that came over from polling in the last moment has its WebSocket to close.
-        let ended = close.sessions_ended(patience, sessions).await;
+        let ended = close.sessions_ended(patience.min(left()), sessions).await;
         if !(hung_up && ended) {
             let left = sessions();
             tracing::warn!(left, "not all connections had ended when the time to close was over");
