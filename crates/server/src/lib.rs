@@ -184,7 +184,7 @@ pub use event::{CallName, EmitName, Event, OnName};
 pub use failure::EventError;
 pub use farewell::{Description, Farewell};
 pub use flow::Flow;
-pub use handler::{Ack, Fallible, FromEvent, Handler, Incoming, Reply, Started};
+pub use handler::{Ack, Before, Fallible, FromEvent, Handler, Incoming, Reply, Started};
 pub use handshake::Handshake;
 pub use headers::AnswerHeaders;
 pub use hello::{Connect, Hello, Refusal};
