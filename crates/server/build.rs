@@ -11,7 +11,11 @@ const NAMES: [&str; 4] =
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=bundle/dist/VERSION");
+    // The directory, since cargo takes a path that is not there for one that has changed, and most
+    // checkouts have no client in it.
+    if fs::exists("bundle")? {
+        println!("cargo::rerun-if-changed=bundle");
+    }
     let variable = |name| env::var(name).map_err(io::Error::other);
     let dist = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("bundle/dist");
     let out = PathBuf::from(variable("OUT_DIR")?).join("bundle_files.rs");

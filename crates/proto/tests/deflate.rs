@@ -202,6 +202,45 @@ fn noise(len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
+// Peers that remember.
+
+/// The payloads of messages that one stream has compressed.
+fn taken_over(messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut stream = flate2::Compress::new_with_window_bits(flate2::Compression::new(6), false, 9);
+    let deflate = |message: &Vec<u8>| {
+        let mut out = Vec::with_capacity(message.len() * 2 + 100);
+        stream.compress_vec(message, &mut out, flate2::FlushCompress::Sync).unwrap();
+        out.truncate(out.len() - 4);
+        out
+    };
+    messages.iter().map(deflate).collect()
+}
+
+proptest! {
+    #[test]
+    fn what_a_peer_remembers_is_remembered_here(
+        messages in vec(vec(0_u8..4, 1..2_000), 1..12),
+    ) {
+        let mut decoder = decoder().remembering();
+        for (message, payload) in messages.iter().zip(taken_over(&messages)) {
+            let mut wire = frame(FIN | RSV1 | BINARY, &payload);
+            let heard = decoder.receive(&mut &mut wire[..]);
+            prop_assert_eq!(heard, Ok(Some(Message::Binary(message.clone().into()))));
+        }
+    }
+}
+
+#[test]
+fn a_message_that_refers_to_another_is_broken_where_nothing_is_remembered() {
+    let messages = vec![b"abcdefghijklmnopqrstuvwxyz".to_vec(); 2];
+    let payloads = taken_over(&messages);
+    let mut decoder = decoder();
+    let mut receive =
+        |payload: &[u8]| decoder.receive(&mut &mut frame(FIN | RSV1 | BINARY, payload)[..]);
+    assert!(receive(&payloads[0]).is_ok());
+    assert_eq!(receive(&payloads[1]), Err(WsError::Inflate));
+}
+
 // Parcels.
 
 fn event(deflate: &Arc<Deflate>, args: &impl roomful_proto::ToArgs) -> Parcel {

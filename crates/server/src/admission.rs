@@ -38,7 +38,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         let before: BeforeJoin = Arc::new(move |core, room| {
             Socket::new(core).is_some_and(|socket| before(&socket, room))
         });
-        self.core.change(|table| table.before_join.push(before));
+        self.change(|table| table.before_join.push(before));
         self
     }
 }

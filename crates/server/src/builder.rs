@@ -71,7 +71,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
 
     /// Which web pages may connect. Default: those of the same host.
     pub fn origins(mut self, origins: Origins) -> Self {
-        self.config.origins = origins;
+        self.config.origins = origins.tidied();
         self
     }
 
@@ -332,6 +332,13 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Time that a closing connection waits for its peer. Default 5 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.config.limits.close_timeout = timeout;
+        self
+    }
+
+    /// Time that [`Server::close`](crate::Server::close) takes at most. Default 8 s: `docker stop` kills
+    /// a program after 10 s. Who stops it otherwise mostly waits for longer, such as systemd for 90 s.
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.config.stop_timeout = timeout;
         self
     }
 

@@ -15,6 +15,12 @@
 /// (`no_context_takeover`), so an idle connection keeps nothing for it. A client whose offer wants
 /// anything else, such as a window below 32 KiB, is served without compression.
 ///
+/// Some clients end the handshake when they are told `client_no_context_takeover` and have not offered it,
+/// and their offers do not show it. Browsers take it, and so does OkHttp; those are told. Any other client that
+/// has not offered it, such as that of Node.js, is told to remember 512 bytes at most
+/// (`client_max_window_bits=9`). Its connection keeps these 512 bytes from the first message on that the client
+/// has compressed. A client that cannot be told that either is served without compression.
+///
 /// Of the official options `threshold` and the level are here. The others are not needed: contexts
 /// that are taken over would cost some 400 KB for each connection, and an encoding of their own for
 /// each recipient; with sizes of windows there would be several compressed forms; and there is no

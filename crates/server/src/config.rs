@@ -48,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) recovery: Option<Recovery>,
     pub(crate) ack_timeout: Duration,
     pub(crate) expiry_timeout: Duration,
+    pub(crate) stop_timeout: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) keep_alive_timeout: Duration,
     pub(crate) allow_timeout: Duration,
@@ -93,6 +94,7 @@ impl Default for Config {
             recovery: None,
             ack_timeout: Duration::from_secs(10),
             expiry_timeout: Duration::from_secs(10),
+            stop_timeout: Duration::from_secs(8),
             request_timeout: Duration::from_secs(30),
             // Longer than most proxies keep theirs, 60 to 120 s, so that it is the proxy that ends them.
             keep_alive_timeout: Duration::from_secs(180),

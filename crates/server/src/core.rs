@@ -20,7 +20,8 @@ use crate::hooks::ErrorFn;
 use crate::link::{Link, Order};
 use crate::metrics::Metrics;
 use crate::namespace_core::NamespaceCore;
-use crate::parents::Parents;
+use crate::pace;
+use crate::parents::{self, Parents};
 use crate::refused::ConnectionError;
 use crate::sessions::Sessions;
 use crate::wheel::Wheel;
@@ -45,19 +46,42 @@ pub(crate) struct Core {
 enum Entry {
     Kept(Arc<NamespaceCore>),
     /// Kept only by those who are in it, or have a handle of it.
-    Child(Weak<NamespaceCore>),
+    Passing(Weak<NamespaceCore>),
+    /// Becomes a child, and is found only by who has its name from the program.
+    Making(Arc<NamespaceCore>),
+}
+
+/// What there is of a name.
+pub(crate) enum Held {
+    Here(Arc<NamespaceCore>),
+    Making(Arc<NamespaceCore>),
 }
 
 impl Entry {
-    fn get(&self) -> Option<Arc<NamespaceCore>> {
+    fn new(namespace: &Arc<NamespaceCore>, stays: bool) -> Self {
+        match stays {
+            true => Self::Kept(Arc::clone(namespace)),
+            false => Self::Passing(Arc::downgrade(namespace)),
+        }
+    }
+
+    fn held(&self) -> Option<Held> {
         match self {
-            Self::Kept(namespace) => Some(Arc::clone(namespace)),
-            Self::Child(namespace) => namespace.upgrade(),
+            Self::Kept(namespace) => Some(Held::Here(Arc::clone(namespace))),
+            Self::Passing(namespace) => namespace.upgrade().map(Held::Here),
+            Self::Making(namespace) => Some(Held::Making(Arc::clone(namespace))),
         }
     }
 
     fn is_over(&self) -> bool {
-        matches!(self, Self::Child(namespace) if namespace.strong_count() == 0)
+        matches!(self, Self::Passing(namespace) if namespace.strong_count() == 0)
+    }
+
+    fn is(&self, other: &Arc<NamespaceCore>) -> bool {
+        match self {
+            Self::Kept(namespace) | Self::Making(namespace) => Arc::ptr_eq(namespace, other),
+            Self::Passing(namespace) => std::ptr::eq(namespace.as_ptr(), Arc::as_ptr(other)),
+        }
     }
 }
 
@@ -86,56 +110,85 @@ impl Core {
         Moment::from_millis(u64::try_from(ms).unwrap_or(u64::MAX))
     }
 
-    /// The namespace of that name, made if there is none.
+    /// The namespace of that name, made if there is none: as a child, where a parent stands for it.
     pub(crate) fn namespace(self: &Arc<Self>, name: &str) -> Arc<NamespaceCore> {
-        if let Some(found) = self.find_namespace(name) {
-            return found;
+        loop {
+            let open = match self.look_up(name) {
+                Some(Held::Here(found)) if found.standing.is_open() => Some(found),
+                Some(Held::Here(found) | Held::Making(found)) => return found,
+                None => None,
+            };
+            if let Some(found) = parents::of(self, name, open) {
+                return found;
+            }
         }
-        // Before the lock is taken, since its journal has one of its own.
-        let made = Arc::new(NamespaceCore::new(name, self));
-        let mut namespaces = self.namespaces.write();
-        if let Some(found) = namespaces.get(name).and_then(Entry::get) {
-            return found;
-        }
-        namespaces.insert(name.into(), Entry::Kept(Arc::clone(&made)));
-        drop(namespaces);
-        if name != "/" {
-            self.parents.tell_new(self, &made);
-        }
-        made
+    }
+
+    pub(crate) fn look_up(&self, name: &str) -> Option<Held> {
+        self.namespaces.read().get(name).and_then(Entry::held)
     }
 
     pub(crate) fn find_namespace(&self, name: &str) -> Option<Arc<NamespaceCore>> {
-        self.namespaces.read().get(name).and_then(Entry::get)
-    }
-
-    /// Makes a child known to everybody, unless its name has been given away meanwhile. Gives the
-    /// namespace that has it.
-    pub(crate) fn adopt(&self, child: Arc<NamespaceCore>) -> Arc<NamespaceCore> {
-        let mut namespaces = self.namespaces.write();
-        if let Some(found) = namespaces.get(&child.name).and_then(Entry::get) {
-            // Its end takes this lock.
-            drop(namespaces);
-            return found;
+        match self.look_up(name) {
+            Some(Held::Here(found)) => Some(found),
+            Some(Held::Making(_)) | None => None,
         }
-        let entry = match self.config.keep_empty_namespaces {
-            true => Entry::Kept(Arc::clone(&child)),
-            false => Entry::Child(Arc::downgrade(&child)),
-        };
-        namespaces.insert(child.name.clone(), entry);
-        drop(namespaces);
-        child.join_family();
-        child
     }
 
-    /// A child is no more.
-    pub(crate) fn forget_child(&self, name: &str) {
+    /// Those that can be found.
+    pub(crate) fn all_namespaces(&self) -> Vec<Arc<NamespaceCore>> {
+        let held: Vec<_> = self.namespaces.read().values().filter_map(Entry::held).collect();
+        let here = |held| match held {
+            Held::Here(found) => Some(found),
+            Held::Making(_) => None,
+        };
+        held.into_iter().filter_map(here).collect()
+    }
+
+    /// Adds an open one, which ends with its last handle unless it `stays`; `false` when somebody was first.
+    pub(crate) fn add_open(&self, namespace: &Arc<NamespaceCore>, stays: bool) -> bool {
+        let mut namespaces = self.namespaces.write();
+        let is_free = namespaces.get(&namespace.name).is_none_or(Entry::is_over);
+        if is_free {
+            namespaces.insert(namespace.name.clone(), Entry::new(namespace, stays));
+        }
+        is_free
+    }
+
+    /// The program has it, and so it stays.
+    pub(crate) fn keep(&self, namespace: &Arc<NamespaceCore>) {
+        let entry = Entry::new(namespace, true);
+        let _old = self.namespaces.write().insert(namespace.name.clone(), entry);
+    }
+
+    /// Begins to make a child of an open namespace, which may be new. From now on clients do not find it;
+    /// `false` when somebody was first.
+    pub(crate) fn begin_making(&self, namespace: &Arc<NamespaceCore>) -> bool {
+        let mut namespaces = self.namespaces.write();
+        let entry = namespaces.get(&namespace.name);
+        let is_its = entry.is_none_or(|entry| entry.is_over() || entry.is(namespace));
+        let begun = is_its && namespace.standing.adopt();
+        if begun {
+            let making = Entry::Making(Arc::clone(namespace));
+            namespaces.insert(namespace.name.clone(), making);
+        }
+        begun
+    }
+
+    /// Makes a child known to everybody.
+    pub(crate) fn end_making(&self, child: &Arc<NamespaceCore>) {
+        let entry = Entry::new(child, self.config.keep_empty_namespaces);
+        let _old = self.namespaces.write().insert(child.name.clone(), entry);
+        child.standing.adopted();
+        child.join_family();
+    }
+
+    /// A namespace is no more.
+    pub(crate) fn forget_namespace(&self, name: &str) {
         let mut namespaces = self.namespaces.write();
         if namespaces.get(name).is_some_and(Entry::is_over) {
             namespaces.remove(name);
         }
-        drop(namespaces);
-        self.parents.note_end();
     }
 
     /// From now on tells this function of requests that are refused.
@@ -169,16 +222,13 @@ impl Core {
     /// that time, in no order and at no moment that could be foreseen.
     pub(crate) async fn drain(&self, budget: Duration) {
         self.closing.drain();
-        let began = Instant::now();
         let mut links = self.sessions.all();
         links.sort_by_cached_key(|_| random());
-        let share = budget / u32::try_from(links.len()).unwrap_or(u32::MAX).max(1);
-        for (n, link) in links.into_iter().enumerate() {
-            let jitter = random().map_or(0, |[low, high, ..]| u16::from_le_bytes([low, high]));
-            let turn = n as u32 as f64 + f64::from(jitter) / f64::from(u16::MAX);
-            let at = Duration::try_from_secs_f64(share.as_secs_f64() * turn).unwrap_or(budget);
-            tokio::time::sleep(at.saturating_sub(began.elapsed())).await;
-            link.order(self.closing_order());
+        let clients = links.len();
+        let close = |link: Arc<Link>| link.order(self.closing_order());
+        let took = pace::spread(links, budget, jitter, close).await;
+        if took > budget.saturating_add(pace::LATENESS_MAX) {
+            tracing::warn!(clients, ?budget, ?took, "draining took longer than its budget");
         }
     }
 
@@ -235,6 +285,12 @@ pub(crate) fn random() -> Option<[u8; ID_BYTES]> {
         random.truncate(rest);
         id
     })
+}
+
+/// From 0 to 1, at random.
+fn jitter() -> f64 {
+    let jitter = random().map_or(0, |[low, high, ..]| u16::from_le_bytes([low, high]));
+    f64::from(jitter) / f64::from(u16::MAX)
 }
 
 /// A namespace keeps no server alive.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use roomful_proto::deflate;
+use roomful_proto::deflate::{self, Agreed, Unasked};
 use roomful_proto::engine::{Query, Refused, Transport, jsonp};
 use roomful_proto::ws::handshake;
 use roomful_proto::{Form, SessionId};
@@ -105,6 +105,15 @@ pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
     (finish, received)
 }
 
+/// Refuses a request of HTTP/1.1 that does not name its host once and rightly (RFC 9112 section 3.2). Nobody
+/// else sees it.
+pub(crate) fn refuse_host(core: &Core, head: &Head<'_>) -> Answer {
+    tracing::debug!(
+        "refused: HTTP/1.1 without a header `host`, with two, or with one that is no host"
+    );
+    refuse(core, &Request::new(*head), &Cause::InvalidHost, is_upgrade(head))
+}
+
 /// Shows a request to whoever sees it first, and may answer it.
 fn show(core: &Core, head: &Head<'_>, headers: &mut AnswerHeaders) -> Option<Answer> {
     let upgrade = is_upgrade(head);
@@ -193,7 +202,14 @@ fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) 
     match cause {
         Cause::OriginRefused { origin } => {
             core.metrics.origins_refused.add();
-            tracing::warn!(?origin, "refused: allow this origin with Builder::origins");
+            let host = request.host().unwrap_or_default();
+            tracing::warn!(
+                ?origin,
+                ?host,
+                "refused: the origin is not that of the host. Behind a proxy, have it pass the header `host` on \
+                 (nginx: proxy_set_header Host $http_host); pages of other hosts are allowed with \
+                 Builder::origins"
+            );
         }
         Cause::TooManyConnections => core.metrics.connections_refused.add(),
         _ => {}
@@ -524,7 +540,7 @@ struct Accepted {
     /// The proof that it was understood.
     accept: String,
     /// The extension that was agreed on.
-    extension: Option<&'static str>,
+    extension: Option<Agreed>,
     /// The first subprotocol that the client offers, if it offers any: where none is chosen, browsers
     /// and the official client take the WebSocket for failed.
     protocol: Option<Box<str>>,
@@ -574,7 +590,7 @@ impl Upgrade {
             .with(header::CONNECTION, HeaderValue::from_static("Upgrade"))
             .with_bytes(header::SEC_WEBSOCKET_ACCEPT, self.accepted.accept.as_bytes());
         let answer = match self.accepted.extension {
-            Some(extension) => {
+            Some(Agreed { answer: extension, .. }) => {
                 answer.with(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extension))
             }
             None => answer,
@@ -596,7 +612,9 @@ impl Upgrade {
     /// Makes the stream a WebSocket, on which `answer` is still to be written if there is any. It may
     /// be a connection to be run; if not, its session has it.
     pub(crate) fn complete(self, wire: Wire, answer: &[u8]) -> Option<Connection> {
-        let socket = Box::new(WebSocket::new(wire, &self.core, self.accepted.form));
+        let Accepted { form, extension, .. } = self.accepted;
+        let remembers = extension.is_some_and(|agreed| agreed.remembers);
+        let socket = Box::new(WebSocket::new(wire, &self.core, form, remembers));
         match self.to {
             To::Open(opening) => {
                 Some(Connection::websocket(self.core, opening.done()?, socket, answer))
@@ -618,11 +636,22 @@ fn first_protocol(head: &Head<'_>) -> Option<Box<str>> {
 }
 
 /// What to answer to the offer of compression, if there is one that can be taken.
-fn negotiate(core: &Core, head: &Head<'_>) -> Option<&'static str> {
+fn negotiate(core: &Core, head: &Head<'_>) -> Option<Agreed> {
     core.deflate.as_ref()?;
     let named = |name: &str| name.eq_ignore_ascii_case("sec-websocket-extensions");
     let offers = head.headers.iter().filter(|(name, _)| named(name));
-    deflate::negotiate(offers.filter_map(|(_, value)| std::str::from_utf8(value).ok()))
+    deflate::negotiate(
+        offers.filter_map(|(_, value)| std::str::from_utf8(value).ok()),
+        unasked(head),
+    )
+}
+
+/// Whether a client takes what it has not offered. Browsers do, which name the page and themselves, and so
+/// does OkHttp, with which Java and Android come and which could not be told anything else.
+fn unasked(head: &Head<'_>) -> Unasked {
+    let agent = head.text("user-agent").unwrap_or_default();
+    let is_browser = agent.starts_with("Mozilla/") && head.header("origin").is_some();
+    if is_browser || agent.starts_with("okhttp/") { Unasked::Taken } else { Unasked::Unknown }
 }
 
 /// A session whose WebSocket is not there yet; it is forgotten if that never comes.

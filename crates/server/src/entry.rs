@@ -17,7 +17,7 @@ use crate::namespace_core::NamespaceCore;
 use crate::parser::parcel;
 use crate::recovery::{AuthDigest, Beginning, Claim, Guard, Key, Newcomer, Recovery};
 use crate::socket_core::{Member, SocketCore};
-use crate::table::Table;
+use crate::table::{ConnectFn, Same, Table};
 
 /// How long a client that comes back waits for the end of its old connection, if that has not ended by
 /// itself.
@@ -32,6 +32,8 @@ pub(crate) struct Visitor {
     claim: Option<Claim>,
     /// Whether it is who it was, if that was decided.
     same: Option<bool>,
+    /// A `connect` function has decided about it, or would have if that was not skipped.
+    asked: bool,
     /// It was let in since it has its socket back, and for nothing else.
     skipped: bool,
 }
@@ -80,7 +82,8 @@ impl Visitor {
 pub(crate) async fn decide(
     link: Arc<Link>,
     namespace: Arc<NamespaceCore>,
-    table: Arc<Table>,
+    door: Option<ConnectFn>,
+    is_same: Option<Same>,
     mut visitor: Visitor,
     auth: Option<Bytes>,
 ) -> (Result<Data, Refusal>, Visitor) {
@@ -89,15 +92,16 @@ pub(crate) async fn decide(
     if let Some((_, key, journal)) = &returning {
         journal.vacated(key, VACATE_TIMEOUT).await;
     }
-    let Some(connect) = &table.connect else {
+    let Some(connect) = door else {
         // Nobody is asked here who anybody is.
         visitor.same = Some(true);
         return (Ok(Arc::new(())), visitor);
     };
+    visitor.asked = true;
     if let Some((claim, _, journal)) = &returning
         && namespace.recovery.as_ref().is_some_and(Recovery::skips_connect)
     {
-        let newcomer = Newcomer::new(&link, visitor.auth, Arc::new(()), None);
+        let newcomer = Newcomer::new(&link, visitor.auth, Arc::new(()), None, true);
         let expected = journal.lock().expects(claim, &newcomer);
         if let Some(data) = expected {
             visitor.skipped = true;
@@ -108,7 +112,7 @@ pub(crate) async fn decide(
         return (Err(Refusal::new("Internal error")), visitor);
     };
     let verdict = deciding.await;
-    if let (Some((_, key, journal)), Ok(new), Some(same)) = (&returning, &verdict, &table.same) {
+    if let (Some((_, key, journal)), Ok(new), Some(same)) = (&returning, &verdict, &is_same) {
         let old = journal.lock().data(key);
         visitor.same = old.map(|old| same(&old, new));
     }
@@ -192,8 +196,8 @@ impl Identity {
     /// Enters the journal: as the socket that is claimed, if that is given back, and as a new one
     /// otherwise; `None` when it is not, and was let in only for that.
     fn enter(&mut self, journal: &mut Guard<'_>, link: &Arc<Link>, visitor: Visitor) -> Option<()> {
-        let Visitor { auth, claim, same, skipped } = visitor;
-        let newcomer = Newcomer::new(link, auth, Arc::clone(&self.data), same);
+        let Visitor { auth, claim, same, asked, skipped } = visitor;
+        let newcomer = Newcomer::new(link, auth, Arc::clone(&self.data), same, asked);
         self.beginning = match claim {
             None => Beginning::New,
             Some(claim) => match journal.recover(&claim, &newcomer) {

@@ -110,7 +110,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
                 core.lapse(question);
             }))
         });
-        let _old = self.core.change(|table| table.on_expire.replace(expire));
+        let _old = self.change(|table| table.on_expire.replace(expire));
         self
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use roomful_proto::args::{Cursor, FromArg, ToArgs};
+use roomful_proto::args::{Cursor, FromArg, One, Rest, ToArgs};
 use roomful_proto::socket::{Event, Slot};
 use roomful_proto::{AckId, Answer, ArgError, EncodeError};
 
@@ -119,22 +119,39 @@ impl std::fmt::Debug for Ack {
             `#[derive(serde::Deserialize)]` to the type, and take `String` instead of `&str`"
 )]
 pub trait FromEvent: Sized {
+    /// How many arguments it takes: [`One`], or [`Rest`] for all that are left.
+    type Takes;
+
     /// Takes the argument off the event.
     fn from_event(incoming: &mut Incoming<'_>) -> Result<Self, ArgError>;
 }
 
 impl<T: FromArg> FromEvent for T {
+    type Takes = T::Takes;
+
     fn from_event(incoming: &mut Incoming<'_>) -> Result<Self, ArgError> {
         T::from_arg(&mut incoming.cursor)
     }
 }
 
 impl FromEvent for Ack {
+    type Takes = One;
+
     fn from_event(incoming: &mut Incoming<'_>) -> Result<Self, ArgError> {
         let wanted = incoming.ack.take().map(|id| (Arc::clone(incoming.socket), id));
         Ok(Self { wanted })
     }
 }
+
+/// Whether a parameter of a handler may stand before others, of the types `Behind`: one that takes all
+/// arguments that are left, such as [`Args`](crate::Args), only before an [`Ack`].
+pub trait Before<Behind> {}
+
+impl<Behind> Before<Behind> for One {}
+
+impl Before<()> for Rest {}
+
+impl Before<(Ack,)> for Rest {}
 
 /// A function that can be registered for an event.
 ///
@@ -151,6 +168,7 @@ impl FromEvent for Ack {
             namespace's types: `Socket<State, User>` where it has a state and a `connect` function), \
             each other one implements `serde::Deserialize`, the returned value implements \
             `serde::Serialize`",
+    note = "`Args` takes all arguments that are left: nothing but an `Ack` can stand behind it",
     note = "what it holds over an `.await` must be `Send`: no `Rc`, and no guard of a lock",
     note = "an async closure must say the types of its arguments, as in \
             `async |me: Socket, text: String| …`, and must not capture: shared state comes from \
@@ -167,7 +185,7 @@ pub trait Handler<A, U, M>: Send + Sync + 'static {
 pub struct Fallible<M>(std::marker::PhantomData<M>);
 
 macro_rules! handler {
-    ($($t:ident $v:ident),*) => {
+    ($($t:ident $v:ident [$($behind:ident)*]),*) => {
         impl<A, U, F, Fut, $($t,)*> Handler<A, U, fn($($t),*) -> Fut::Output> for F
         where
             A: 'static,
@@ -175,7 +193,7 @@ macro_rules! handler {
             F: Fn(Socket<A, U>, $($t),*) -> Fut + Send + Sync + 'static,
             Fut: Future + Send + 'static,
             Fut::Output: ToArgs + Send,
-            $($t: FromEvent,)*
+            $($t: FromEvent, $t::Takes: Before<($($behind,)*)>,)*
         {
             fn start(
                 &self,
@@ -200,7 +218,7 @@ macro_rules! handler {
             F: Fn(Socket<A, U>, $($t),*) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<R, EventError>> + Send + 'static,
             R: serde::Serialize + Send,
-            $($t: FromEvent,)*
+            $($t: FromEvent, $t::Takes: Before<($($behind,)*)>,)*
         {
             fn start(
                 &self,
@@ -222,15 +240,40 @@ macro_rules! handler {
     };
 }
 
+// Each parameter with those behind it.
 handler!();
-handler!(T1 t1);
-handler!(T1 t1, T2 t2);
-handler!(T1 t1, T2 t2, T3 t3);
-handler!(T1 t1, T2 t2, T3 t3, T4 t4);
-handler!(T1 t1, T2 t2, T3 t3, T4 t4, T5 t5);
-handler!(T1 t1, T2 t2, T3 t3, T4 t4, T5 t5, T6 t6);
-handler!(T1 t1, T2 t2, T3 t3, T4 t4, T5 t5, T6 t6, T7 t7);
-handler!(T1 t1, T2 t2, T3 t3, T4 t4, T5 t5, T6 t6, T7 t7, T8 t8);
+handler!(T1 t1 []);
+handler!(T1 t1 [T2], T2 t2 []);
+handler!(T1 t1 [T2 T3], T2 t2 [T3], T3 t3 []);
+handler!(T1 t1 [T2 T3 T4], T2 t2 [T3 T4], T3 t3 [T4], T4 t4 []);
+handler!(T1 t1 [T2 T3 T4 T5], T2 t2 [T3 T4 T5], T3 t3 [T4 T5], T4 t4 [T5], T5 t5 []);
+handler!(
+    T1 t1 [T2 T3 T4 T5 T6],
+    T2 t2 [T3 T4 T5 T6],
+    T3 t3 [T4 T5 T6],
+    T4 t4 [T5 T6],
+    T5 t5 [T6],
+    T6 t6 []
+);
+handler!(
+    T1 t1 [T2 T3 T4 T5 T6 T7],
+    T2 t2 [T3 T4 T5 T6 T7],
+    T3 t3 [T4 T5 T6 T7],
+    T4 t4 [T5 T6 T7],
+    T5 t5 [T6 T7],
+    T6 t6 [T7],
+    T7 t7 []
+);
+handler!(
+    T1 t1 [T2 T3 T4 T5 T6 T7 T8],
+    T2 t2 [T3 T4 T5 T6 T7 T8],
+    T3 t3 [T4 T5 T6 T7 T8],
+    T4 t4 [T5 T6 T7 T8],
+    T5 t5 [T6 T7 T8],
+    T6 t6 [T7 T8],
+    T7 t7 [T8],
+    T8 t8 []
+);
 
 /// A handler whose types are forgotten.
 #[derive(Clone)]

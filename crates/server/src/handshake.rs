@@ -59,7 +59,9 @@ impl Handshake {
             if left_out || bytes.len() + len > HANDSHAKE_BYTES_MAX {
                 continue;
             }
+            let start = bytes.len();
             push(&mut bytes, name.as_bytes());
+            bytes[start..].make_ascii_lowercase();
             push(&mut bytes, value);
         }
         let issued = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -125,7 +127,7 @@ impl Handshake {
         std::str::from_utf8(found?.1).ok()
     }
 
-    /// The names, in the case in which they came, and values of all headers.
+    /// The names, in lower case, and values of all headers.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let mut parts = self.parts().skip(3);
         std::iter::from_fn(move || {
@@ -211,7 +213,8 @@ mod tests {
         let pairs: Vec<_> =
             handshake.query_pairs().map(|(name, value)| name + "=" + &value).collect();
         assert_eq!(pairs, ["EIO=4", "name=Jö x", "bad=%4"]);
-        assert_eq!(handshake.headers().count(), 2);
+        let headers: Vec<_> = handshake.headers().collect();
+        assert_eq!(headers, [("x-one", &b"1"[..]), ("cookie", b"a=b")]);
         assert_eq!(handshake.path(), "/live/");
         assert_eq!(handshake.url(), "/live/?EIO=4&name=J%C3%B6+x&bad=%4");
         assert!(handshake.is_secure());

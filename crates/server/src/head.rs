@@ -70,10 +70,22 @@ impl<'a> Head<'a> {
         self.text(name).filter(|_| !comes_again)
     }
 
+    /// Whether it says once and rightly for which host it is.
+    pub(crate) fn has_one_host(&self) -> bool {
+        let mut hosts = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host"));
+        hosts.next().is_some_and(|(_, host)| is_host(host)) && hosts.next().is_none()
+    }
+
     /// The host that the request goes to, with its port.
     pub(crate) fn host(&self) -> Option<&'a str> {
         self.text("host").or(self.authority)
     }
+}
+
+/// Whether the value of a header can be a host with a port (RFC 3986 section 3.2.2), or nothing, as in a
+/// request for no host in particular.
+pub(crate) fn is_host(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(byte))
 }
 
 fn text(value: &[u8]) -> Option<&str> {

@@ -69,13 +69,16 @@ counters! {
     refused,
     /// Namespaces refused to a client because they had `sockets_max` sockets already.
     sockets_refused,
-    /// Namespaces that were made because a client asked for them.
+    /// Children of parents that were made, because a client or the program asked for them.
     namespaces_made,
     /// Namespaces that were not made because there were `child_namespaces_max` already.
     namespaces_refused,
     /// Namespaces refused to a client because the functions given to `of_matching` did not decide in
     /// time.
     namespace_timeouts,
+    /// Functions and limits that were not registered, because a parent stands for the namespace: see
+    /// [`Server::of`](crate::Server::of).
+    registrations_refused,
     /// Sockets that were taken out of their namespace because their
     /// [time](crate::Socket::expire_after) was over.
     expired,

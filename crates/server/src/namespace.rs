@@ -16,25 +16,34 @@ use crate::namespace_core::NamespaceCore;
 use crate::rates::Rate;
 use crate::room_names::RoomNames;
 use crate::socket::{EmitError, Socket};
-use crate::table::{Greet, Parting, Same, ServerSide};
+use crate::standing::Hold;
+use crate::table::{Greet, Parting, Same, ServerSide, Table};
 
 /// Handlers, rooms and sockets under one name. A cheap handle.
 ///
 /// `A` is the server's shared state, `U` what [`connect`](Self::connect) remembers of each socket.
 pub struct Namespace<A = (), U = ()> {
     pub(crate) core: Arc<NamespaceCore>,
+    pub(crate) hold: Hold,
     types: Types<A, U>,
 }
 
 impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     pub(crate) const fn new(core: Arc<NamespaceCore>) -> Self {
-        Self { core, types: PhantomData }
+        Self::held(core, Hold::Found)
+    }
+
+    pub(crate) const fn held(core: Arc<NamespaceCore>, hold: Hold) -> Self {
+        Self { core, hold, types: PhantomData }
     }
 
     /// Decides who may join, and what is remembered of them: an async function of the [`Hello`]
     /// that gives `Ok(data)` or a [`Refusal`](crate::Refusal), which the client is told. Without one
     /// everybody may join. When the client leaves before it has decided, the function is dropped where
     /// it waits.
+    ///
+    /// On a namespace that stands for others it decides about all of them from now on, also about those
+    /// that there are.
     ///
     /// The namespace that this gives has sockets of that data; register their handlers on it.
     pub fn connect<V, C>(&self, connect: C) -> Namespace<A, V>
@@ -43,7 +52,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         C: Connect<A, V>,
     {
         let connect = Arc::new(connect);
-        self.core.change(|table| {
+        let changed = self.change(|table| {
             table.connect.replace(Arc::new(move |link, namespace, auth| {
                 let hello = Hello::<A>::new(link, namespace, auth)?;
                 let deciding = connect.decide(hello);
@@ -51,7 +60,10 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
                 Some(Box::pin(async move { deciding.await.map(remember) }))
             }))
         });
-        Namespace::new(Arc::clone(&self.core))
+        if changed.is_some() {
+            self.core.set_own_door();
+        }
+        Namespace::held(Arc::clone(&self.core), self.hold)
     }
 
     /// Decides whether a client that comes back, and that [`connect`](Self::connect) has let in with
@@ -68,7 +80,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
             let both = old.downcast_ref().zip(new.downcast_ref());
             both.is_some_and(|(old, new)| same(old, new))
         });
-        self.core.change(|table| table.same.replace(same));
+        self.change(|table| table.same.replace(same));
         self
     }
 
@@ -86,7 +98,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let greet: Greet = Arc::new(move |core| Some(handler::unasked(greet(Socket::new(core)?))));
-        self.core.change(|table| table.on_connect.replace(greet));
+        self.change(|table| table.on_connect.replace(greet));
         self
     }
 
@@ -98,7 +110,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core.change(|table| table.on_disconnecting.replace(erase_farewell(farewell)));
+        self.change(|table| table.on_disconnecting.replace(erase_farewell(farewell)));
         self
     }
 
@@ -109,7 +121,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core.change(|table| table.on_disconnect.replace(erase_farewell(farewell)));
+        self.change(|table| table.on_disconnect.replace(erase_farewell(farewell)));
         self
     }
 
@@ -121,7 +133,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         H: Handler<A, U, M>,
     {
         let erased = handler::erase(event.event_name(), handler);
-        self.core.change(|table| table.events.insert(event.event_name().as_bytes().into(), erased));
+        self.change(|table| table.events.insert(event.event_name().as_bytes().into(), erased));
         self
     }
 
@@ -134,7 +146,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         H: Handler<A, U, M>,
     {
         let once = Once::new(handler::erase(event.event_name(), handler));
-        self.core.change(|table| {
+        self.change(|table| {
             table.extras_mut().once.insert(event.event_name().as_bytes().into(), once)
         });
         self
@@ -142,7 +154,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
 
     /// Removes the handlers of an event, for sockets that come later; `false` when there was none.
     pub fn off(&self, event: &str) -> bool {
-        self.core.change(|table| table.off(event)).is_some()
+        self.change(|table| table.off(event)).is_some_and(|removed| removed.is_some())
     }
 
     /// Calls `on_error` for each event that comes to nothing, with its name and why: a handler or a
@@ -166,7 +178,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     where
         F: Fn(&Socket<A, U>, &str, &EventError) + Send + Sync + 'static,
     {
-        self.core.change(|table| {
+        self.change(|table| {
             table.on_error.replace(Arc::new(move |core, event, error| {
                 if let Some(socket) = Socket::new(core) {
                     on_error(&socket, event, error);
@@ -231,7 +243,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         let any = Catch::new(any, only_once);
         let listener = any.handle(&self.core);
         // Those that were for one event are taken out here, and dropped without the lock.
-        let _over: Vec<_> = self.core.change(|table| {
+        let _over: Option<Vec<_>> = self.change(|table| {
             let list = &mut table.extras_mut().any;
             let over = list.extract_if(.., |any| any.is_over()).collect();
             add(list, any);
@@ -268,7 +280,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         let before: BeforeFn = Arc::new(move |core, event, args| {
             Some(Box::pin(before(Socket::new(core)?, event, args)))
         });
-        self.core.change(|table| table.extras_mut().before.push(before));
+        self.change(|table| table.extras_mut().before.push(before));
         self
     }
 
@@ -280,7 +292,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// [`ordered_event`](Self::ordered_event) says otherwise for single events. As handlers do, this
     /// counts for sockets that come later.
     pub fn ordered(&self, ordered: bool) -> &Self {
-        self.core.change(|table| table.extras_mut().ordered = ordered);
+        self.change(|table| table.extras_mut().ordered = ordered);
         self
     }
 
@@ -293,7 +305,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// io.ordered(true).ordered_event("export", false);
     /// ```
     pub fn ordered_event(&self, event: &str, ordered: bool) -> &Self {
-        self.core.change(|table| {
+        self.change(|table| {
             table.extras_mut().ordered_events.insert(event.as_bytes().into(), ordered);
         });
         self
@@ -304,7 +316,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// out of the namespace. As handlers do, this counts for sockets that come later. How large they may
     /// be is said by [`event_args_bytes_max`](Self::event_args_bytes_max).
     pub fn event_rate(&self, event: &str, rate: Rate) -> &Self {
-        self.core.change(|table| {
+        self.change(|table| {
             let rates = &mut table.extras_mut().rates;
             let next = u32::try_from(rates.len()).unwrap_or(u32::MAX);
             rates.entry(event.as_bytes().into()).or_insert((next, rate)).1 = rate;
@@ -318,7 +330,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>, String, Args) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core.change(|table| {
+        self.change(|table| {
             table.other.replace(Arc::new(move |core, name, args| {
                 Some(handler::unasked(other(Socket::new(core)?, name, args)))
             }))
@@ -338,7 +350,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     where
         F: Fn(Socket<A, U>, usize) + Send + Sync + 'static,
     {
-        self.core.change(|table| {
+        self.change(|table| {
             table.on_slow.replace(Arc::new(move |core, bytes| {
                 if let Some(socket) = Socket::new(core) {
                     slow(socket, bytes);
@@ -362,7 +374,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
             let answer = handler(args);
             Box::pin(async move { Args::new(&answer.await) })
         });
-        self.core.change(|table| table.server_side.insert(event.into(), handler));
+        self.change(|table| table.server_side.insert(event.into(), handler));
         self
     }
 
@@ -395,6 +407,15 @@ where
 }
 
 impl<A, U> Namespace<A, U> {
+    /// Changes the functions, unless a parent stands for the namespace and this handle was not come by as
+    /// one of a child. What falls out of the table is dropped without its lock.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> Option<R> {
+        let taken = self.core.takes(self.hold)?;
+        let old = self.core.change(change);
+        self.core.note_taken(taken);
+        Some(old)
+    }
+
     /// The name, such as `/` or `/chat`.
     pub fn name(&self) -> &str {
         &self.core.name
@@ -524,7 +545,7 @@ impl<A, U> Namespace<A, U> {
 
 impl<A, U> Clone for Namespace<A, U> {
     fn clone(&self) -> Self {
-        Self { core: Arc::clone(&self.core), types: PhantomData }
+        Self { core: Arc::clone(&self.core), hold: self.hold, types: PhantomData }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use roomful_proto::deflate::Deflate;
@@ -23,7 +23,9 @@ use crate::room_news::RoomWatchers;
 use crate::rooms::{NotJoined, Rooms};
 use crate::socket::EmitError;
 use crate::socket_core::{Member, SocketCore};
+use crate::standing::{Lineage, Standing};
 use crate::table::Table;
+use crate::throttle::Throttle;
 
 /// Names that the official servers use among themselves.
 const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
@@ -42,10 +44,9 @@ pub(crate) struct NamespaceCore {
     pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) recovery: Option<Recovery>,
     core: WeakCore,
-    /// What stands in the gaps of its name.
-    params: Params,
+    pub(crate) standing: Standing,
     /// Of a child.
-    parent: Option<Arc<Self>>,
+    lineage: OnceLock<Lineage>,
     /// Of a parent: those that it stands for.
     children: Option<Mutex<Children>>,
     /// And what they are known by.
@@ -60,6 +61,8 @@ pub(crate) struct NamespaceCore {
     /// Questions to many, by their id; that of a broadcast is odd.
     polls: Mutex<HashMap<AckId, Arc<Poll>>>,
     polls_asked: AtomicU64,
+    /// When the log was told last of a room that was not joined.
+    rooms_refused: Throttle,
 }
 
 type Children = HashMap<Box<str>, Weak<NamespaceCore>>;
@@ -87,26 +90,30 @@ impl NamespaceCore {
         let mut parent = Self::with(name, core, None);
         parent.children = Some(Mutex::default());
         parent.family = Some(rule.family(name));
+        parent.standing = Standing::own();
         parent
     }
 
-    /// One of those that another stands for, with the handlers and limits of that, which stands for it
-    /// from now on. When it ends it gives its place among all children back.
-    pub(crate) fn child(
-        name: &str,
-        params: Params,
-        parent: &Arc<Self>,
-        core: &Arc<Core>,
-    ) -> Arc<Self> {
-        let mut child = Self::new(name, core);
-        child.params = params;
-        child.parent = Some(Arc::clone(parent));
-        child.table = RwLock::new(parent.table());
-        child.limits = parent.limits.clone();
-        let child = Arc::new(child);
-        child.enlist();
-        child.watch_rooms_as(parent);
-        child
+    /// Becomes one of those that another stands for, with the handlers and limits of that, which stands for
+    /// it from now on. When it ends it gives its place among all children back.
+    pub(crate) fn become_child(self: &Arc<Self>, parent: &Arc<Self>, params: Params) {
+        // Nobody else does it: it is being adopted once.
+        let _ = self.lineage.set(Lineage::new(Arc::clone(parent), params));
+        self.limits.take_over(&parent.limits);
+        let table = parent.table();
+        let old = std::mem::replace(&mut *self.table.write(), table);
+        // Functions of the user's, without a lock.
+        drop(old);
+        self.enlist();
+        self.watch_rooms_as(parent);
+    }
+
+    pub(crate) fn lineage(&self) -> Option<&Lineage> {
+        self.lineage.get()
+    }
+
+    fn its_parent(&self) -> Option<&Arc<Self>> {
+        self.lineage.get().map(|lineage| &lineage.parent)
     }
 
     fn with(name: &str, core: &Arc<Core>, recovery: Option<&Recovery>) -> Self {
@@ -126,8 +133,8 @@ impl NamespaceCore {
             places_taken: AtomicUsize::new(0),
             recovery: recovery.cloned(),
             core: Arc::downgrade(core),
-            params: Params::default(),
-            parent: None,
+            standing: if name == "/" { Standing::own() } else { Standing::open() },
+            lineage: OnceLock::new(),
             children: None,
             family: None,
             table: RwLock::default(),
@@ -136,6 +143,7 @@ impl NamespaceCore {
             room_watchers: RoomWatchers::default(),
             polls: Mutex::default(),
             polls_asked: AtomicU64::new(0),
+            rooms_refused: Throttle::default(),
         }
     }
 
@@ -171,7 +179,9 @@ impl NamespaceCore {
         // What has that name here may be somebody else's by now.
         journals.retain(|(name, _)| {
             !here.contains(&**name)
-                && core.find_namespace(name).is_none_or(|found| self.has(&found))
+                && core
+                    .find_namespace(name)
+                    .is_none_or(|found| self.has(&found) || !found.standing.is_settled())
         });
         journals
     }
@@ -183,7 +193,7 @@ impl NamespaceCore {
 
     /// From now on what its parent sends goes to its journal, also when it has ended.
     pub(crate) fn join_family(&self) {
-        let family = self.parent.as_ref().and_then(|parent| parent.family.as_ref());
+        let family = self.its_parent().and_then(|parent| parent.family.as_ref());
         if let Some((journal, family)) = self.journal.as_ref().zip(family) {
             journal.adopt(family);
         }
@@ -191,7 +201,7 @@ impl NamespaceCore {
 
     /// Whether it is that one's parent.
     fn has(&self, child: &Self) -> bool {
-        child.parent.as_ref().is_some_and(|parent| std::ptr::eq(&**parent, self))
+        child.its_parent().is_some_and(|parent| std::ptr::eq(&**parent, self))
     }
 
     /// From now on its parent stands for it.
@@ -202,11 +212,11 @@ impl NamespaceCore {
     }
 
     fn siblings(&self) -> Option<&Mutex<Children>> {
-        self.parent.as_ref()?.children.as_ref()
+        self.its_parent()?.children.as_ref()
     }
 
     pub(crate) fn param(&self, gap: &str) -> Option<&str> {
-        let found = self.params.iter().find(|(name, _)| **name == *gap);
+        let found = self.lineage.get()?.params.iter().find(|(name, _)| **name == *gap);
         found.map(|(_, value)| &**value)
     }
 
@@ -307,16 +317,32 @@ impl NamespaceCore {
             Some(journal) => journal.lock().join(&self.rooms, id, room, self.limits.rooms_max()),
         };
         if joined == Err(NotJoined::TooMany) {
-            self.count(|metrics| &metrics.rooms_refused);
+            self.refuse_room(id);
         }
         self.tell_rooms();
         joined.map(drop)
     }
 
+    #[cold]
+    fn refuse_room(&self, id: SocketId) {
+        let Some(core) = self.core() else {
+            return;
+        };
+        core.metrics.rooms_refused.add();
+        if self.rooms_refused.passes(core.now()) {
+            tracing::warn!(
+                namespace = %self.name,
+                socket = %id,
+                rooms_max = self.limits.rooms_max(),
+                "a room is not joined: its socket is in as many as it may be (rooms_max)"
+            );
+        }
+    }
+
     /// `false` when it was not in the room.
     pub(crate) fn leave(self: &Arc<Self>, id: SocketId, room: &str) -> bool {
         let left = match &self.journal {
-            None => self.rooms.leave(id, room),
+            None => self.rooms.leave(id, room).is_some(),
             Some(journal) => journal.lock().leave(&self.rooms, id, room),
         };
         self.tell_rooms();
@@ -397,18 +423,23 @@ impl NamespaceCore {
 }
 
 impl Drop for NamespaceCore {
-    /// A child ends when nobody has it any more.
+    /// A child ends when nobody has it any more, and so does one that a function might stand for.
     fn drop(&mut self) {
-        let Some(children) = self.siblings() else {
+        let core = self.core();
+        if let Some(children) = self.siblings() {
+            let mut children = children.lock();
+            if children.get(&self.name).is_some_and(|child| child.strong_count() == 0) {
+                children.remove(&self.name);
+            }
+            drop(children);
+            if let Some(core) = &core {
+                core.parents.note_end();
+            }
+        } else if core.is_none() || !self.standing.is_open() {
             return;
-        };
-        let mut children = children.lock();
-        if children.get(&self.name).is_some_and(|child| child.strong_count() == 0) {
-            children.remove(&self.name);
         }
-        drop(children);
-        if let Some(core) = self.core() {
-            core.forget_child(&self.name);
+        if let Some(core) = core {
+            core.forget_namespace(&self.name);
         }
         drop(self.journal.take());
         if let Some(recovery) = &self.recovery {

@@ -37,7 +37,7 @@ impl<A, U> Namespace<A, U> {
     ///
     /// It holds for all who come from now on. Nobody who is there is put out.
     pub fn sockets_max(&self, count: usize) -> &Self {
-        self.core.limits.sockets_max.store(count, Ordering::Relaxed);
+        self.limit(|limits| limits.sockets_max.store(count, Ordering::Relaxed));
         self
     }
 
@@ -46,7 +46,7 @@ impl<A, U> Namespace<A, U> {
     ///
     /// It holds for all rooms that are joined from now on. Nobody leaves one for it.
     pub fn rooms_max(&self, count: usize) -> &Self {
-        self.core.limits.rooms_max.store(count, Ordering::Relaxed);
+        self.limit(|limits| limits.rooms_max.store(count, Ordering::Relaxed));
         self
     }
 
@@ -55,7 +55,7 @@ impl<A, U> Namespace<A, U> {
     ///
     /// It holds for all rooms that are joined from now on. Nobody leaves one for it.
     pub fn room_name_bytes_max(&self, bytes: usize) -> &Self {
-        self.core.limits.room_name_bytes_max.store(bytes, Ordering::Relaxed);
+        self.limit(|limits| limits.room_name_bytes_max.store(bytes, Ordering::Relaxed));
         self
     }
 
@@ -64,7 +64,7 @@ impl<A, U> Namespace<A, U> {
     ///
     /// It holds for all questions that are asked from now on.
     pub fn asks_max(&self, count: usize) -> &Self {
-        self.core.limits.asks_max.store(count, Ordering::Relaxed);
+        self.limit(|limits| limits.asks_max.store(count, Ordering::Relaxed));
         self
     }
 
@@ -73,7 +73,7 @@ impl<A, U> Namespace<A, U> {
     ///
     /// It holds for all questions and selections that are made from now on.
     pub fn ack_timeout(&self, timeout: Duration) -> &Self {
-        self.core.limits.ack_timeout_ns.store(whole_ns(timeout), Ordering::Relaxed);
+        self.limit(|limits| limits.ack_timeout_ns.store(whole_ns(timeout), Ordering::Relaxed));
         self
     }
 
@@ -85,7 +85,7 @@ impl<A, U> Namespace<A, U> {
     ///
     /// As handlers do, this counts for sockets that come later.
     pub fn handlers_max(&self, count: usize) -> &Self {
-        self.core.change(|table| table.extras_mut().handlers_max = Some(count.max(1)));
+        self.change(|table| table.extras_mut().handlers_max = Some(count.max(1)));
         self
     }
 
@@ -98,17 +98,26 @@ impl<A, U> Namespace<A, U> {
     ///
     /// As handlers do, this counts for sockets that come later.
     pub fn args_bytes_max(&self, bytes: usize) -> &Self {
-        self.core.change(|table| table.extras_mut().args_bytes_max = Some(bytes));
+        self.change(|table| table.extras_mut().args_bytes_max = Some(bytes));
         self
     }
 
     /// As [`args_bytes_max`](Self::args_bytes_max), for events of that name, in its place: it may be
     /// more, too.
     pub fn event_args_bytes_max(&self, event: &str, bytes: usize) -> &Self {
-        self.core.change(|table| {
+        self.change(|table| {
             table.extras_mut().event_args_bytes_max.insert(event.as_bytes().into(), bytes)
         });
         self
+    }
+}
+
+impl<A, U> Namespace<A, U> {
+    fn limit(&self, change: impl FnOnce(&NamespaceLimits)) {
+        if let Some(taken) = self.core.takes(self.hold) {
+            change(&self.core.limits);
+            self.core.note_taken(taken);
+        }
     }
 }
 
@@ -133,6 +142,20 @@ impl NamespaceLimits {
         }
     }
 
+    /// From now on as those of another namespace are now.
+    pub(crate) fn take_over(&self, from: &Self) {
+        for (own, theirs) in [
+            (&self.sockets_max, &from.sockets_max),
+            (&self.rooms_max, &from.rooms_max),
+            (&self.room_name_bytes_max, &from.room_name_bytes_max),
+            (&self.asks_max, &from.asks_max),
+        ] {
+            own.store(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let timeout_ns = from.ack_timeout_ns.load(Ordering::Relaxed);
+        self.ack_timeout_ns.store(timeout_ns, Ordering::Relaxed);
+    }
+
     pub(crate) fn sockets_max(&self) -> usize {
         self.sockets_max.load(Ordering::Relaxed)
     }
@@ -152,19 +175,6 @@ impl NamespaceLimits {
     #[inline]
     pub(crate) fn ack_timeout(&self) -> Duration {
         Duration::from_nanos(self.ack_timeout_ns.load(Ordering::Relaxed))
-    }
-}
-
-/// As they are now.
-impl Clone for NamespaceLimits {
-    fn clone(&self) -> Self {
-        Self {
-            sockets_max: AtomicUsize::new(self.sockets_max()),
-            rooms_max: AtomicUsize::new(self.rooms_max()),
-            room_name_bytes_max: AtomicUsize::new(self.room_name_bytes_max()),
-            asks_max: AtomicUsize::new(self.asks_max()),
-            ack_timeout_ns: AtomicU64::new(self.ack_timeout_ns.load(Ordering::Relaxed)),
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`Origins`]: which web pages may connect.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,7 +23,9 @@ pub enum Origins {
     /// Pages of the same host and of these origins, such as `https://example.org`. In one with a
     /// star for its first label, `https://*.example.org`, the star stands for one label or more:
     /// for `a.example.org` and `a.b.example.org`, and neither for `example.org` itself nor for
-    /// `badexample.org`. A star anywhere else stands for nothing.
+    /// `badexample.org`. A star anywhere else stands for nothing. A slash at the end is none; an origin with
+    /// a path, which no page has, is logged when it is given to
+    /// [`Builder::origins`](crate::Builder::origins).
     List(Vec<String>),
     /// Pages of the same host and of those origins that a function takes: see
     /// [`matching`](Self::matching).
@@ -58,8 +61,27 @@ impl Origins {
         Self::List(vec![origin.replacen("://", "://*.", 1)])
     }
 
+    /// As browsers write them, without a slash at the end and without the port that the scheme implies. What
+    /// still cannot be an origin is told to the log.
+    pub(crate) fn tidied(mut self) -> Self {
+        if let Self::List(origins) = &mut self {
+            for origin in origins {
+                tidy(origin);
+                if !is_origin(origin) {
+                    tracing::error!(
+                        ?origin,
+                        "no page has this origin: it is a scheme, a host and perhaps a port, without a path, \
+                         such as https://example.org or https://*.example.org"
+                    );
+                }
+            }
+        }
+        self
+    }
+
     /// Whether a page of `origin` may connect to `host`.
     pub(crate) fn allow(&self, origin: &str, host: Option<&str>) -> bool {
+        let origin = &*as_of_a_page(origin);
         let same_host = || {
             let named = origin.split_once("://").zip(host);
             named.is_some_and(|((scheme, authority), host)| {
@@ -92,6 +114,17 @@ impl PartialEq for OriginRule {
 
 impl Eq for OriginRule {}
 
+/// Clients that are no browsers make an origin of the address that they connect to: with the scheme of
+/// WebSockets, as that for Swift, or with a slash at the end, as one for PHP.
+fn as_of_a_page(origin: &str) -> Cow<'_, str> {
+    let origin = origin.strip_suffix('/').unwrap_or(origin);
+    match origin.split_once("://") {
+        Some(("ws", authority)) => format!("http://{authority}").into(),
+        Some(("wss", authority)) => format!("https://{authority}").into(),
+        _ => origin.into(),
+    }
+}
+
 /// Browsers leave the port out that a scheme implies; some proxies name it.
 fn without_default_port<'a>(scheme: &str, authority: &'a str) -> &'a str {
     let port = match scheme {
@@ -100,6 +133,27 @@ fn without_default_port<'a>(scheme: &str, authority: &'a str) -> &'a str {
         _ => return authority,
     };
     authority.strip_suffix(port).unwrap_or(authority)
+}
+
+/// Takes off what browsers leave out.
+fn tidy(origin: &mut String) {
+    let whole = origin.trim();
+    let whole = whole.strip_suffix('/').unwrap_or(whole);
+    let scheme = whole.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    let tidied = without_default_port(&scheme, whole).to_owned();
+    *origin = tidied;
+}
+
+/// Whether a page can have that origin, or one that it stands for.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, authority)) = text.split_once("://") else {
+        return text == "null";
+    };
+    let host = authority.strip_prefix("*.").unwrap_or(authority);
+    let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    let is = |text: &str, allowed: fn(u8) -> bool| !text.is_empty() && text.bytes().all(allowed);
+    is(scheme, in_scheme) && is(host, in_host)
 }
 
 /// Whether an origin is the listed one, or one of its sub-domains where it begins with a star.
@@ -155,6 +209,24 @@ mod tests {
         check(&list, "https://app.example.com.evil.org", false);
         check(&list, "http://example.org:3000", true);
         check(&Origins::Any, "null", true);
+    }
+
+    #[test]
+    fn clients_that_are_no_browsers_name_the_address_that_they_connect_to() {
+        let same = |origin: &str, host: &str, allowed: bool| {
+            assert_eq!(Origins::SameHost.allow(origin, Some(host)), allowed, "{origin} {host}");
+        };
+        same("wss://example.org", "example.org:443", true);
+        same("ws://example.org", "example.org:80", true);
+        same("ws://example.org/", "example.org", true);
+        same("http://example.org/", "example.org", true);
+        same("http://example.org//", "example.org", false);
+        same("http://example.org/x", "example.org", false);
+        same("wss://evil.org", "example.org:443", false);
+        let list = Origins::List(vec!["https://app.example.com".into()]);
+        check(&list, "wss://app.example.com", true);
+        check(&list, "https://app.example.com/", true);
+        check(&list, "ws://app.example.com", false);
     }
 
     #[test]
@@ -215,6 +287,49 @@ mod tests {
             check(&list(odd), "https://a.", false);
         }
         check(&Origins::subdomains_of("example.com"), "https://a.example.com", false);
+    }
+
+    #[test]
+    fn a_listed_origin_may_end_with_a_slash_or_name_its_usual_port() {
+        for listed in [
+            "https://app.example.com/",
+            " https://app.example.com ",
+            "https://app.example.com:443",
+            "HTTPS://App.Example.com:443/",
+        ] {
+            let list = Origins::List(vec![listed.into()]).tidied();
+            check(&list, "https://app.example.com", true);
+            check(&list, "https://app.example.com:8443", false);
+        }
+        let subdomains = Origins::subdomains_of("https://example.com/").tidied();
+        check(&subdomains, "https://a.example.com", true);
+    }
+
+    #[test]
+    fn what_no_page_has_for_its_origin_is_known() {
+        for origin in [
+            "https://a.b",
+            "http://localhost:3000",
+            "https://*.a.b",
+            "null",
+            "app-1://x",
+            "http://[::1]:1",
+        ] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for odd in [
+            "https://a.b/c",
+            "a.b",
+            "*",
+            "https://*",
+            "https://a.*.b",
+            "",
+            "https://",
+            "://a",
+            "https://a.b//",
+        ] {
+            assert!(!is_origin(odd), "{odd}");
+        }
     }
 
     #[test]

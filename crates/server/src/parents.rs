@@ -4,39 +4,65 @@
 //! A child has the handlers that its parent had when it was made. It lives for as long as somebody is in
 //! it or has a handle of it: the table of all namespaces does not keep it, unless the server is to.
 
-use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use tokio::sync::Notify;
 
-use crate::core::Core;
+use crate::core::{Core, Held};
 use crate::hello::{Hello, Refusal};
 use crate::link::Link;
 use crate::namespace_core::NamespaceCore;
 use crate::pattern::{Params, Pattern};
 use crate::recovery::Claim;
+use crate::throttle::Throttle;
 
 /// What a server knows of namespaces that are made when they are asked for.
 #[derive(Default)]
 pub(crate) struct Parents {
     list: RwLock<Arc<[Arc<Parent>]>>,
-    /// The names of children that are being made.
-    making: Mutex<HashSet<Box<str>>>,
-    /// One of these is made, or is not.
+    /// A child is made.
     settled: Notify,
+    /// When the log was told last of an open namespace that nobody could join.
+    closed: Throttle,
     /// Children that there are, and that are being made.
     children: AtomicUsize,
     on_new: RwLock<Option<NewFn>>,
+}
+
+/// Which parent stands for a name, as far as that can be told without a client.
+pub(crate) enum Stands {
+    Nobody,
+    /// One whose function says so, when it is asked about a client.
+    Perhaps,
+    /// One or another: a pattern, unless a function before it claims the name for a client.
+    Surely,
+    Parent(Arc<Parent>, Params),
 }
 
 /// A namespace that stands for others.
 pub(crate) struct Parent {
     namespace: Arc<NamespaceCore>,
     rule: Rule,
+}
+
+impl Parent {
+    /// Says which namespaces fit it and are the program's own, so that its door is none of theirs.
+    fn name_what_it_misses(&self, core: &Core) {
+        let Rule::Pattern(pattern) = &self.rule else {
+            return;
+        };
+        for namespace in core.all_namespaces() {
+            let fits =
+                namespace.name.strip_prefix('/').is_some_and(|name| pattern.fill(name).is_some());
+            if fits && namespace.standing.is_own() {
+                namespace.warn_without_door(&self.namespace.name);
+            }
+        }
+    }
 }
 
 /// Which others.
@@ -72,11 +98,35 @@ impl Parents {
         self.list.read().is_empty()
     }
 
+    /// Who stands for a name. `/` is always the program's own.
+    pub(crate) fn stands(&self, name: &str) -> Stands {
+        let Some(name) = name.strip_prefix('/').filter(|name| !name.is_empty()) else {
+            return Stands::Nobody;
+        };
+        let parents = Arc::clone(&self.list.read());
+        let mut stands = Stands::Nobody;
+        for parent in parents.iter() {
+            match (&parent.rule, &stands) {
+                (Rule::Asked(_), _) => stands = Stands::Perhaps,
+                (Rule::Pattern(pattern), before) => match (pattern.fill(name), before) {
+                    (None, _) => {}
+                    (Some(params), Stands::Nobody) => {
+                        return Stands::Parent(Arc::clone(parent), params);
+                    }
+                    (Some(_), _) => return Stands::Surely,
+                },
+            }
+        }
+        stands
+    }
+
     /// Adds one, to be asked after those that there are.
-    pub(crate) fn add(&self, namespace: Arc<NamespaceCore>, rule: Rule) {
+    pub(crate) fn add(&self, core: &Core, namespace: Arc<NamespaceCore>, rule: Rule) {
         let parent = Arc::new(Parent { namespace, rule });
         let mut list = self.list.write();
-        *list = list.iter().cloned().chain([parent]).collect();
+        *list = list.iter().cloned().chain([Arc::clone(&parent)]).collect();
+        drop(list);
+        parent.name_what_it_misses(core);
     }
 
     /// From now on tells this function of new namespaces.
@@ -114,12 +164,56 @@ pub(crate) async fn find(
     let asking = ask(&core, &link, &name, auth);
     match tokio::time::timeout(core.config.namespace_timeout, asking).await {
         Ok(Some((parent, params))) => make(&core, &parent, &name, params).await,
-        Ok(None) => Err(Refusal::new("Invalid namespace")),
+        Ok(None) => unclaimed(&core, &name).ok_or_else(|| Refusal::new("Invalid namespace")),
         Err(_) => {
             core.metrics.namespace_timeouts.add();
             Err(Refusal::new("No decision in time"))
         }
     }
+}
+
+/// A namespace that no parent has claimed for a client, if it is there for everybody. One that is open is
+/// only where no function could claim it for another client, whom that parent would have asked.
+fn unclaimed(core: &Core, name: &str) -> Option<Arc<NamespaceCore>> {
+    let found = core.find_namespace(name)?;
+    if found.standing.is_settled() || matches!(core.parents.stands(name), Stands::Nobody) {
+        return Some(found);
+    }
+    if core.parents.closed.passes(core.now()) {
+        tracing::warn!(
+            namespace = name,
+            "nobody can join this namespace: no function of of_matching claims it for the client, and it is \
+             not the program's own. Register something on it, such as a connect function, and it is"
+        );
+    }
+    None
+}
+
+/// The namespace that the program asks for by its name, and that is nobody's yet: it is `open`, or not
+/// there. `None` when somebody else was first.
+pub(crate) fn of(
+    core: &Arc<Core>,
+    name: &str,
+    open: Option<Arc<NamespaceCore>>,
+) -> Option<Arc<NamespaceCore>> {
+    let stands = core.parents.stands(name);
+    if let Stands::Parent(parent, params) = stands {
+        // The limit is for clients. The program knows what it asks for.
+        core.parents.children.fetch_add(1, Ordering::Relaxed);
+        return adopt(core, &parent, name, params, open);
+    }
+    if open.is_some() {
+        return open;
+    }
+    // Before the lock is taken, since its journal has one of its own.
+    let made = Arc::new(NamespaceCore::new(name, core));
+    if !core.add_open(&made, matches!(stands, Stands::Nobody)) {
+        return None;
+    }
+    if name != "/" {
+        core.parents.tell_new(core, &made);
+    }
+    Some(made)
 }
 
 /// The first parent that wants a namespace to be there.
@@ -134,9 +228,11 @@ async fn ask(
         None => auth,
     };
     let parents = Arc::clone(&core.parents.list.read());
+    // A name without its slash would be another namespace with a name that looks the same.
+    let bare = name.strip_prefix('/')?;
     for parent in parents.iter() {
         let params = match &parent.rule {
-            Rule::Pattern(pattern) => pattern.fill(name.strip_prefix('/').unwrap_or(name)),
+            Rule::Pattern(pattern) => pattern.fill(bare),
             Rule::Asked(ask) => match ask(link, &parent.namespace, name, auth.clone()) {
                 Some(asking) => asking.await.then(Params::default),
                 None => None,
@@ -159,43 +255,45 @@ async fn make(
 ) -> Result<Arc<NamespaceCore>, Refusal> {
     loop {
         let settled = core.parents.settled.notified();
-        let making = Making::begin(&core.parents, name);
-        if let Some(found) = core.find_namespace(name) {
-            return Ok(found);
-        }
-        if making.is_none() {
-            settled.await;
-            continue;
-        }
+        let open = match core.look_up(name) {
+            Some(Held::Here(found)) if found.standing.is_settled() => return Ok(found),
+            Some(Held::Here(open)) => Some(open),
+            Some(Held::Making(_)) => {
+                settled.await;
+                continue;
+            }
+            None => None,
+        };
         if !core.parents.take_place(core.config.child_namespaces_max) {
             core.metrics.namespaces_refused.add();
             return Err(Refusal::new("too many namespaces"));
         }
-        let child = NamespaceCore::child(name, params, &parent.namespace, core);
-        core.metrics.namespaces_made.add();
-        core.parents.tell_new(core, &child);
-        return Ok(core.adopt(child));
+        if let Some(child) = adopt(core, parent, name, params.clone(), open) {
+            return Ok(child);
+        }
     }
 }
 
-/// A name whose namespace is being made; until this is dropped, by nobody else.
-struct Making<'a> {
-    parents: &'a Parents,
-    name: Box<str>,
-}
-
-impl<'a> Making<'a> {
-    fn begin(parents: &'a Parents, name: &str) -> Option<Self> {
-        let begun = parents.making.lock().insert(name.into());
-        begun.then(|| Self { parents, name: name.into() })
+/// Makes an open namespace a child, or a new one. Its place among all children is taken, and given back
+/// when somebody else was first, which is `None`.
+fn adopt(
+    core: &Arc<Core>,
+    parent: &Parent,
+    name: &str,
+    params: Params,
+    open: Option<Arc<NamespaceCore>>,
+) -> Option<Arc<NamespaceCore>> {
+    let child = open.unwrap_or_else(|| Arc::new(NamespaceCore::new(name, core)));
+    if !core.begin_making(&child) {
+        core.parents.note_end();
+        return None;
     }
-}
-
-impl Drop for Making<'_> {
-    fn drop(&mut self) {
-        self.parents.making.lock().remove(&self.name);
-        self.parents.settled.notify_waiters();
-    }
+    child.become_child(&parent.namespace, params);
+    core.metrics.namespaces_made.add();
+    core.parents.tell_new(core, &child);
+    core.end_making(&child);
+    core.parents.settled.notify_waiters();
+    Some(child)
 }
 
 /// Forgets the types of a function that is asked.

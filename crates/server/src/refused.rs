@@ -40,6 +40,8 @@ pub enum Cause<'a> {
         /// The method.
         method: &'a str,
     },
+    /// HTTP/1.1 wants one header `host`, and there is none, or there are several, or it is no host.
+    InvalidHost,
     /// The origin is not text, or there are several.
     InvalidOrigin {
         /// The first one.
@@ -158,7 +160,8 @@ impl<'a> Cause<'a> {
             Self::UnknownTransport { .. } => Refused::UnknownTransport,
             Self::UnknownSession { .. } => Refused::UnknownSession,
             Self::HandshakeMethod { .. } => Refused::HandshakeMethod,
-            Self::InvalidOrigin { .. }
+            Self::InvalidHost
+            | Self::InvalidOrigin { .. }
             | Self::TransportMismatch { .. }
             | Self::TransportHandshake
             | Self::Panicked => Refused::BadRequest,

@@ -1,5 +1,6 @@
 //! [`Request`]: a request below the path of the server, as functions of the user's see it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,13 +72,25 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The names, in the case in which they came, and values of all headers.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    /// The names, in lower case, and values of all headers.
+    pub fn headers(&self) -> impl Iterator<Item = (Cow<'_, str>, &[u8])> {
         let (head, kept) = match &self.0 {
             Source::Head(head) => (Some(head.headers.iter()), None),
             Source::Kept(kept) => (None, Some(kept.handshake.headers())),
         };
-        head.into_iter().flatten().chain(kept.into_iter().flatten())
+        let headers = head.into_iter().flatten().chain(kept.into_iter().flatten());
+        headers.map(|(name, value)| match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => (Cow::Owned(name.to_ascii_lowercase()), value),
+            false => (Cow::Borrowed(name), value),
+        })
+    }
+
+    /// The host that it goes to, with its port: its header `host`, or what its first line names.
+    pub(crate) fn host(&self) -> Option<&str> {
+        match &self.0 {
+            Source::Head(head) => head.host(),
+            Source::Kept(kept) => kept.handshake.header("host"),
+        }
     }
 
     /// The address of the peer: a proxy's, where there is one. `None` when the server is embedded
@@ -150,7 +163,8 @@ mod tests {
             assert_eq!(request.header("x-three"), None);
             assert_eq!(request.address(), Some(([127, 0, 0, 1], 80).into()));
             let all: Vec<_> = request.headers().collect();
-            assert_eq!(all, [("X-One", &b"1"[..]), ("x-two", b"\xff"), ("Cookie", b"a=b")]);
+            let expected = [("x-one", &b"1"[..]), ("x-two", b"\xff"), ("cookie", b"a=b")];
+            assert_eq!(all, expected.map(|(name, value)| (Cow::Borrowed(name), value)));
             assert!(!format!("{request:?}").contains("a=b"));
         }
     }

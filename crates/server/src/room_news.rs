@@ -403,7 +403,8 @@ mod tests {
         parent.core.watch_rooms(&first);
         parent.core.watch_rooms(&over);
         over.handle(&parent.core).off();
-        let child = NamespaceCore::child("/room-1", Params::default(), &parent.core, &core);
+        let child = Arc::new(NamespaceCore::new("/room-1", &core));
+        child.become_child(&parent.core, Params::default());
         parent.core.watch_rooms(&second);
         // The functions that it found come late, with one that is over.
         parent.core.room_watchers.change(|list| list.push(over.clone()));

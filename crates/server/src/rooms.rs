@@ -16,6 +16,9 @@ use slab::Slab;
 
 use crate::room_news::{Change, News};
 
+/// Most members are in no more rooms.
+const FEW_ROOMS: usize = 8;
+
 /// Who is where. `T` is a cheap handle of a member.
 pub(crate) struct Rooms<T> {
     inner: Mutex<Inner<T>>,
@@ -38,11 +41,14 @@ struct Inner<T> {
 
 struct Member<T> {
     handle: T,
+    /// In no order that means anything.
     rooms: Vec<Arc<str>>,
 }
 
 struct Room<T> {
-    members: HashSet<MemberKey>,
+    /// The members, and where each has the room among its own: so neither joining nor leaving looks
+    /// through all rooms of a member.
+    members: HashMap<MemberKey, u32>,
     snapshot: Option<Members<T>>,
 }
 
@@ -127,23 +133,27 @@ impl<T: Clone> Rooms<T> {
             return Ok(false);
         }
         let member = inner.members.get_mut(key.0 as usize).ok_or(NotJoined::Gone)?;
-        if member.rooms.iter().any(|joined| **joined == *room) {
+        let known = inner.rooms.get_key_value(room);
+        let is_in = match member.is_in_few() {
+            true => member.rooms.iter().any(|joined| **joined == *room),
+            false => known.is_some_and(|(_, room)| room.members.contains_key(&key)),
+        };
+        if is_in {
             return Ok(false);
         }
         if member.rooms.len() >= rooms_max {
             return Err(NotJoined::TooMany);
         }
-        let name = match inner.rooms.get_key_value(room) {
-            Some((name, _)) => Arc::clone(name),
-            None => Arc::from(room),
-        };
+        let name = known.map_or_else(|| Arc::from(room), |(name, _)| Arc::clone(name));
         if let Some(news) = &mut inner.news {
             note_joined(news, &inner.rooms, &name, id);
         }
+        // Each has a name in memory, so there are never 2^32 of them.
+        let at = member.rooms.len() as u32;
         member.rooms.push(Arc::clone(&name));
-        let empty = || Room { members: HashSet::new(), snapshot: None };
+        let empty = || Room { members: HashMap::new(), snapshot: None };
         let entry = inner.rooms.entry(name).or_insert_with(empty);
-        entry.members.insert(key);
+        entry.members.insert(key, at);
         _stale = entry.snapshot.take();
         Ok(true)
     }
@@ -154,26 +164,29 @@ impl<T: Clone> Rooms<T> {
         inner.rooms.get_key_value(room).map(|(name, _)| Arc::clone(name))
     }
 
-    /// Takes a member out of a room; `false` when it was not there.
-    pub(crate) fn leave(&self, id: SocketId, room: &str) -> bool {
+    /// Takes a member out of a room, and gives where it had that among its rooms; the last of these has
+    /// that place from now on. `None` when it was not there.
+    pub(crate) fn leave(&self, id: SocketId, room: &str) -> Option<usize> {
         let _stale;
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
-        let Some(&key) = inner.ids.get(&id) else {
-            return false;
-        };
-        let Some(member) = inner.members.get_mut(key.0 as usize) else {
-            return false;
-        };
-        let Some(at) = member.rooms.iter().position(|joined| **joined == *room) else {
-            return false;
+        let key = *inner.ids.get(&id)?;
+        let member = inner.members.get_mut(key.0 as usize)?;
+        let at = match member.is_in_few() {
+            true => member.rooms.iter().position(|joined| **joined == *room)?,
+            false => *inner.rooms.get(room)?.members.get(&key)? as usize,
         };
         let name = member.rooms.swap_remove(at);
+        if let Some(moved) = member.rooms.get(at)
+            && let Some(moved) = inner.rooms.get_mut(moved)
+        {
+            moved.members.insert(key, at as u32);
+        }
         _stale = leave(&mut inner.rooms, room, key);
         if let Some(news) = &mut inner.news {
             note_left(news, &inner.rooms, name, id);
         }
-        true
+        Some(at)
     }
 
     /// The rooms of a member, its own id first.
@@ -191,7 +204,8 @@ impl<T: Clone> Rooms<T> {
         let Some(&key) = inner.ids.get(&id) else {
             return false;
         };
-        room == id.as_str() || inner.rooms.get(room).is_some_and(|room| room.members.contains(&key))
+        room == id.as_str()
+            || inner.rooms.get(room).is_some_and(|room| room.members.contains_key(&key))
     }
 
     /// The member of that id.
@@ -246,7 +260,7 @@ impl<T: Clone> Inner<T> {
         let members = &self.members;
         let handle = |key: &MemberKey| Some((*key, members.get(key.0 as usize)?.handle.clone()));
         let joined = self.rooms.get_mut(room).map(|found| {
-            let make = || found.members.iter().filter_map(handle).collect();
+            let make = || found.members.keys().filter_map(handle).collect();
             Arc::clone(found.snapshot.get_or_insert_with(make))
         });
         let own = self.ids.get(room).and_then(handle).map(|own| Arc::from([own]));
@@ -254,8 +268,15 @@ impl<T: Clone> Inner<T> {
     }
 
     fn keys(&self, room: &str) -> impl Iterator<Item = MemberKey> {
-        let joined = self.rooms.get(room).into_iter().flat_map(|room| &room.members);
+        let joined = self.rooms.get(room).into_iter().flat_map(|room| room.members.keys());
         joined.chain(self.ids.get(room)).copied()
+    }
+}
+
+impl<T> Member<T> {
+    /// Whether its rooms are looked through sooner than one is found by its name.
+    const fn is_in_few(&self) -> bool {
+        self.rooms.len() <= FEW_ROOMS
     }
 }
 
@@ -316,7 +337,7 @@ fn note_left<T>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn id(n: u8) -> SocketId {
@@ -364,7 +385,7 @@ mod tests {
         assert_eq!(select(&rooms, &[&own], &[]), [1, 3]);
         assert_eq!(select(&rooms, &[], &[&own]), [2, 4]);
         assert!(rooms.is_in(id(1), &own) && rooms.is_in(id(3), &own) && !rooms.is_in(id(2), &own));
-        assert!(rooms.leave(id(3), &own));
+        assert!(rooms.leave(id(3), &own).is_some());
         assert_eq!(select(&rooms, &[&own], &[]), [1]);
     }
 
@@ -374,7 +395,7 @@ mod tests {
         assert_eq!(select(&rooms, &["a"], &[]), [1, 2]);
         assert_eq!(rooms.join(id(4), "a", 10), Ok(true));
         assert_eq!(select(&rooms, &["a"], &[]), [1, 2, 4]);
-        assert!(rooms.leave(id(1), "a"));
+        assert!(rooms.leave(id(1), "a").is_some());
         assert_eq!(select(&rooms, &["a"], &[]), [2, 4]);
         rooms.exit(id(2));
         assert_eq!(select(&rooms, &["a"], &[]), [4]);
@@ -390,6 +411,62 @@ mod tests {
         }
         let inner = rooms.inner.lock();
         assert_eq!((inner.rooms.len(), inner.members.capacity(), inner.ids.capacity()), (0, 0, 0));
+    }
+
+    /// Time of the processor that this thread has taken.
+    fn busy_ns() -> u64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        stat.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Asserts that eight times as many take about as much longer. With the square it would be 64 times;
+    /// caches account for some of the rest.
+    pub(crate) fn assert_linear(work: impl Fn(usize)) {
+        let took = |count| {
+            let before = busy_ns();
+            work(count);
+            busy_ns() - before
+        };
+        // The best of three, since a machine can be slow for a moment.
+        let best = |count| (0..3).map(|_| took(count)).min().unwrap();
+        let (few, many) = (best(8_000), best(64_000));
+        assert!(many < 32 * few, "{few} ns for 8,000, {many} ns for 64,000");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn joining_and_leaving_cost_the_same_in_however_many_rooms_a_member_is() {
+        assert_linear(|count| {
+            let rooms = Rooms::default();
+            rooms.enter(id(1), 1);
+            for room in 0..count {
+                assert_eq!(rooms.join(id(1), &room.to_string(), usize::MAX), Ok(true));
+            }
+            for room in (0..count).rev().step_by(2).chain((0..count).step_by(2)) {
+                assert!(rooms.leave(id(1), &room.to_string()).is_some());
+            }
+            assert_eq!(rooms.of(id(1)), [id(1).as_str()]);
+        });
+    }
+
+    #[test]
+    fn a_member_knows_its_rooms_whichever_it_leaves() {
+        let rooms = Rooms::default();
+        rooms.enter(id(1), 1);
+        let names = ["a", "b", "c", "d"];
+        for first in names {
+            for second in names.into_iter().filter(|name| *name != first) {
+                names.iter().for_each(|name| drop(rooms.join(id(1), name, 10)));
+                assert!(rooms.leave(id(1), first).is_some() && rooms.leave(id(1), first).is_none());
+                assert!(rooms.leave(id(1), second).is_some());
+                let mut left = rooms.of(id(1)).split_off(1);
+                left.sort_unstable();
+                let others = names.into_iter().filter(|name| *name != first && *name != second);
+                assert_eq!(left, others.collect::<Vec<_>>());
+            }
+        }
+        rooms.exit(id(1));
+        assert!(rooms.inner.lock().rooms.is_empty());
     }
 
     #[test]

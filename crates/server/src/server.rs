@@ -12,6 +12,7 @@ use http::Response;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::builder::Builder;
 use crate::core::Core;
@@ -24,6 +25,7 @@ use crate::pattern::Pattern;
 use crate::refused::ConnectionError;
 use crate::serve::{self, NotFound, ServeError};
 use crate::service::{Layer, Service};
+use crate::standing::Hold;
 use crate::websocket::Wire;
 
 /// A Socket.IO server. A cheap handle: clone it, keep it, send with it from anywhere.
@@ -67,8 +69,25 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// The namespace of that name, made if there is none. A name without a leading slash gets one.
     /// Clients can join only namespaces that were made, and those that [`of_pattern`](Self::of_pattern)
     /// or [`of_matching`](Self::of_matching) allow.
+    ///
+    /// Where a pattern fits the name, this is its child, as if a client had asked for it: with the handlers of
+    /// the pattern, and only for as long as it is used. It is for sending, such as
+    /// `io.of("/room-7").emit(…)`. Functions and limits cannot be registered on it with this handle: they
+    /// are not, which is logged and counted in
+    /// [`Stats::registrations_refused`](crate::Stats::registrations_refused). Register them on the pattern,
+    /// in [`on_new_namespace`](Self::on_new_namespace), or with [`find`](Self::find) on a child that is
+    /// there.
+    ///
+    /// Whether a function of [`of_matching`](Self::of_matching) stands for the name can be told only with a
+    /// client. Until something is registered on the namespace, clients are asked about as if it was not there:
+    /// it becomes the child of the function that says yes, and nobody can join where none does. Once
+    /// something is registered, best a [`connect`](Namespace::connect) function, it is the program's own.
+    ///
+    /// So a namespace of the program's own with a name that a parent would stand for is one on which
+    /// something was registered before that parent was added. Its own `connect` function is its only one; the
+    /// log says so where it has none.
     pub fn of(&self, name: &str) -> Namespace<A> {
-        Namespace::new(self.core.namespace(&with_slash(name)))
+        Namespace::held(self.core.namespace(&with_slash(name)), Hold::Named)
     }
 
     /// The namespace of that name, if there is one now.
@@ -95,9 +114,10 @@ impl<A: Send + Sync + 'static> Server<A> {
     ///
     /// What is registered on it, and what it is limited to, counts for all that are made from then on,
     /// each for itself; what is sent or done to its sockets reaches those of all that there are, its
-    /// [`children`](Namespace::children). Several such namespaces are asked in the order in which they
-    /// were added; the first that fits has the child. A namespace that there is already, such as one of
-    /// [`of`](Self::of), is not asked about.
+    /// [`children`](Namespace::children). Only the [`connect`](Namespace::connect) function counts for those
+    /// that there are, too. Several such namespaces are asked in the order in which they were added; the first
+    /// that fits has the child, whether a client asks for it first or the program, by [`of`](Self::of). A
+    /// namespace on which the program has registered something before is not asked about.
     ///
     /// A child ends when nobody is in it and nobody has a handle of it, unless
     /// [`Builder::keep_empty_namespaces`] says otherwise; there are up to
@@ -111,7 +131,8 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// A namespace that stands for others, as that of [`of_pattern`](Self::of_pattern): an async function
     /// of the [`Hello`] says whether the namespace that a client asks for is to be made. It is asked only
     /// about namespaces that there are not, so who may come in is for the
-    /// [`connect`](Namespace::connect) function to decide, which is asked after it.
+    /// [`connect`](Namespace::connect) function to decide, which is asked after it. It is asked, too, about one
+    /// that the program has only asked for [by its name](Self::of).
     ///
     /// The function may wait. All that are asked for one client have
     /// [`Builder::namespace_timeout`] together, and are dropped where they wait when the client
@@ -135,18 +156,19 @@ impl<A: Send + Sync + 'static> Server<A> {
 
     fn parent(&self, name: &str, rule: Rule) -> Namespace<A> {
         let namespace = Arc::new(NamespaceCore::parent(name, &rule, &self.core));
-        self.core.parents.add(Arc::clone(&namespace), rule);
+        self.core.parents.add(&self.core, Arc::clone(&namespace), rule);
         Namespace::new(namespace)
     }
 
     /// Calls `on_new` with each namespace that is made from now on, by [`of`](Self::of) or for a
-    /// client; for a client before it or anybody else can join. A second function takes the place of the
-    /// first. It must be quick; one that panics is counted and changes nothing.
+    /// client; for a client before it or anybody else can join. It is called again for one that was made by
+    /// its name and becomes the child of a parent, with the functions of that. A second function takes the
+    /// place of the first. It must be quick; one that panics is counted and changes nothing.
     pub fn on_new_namespace<F>(&self, on_new: F) -> &Self
     where
         F: Fn(Namespace<A>) + Send + Sync + 'static,
     {
-        let on_new = move |core: &Arc<_>| on_new(Namespace::new(Arc::clone(core)));
+        let on_new = move |core: &Arc<_>| on_new(Namespace::held(Arc::clone(core), Hold::New));
         self.core.parents.set_on_new(Arc::new(on_new));
         self
     }
@@ -262,7 +284,8 @@ impl<A> Server<A> {
     /// With a [`Recovery`](crate::Recovery) that both servers share, it has its socket there and has
     /// missed nothing.
     ///
-    /// Takes up to the `budget`, and then what [`close`](Self::close) takes. A future that is dropped
+    /// Takes up to the `budget`, however many clients there are, and then what [`close`](Self::close)
+    /// takes; the log says where it took longer. A future that is dropped
     /// leaves the server as it is then: it opens no session, but still has those that were not closed.
     pub async fn drain(&self, budget: Duration) {
         self.core.drain(budget).await;
@@ -273,17 +296,26 @@ impl<A> Server<A> {
     /// its connection is closed, so that its client comes back as soon as there is a server again.
     /// Where the server serves by itself, serving ends when all of that is done.
     ///
-    /// Waits at most four times the `close_timeout` (4 × 5 s): for the sessions to end, and for
-    /// HTTP connections to write what they owe.
+    /// Waits for the sessions to end and for HTTP connections to write what they owe, for at most
+    /// [`Builder::stop_timeout`]. A handler that has not ended then holds nothing up; the log says how many
+    /// connections are left. Of that time the sessions have three quarters, each with its
+    /// [`Builder::close_timeout`].
+    ///
+    /// [`Builder::stop_timeout`]: crate::Builder::stop_timeout
+    /// [`Builder::close_timeout`]: crate::Builder::close_timeout
     pub async fn close(&self) {
+        let limit = self.core.config.stop_timeout;
         let patience = self.core.limits.close_timeout;
+        let began = Instant::now();
+        let left = || limit.saturating_sub(began.elapsed());
         let sessions = || self.core.sessions.len();
         let close = self.core.begin_close();
-        close.sessions_ended(patience.saturating_mul(2), sessions).await;
-        let hung_up = close.hang_up(patience).await;
+        close.sessions_ended(patience.saturating_mul(2).min(limit / 4 * 3), sessions).await;
+        // Half of what is left, so that what they had open can still end.
+        let hung_up = close.hang_up(patience.min(left() / 2)).await;
         // A request that was under way when the server began to close may have opened one more, and a
         // client that came over from polling in the last moment has its WebSocket to close.
-        let ended = close.sessions_ended(patience, sessions).await;
+        let ended = close.sessions_ended(patience.min(left()), sessions).await;
         if !(hung_up && ended) {
             let left = sessions();
             tracing::warn!(left, "not all connections had ended when the time to close was over");

@@ -23,7 +23,7 @@ use crate::body::{self, Body};
 use crate::bundle;
 use crate::connection;
 use crate::core::Core;
-use crate::door::{self, Decision, Finish, PeerAddress, Received, Upgrade};
+use crate::door::{self, Decision, PeerAddress, Received, Upgrade};
 use crate::head::{Head, Headers};
 use crate::impatient::Impatient;
 use crate::polling;
@@ -149,7 +149,11 @@ where
     B::Data: Send,
 {
     let (mut parts, body) = request.into_parts();
-    let (finish, received) = receive(&core, &parts);
+    let head = head(&parts);
+    if parts.version == Version::HTTP_11 && !head.has_one_host() {
+        return door::refuse_host(&core, &head).into_response();
+    }
+    let (finish, received) = door::receive(&core, &head);
     let decision = match received {
         Received::Decided(decision) => decision,
         Received::Asks(applicant) => door::ask(&core, applicant).await,
@@ -183,8 +187,8 @@ where
     finish.apply(&core, answer).into_response().map(|body| body.taken_by(taker))
 }
 
-fn receive(core: &Arc<Core>, parts: &Parts) -> (Finish, Received) {
-    let head = Head {
+fn head(parts: &Parts) -> Head<'_> {
+    Head {
         method: parts.method.as_str(),
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
@@ -194,8 +198,7 @@ fn receive(core: &Arc<Core>, parts: &Parts) -> (Finish, Received) {
             && parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
         headers: Headers::Map(&parts.headers),
         peer: parts.extensions.get::<PeerAddress>().map(|address| address.0),
-    };
-    door::receive(core, &head)
+    }
 }
 
 /// Waits for the stream in a task of its own, which then is the task of the connection.

@@ -38,13 +38,15 @@ enum Side {
 }
 
 impl WebSocket {
-    pub(crate) fn new(wire: Wire, core: &Core, form: Form) -> Self {
+    /// Where the client `remembers`, what it sends compressed may refer to what it has sent before.
+    pub(crate) fn new(wire: Wire, core: &Core, form: Form, remembers: bool) -> Self {
         let limits = &core.limits;
         let decoder = Decoder::new(Role::Server, limits.payload_bytes_max, limits.fragments_max);
         let decoder = match form {
             Form::Deflated | Form::V3Deflated => decoder.inflating(limits.inflate_ratio_max),
             _ => decoder,
         };
+        let decoder = if remembers { decoder.remembering() } else { decoder };
         Self { side: Side::Both(wire), decoder, form }
     }
 

@@ -1090,3 +1090,16 @@ async fn a_question_to_many_without_an_end_is_no_panic() {
     let answers: Vec<_> = answers.collect().await.into_iter().map(|(_, answer)| answer).collect();
     assert_eq!(answers, [7]);
 }
+
+/// It stands last, but for what is no argument.
+#[tokio::test]
+async fn all_that_is_left_may_stand_before_an_ack() {
+    let io = Server::new();
+    io.on("sum", async |_: Socket, first: u32, rest: Args, ack: Ack| {
+        let more = |at| rest.get::<u32>(at).unwrap();
+        ack.send(first + more(0) + more(1));
+    });
+    let server = start(io).await;
+    let mut client = server.client().await;
+    assert_eq!(client.ask("sum", "1,2,3").await, json!([6]));
+}

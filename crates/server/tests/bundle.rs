@@ -5,6 +5,7 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use roomful::{Origins, ServeClient, Server};
@@ -198,4 +199,42 @@ async fn allowed_pages_may_load_it_and_it_comes_inside_another_server_too() {
     assert_eq!((response.status, response.text()), (200, "one"));
     let off = start(Server::builder().serve_client(ServeClient::No).build()).await;
     assert_eq!(fetch(&off, "socket.io.js", "").await.status, 400);
+}
+
+/// A package with the build script of the crate and nothing else.
+fn package(directory: &Path) {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::copy(own.join("build.rs"), directory.join("build.rs")).unwrap();
+    let manifest = "[package]\nname = \"bundled\"\nedition = \"2024\"\n[workspace]\n";
+    fs::write(directory.join("Cargo.toml"), manifest).unwrap();
+    fs::create_dir_all(directory.join("src")).unwrap();
+    fs::write(directory.join("src/lib.rs"), "").unwrap();
+    fs::create_dir_all(directory.join("bundle")).unwrap();
+    fs::write(directory.join("bundle/.gitignore"), "dist\n").unwrap();
+}
+
+/// Builds a package; whether cargo found anything to do.
+fn builds_anew(directory: &Path) -> bool {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--message-format=json", "--target-dir"])
+        .arg(directory.join("target"))
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&built.stdout);
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    assert!(output.contains(r#""fresh":"#), "{output}");
+    output.contains(r#""fresh":false"#)
+}
+
+#[test]
+fn a_checkout_without_the_client_is_built_only_once() {
+    let directory = Directory::new();
+    package(&directory.0);
+    assert!(builds_anew(&directory.0));
+    assert!(!builds_anew(&directory.0), "nothing has changed");
+    fs::create_dir_all(directory.0.join("bundle/dist")).unwrap();
+    fs::write(directory.0.join("bundle/dist/VERSION"), "1.2.3").unwrap();
+    assert!(builds_anew(&directory.0), "the client has come");
+    assert!(!builds_anew(&directory.0));
 }

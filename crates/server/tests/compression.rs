@@ -13,6 +13,7 @@ use support::*;
 
 const OFFER: &str = "permessage-deflate; client_max_window_bits";
 const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11)\r\nOrigin: http://localhost\r\n";
 const COMPRESSED_TEXT: u8 = 0xc1;
 const TEXT: u8 = 0x81;
 const THRESHOLD: usize = 1_024;
@@ -44,12 +45,16 @@ struct Raw {
 
 impl Raw {
     async fn open(server: &Running, target: &str, offer: &str) -> Self {
-        let mut conn = Conn::open(server.address).await;
         let headers = match offer {
             "" => String::new(),
-            offer => format!("Sec-WebSocket-Extensions: {offer}\r\n"),
+            offer => format!("{BROWSER}Sec-WebSocket-Extensions: {offer}\r\n"),
         };
-        conn.send(upgrade_head_with(target, &headers)).await;
+        Self::with_headers(server, target, &headers).await
+    }
+
+    async fn with_headers(server: &Running, target: &str, headers: &str) -> Self {
+        let mut conn = Conn::open(server.address).await;
+        conn.send(upgrade_head_with(target, headers)).await;
         let response = conn.response().await;
         assert_eq!(response.status, 101, "{response:?}");
         let extension = response.header("sec-websocket-extensions").map(str::to_owned);
@@ -433,4 +438,51 @@ fn the_headers_of_frames_are_what_this_file_says() {
         frame::Header::new(Opcode::Text, 0, None).compressed().as_bytes()[0],
         COMPRESSED_TEXT
     );
+}
+
+/// `new WebSocket(url, {perMessageDeflate: {clientNoContextTakeover: false}})` of ws offers what it offers by
+/// default, and ends the handshake where it is told to take nothing over.
+#[tokio::test]
+async fn who_may_not_forget_is_not_told_to_and_is_understood_all_the_same() {
+    const SMALL: &str = "permessage-deflate; server_no_context_takeover; client_max_window_bits=9";
+    let server = compressing().await;
+    let cases = [
+        ("", OFFER, Some(SMALL)),
+        ("", "permessage-deflate", None),
+        ("", "permessage-deflate; client_no_context_takeover", Some(ANSWER)),
+        ("Origin: http://localhost\r\n", OFFER, Some(SMALL)),
+        ("User-Agent: okhttp/4.12.0\r\n", "permessage-deflate", Some(ANSWER)),
+        (BROWSER, OFFER, Some(ANSWER)),
+    ];
+    for (agent, offer, answer) in cases {
+        let headers = format!("{agent}Sec-WebSocket-Extensions: {offer}\r\n");
+        let raw = Raw::with_headers(&server, WEBSOCKET, &headers).await;
+        assert_eq!(raw.extension.as_deref(), answer, "{agent}{offer}");
+    }
+    let headers = format!("Sec-WebSocket-Extensions: {OFFER}\r\n");
+    let mut raw = Raw::with_headers(&server, WEBSOCKET, &headers).await;
+    assert!(raw.text(TEXT).await.starts_with("0{"));
+    // One stream for all messages, so that the second refers to the first.
+    let mut stream = flate2::Compress::new_with_window_bits(flate2::Compression::best(), false, 9);
+    let mut lens = Vec::new();
+    for message in ["40".to_owned(), array_of(1), array_of(2), array_of(3)] {
+        let mut payload = Vec::with_capacity(4_096);
+        stream.compress_vec(message.as_bytes(), &mut payload, flate2::FlushCompress::Sync).unwrap();
+        payload.truncate(payload.len() - 4);
+        lens.push(payload.len());
+        raw.conn.send(odd_frame(COMPRESSED_TEXT, &payload)).await;
+        let (_, answer, _) = raw.frame().await;
+        let Message::Text(answer) = answer else { panic!("a text, not {answer:?}") };
+        let answer = String::from_utf8(answer.to_vec()).unwrap();
+        match message.as_str() {
+            "40" => assert!(answer.starts_with("40{")),
+            event => assert!(answer.ends_with(&event[event.find(',').unwrap() + 1..]), "{answer}"),
+        }
+    }
+    assert!(lens[2] < lens[1] / 2, "{lens:?}: nothing was taken over");
+}
+
+/// An event that asks for an answer, and differs little from others.
+fn array_of(n: u32) -> String {
+    format!(r#"421["echo","zyx wvu tsr qpo nml kji hgf edc ba9 876 543 21",{n}]"#)
 }

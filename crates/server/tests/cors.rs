@@ -72,7 +72,7 @@ async fn foreign_origins_of_any_form_are_refused_on_every_way() {
             "Origin: file://\r\n",
             "Origin: https://page.example.evil.example\r\n",
             "Origin: https://evilpage.example\r\n",
-            "Origin: https://page.example/\r\n",
+            "Origin: https://page.example/path\r\n",
             "Origin: https://page.example, https://evil.example\r\n",
             "Origin: //localhost\r\n",
         ] {

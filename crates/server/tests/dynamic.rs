@@ -93,6 +93,7 @@ async fn what_is_done_to_a_parent_reaches_all_its_children() {
 #[tokio::test]
 async fn a_function_says_which_namespaces_are_to_be_and_the_first_that_wants_one_has_it() {
     let io = Server::builder().state(7_u8).build();
+    io.of("/own").on("who", async |_: Socket<u8>| 3);
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&asked);
     let first = io.of_matching(move |hello: Hello<u8>| {
@@ -104,7 +105,6 @@ async fn a_function_says_which_namespaces_are_to_be_and_the_first_that_wants_one
     let second = io.of_pattern("/{any}");
     first.on("who", async |_: Socket<u8>| 1);
     second.on("who", async |_: Socket<u8>| 2);
-    io.of("/own").on("who", async |_: Socket<u8>| 3);
     let server = start(io).await;
     let mut client = Client::open(server.address).await;
     for (name, auth, expected) in
@@ -173,8 +173,8 @@ async fn many_clients_at_once_make_one_child() {
         assert_eq!(client.next().await.data, json!(["was there first"]));
     }
     assert_eq!((made.load(Ordering::Relaxed), server.stats().namespaces_made), (1, 1));
-    server.of("/own");
-    server.of("/own");
+    let own = server.of("/own");
+    assert_eq!(server.of("/own").name(), own.name());
     assert_eq!(made.load(Ordering::Relaxed), 2);
 }
 
@@ -310,14 +310,15 @@ async fn what_a_parent_sends_while_a_child_has_ended_is_missed_by_nobody() {
     }
     others.emit("news", 3);
     assert_eq!(client.next().await.data[1], json!(3), "the other server has no such child");
-    // Whoever makes the namespace by its name has it, and no parent.
+    // The program that asks for it by its name has the same child.
     drop(client);
     until("the child ends", || rooms.children().is_empty()).await;
-    let own = server.of("/room-1");
+    let child = server.of("/room-1");
     let mut client = Client::open(server.address).await;
     answer(&mut client, "/room-1", &json!({})).await;
     rooms.emit("news", 4);
-    own.emit("news", 5);
+    child.emit("news", 5);
+    assert_eq!(client.next().await.data[1], json!(4));
     assert_eq!(client.next().await.data[1], json!(5));
 }
 

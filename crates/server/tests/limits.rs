@@ -1,12 +1,15 @@
 //! Limits of one namespace: of its sockets, of what they may do, of their events.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+#[path = "support/logs.rs"]
+mod logs;
 mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use logs::Logs;
 use parking_lot::Mutex;
 use roomful::{Args, Hello, Recovery, Refusal, Server, Socket};
 use roomful_proto::ws::frame::Opcode;
@@ -539,4 +542,20 @@ async fn children_have_the_limits_of_their_parent_each_for_itself() {
     assert_eq!(other.join("/room-2", "").await, Err(full()), "only those that are made later");
     client.join("/room-3", "").await.unwrap();
     other.join("/room-3", "").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_room_that_is_one_too_many_is_in_the_log_but_does_not_fill_it() {
+    let logs = Logs::collect();
+    let server = start(Server::builder().rooms_max(1_000).build()).await;
+    let client = server.client().await;
+    let me = socket_of(&server, &client);
+    (0..1_000).for_each(|n| assert!(me.join(n.to_string())));
+    (0..50).for_each(|n| assert!(!me.join(format!("more {n}"))));
+    assert_eq!(server.stats().rooms_refused, 50);
+    let lines = logs.with("rooms_max");
+    assert!(matches!(lines.len(), 1..10), "{lines:?}");
+    for said in ["WARN", client.id.as_str(), "rooms_max=1000", "namespace=/"] {
+        assert!(lines[0].contains(said), "{said}: {lines:?}");
+    }
 }

@@ -48,6 +48,18 @@ suite("compression", ({ test, eachMode }) => {
     }
   });
 
+  for (const excluded of [{}, { clientNoContextTakeover: false }, { clientNoContextTakeover: false, clientMaxWindowBits: false }]) {
+    test(`a client connects whatever it does not take: ${JSON.stringify(excluded)}`, async (bench) => {
+      const ws = await rawSocket(bench, { threshold: 0, ...excluded });
+      for (const n of range(5)) {
+        const answer = next(ws, "message", { accept: (data) => data.toString().startsWith("43") });
+        ws.send(`42${n}${JSON.stringify(["echo-ack", records])}`);
+        const [text] = await answer;
+        assert.equal(text.toString(), `43${n}${JSON.stringify([records])}`);
+      }
+    });
+  }
+
   test("attachments are compressed as messages of their own", async (bench) => {
     const socket = await bench.connect({ mode: websocket });
     await fence(socket);
@@ -182,13 +194,14 @@ function frameSize(bytes) {
 }
 
 /** A WebSocket in "/" that compresses what it is told to. */
-async function rawSocket(bench) {
+async function rawSocket(bench, perMessageDeflate = { threshold: 0 }) {
   const url = engineUrl(bench.server, { transport: "websocket" });
-  const ws = new WebSocket(url, { perMessageDeflate: { threshold: 0 } });
+  const ws = new WebSocket(url, { perMessageDeflate });
   bench.keep({ close: () => ws.terminate() });
   const joined = next(ws, "message", { accept: (data) => data.toString().startsWith("40") });
   await next(ws, "open");
-  assert.match(ws.extensions, /^permessage-deflate/);
+  // Whoever takes neither of the two ways in which it could be bounded is served without.
+  if (perMessageDeflate.clientMaxWindowBits !== false) assert.match(ws.extensions, /^permessage-deflate/);
   ws.send("40");
   await joined;
   return ws;

@@ -5,7 +5,7 @@ use std::env;
 use std::error::Error;
 use std::io;
 
-use roomful_proto::deflate::{self, Deflate};
+use roomful_proto::deflate::{self, Deflate, Unasked};
 use roomful_proto::ws::frame::{self, Header, Opcode};
 use roomful_proto::ws::handshake::{self, Request};
 use roomful_proto::ws::{CloseCode, Decoder, Message, Role};
@@ -71,7 +71,9 @@ async fn handshake(stream: &mut TcpStream) -> io::Result<(String, Option<&'stati
         key: header("sec-websocket-key"),
     })
     .map_err(|refusal| io::Error::other(format!("{refusal:?}")))?;
-    Ok((accept, deflate::negotiate(header("sec-websocket-extensions"))))
+    // The suite takes what it has not asked for.
+    let agreed = deflate::negotiate(header("sec-websocket-extensions"), Unasked::Taken);
+    Ok((accept, agreed.map(|agreed| agreed.answer)))
 }
 
 /// Echoes until one end closes.

@@ -102,17 +102,32 @@ impl<'a> Cursor<'a> {
             `#[derive(serde::Deserialize)]` to the type, and take `String` instead of `&str`"
 )]
 pub trait FromArg: Sized {
+    /// How many arguments it takes: [`One`], or [`Rest`] for all that are left.
+    type Takes;
+
     /// Takes the argument off the cursor.
     fn from_arg(cursor: &mut Cursor<'_>) -> Result<Self, ArgError>;
 }
 
+/// One argument of an event. Only a mark: there is no value of it.
+#[derive(Debug)]
+pub enum One {}
+
+/// All arguments of an event that are left, so that nothing is left behind it. Only a mark, too.
+#[derive(Debug)]
+pub enum Rest {}
+
 impl<T: DeserializeOwned> FromArg for T {
+    type Takes = One;
+
     fn from_arg(cursor: &mut Cursor<'_>) -> Result<Self, ArgError> {
         cursor.value()
     }
 }
 
 impl FromArg for Args {
+    type Takes = Rest;
+
     fn from_arg(cursor: &mut Cursor<'_>) -> Result<Self, ArgError> {
         Ok(cursor.rest())
     }

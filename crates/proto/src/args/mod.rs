@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-pub use cursor::{Cursor, FromArg};
+pub use cursor::{Cursor, FromArg, One, Rest};
 pub use encode::{ArgsWriter, Shape, ToArgs};
 pub(crate) use encode::{Attachments, push_text};
 pub(crate) use scan::{PLAIN_DEPTH, check_depth, first_element, first_text, is_plain_list};

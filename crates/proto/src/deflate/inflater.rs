@@ -7,6 +7,7 @@ use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::deflater::MESSAGE_TAIL;
+use super::offer::SMALL_WINDOW_BYTES;
 
 /// A decompressor for WebSocket messages. It has about 50 KB beside what came out of it last, so
 /// there is one for a thread.
@@ -45,12 +46,24 @@ thread_local! {
     static INFLATER: Cell<Option<Box<Inflater>>> = const { Cell::new(None) };
 }
 
-/// Inflates a message of at most `bytes_max`, on the thread's decompressor.
-pub(crate) fn inflate(message: &[u8], bytes_max: usize) -> Result<Bytes, InflateError> {
+/// What a peer remembers that has sent both, one behind the other.
+pub(crate) fn last_of(before: &[u8], sent: &[u8]) -> Vec<u8> {
+    let from_sent = &sent[sent.len().saturating_sub(SMALL_WINDOW_BYTES)..];
+    let room = SMALL_WINDOW_BYTES - from_sent.len();
+    [&before[before.len().saturating_sub(room)..], from_sent].concat()
+}
+
+/// Inflates a message of at most `bytes_max`, on the thread's decompressor. `before` is the end of what the
+/// peer has sent before this one, where it remembers that.
+pub(crate) fn inflate(
+    message: &[u8],
+    before: Option<&[u8]>,
+    bytes_max: usize,
+) -> Result<Bytes, InflateError> {
     // There is none the first time.
     let kept = INFLATER.try_with(Cell::take).ok().flatten();
     let mut inflater = kept.unwrap_or_default();
-    let result = inflater.inflate(message, bytes_max).map(Bytes::copy_from_slice);
+    let result = inflater.inflate_behind(message, before, bytes_max).map(Bytes::copy_from_slice);
     if inflater.out.capacity() > KEPT_BYTES_MAX {
         inflater.out = Vec::new();
     }
@@ -71,18 +84,41 @@ impl Inflater {
     ///
     /// The time that it takes is bounded by the bytes of the message and `bytes_max`.
     pub fn inflate(&mut self, message: &[u8], bytes_max: usize) -> Result<&[u8], InflateError> {
+        self.inflate_behind(message, None, bytes_max)
+    }
+
+    /// The same where the peer may refer to the last [`SMALL_WINDOW_BYTES`] that it has sent before, which
+    /// `before` has.
+    pub fn inflate_behind(
+        &mut self,
+        message: &[u8],
+        before: Option<&[u8]>,
+        bytes_max: usize,
+    ) -> Result<&[u8], InflateError> {
         self.out.clear();
-        self.stream.reset(false);
+        self.begin(before.unwrap_or_default())?;
         let mut rest = message;
         while !rest.is_empty() {
             if self.run(&mut rest, bytes_max)? == Reached::End {
                 self.end(bytes_max)?;
                 break;
             }
-            // What follows begins anew; and if nothing does, the message is whole.
-            self.stream.reset(false);
+            // What follows begins anew; and if nothing does, the message is whole. Whoever remembers
+            // may still refer to what came before.
+            match before {
+                None => self.stream.reset(false),
+                Some(before) => self.begin(&last_of(before, &self.out))?,
+            }
         }
         Ok(&self.out)
+    }
+
+    fn begin(&mut self, before: &[u8]) -> Result<(), InflateError> {
+        self.stream.reset(false);
+        if before.is_empty() {
+            return Ok(());
+        }
+        self.stream.set_dictionary(before).map(drop).map_err(|_| InflateError::Garbage)
     }
 
     /// Checks that the message ends where a block ends.
@@ -253,7 +289,10 @@ mod tests {
     #[test]
     fn what_a_thread_keeps_is_bounded() {
         let big = deflated(&vec![7; 10 * KEPT_BYTES_MAX]);
-        assert_eq!(super::inflate(&big, usize::MAX).map(|b| b.len()), Ok(10 * KEPT_BYTES_MAX));
+        assert_eq!(
+            super::inflate(&big, None, usize::MAX).map(|b| b.len()),
+            Ok(10 * KEPT_BYTES_MAX)
+        );
         let kept = INFLATER.take().unwrap();
         assert_eq!(kept.held_bytes(), 0);
     }

@@ -17,9 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 pub use deflater::{DeflateError, Deflater, End};
-pub(crate) use inflater::inflate;
 pub use inflater::{InflateError, Inflater};
-pub use offer::negotiate;
+pub(crate) use inflater::{inflate, last_of};
+pub use offer::{Agreed, SMALL_WINDOW_BYTES, Unasked, negotiate};
 
 /// Which packets are compressed, and how well. The packets of a server share one, which counts.
 #[derive(Debug)]

@@ -151,6 +151,8 @@ struct Inflating {
     ratio_max: usize,
     /// Bytes that may go out. Starts with one whole message, and more is never carried over.
     credit: usize,
+    /// The end of what the peer has sent compressed, where it remembers that; no memory until it has.
+    window: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -199,7 +201,16 @@ impl Decoder {
     /// one message of the largest size. The largest size is that of a message before and after.
     pub fn inflating(mut self, ratio_max: u32) -> Self {
         let ratio_max = usize::try_from(ratio_max).unwrap_or(usize::MAX);
-        self.inflating = Some(Box::new(Inflating { ratio_max, credit: self.message_bytes_max }));
+        let credit = self.message_bytes_max;
+        self.inflating = Some(Box::new(Inflating { ratio_max, credit, window: None }));
+        self
+    }
+
+    /// The same where the peer [remembers](deflate::Agreed::remembers) the end of what it has sent.
+    pub fn remembering(mut self) -> Self {
+        if let Some(inflating) = &mut self.inflating {
+            inflating.window = Some(Vec::new());
+        }
         self
     }
 
@@ -459,12 +470,16 @@ impl Decoder {
 impl Inflating {
     fn inflate(&mut self, message: &[u8], bytes_max: usize) -> Result<Bytes, WsError> {
         let credit = self.credit.saturating_add(message.len().saturating_mul(self.ratio_max));
-        let payload = deflate::inflate(message, credit.min(bytes_max)).map_err(|e| match e {
+        let (before, bytes_max_now) = (self.window.as_deref(), credit.min(bytes_max));
+        let payload = deflate::inflate(message, before, bytes_max_now).map_err(|e| match e {
             InflateError::Garbage => WsError::Inflate,
             InflateError::TooBig if credit < bytes_max => WsError::InflateRatio,
             InflateError::TooBig => WsError::InflatedTooBig,
         })?;
         self.credit = (credit - payload.len()).min(bytes_max);
+        if let Some(window) = &mut self.window {
+            *window = deflate::last_of(window, &payload);
+        }
         Ok(payload)
     }
 }

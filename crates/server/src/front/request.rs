@@ -7,7 +7,7 @@ use wide::u8x16;
 
 use super::HEAD_BYTES_MAX;
 use crate::core::Core;
-use crate::head::{Head, Headers};
+use crate::head::{Head, Headers, is_host};
 
 /// Headers that a request may have; the HTTP library takes as many.
 pub(super) const HEADERS_MAX: usize = 100;
@@ -92,9 +92,10 @@ fn is_plain(chunk: &[u8; 16]) -> bool {
 
 impl Framing {
     /// `None` where a header is there about which two readers might not agree where the request
-    /// ends, or which wants something that is not an answer.
+    /// ends, or which wants something that is not an answer; and where there is not one host.
     fn new(headers: &[httparse::Header<'_>]) -> Option<Self> {
         let mut framing = Self::default();
+        let mut hosts = 0;
         for header in headers {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             if is("content-length") {
@@ -106,9 +107,11 @@ impl Framing {
                 return None;
             } else if is("connection") {
                 framing.last |= header.value != b"keep-alive" && names_close(header.value);
+            } else if is("host") {
+                hosts += if is_host(header.value) { 1 } else { 2 };
             }
         }
-        Some(framing)
+        (hosts == 1).then_some(framing)
     }
 
     /// Whether there is a body where there should be one, and nowhere else.
@@ -137,8 +140,9 @@ mod tests {
     use super::*;
 
     fn framing(headers: &[(&str, &str)]) -> Option<(Option<usize>, bool)> {
-        let headers: Vec<_> = headers
+        let headers: Vec<_> = [("Host", "x")]
             .iter()
+            .chain(headers)
             .map(|&(name, value)| httparse::Header { name, value: value.as_bytes() })
             .collect();
         Framing::new(&headers).map(|framing| (framing.body_len, framing.last))

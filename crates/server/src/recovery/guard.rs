@@ -168,6 +168,7 @@ impl Guard<'_> {
         let (missed, sent) = self.owed(id, claim, newcomer)?;
         let session = self.state.sessions.get_mut(&id).ok_or(NotRecovered::Unknown)?;
         session.auth = newcomer.auth;
+        session.asked = newcomer.asked;
         let life = session.over_at.take().map(|at| at.saturating_duration_since(Instant::now()));
         session.place = Place::connected(&newcomer.link);
         let (data, rooms, bytes) = (Arc::clone(&session.data), session.rooms(), session.bytes());
@@ -240,11 +241,13 @@ impl Guard<'_> {
         (session.waits() && !session.is_over()).then(|| Arc::clone(&session.data))
     }
 
-    /// The data of the socket that is claimed, if it would be given back now.
+    /// The data of the socket that is claimed, if it would be given back now and a `connect` function has
+    /// let it in.
     pub(crate) fn expects(&self, claim: &Claim, newcomer: &Newcomer) -> Option<Data> {
         let id = *self.state.keys.get(&Key::new(&claim.id))?;
         self.owed(id, claim, newcomer).ok()?;
-        self.state.sessions.get(&id).map(|session| Arc::clone(&session.data))
+        let session = self.state.sessions.get(&id).filter(|session| session.asked)?;
+        Some(Arc::clone(&session.data))
     }
 
     /// Who has the socket of that key, if it is connected, and how to learn that it is not any more.
@@ -278,10 +281,10 @@ impl Guard<'_> {
     /// Takes a socket out of a room; `false` when it was not there.
     pub(crate) fn leave(&mut self, rooms: &Rooms<Member>, id: SocketId, room: &str) -> bool {
         let left = rooms.leave(id, room);
-        if left {
-            self.left(id, room);
+        if let Some(at) = left {
+            self.left(id, room, at);
         }
-        left
+        left.is_some()
     }
 
     pub(super) fn joined(&mut self, id: SocketId, room: Arc<str>) {
@@ -291,10 +294,10 @@ impl Guard<'_> {
         }
     }
 
-    pub(super) fn left(&mut self, id: SocketId, room: &str) {
+    pub(super) fn left(&mut self, id: SocketId, room: &str, at: usize) {
         let (first, last) = (self.first(), self.last());
         if let Some(session) = self.state.sessions.get_mut(&id) {
-            session.leave(room, first, last);
+            session.leave(room, at, first, last);
         }
     }
 

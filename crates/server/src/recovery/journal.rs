@@ -223,6 +223,7 @@ mod tests {
             auth: AuthDigest::new(None),
             data: Arc::new(()),
             same: None,
+            asked: true,
             bytes_max: 100_000,
         }
     }
@@ -368,6 +369,25 @@ mod tests {
         assert_eq!(found, [Ok(0), Err(NotRecovered::Unknown)]);
     }
 
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn joining_and_leaving_cost_the_same_also_where_sockets_can_be_recovered() {
+        crate::rooms::tests::assert_linear(|count| {
+            let journal = journal();
+            enter(&journal, 1);
+            for n in 0..count {
+                journal.lock().joined(id(1), n.to_string().into());
+            }
+            // From both ends, each from where Rooms has it.
+            let mut open: Vec<_> = (0..count).collect();
+            while !open.is_empty() {
+                let at = if open.len() % 2 == 0 { open.len() - 1 } else { open.len() / 2 };
+                let room = open.swap_remove(at);
+                journal.lock().left(id(1), &room.to_string(), at);
+            }
+        });
+    }
+
     /// The rooms that a socket has left are remembered up to a bound; behind that it is told.
     #[tokio::test]
     async fn a_socket_that_changed_rooms_too_often_is_told() {
@@ -380,7 +400,7 @@ mod tests {
                 let room = n.to_string();
                 journal.lock().joined(id(1), room.as_str().into());
                 emit(&journal, &["elsewhere".into()]);
-                journal.lock().left(id(1), &room);
+                journal.lock().left(id(1), &room, 0);
             }
             emit(&journal, &["0".into()]);
             emit(&journal, &[]);

@@ -27,6 +27,8 @@ pub(crate) struct Newcomer {
     pub(crate) data: Data,
     /// Whether it is who it was, if that was decided.
     pub(crate) same: Option<bool>,
+    /// Whether a `connect` function has let it in.
+    pub(crate) asked: bool,
     /// What may be sent to it now.
     pub(crate) bytes_max: usize,
 }
@@ -37,6 +39,7 @@ impl Newcomer {
         auth: Option<AuthDigest>,
         data: Data,
         same: Option<bool>,
+        asked: bool,
     ) -> Self {
         let left = link.outbox_bytes_left();
         Self {
@@ -44,6 +47,7 @@ impl Newcomer {
             auth: auth.unwrap_or_else(|| AuthDigest::new(None)),
             data,
             same,
+            asked,
             // The rest is for the answer to it, and for what is sent next.
             bytes_max: left - left / 4,
         }
@@ -57,9 +61,14 @@ pub(super) struct Session {
     pub(super) data: Data,
     /// The last event before it joined.
     pub(super) since: u64,
-    pub(super) stays: Vec<Stay>,
+    /// The rooms that it is in, in the order that [`Rooms`](crate::rooms::Rooms) has them in.
+    open: Vec<Stay>,
+    /// Those that it has left, in the order in which it did.
+    over: Vec<Stay>,
     /// Its rooms are known from this event on.
     pub(super) known_since: u64,
+    /// A `connect` function has let it in.
+    pub(super) asked: bool,
     /// It is not to come back.
     pub(super) revoked: bool,
     /// Nor from then on, while it waits.
@@ -102,8 +111,10 @@ impl Session {
             auth: newcomer.auth,
             data: Arc::clone(&newcomer.data),
             since,
-            stays: Vec::new(),
+            open: Vec::new(),
+            over: Vec::new(),
             known_since: since,
+            asked: newcomer.asked,
             revoked: false,
             over_at: None,
             place: Place::connected(&newcomer.link),
@@ -117,34 +128,41 @@ impl Session {
     /// What it counts for while it waits, without what it remembers for the user.
     pub(super) fn bytes(&self) -> usize {
         let stay = |stay: &Stay| STAY_OVERHEAD_BYTES + stay.room.len();
-        SESSION_OVERHEAD_BYTES + self.stays.iter().map(stay).sum::<usize>()
+        SESSION_OVERHEAD_BYTES + self.stays().map(stay).sum::<usize>()
     }
 
     /// The rooms that it is in.
     pub(super) fn rooms(&self) -> Vec<Arc<str>> {
-        let open = self.stays.iter().filter(|stay| stay.until.is_none());
-        open.map(|stay| Arc::clone(&stay.room)).collect()
+        self.open.iter().map(|stay| Arc::clone(&stay.room)).collect()
     }
 
     /// It has joined a room, behind this event.
     pub(super) fn join(&mut self, room: Arc<str>, from: u64) {
-        self.stays.push(Stay { room, from, until: None });
+        self.open.push(Stay { room, from, until: None });
     }
 
-    /// It has left a room, behind the last event; `first` is the oldest that is kept.
-    pub(super) fn leave(&mut self, room: &str, first: u64, last: u64) {
-        let open = |stay: &&mut Stay| stay.until.is_none() && *stay.room == *room;
-        if let Some(stay) = self.stays.iter_mut().find(open) {
-            stay.until = Some(last);
+    /// It has left a room, behind the last event; `first` is the oldest that is kept. The room was at
+    /// that place among all that it is in, and is looked for only where that is not so.
+    pub(super) fn leave(&mut self, room: &str, at: usize, first: u64, last: u64) {
+        let is_it = |stay: &Stay| *stay.room == *room;
+        let is_there = self.open.get(at).is_some_and(is_it);
+        let found = if is_there { Some(at) } else { self.open.iter().position(is_it) };
+        if let Some(found) = found {
+            let stay = self.open.swap_remove(found);
+            self.over.push(Stay { until: Some(last), ..stay });
         }
         self.forget_stays(first);
+    }
+
+    fn stays(&self) -> impl Iterator<Item = &Stay> {
+        self.open.iter().chain(&self.over)
     }
 
     /// Whether an event was for this socket.
     pub(super) fn hears(&self, id: SocketId, number: u64, entry: &Entry) -> bool {
         let was_in = |room: &str| {
             let own = *room == *id && number > self.since;
-            own || self.stays.iter().any(|stay| *stay.room == *room && stay.covers(number))
+            own || self.stays().any(|stay| *stay.room == *room && stay.covers(number))
         };
         let named = |rooms: &[Box<str>]| rooms.iter().any(|room| was_in(room));
         let was_for = match &entry.to {
@@ -156,13 +174,10 @@ impl Session {
 
     /// Drops the rooms that were left before the oldest event, and the oldest of too many.
     fn forget_stays(&mut self, first: u64) {
-        self.stays.retain(|stay| stay.until.is_none_or(|until| until >= first));
-        let over = self.stays.iter().filter(|stay| stay.until.is_some()).count();
-        if over > STAYS_OVER_MAX
-            && let Some(oldest) = self.stays.iter().position(|stay| stay.until.is_some())
-        {
-            let stay = self.stays.remove(oldest);
-            self.known_since = self.known_since.max(stay.until.unwrap_or(0));
+        self.over.retain(|stay| stay.until.is_none_or(|until| until >= first));
+        if self.over.len() > STAYS_OVER_MAX {
+            let oldest = self.over.remove(0);
+            self.known_since = self.known_since.max(oldest.until.unwrap_or(0));
         }
     }
 }

@@ -47,11 +47,13 @@ impl Sockets {
         auth: Option<Bytes>,
     ) {
         match self.core.find_namespace(self.mux.namespace(slot)) {
-            Some(namespace) => self.enter(cx, now, slot, namespace, auth),
+            Some(namespace) if namespace.standing.is_settled() || self.core.parents.is_empty() => {
+                self.enter(cx, now, slot, namespace, auth);
+            }
             None if self.core.parents.is_empty() => {
                 self.refuse(slot, &Refusal::new("Invalid namespace"));
             }
-            None => self.find(cx, now, slot, auth),
+            _ => self.find(cx, now, slot, auth),
         }
     }
 
@@ -111,18 +113,20 @@ impl Sockets {
         auth: Option<Bytes>,
     ) {
         let table = namespace.table();
+        let door = namespace.door(&table);
         let (visitor, auth) = Visitor::new(&namespace, auth);
         // The place of one who comes back may still be that of its old connection, which ends first.
         if namespace.is_full() && !visitor.is_returning() {
             return self.refuse_full(slot);
         }
-        if table.connect.is_none() && !visitor.is_returning() {
+        if door.is_none() && !visitor.is_returning() {
             let entrance = Entrance { slot, namespace, table };
             return self.admit(cx, now, entrance, Arc::new(()), visitor);
         }
         let link = Arc::clone(&self.link);
         let auth_bytes = auth.as_ref().map_or(0, Bytes::len);
-        let deciding = decide(link, Arc::clone(&namespace), Arc::clone(&table), visitor, auth);
+        let same = table.same.clone();
+        let deciding = decide(link, Arc::clone(&namespace), door, same, visitor, auth);
         let (deciding, stop) = abortable(deciding);
         self.seat(slot, Seat::Deciding { entrance: Entrance { slot, namespace, table }, stop });
         let core = Arc::clone(&self.core);

@@ -1,0 +1,180 @@
+//! [`Standing`]: whose a namespace is, the program's or a parent's.
+//!
+//! ```text
+//! Open ──▶ Own                  the program has registered something on it
+//!   └────▶ Adopting ──▶ Child   a parent stands for it
+//! ```
+//!
+//! A namespace that the program has asked for by its name is open: it may still turn out to be one that a
+//! parent stands for. Until that is known it lets nobody in past the `connect` function of that parent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use crate::namespace_core::NamespaceCore;
+use crate::parents::Stands;
+use crate::pattern::Params;
+use crate::table::{ConnectFn, Table};
+
+/// Whose a namespace is.
+#[derive(Debug)]
+pub(crate) struct Standing(AtomicU8);
+
+const OPEN: u8 = 0;
+const OWN: u8 = 1;
+const ADOPTING: u8 = 2;
+const CHILD: u8 = 3;
+
+impl Standing {
+    /// Of the program, whoever asks.
+    pub(crate) const fn own() -> Self {
+        Self(AtomicU8::new(OWN))
+    }
+
+    pub(crate) const fn open() -> Self {
+        Self(AtomicU8::new(OPEN))
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.load(Ordering::Acquire) == OPEN
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        self.0.load(Ordering::Acquire) == OWN
+    }
+
+    /// Whether it is known whose it is.
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(self.0.load(Ordering::Acquire), OWN | CHILD)
+    }
+
+    /// The program has it from now on; `false` when a parent was first.
+    fn claim(&self) -> bool {
+        self.leave_open(OWN)
+    }
+
+    /// A parent is about to have it; `false` when somebody else was first.
+    pub(crate) fn adopt(&self) -> bool {
+        self.leave_open(ADOPTING)
+    }
+
+    /// A parent has it, and everybody may see that.
+    pub(crate) fn adopted(&self) {
+        self.0.store(CHILD, Ordering::Release);
+    }
+
+    fn leave_open(&self, to: u8) -> bool {
+        self.0.compare_exchange(OPEN, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// How a handle of a namespace was come by, which says what may be registered with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// By its name, as the program's own.
+    Named,
+    /// As one that has just been made.
+    New,
+    /// As one that is there, whoever it is of.
+    Found,
+}
+
+/// How something was registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    AsEver,
+    /// On a namespace that is the program's own from now on, and that a function might have claimed.
+    FromFunctions,
+}
+
+/// Of which parent a child is.
+pub(crate) struct Lineage {
+    pub(crate) parent: Arc<NamespaceCore>,
+    /// What stands in the gaps of its name.
+    pub(crate) params: Params,
+    /// Whether it has a `connect` function that is not its parent's.
+    own_door: AtomicBool,
+}
+
+impl Lineage {
+    pub(crate) const fn new(parent: Arc<NamespaceCore>, params: Params) -> Self {
+        Self { parent, params, own_door: AtomicBool::new(false) }
+    }
+}
+
+impl NamespaceCore {
+    /// Decides who may join; of a child the function that its parent has now, so that one that comes
+    /// late leaves no child without it.
+    pub(crate) fn door(&self, table: &Table) -> Option<ConnectFn> {
+        match self.lineage() {
+            Some(lineage) if !lineage.own_door.load(Ordering::Relaxed) => {
+                lineage.parent.table().connect.clone()
+            }
+            _ => table.connect.clone(),
+        }
+    }
+
+    /// From now on the function of its own table decides, also in a child.
+    pub(crate) fn set_own_door(&self) {
+        if let Some(lineage) = self.lineage() {
+            lineage.own_door.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether something may be registered on it, which makes an open namespace the program's own.
+    /// Where it may not, that is said.
+    pub(crate) fn takes(self: &Arc<Self>, hold: Hold) -> Option<Taken> {
+        loop {
+            if !self.standing.is_open() {
+                let refused = hold == Hold::Named && self.is_adopted();
+                return if refused { self.refuse_registration() } else { Some(Taken::AsEver) };
+            }
+            let Some(core) = self.core().filter(|_| hold != Hold::New) else {
+                return Some(Taken::AsEver);
+            };
+            let stands = core.parents.stands(&self.name);
+            if matches!(stands, Stands::Surely | Stands::Parent(..)) {
+                return self.refuse_registration();
+            }
+            if self.standing.claim() {
+                core.keep(self);
+                let perhaps = matches!(stands, Stands::Perhaps);
+                return Some(if perhaps { Taken::FromFunctions } else { Taken::AsEver });
+            }
+        }
+    }
+
+    /// Says what follows from that, when it has been registered.
+    pub(crate) fn note_taken(&self, taken: Taken) {
+        if taken == Taken::FromFunctions {
+            self.warn_without_door("of_matching");
+        }
+    }
+
+    fn is_adopted(&self) -> bool {
+        matches!(self.standing.0.load(Ordering::Acquire), ADOPTING | CHILD)
+    }
+
+    #[cold]
+    fn refuse_registration(&self) -> Option<Taken> {
+        self.count(|metrics| &metrics.registrations_refused);
+        tracing::error!(
+            namespace = %self.name,
+            "nothing is registered: a pattern or function stands for this namespace. Register it on what \
+             of_pattern or of_matching gives, in on_new_namespace, or before the pattern is added"
+        );
+        None
+    }
+
+    /// Says that the program's own namespace has no door, where a parent might have had one.
+    pub(crate) fn warn_without_door(&self, parent: &str) {
+        if self.table().connect.is_none() {
+            tracing::warn!(
+                namespace = %self.name,
+                parent,
+                "this namespace is the program's own, and the connect function of the parent is not asked \
+                 about it: everybody may join, unless it gets one of its own"
+            );
+        }
+    }
+}
