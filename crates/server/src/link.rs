@@ -293,7 +293,9 @@ impl Link {
         if volatile && (state.blocked || state.outbox.is_behind()) {
             return Pushed::Dropped;
         }
-        if push(&mut state).is_err() {
+        if let Err(full) = push(&mut state)
+            && !state.outbox.push_one_more(full)
+        {
             if volatile {
                 // It is worth no connection.
                 return Pushed::Dropped;

@@ -51,9 +51,9 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct Latest(HashMap<u64, Parcel>);
 
-/// The parcel does not fit: the client reads more slowly than others write to it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+/// What does not fit: the client reads more slowly than others write to it.
+#[derive(Debug)]
+pub(crate) struct Full(Parcel);
 
 /// What was taken out to be written.
 #[derive(Debug, Default)]
@@ -99,19 +99,24 @@ impl Outbox {
         !matches!(self.form, Form::Wire | Form::Deflated)
     }
 
-    /// Whether so much fits: up to the bound, and one message of any size for a client that keeps up.
-    /// So a client is never cut off for what it was sent while it read all that came.
-    const fn has_room(&self, bytes: usize) -> bool {
-        self.bytes + bytes <= self.bytes_max || !self.is_slow()
-    }
-
     /// Puts a parcel at the end.
     pub(crate) fn push(&mut self, parcel: Parcel) -> Result<(), Full> {
-        if !self.has_room(cost(&parcel)) {
-            return Err(Full);
+        if self.bytes + cost(&parcel) > self.bytes_max {
+            return Err(Full(parcel));
         }
         self.append(parcel);
         Ok(())
+    }
+
+    /// Puts at the end what did not fit, if the client keeps up: one message of any size always fits, so
+    /// that nobody is cut off for what it was sent while it read all that came.
+    #[cold]
+    pub(crate) fn push_one_more(&mut self, Full(parcel): Full) -> bool {
+        let fits = !self.is_slow();
+        if fits {
+            self.append(parcel);
+        }
+        fits
     }
 
     /// Puts a parcel at the end, and drops the one before of the same key if that still waits.
@@ -120,8 +125,8 @@ impl Outbox {
         if let Some(before) = latest.0.insert(key, parcel.clone()) {
             self.remove(&before);
         }
-        if !self.has_room(cost(&parcel)) {
-            return Err(Full);
+        if self.bytes + cost(&parcel) > self.bytes_max {
+            return Err(Full(parcel));
         }
         if !self.tail.is_empty() {
             self.seal();
@@ -162,8 +167,8 @@ impl Outbox {
     /// at once.
     pub(crate) fn push_letter(&mut self, letter: Letter) -> Result<(), Full> {
         let len = letter.len();
-        if !self.has_room(len) {
-            return Err(Full);
+        if self.bytes + len > self.bytes_max {
+            return Err(Full(letter.into()));
         }
         let stays_apart =
             self.deflates() && letter.deflates() || self.converts() && letter.has_bytes();
@@ -402,15 +407,30 @@ mod tests {
     fn an_outbox_is_bounded_until_its_parcels_are_written() {
         let one = cost(&parcel("x"));
         let mut outbox = Outbox::new(2 * one);
-        assert_eq!(outbox.push(parcel("x")), Ok(()));
-        assert_eq!(outbox.push(parcel("x")), Ok(()));
-        assert_eq!(outbox.push(parcel("x")), Err(Full));
+        assert!(outbox.push(parcel("x")).is_ok());
+        assert!(outbox.push(parcel("x")).is_ok());
+        assert!(outbox.push(parcel("x")).is_err());
         let mut batch = outbox.take();
         assert!(outbox.is_empty());
-        assert_eq!(outbox.push(parcel("x")), Err(Full), "what is being written still counts");
+        assert!(outbox.push(parcel("x")).is_err(), "what is being written still counts");
         batch.written_first();
         outbox.give_back(batch);
-        assert_eq!(outbox.push(parcel("x")), Ok(()));
+        assert!(outbox.push(parcel("x")).is_ok());
+    }
+
+    #[test]
+    fn one_message_of_any_size_fits_for_a_client_that_keeps_up() {
+        let mut outbox = Outbox::new(1_000);
+        let large = "x".repeat(5_000);
+        outbox.push(parcel("a")).unwrap();
+        let full = outbox.push(parcel(&large)).unwrap_err();
+        assert!(outbox.push_one_more(full));
+        let full = outbox.push_letter(letter("b")).unwrap_err();
+        assert!(!outbox.push_one_more(full), "more than a quarter waits");
+        assert_eq!(
+            wire(&mut outbox),
+            [parcel("a"), parcel(&large)].map(|p| p.wire().to_vec()).concat()
+        );
     }
 
     #[test]
@@ -483,13 +503,13 @@ mod tests {
         let mut outbox = Outbox::new(2 * len);
         outbox.push_letter(letter("x")).unwrap();
         outbox.push_letter(letter("x")).unwrap();
-        assert_eq!(outbox.push_letter(letter("x")), Err(Full));
+        assert!(outbox.push_letter(letter("x")).is_err());
         let mut batch = outbox.take();
-        assert_eq!(outbox.push_letter(letter("x")), Err(Full), "what is being written counts");
+        assert!(outbox.push_letter(letter("x")).is_err(), "what is being written counts");
         batch.written(2 * len, Form::Wire);
         outbox.give_back(batch);
         assert_eq!(outbox.bytes(), 0);
-        assert_eq!(outbox.push_letter(letter("x")), Ok(()));
+        assert!(outbox.push_letter(letter("x")).is_ok());
     }
     #[test]
     fn a_stream_that_says_it_took_more_than_it_was_given_is_not_believed() {
