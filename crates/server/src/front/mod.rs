@@ -150,7 +150,7 @@ impl Front {
                 });
                 let mut step = step.await;
                 if matches!(step, Step::Late) && self.input.is_empty() {
-                    step = self.last_look().await;
+                    step = Box::pin(self.last_look()).await;
                     if matches!(step, Step::Late) && !self.input.is_empty() {
                         // The beginning of a head, which has its own time.
                         continue;
@@ -171,7 +171,8 @@ impl Front {
                         return Next::Ended;
                     }
                     Flow::Linger => {
-                        linger(&core, &mut self.wire).await;
+                        // Large, and rare.
+                        Box::pin(linger(&core, &mut self.wire)).await;
                         return Next::Ended;
                     }
                 }
@@ -282,7 +283,9 @@ impl Front {
             let mut taker = None;
             let answer = match decision {
                 Decision::Answer(answer) => answer,
-                Decision::Read(file) => self.attended(pin!(bundle::read(file))).await?,
+                Decision::Read(file) => {
+                    self.attended(Box::pin(bundle::read(file)).as_mut()).await?
+                }
                 Decision::Poll(link, polled) => {
                     let core = Arc::clone(&self.core);
                     let reply = self.attended(pin!(polling::poll(&core, &link))).await?;
@@ -290,7 +293,11 @@ impl Front {
                     door::poll_answer(&self.core, reply, polled)
                 }
                 Decision::Post(guard) => {
-                    let body = self.receive(body, missing, &guard).await;
+                    let body = match missing {
+                        0 => Ok(Bytes::from(body)),
+                        // Large, and rare.
+                        _ => Box::pin(self.receive(body, missing, &guard)).await,
+                    };
                     if matches!(body, Err(NotReceived::Broken)) {
                         return None;
                     }
@@ -326,7 +333,7 @@ impl Front {
             }
             if missing > 0 {
                 // A body that nobody wanted.
-                self.skip(missing).await?;
+                Box::pin(self.skip(missing)).await?;
                 self.await_head(Instant::now());
             }
             Some(Flow::On)
