@@ -6,13 +6,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use roomful_proto::Parcel;
 use roomful_proto::engine::payload::SEPARATOR;
 use roomful_proto::engine::{Data, Revision, jsonp, v3};
+use roomful_proto::{Moment, Parcel};
 use tokio::sync::oneshot;
 
 use crate::connection;
-use crate::core::Core;
 use crate::dialect::Dialect;
 use crate::farewell::Description;
 use crate::link::{Link, Request};
@@ -244,9 +243,9 @@ impl Drop for PollGuard<'_> {
 }
 
 /// Waits for something to send; `None` when the session has ended.
-pub(crate) async fn poll(core: &Core, link: &Link) -> Option<PollReply> {
+pub(crate) async fn poll(now: Moment, link: &Link) -> Option<PollReply> {
     let (reply, answer) = oneshot::channel();
-    link.request_poll(core.now(), Request::Poll(reply)).ok()?;
+    link.request_poll(now, Request::Poll(reply)).ok()?;
     let mut guard = PollGuard { link, done: false };
     let answer = answer.await.ok();
     guard.done = true;

@@ -18,7 +18,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower_layer::Layer as _;
 
@@ -147,11 +147,7 @@ where
                     continue;
                 };
                 let (core, other) = (Arc::clone(&core), other.clone());
-                let http = async move {
-                    let connection = http(core, stream.into(), Some(address), other).await;
-                    drop(place);
-                    connection
-                };
+                let http = http(core, stream.into(), Some(address), other, Some(place));
                 drop(tokio::spawn(connection::Task::new(http)));
             }
             Err(error) => {
@@ -176,12 +172,14 @@ async fn behind_all_others() {
     .await;
 }
 
-/// Serves HTTP on one stream. When that has become a connection, it is to be run.
+/// Serves HTTP on one stream, as one of those that may at the same time. When that has become a connection,
+/// it is to be run.
 pub(crate) async fn http<S, B>(
     core: Arc<Core>,
     wire: Wire,
     peer: Option<SocketAddr>,
     other: S,
+    _place: Option<OwnedSemaphorePermit>,
 ) -> Option<Connection>
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,

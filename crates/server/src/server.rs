@@ -234,7 +234,9 @@ impl<A: Send + Sync + 'static> Server<A> {
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let wire = Wire::Other(Box::new(stream));
-        if let Some(connection) = serve::http(Arc::clone(&self.core), wire, peer, NotFound).await {
+        if let Some(connection) =
+            serve::http(Arc::clone(&self.core), wire, peer, NotFound, None).await
+        {
             drop(tokio::spawn(connection));
         }
     }

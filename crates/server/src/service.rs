@@ -166,7 +166,7 @@ where
         Decision::Answer(answer) => answer,
         Decision::Read(file) => bundle::read(file).await,
         Decision::Poll(link, polled) => {
-            let reply = polling::poll(&core, &link).await;
+            let reply = polling::poll(core.now(), &link).await;
             taker = Some(link);
             door::poll_answer(&core, reply, polled)
         }

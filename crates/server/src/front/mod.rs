@@ -287,8 +287,8 @@ impl Front {
                     self.attended(Box::pin(bundle::read(file)).as_mut()).await?
                 }
                 Decision::Poll(link, polled) => {
-                    let core = Arc::clone(&self.core);
-                    let reply = self.attended(pin!(polling::poll(&core, &link))).await?;
+                    let now = self.core.now();
+                    let reply = self.attended(pin!(polling::poll(now, &link))).await?;
                     taker = Some(link);
                     door::poll_answer(&self.core, reply, polled)
                 }
