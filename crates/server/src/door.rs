@@ -33,7 +33,7 @@ use crate::headers::AnswerHeaders;
 use crate::hooks;
 use crate::link::{Link, Request as LinkRequest};
 use crate::polling::{BodyGuard, BodyReply, PollBody, PollReply};
-use crate::refused::{Cause, ConnectionError};
+use crate::refused::{Cause, ConnectionError, shown};
 use crate::request::Request;
 use crate::websocket::{WebSocket, Wire};
 
@@ -202,14 +202,17 @@ fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) 
     match cause {
         Cause::OriginRefused { origin } => {
             core.metrics.origins_refused.add();
-            let host = request.host().unwrap_or_default();
-            tracing::warn!(
-                ?origin,
-                ?host,
-                "refused: the origin is not that of the host. Behind a proxy, have it pass the header `host` on \
-                 (nginx: proxy_set_header Host $http_host); pages of other hosts are allowed with \
-                 Builder::origins"
-            );
+            // Anybody can send such requests.
+            if core.origin_said.passes(core.now()) {
+                let host = shown(request.host().unwrap_or_default());
+                tracing::warn!(
+                    ?origin,
+                    ?host,
+                    "refused: the origin is not that of the host. Behind a proxy, have it pass the header `host` on \
+                     (nginx: proxy_set_header Host $http_host); pages of other hosts are allowed with \
+                     Builder::origins"
+                );
+            }
         }
         Cause::TooManyConnections => core.metrics.connections_refused.add(),
         _ => {}

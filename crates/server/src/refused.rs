@@ -217,7 +217,7 @@ impl<'a> Cause<'a> {
 }
 
 /// The beginning of a text, up to [`SHOWN_BYTES_MAX`].
-fn shown(text: &str) -> &str {
+pub(crate) fn shown(text: &str) -> &str {
     &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)]
 }
 

@@ -42,6 +42,25 @@ async fn the_log_of_a_refused_origin_names_the_host_and_what_a_proxy_has_to_do()
     }
 }
 
+#[tokio::test]
+async fn requests_of_a_refused_origin_do_not_fill_the_log() {
+    let logs = Logs::collect();
+    let server = start(Server::new()).await;
+    let long = "h".repeat(5_000);
+    let request =
+        format!("GET {POLLING} HTTP/1.1\r\nHost: {long}\r\nOrigin: https://{long}.example\r\n\r\n");
+    let began = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(request_at(&server, &request).await.status, 403);
+    }
+    let lines = logs.with("refused: the origin");
+    // One line, and one more for each second that this takes.
+    let lines_max = 1 + usize::try_from(began.elapsed().as_secs()).unwrap();
+    assert!((1..=lines_max).contains(&lines.len()), "{} lines", lines.len());
+    assert!(lines[0].len() < 500, "{} bytes", lines[0].len());
+    assert_eq!(server.stats().origins_refused, 20, "all are counted");
+}
+
 async fn request_at(server: &Running, text: &str) -> Response {
     request(server.address, text).await
 }
