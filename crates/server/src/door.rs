@@ -105,13 +105,15 @@ pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
     (finish, received)
 }
 
-/// Refuses a request of HTTP/1.1 that does not name its host once and rightly (RFC 9112 section 3.2). Nobody
-/// else sees it.
-pub(crate) fn refuse_host(core: &Core, head: &Head<'_>) -> Answer {
+/// Refuses a request that does not name its host once and rightly (RFC 9112 section 3.2). Nobody else
+/// sees it.
+pub(crate) fn refuse_host(core: &Core, head: &Head<'_>) -> (Finish, Received) {
     tracing::debug!(
         "refused: HTTP/1.1 without a header `host`, with two, or with one that is no host"
     );
-    refuse(core, &Request::new(*head), &Cause::InvalidHost, is_upgrade(head))
+    let cors = CorsHeaders::new(&core.config.origins, Origin::of(core, head));
+    let answer = refuse(core, &Request::new(*head), &Cause::InvalidHost, is_upgrade(head));
+    (Finish { cors, any: None, session: None }, answer.into())
 }
 
 /// Shows a request to whoever sees it first, and may answer it.

@@ -150,10 +150,11 @@ where
 {
     let (mut parts, body) = request.into_parts();
     let head = head(&parts);
-    if parts.version == Version::HTTP_11 && !head.has_one_host() {
-        return door::refuse_host(&core, &head).into_response();
-    }
-    let (finish, received) = door::receive(&core, &head);
+    let (finish, received) = if parts.version == Version::HTTP_11 && !head.has_one_host() {
+        door::refuse_host(&core, &head)
+    } else {
+        door::receive(&core, &head)
+    };
     let decision = match received {
         Received::Decided(decision) => decision,
         Received::Asks(applicant) => door::ask(&core, applicant).await,
