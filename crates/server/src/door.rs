@@ -109,7 +109,7 @@ pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
 /// sees it.
 pub(crate) fn refuse_host(core: &Core, head: &Head<'_>) -> (Finish, Received) {
     tracing::debug!(
-        "refused: HTTP/1.1 without a header `host`, with two, or with one that is no host"
+        "refused: no header `host` in HTTP/1.1, two in any version, or one that is no host"
     );
     let cors = CorsHeaders::new(&core.config.origins, Origin::of(core, head));
     let answer = refuse(core, &Request::new(*head), &Cause::InvalidHost, is_upgrade(head));

@@ -40,7 +40,7 @@ pub enum Cause<'a> {
         /// The method.
         method: &'a str,
     },
-    /// HTTP/1.1 wants one header `host`, and there is none, or there are several, or it is no host.
+    /// There are several headers `host`, or one that is no host, or none, which HTTP/1.1 wants.
     InvalidHost,
     /// The origin is not text, or there are several.
     InvalidOrigin {

@@ -99,7 +99,7 @@ async fn the_headers_of_a_handshake_have_names_in_lower_case_in_every_way_of_ser
 
 /// RFC 9112 section 3.2.
 #[tokio::test]
-async fn a_request_of_http_1_1_says_once_and_rightly_for_which_host_it_is() {
+async fn a_request_says_once_and_rightly_for_which_host_it_is() {
     let server = start(Server::new()).await;
     let many = ["Host: a\r\nHost: b\r\n", "Host: a\r\nhost: a\r\n", "HOST: a\r\nX: y\r\nHost:\r\n"];
     let odd =
@@ -108,7 +108,9 @@ async fn a_request_of_http_1_1_says_once_and_rightly_for_which_host_it_is() {
         ["Host: a\r\n", "Host: a:80\r\n", "Host: [::1]:80\r\n", "Host:\r\n", "Host: a_b.c\r\n"];
     for address in in_both_ways(&server).await {
         let mut cases = vec![("1.1", "", 400), ("1.0", "", 200), ("1.0", "Host: a\r\n", 200)];
-        cases.extend(many.iter().chain(&odd).map(|host| ("1.1", *host, 400)));
+        for version in ["1.0", "1.1"] {
+            cases.extend(many.iter().chain(&odd).map(|host| (version, *host, 400)));
+        }
         cases.extend(right.iter().map(|host| ("1.1", *host, 200)));
         for (version, host, status) in cases {
             let text = format!("GET {POLLING} HTTP/{version}\r\n{host}\r\n");
@@ -116,6 +118,29 @@ async fn a_request_of_http_1_1_says_once_and_rightly_for_which_host_it_is() {
         }
         let upgrade = upgrade_head(WEBSOCKET).replace("Host: localhost\r\n", "");
         assert_eq!(request(address, upgrade).await.status, 400);
+    }
+}
+
+/// RFC 9112 section 3.2.2: what the first line says counts, and the header must be there all the same.
+#[tokio::test]
+async fn the_host_of_a_request_in_absolute_form_is_that_of_its_first_line() {
+    let server = start(Server::new()).await;
+    for address in in_both_ways(&server).await {
+        for (origin, status) in [
+            ("http://one.example:3000", 200),
+            ("http://two.example", 403),
+            ("http://one.example", 403),
+        ] {
+            for user in ["", "user:word@"] {
+                let text = format!(
+                    "GET http://{user}one.example:3000{POLLING} HTTP/1.1\r\nHost: two.example\r\n\
+                     Origin: {origin}\r\n\r\n"
+                );
+                assert_eq!(request(address, text).await.status, status, "{origin} {user}");
+            }
+        }
+        let without = format!("GET http://one.example{POLLING} HTTP/1.1\r\n\r\n");
+        assert_eq!(request(address, without).await.status, 400);
     }
 }
 
