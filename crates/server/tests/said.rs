@@ -28,6 +28,19 @@ async fn a_listed_origin_is_taken_with_a_slash_at_its_end_and_told_where_it_has_
 }
 
 #[tokio::test]
+async fn the_origin_of_files_is_taken_where_it_is_listed_and_no_error_is_told() {
+    let logs = Logs::collect();
+    let io = Server::builder().origins(Origins::List(vec!["file://".to_owned()])).build();
+    let server = start(io).await;
+    for address in in_both_ways(&server).await {
+        let response = get(address, POLLING, "Origin: file://\r\n").await;
+        assert_eq!(response.status, 200);
+        assert_eq!(response.header("access-control-allow-origin"), Some("file://"));
+    }
+    assert_eq!(logs.with("ERROR"), [""; 0]);
+}
+
+#[tokio::test]
 async fn the_log_of_a_refused_origin_names_the_host_and_what_a_proxy_has_to_do() {
     let logs = Logs::collect();
     let server = start(Server::new()).await;
