@@ -18,7 +18,7 @@ use std::sync::{Arc, LazyLock};
 
 pub use deflater::{DeflateError, Deflater, End};
 pub use inflater::{InflateError, Inflater};
-pub(crate) use inflater::{inflate, last_of};
+pub(crate) use inflater::{inflate, remember};
 pub use offer::{Agreed, SMALL_WINDOW_BYTES, Unasked, negotiate};
 
 /// Which packets are compressed, and how well. The packets of a server share one, which counts.
