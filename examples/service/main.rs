@@ -7,14 +7,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// The time over which clients move away.
 const DRAIN: Duration = Duration::from_secs(4);
-/// Closing takes at most four times this, so that everything ends within 8 s.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most that closing takes, so that everything ends within 8 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let io = Server::builder()
         .origins(Origins::List(vec!["https://example.org".to_owned()]))
-        .close_timeout(CLOSE_TIMEOUT)
+        .stop_timeout(STOP_TIMEOUT)
         .build();
     io.on("echo", async |me: Socket, text: String| me.emit("echo", text));
 

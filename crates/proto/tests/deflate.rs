@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use roomful_proto::deflate::{Deflate, Deflater, End};
+use roomful_proto::deflate::{Deflate, Deflater, End, SMALL_WINDOW_BYTES};
 use roomful_proto::engine::Packet;
 use roomful_proto::ws::frame::{self, Opcode};
 use roomful_proto::ws::{CloseCode, Decoder, Message, Role, WsError};
@@ -226,6 +226,8 @@ proptest! {
             let mut wire = frame(FIN | RSV1 | BINARY, &payload);
             let heard = decoder.receive(&mut &mut wire[..]);
             prop_assert_eq!(heard, Ok(Some(Message::Binary(message.clone().into()))));
+            let held = decoder.held_bytes();
+            prop_assert!((1..=SMALL_WINDOW_BYTES).contains(&held), "{} bytes", held);
         }
     }
 }

@@ -11,9 +11,10 @@
 /// ```
 ///
 /// An event is compressed once, for all who get it and take compressed messages, by whoever is the
-/// first to write it: about 5 ms for a megabyte. Neither end remembers anything between two messages
-/// (`no_context_takeover`), so an idle connection keeps nothing for it. A client whose offer wants
-/// anything else, such as a window below 32 KiB, is served without compression.
+/// first to write it: about 5 ms for a megabyte. The server remembers nothing of what it has sent between two
+/// messages (`server_no_context_takeover`), and neither do most clients (`client_no_context_takeover`): for
+/// them an idle connection keeps nothing. A client that wants a window below 32 KiB for what it gets is
+/// served without compression.
 ///
 /// Some clients end the handshake when they are told `client_no_context_takeover` and have not offered it,
 /// and their offers do not show it. Browsers take it, and so does OkHttp; those are told. Any other client that

@@ -24,6 +24,7 @@ use crate::pace;
 use crate::parents::{self, Parents};
 use crate::refused::ConnectionError;
 use crate::sessions::Sessions;
+use crate::throttle::Throttle;
 use crate::wheel::Wheel;
 
 pub(crate) struct Core {
@@ -39,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) parents: Parents,
     on_error: RwLock<Option<ErrorFn>>,
     origin: Instant,
+    /// The line in the log about a refused origin.
+    pub(crate) origin_said: Throttle,
     pub(crate) closing: Closing,
 }
 
@@ -100,6 +103,7 @@ impl Core {
             parents: Parents::default(),
             on_error: RwLock::default(),
             origin: Instant::now(),
+            origin_said: Throttle::default(),
             closing: Closing::default(),
         })
     }

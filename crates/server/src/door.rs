@@ -33,7 +33,7 @@ use crate::headers::AnswerHeaders;
 use crate::hooks;
 use crate::link::{Link, Request as LinkRequest};
 use crate::polling::{BodyGuard, BodyReply, PollBody, PollReply};
-use crate::refused::{Cause, ConnectionError};
+use crate::refused::{Cause, ConnectionError, shown};
 use crate::request::Request;
 use crate::websocket::{WebSocket, Wire};
 
@@ -105,13 +105,15 @@ pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
     (finish, received)
 }
 
-/// Refuses a request of HTTP/1.1 that does not name its host once and rightly (RFC 9112 section 3.2). Nobody
-/// else sees it.
-pub(crate) fn refuse_host(core: &Core, head: &Head<'_>) -> Answer {
+/// Refuses a request that does not name its host once and rightly (RFC 9112 section 3.2). Nobody else
+/// sees it.
+pub(crate) fn refuse_host(core: &Core, head: &Head<'_>) -> (Finish, Received) {
     tracing::debug!(
-        "refused: HTTP/1.1 without a header `host`, with two, or with one that is no host"
+        "refused: no header `host` in HTTP/1.1, two in any version, or one that is no host"
     );
-    refuse(core, &Request::new(*head), &Cause::InvalidHost, is_upgrade(head))
+    let cors = CorsHeaders::new(&core.config.origins, Origin::of(core, head));
+    let answer = refuse(core, &Request::new(*head), &Cause::InvalidHost, is_upgrade(head));
+    (Finish { cors, any: None, session: None }, answer.into())
 }
 
 /// Shows a request to whoever sees it first, and may answer it.
@@ -202,14 +204,17 @@ fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) 
     match cause {
         Cause::OriginRefused { origin } => {
             core.metrics.origins_refused.add();
-            let host = request.host().unwrap_or_default();
-            tracing::warn!(
-                ?origin,
-                ?host,
-                "refused: the origin is not that of the host. Behind a proxy, have it pass the header `host` on \
-                 (nginx: proxy_set_header Host $http_host); pages of other hosts are allowed with \
-                 Builder::origins"
-            );
+            // Anybody can send such requests.
+            if core.origin_said.passes(core.now()) {
+                let host = shown(request.host().unwrap_or_default());
+                tracing::warn!(
+                    ?origin,
+                    ?host,
+                    "refused: the origin is not that of the host. Behind a proxy, have it pass the header `host` on \
+                     (nginx: proxy_set_header Host $http_host); pages of other hosts are allowed with \
+                     Builder::origins"
+                );
+            }
         }
         Cause::TooManyConnections => core.metrics.connections_refused.add(),
         _ => {}

@@ -31,6 +31,26 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Without a connection
+//!
+//! A request that the program itself makes, as tests do, names its host as any other: one of HTTP/1.1, which a
+//! request of the `http` crate is by default, in a header `host`; one of HTTP/2 there or in the authority of its
+//! URI. HTTP/1.1 without that header is answered 400, as is any request with two.
+//!
+//! ```
+//! use axum::body::Body;
+//! use axum::http::Request;
+//! use tower_service::Service as _;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let io = roomful::Server::new();
+//! let request = Request::get("/socket.io/?EIO=4&transport=polling").header("host", "localhost");
+//! let request = request.body(Body::empty()).expect("all of it is right");
+//! let Ok(response) = io.service().call(request).await;
+//! assert_eq!(response.status(), 200);
+//! # }
+//! ```
+//!
 //! # With a middleware in front
 //!
 //! A layer that is added to a router later sees requests earlier. This one sees all of them, polls

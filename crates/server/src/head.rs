@@ -12,7 +12,8 @@ pub(crate) struct Head<'a> {
     pub(crate) path: &'a str,
     /// Behind the question mark; empty where there is none.
     pub(crate) query: &'a str,
-    /// The host, with its port, where the first line of the request names it, as HTTP/2 does.
+    /// The host, with its port, where the first line of the request names it, as HTTP/2 does, and HTTP/1.1
+    /// to a proxy.
     pub(crate) authority: Option<&'a str>,
     /// Whether it says of itself that it is an `https` one, as HTTP/2 can.
     pub(crate) secure: bool,
@@ -70,15 +71,17 @@ impl<'a> Head<'a> {
         self.text(name).filter(|_| !comes_again)
     }
 
-    /// Whether it says once and rightly for which host it is.
-    pub(crate) fn has_one_host(&self) -> bool {
+    /// Whether its headers say rightly, and not twice, for which host it is (RFC 9112 section 3.2); or not at
+    /// all, unless one `must` be there.
+    pub(crate) fn has_right_host(&self, must: bool) -> bool {
         let mut hosts = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host"));
-        hosts.next().is_some_and(|(_, host)| is_host(host)) && hosts.next().is_none()
+        hosts.next().map_or(!must, |(_, host)| is_host(host)) && hosts.next().is_none()
     }
 
-    /// The host that the request goes to, with its port.
+    /// The host that the request goes to, with its port. Where the first line names one, the header does not
+    /// count (RFC 9112 section 3.2.2).
     pub(crate) fn host(&self) -> Option<&'a str> {
-        self.text("host").or(self.authority)
+        self.authority.or_else(|| self.text("host"))
     }
 }
 

@@ -25,7 +25,8 @@ pub enum Origins {
     /// for `a.example.org` and `a.b.example.org`, and neither for `example.org` itself nor for
     /// `badexample.org`. A star anywhere else stands for nothing. A slash at the end is none; an origin with
     /// a path, which no page has, is logged when it is given to
-    /// [`Builder::origins`](crate::Builder::origins).
+    /// [`Builder::origins`](crate::Builder::origins). `file://` is the origin of pages in files, and what
+    /// Electron, Cordova and the library for Arduino send; most browsers send `null` for such pages.
     List(Vec<String>),
     /// Pages of the same host and of those origins that a function takes: see
     /// [`matching`](Self::matching).
@@ -79,14 +80,16 @@ impl Origins {
         self
     }
 
-    /// Whether a page of `origin` may connect to `host`.
-    pub(crate) fn allow(&self, origin: &str, host: Option<&str>) -> bool {
-        let origin = &*as_of_a_page(origin);
+    /// Whether a page of the origin that was `sent` may connect to `host`.
+    pub(crate) fn allow(&self, sent: &str, host: Option<&str>) -> bool {
+        let origin = &*as_of_a_page(sent);
         let same_host = || {
             let named = origin.split_once("://").zip(host);
             named.is_some_and(|((scheme, authority), host)| {
                 let authority = without_default_port(scheme, authority);
-                authority.eq_ignore_ascii_case(without_default_port(scheme, host))
+                // A file has no host, and is not of a request that names none.
+                !authority.is_empty()
+                    && authority.eq_ignore_ascii_case(without_default_port(scheme, host))
             })
         };
         match self {
@@ -95,7 +98,7 @@ impl Origins {
             Self::List(origins) => {
                 origins.iter().any(|listed| is_listed(origin, listed)) || same_host()
             }
-            Self::Matching(rule) => same_host() || rule.0(origin),
+            Self::Matching(rule) => same_host() || rule.0(sent),
         }
     }
 }
@@ -117,11 +120,19 @@ impl Eq for OriginRule {}
 /// Clients that are no browsers make an origin of the address that they connect to: with the scheme of
 /// WebSockets, as that for Swift, or with a slash at the end, as one for PHP.
 fn as_of_a_page(origin: &str) -> Cow<'_, str> {
-    let origin = origin.strip_suffix('/').unwrap_or(origin);
+    let origin = without_slash(origin);
     match origin.split_once("://") {
         Some(("ws", authority)) => format!("http://{authority}").into(),
         Some(("wss", authority)) => format!("https://{authority}").into(),
         _ => origin.into(),
+    }
+}
+
+/// Without the slash at its end, unless it is one of `://`: `file://` is whole.
+fn without_slash(origin: &str) -> &str {
+    match origin.split_once("://") {
+        Some((_, authority)) if !authority.is_empty() => origin.strip_suffix('/').unwrap_or(origin),
+        _ => origin,
     }
 }
 
@@ -137,8 +148,7 @@ fn without_default_port<'a>(scheme: &str, authority: &'a str) -> &'a str {
 
 /// Takes off what browsers leave out.
 fn tidy(origin: &mut String) {
-    let whole = origin.trim();
-    let whole = whole.strip_suffix('/').unwrap_or(whole);
+    let whole = without_slash(origin.trim());
     let scheme = whole.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
     let tidied = without_default_port(&scheme, whole).to_owned();
     *origin = tidied;
@@ -149,6 +159,10 @@ fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else {
         return text == "null";
     };
+    if authority.is_empty() {
+        // That of all files: Electron, Cordova and the library for Arduino send it.
+        return scheme.eq_ignore_ascii_case("file");
+    }
     let host = authority.strip_prefix("*.").unwrap_or(authority);
     let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
@@ -314,6 +328,7 @@ mod tests {
             "null",
             "app-1://x",
             "http://[::1]:1",
+            "file://",
         ] {
             assert!(is_origin(origin), "{origin}");
         }
@@ -325,10 +340,36 @@ mod tests {
             "https://a.*.b",
             "",
             "https://",
+            "://",
+            "file:",
+            "file:/",
+            "file:///x",
             "://a",
             "https://a.b//",
         ] {
             assert!(!is_origin(odd), "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_origin_of_files_may_be_listed() {
+        for listed in ["file://", "file:///", "FILE://", " file:// "] {
+            let list = Origins::List(vec![listed.into()]).tidied();
+            check(&list, "file://", true);
+            for other in ["file:", "file:/", "file://x", "file:///x", "http://", "null", ""] {
+                check(&list, other, false);
+            }
+        }
+        check(&Origins::SameHost, "file://", false);
+        assert!(!Origins::SameHost.allow("file://", Some("")), "no host is not the same host");
+        assert!(!Origins::SameHost.allow("http://:80", Some(":80")));
+    }
+
+    #[test]
+    fn a_rule_is_given_the_origin_as_it_was_sent() {
+        let sent = ["file://", "ws://a.example/", "https://a.example/", "https://A.example:443"];
+        for origin in sent {
+            check(&Origins::matching(move |given| given == origin), origin, true);
         }
     }
 

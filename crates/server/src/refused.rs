@@ -40,7 +40,7 @@ pub enum Cause<'a> {
         /// The method.
         method: &'a str,
     },
-    /// HTTP/1.1 wants one header `host`, and there is none, or there are several, or it is no host.
+    /// There are several headers `host`, or one that is no host, or none, which HTTP/1.1 wants.
     InvalidHost,
     /// The origin is not text, or there are several.
     InvalidOrigin {
@@ -217,7 +217,7 @@ impl<'a> Cause<'a> {
 }
 
 /// The beginning of a text, up to [`SHOWN_BYTES_MAX`].
-fn shown(text: &str) -> &str {
+pub(crate) fn shown(text: &str) -> &str {
     &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)]
 }
 

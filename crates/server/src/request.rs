@@ -85,7 +85,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// The host that it goes to, with its port: its header `host`, or what its first line names.
+    /// The host that it goes to, with its port: what its first line names, or its header `host`.
     pub(crate) fn host(&self) -> Option<&str> {
         match &self.0 {
             Source::Head(head) => head.host(),

@@ -150,10 +150,11 @@ where
 {
     let (mut parts, body) = request.into_parts();
     let head = head(&parts);
-    if parts.version == Version::HTTP_11 && !head.has_one_host() {
-        return door::refuse_host(&core, &head).into_response();
-    }
-    let (finish, received) = door::receive(&core, &head);
+    let (finish, received) = if !head.has_right_host(parts.version == Version::HTTP_11) {
+        door::refuse_host(&core, &head)
+    } else {
+        door::receive(&core, &head)
+    };
     let decision = match received {
         Received::Decided(decision) => decision,
         Received::Asks(applicant) => door::ask(&core, applicant).await,
@@ -192,13 +193,18 @@ fn head(parts: &Parts) -> Head<'_> {
         method: parts.method.as_str(),
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
-        authority: parts.uri.authority().map(http::uri::Authority::as_str),
+        authority: parts.uri.authority().map(|authority| host_and_port(authority.as_str())),
         // In HTTP/1.1 the client may write there what it likes.
         secure: parts.version >= Version::HTTP_2
             && parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
         headers: Headers::Map(&parts.headers),
         peer: parts.extensions.get::<PeerAddress>().map(|address| address.0),
     }
+}
+
+/// An authority without the name of a user.
+fn host_and_port(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 /// Waits for the stream in a task of its own, which then is the task of the connection.

@@ -92,6 +92,25 @@ async fn a_handshake_with_a_body_is_read_past_and_400_arrives() {
     all_are_answered(POLLING, "", 400, &SIZES).await;
 }
 
+/// The HTTP library of axum resets the connection when it has answered before the body was read.
+#[tokio::test]
+async fn a_body_of_a_request_without_a_host_or_with_two_is_read_past_and_400_arrives() {
+    let (_server, ways) = serve().await;
+    for address in ways {
+        for hosts in ["", "Host: a\r\nHost: b\r\n"] {
+            for framing in [Framing::Length, Framing::Chunks] {
+                for len in SIZES {
+                    let request = with_body(POLLING, "Connection: close\r\n", len, framing);
+                    let request = String::from_utf8(request).unwrap();
+                    let request = request.replacen("Host: localhost\r\n", hosts, 1);
+                    let found = status_behind(address, request.as_bytes()).await;
+                    assert_eq!(found, 400, "{len} bytes, {framing:?}, {hosts:?}");
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_body_for_nothing_is_read_past_and_404_arrives() {
     let server = start(Server::new()).await;

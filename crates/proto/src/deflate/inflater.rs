@@ -46,11 +46,44 @@ thread_local! {
     static INFLATER: Cell<Option<Box<Inflater>>> = const { Cell::new(None) };
 }
 
-/// What a peer remembers that has sent both, one behind the other.
-pub(crate) fn last_of(before: &[u8], sent: &[u8]) -> Vec<u8> {
-    let from_sent = &sent[sent.len().saturating_sub(SMALL_WINDOW_BYTES)..];
-    let room = SMALL_WINDOW_BYTES - from_sent.len();
-    [&before[before.len().saturating_sub(room)..], from_sent].concat()
+/// The last [`SMALL_WINDOW_BYTES`] that a peer has sent, which it remembers.
+struct Window {
+    bytes: [u8; SMALL_WINDOW_BYTES],
+    len: usize,
+}
+
+impl Window {
+    fn of(before: &[u8]) -> Self {
+        let mut window = Self { bytes: [0; SMALL_WINDOW_BYTES], len: 0 };
+        window.push(before);
+        window
+    }
+
+    /// The peer has sent more.
+    fn push(&mut self, sent: &[u8]) {
+        if sent.is_empty() {
+            // A block that was the last may be empty, and there may be many of them.
+            return;
+        }
+        let sent = &sent[sent.len().saturating_sub(SMALL_WINDOW_BYTES)..];
+        let kept = self.len.min(SMALL_WINDOW_BYTES - sent.len());
+        self.bytes.copy_within(self.len - kept..self.len, 0);
+        self.len = kept + sent.len();
+        self.bytes[kept..self.len].copy_from_slice(sent);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// Makes of what a peer remembers what it does when it has sent that, too.
+pub(crate) fn remember(before: &mut Vec<u8>, sent: &[u8]) {
+    let sent = &sent[sent.len().saturating_sub(SMALL_WINDOW_BYTES)..];
+    let room = SMALL_WINDOW_BYTES - sent.len();
+    before.drain(..before.len().saturating_sub(room));
+    before.reserve_exact(sent.len());
+    before.extend_from_slice(sent);
 }
 
 /// Inflates a message of at most `bytes_max`, on the thread's decompressor. `before` is the end of what the
@@ -97,6 +130,9 @@ impl Inflater {
     ) -> Result<&[u8], InflateError> {
         self.out.clear();
         self.begin(before.unwrap_or_default())?;
+        // What the peer remembers since the last block that was the last, and how much had come out then.
+        let mut window = None;
+        let mut windowed = 0;
         let mut rest = message;
         while !rest.is_empty() {
             if self.run(&mut rest, bytes_max)? == Reached::End {
@@ -107,7 +143,12 @@ impl Inflater {
             // may still refer to what came before.
             match before {
                 None => self.stream.reset(false),
-                Some(before) => self.begin(&last_of(before, &self.out))?,
+                Some(before) => {
+                    let window = window.get_or_insert_with(|| Window::of(before));
+                    window.push(&self.out[windowed..]);
+                    windowed = self.out.len();
+                    self.begin(window.bytes())?;
+                }
             }
         }
         Ok(&self.out)
@@ -233,6 +274,32 @@ mod tests {
         assert_eq!(inflate(&twice, 100).as_deref(), Ok(&b"HelloHello"[..]));
         assert_eq!(inflate(&twice, 9), Err(InflateError::TooBig), "all count together");
         assert_eq!(inflate(&[3, 0].repeat(10_000), 0).as_deref(), Ok(&[][..]));
+    }
+
+    /// Blocks of one stream, the window of which goes on behind each that says that it is the last.
+    #[test]
+    fn what_is_remembered_goes_on_behind_last_blocks() {
+        // "Hello" as a last block, empty ones behind it, and an "H" with what then came 5 bytes before.
+        let (hello, again) = ([0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], [0xf3, 0x00, 0x11, 0x00]);
+        for empty in [0, 1, 100] {
+            let message = [&hello[..], &[3, 0].repeat(empty), &again].concat();
+            let mut inflater = Inflater::new();
+            let inflated = inflater.inflate_behind(&message, Some(b"before"), 100);
+            assert_eq!(inflated, Ok(&b"HelloHello"[..]), "{empty}");
+        }
+        let parts: Vec<Vec<u8>> = [0, 1, 5, 300, 511, 512, 513, 2_000, 0, 7]
+            .map(|len: u32| (0..len).map(|i| (i % 251 + len) as u8).collect())
+            .into();
+        let (mut all, mut window, mut kept) = (Vec::new(), Window::of(&[]), Vec::new());
+        for part in parts {
+            all.extend_from_slice(&part);
+            window.push(&part);
+            remember(&mut kept, &part);
+            let end = &all[all.len().saturating_sub(SMALL_WINDOW_BYTES)..];
+            assert_eq!(window.bytes(), end);
+            assert_eq!(kept, end);
+            assert!(kept.capacity() <= SMALL_WINDOW_BYTES, "{}", kept.capacity());
+        }
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! [`negotiate`] answers what a client offers, [`Deflate`] says which packets are compressed and
 //! counts what came of it, [`Inflater`] and [`Deflater`] do the work, [`container`] is for HTTP.
 //!
-//! Both ends forget everything between two messages (`no_context_takeover`). So a packet has one
-//! compressed form that is right for all who take it, a connection keeps no state, and the two
-//! states that there are, of about 50 and 380 KB, belong to the thread.
+//! We forget everything between two messages (`server_no_context_takeover`), so a packet has one
+//! compressed form that is right for all who take it. Clients forget, too, where they can be told to
+//! (`client_no_context_takeover`). Of what one sends that does not, a connection keeps the last 512 bytes
+//! ([`SMALL_WINDOW_BYTES`]), and no other state: the two that there are, of about 50 and 380 KB, belong
+//! to the thread.
 
 pub mod container;
 mod deflater;
@@ -18,7 +20,7 @@ use std::sync::{Arc, LazyLock};
 
 pub use deflater::{DeflateError, Deflater, End};
 pub use inflater::{InflateError, Inflater};
-pub(crate) use inflater::{inflate, last_of};
+pub(crate) use inflater::{inflate, remember};
 pub use offer::{Agreed, SMALL_WINDOW_BYTES, Unasked, negotiate};
 
 /// Which packets are compressed, and how well. The packets of a server share one, which counts.

@@ -287,10 +287,12 @@ impl Decoder {
         self.header_len > 0 || self.frame.is_some() || self.partial.is_some()
     }
 
-    /// Bytes held of messages that are not whole yet.
+    /// Bytes held of messages that are not whole yet, and of those that the peer
+    /// [remembers](deflate::Agreed::remembers).
     pub fn held_bytes(&self) -> usize {
         let control = self.control.as_ref().map_or(0, |control| control.payload.capacity());
-        control + self.data.capacity()
+        let window = self.inflating.as_ref().and_then(|inflating| inflating.window.as_ref());
+        control + self.data.capacity() + window.map_or(0, Vec::capacity)
     }
 
     /// Collects the header of the next frame and checks it.
@@ -478,7 +480,7 @@ impl Inflating {
         })?;
         self.credit = (credit - payload.len()).min(bytes_max);
         if let Some(window) = &mut self.window {
-            *window = deflate::last_of(window, &payload);
+            deflate::remember(window, &payload);
         }
         Ok(payload)
     }

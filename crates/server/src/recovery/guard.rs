@@ -209,8 +209,8 @@ impl Guard<'_> {
         Ok((missed.into_iter().map(|(_, parcel)| parcel).collect(), sent))
     }
 
-    /// The events behind one that were for a socket, up to so many bytes: nobody waits for the lock
-    /// while more is looked for than can be sent.
+    /// The events behind one that were for a socket, up to so many bytes. All that are kept behind it are
+    /// looked at under the lock, each for the rooms that it names, in however many the socket was.
     fn missed(
         &self,
         id: SocketId,
@@ -220,8 +220,9 @@ impl Guard<'_> {
     ) -> Result<Vec<(u64, Parcel)>, NotRecovered> {
         let mut left = bytes_max;
         let mut missed = Vec::new();
+        let hearing = session.hearing(id);
         for (number, entry) in self.state.log.behind(from) {
-            if session.hears(id, number, entry) {
+            if hearing.hears(number, entry) {
                 let bytes = entry.parcel.len() + ENTRY_OVERHEAD_BYTES;
                 left = match left.checked_sub(bytes) {
                     Some(left) => left,
