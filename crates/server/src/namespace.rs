@@ -52,7 +52,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         C: Connect<A, V>,
     {
         let connect = Arc::new(connect);
-        let changed = self.change(|table| {
+        let _old = self.change(|table| {
+            table.own_door = self.core.lineage().is_some();
             table.connect.replace(Arc::new(move |link, namespace, auth| {
                 let hello = Hello::<A>::new(link, namespace, auth)?;
                 let deciding = connect.decide(hello);
@@ -60,9 +61,6 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
                 Some(Box::pin(async move { deciding.await.map(remember) }))
             }))
         });
-        if changed.is_some() {
-            self.core.set_own_door();
-        }
         Namespace::held(Arc::clone(&self.core), self.hold)
     }
 

@@ -97,11 +97,14 @@ impl NamespaceCore {
     /// Becomes one of those that another stands for, with the handlers and limits of that, which stands for
     /// it from now on. When it ends it gives its place among all children back.
     pub(crate) fn become_child(self: &Arc<Self>, parent: &Arc<Self>, params: Params) {
-        // Nobody else does it: it is being adopted once.
-        let _ = self.lineage.set(Lineage::new(Arc::clone(parent), params));
         self.limits.take_over(&parent.limits);
+        let lineage = Lineage { parent: Arc::clone(parent), params };
         let table = parent.table();
-        let old = std::mem::replace(&mut *self.table.write(), table);
+        let mut own = self.table.write();
+        // Nobody else does it: it is being adopted once.
+        let _ = self.lineage.set(lineage);
+        let old = std::mem::replace(&mut *own, table);
+        drop(own);
         // Functions of the user's, without a lock.
         drop(old);
         self.enlist();
@@ -331,7 +334,7 @@ impl NamespaceCore {
         core.metrics.rooms_refused.add();
         if self.rooms_refused.passes(core.now()) {
             tracing::warn!(
-                namespace = %self.name,
+                namespace = ?self.name,
                 socket = %id,
                 rooms_max = self.limits.rooms_max(),
                 "a room is not joined: its socket is in as many as it may be (rooms_max)"

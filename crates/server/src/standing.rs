@@ -9,7 +9,7 @@
 //! parent stands for. Until that is known it lets nobody in past the `connect` function of that parent.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::namespace_core::NamespaceCore;
 use crate::parents::Stands;
@@ -92,14 +92,6 @@ pub(crate) struct Lineage {
     pub(crate) parent: Arc<NamespaceCore>,
     /// What stands in the gaps of its name.
     pub(crate) params: Params,
-    /// Whether it has a `connect` function that is not its parent's.
-    own_door: AtomicBool,
-}
-
-impl Lineage {
-    pub(crate) const fn new(parent: Arc<NamespaceCore>, params: Params) -> Self {
-        Self { parent, params, own_door: AtomicBool::new(false) }
-    }
 }
 
 impl NamespaceCore {
@@ -107,17 +99,8 @@ impl NamespaceCore {
     /// late leaves no child without it.
     pub(crate) fn door(&self, table: &Table) -> Option<ConnectFn> {
         match self.lineage() {
-            Some(lineage) if !lineage.own_door.load(Ordering::Relaxed) => {
-                lineage.parent.table().connect.clone()
-            }
+            Some(lineage) if !table.own_door => lineage.parent.table().connect.clone(),
             _ => table.connect.clone(),
-        }
-    }
-
-    /// From now on the function of its own table decides, also in a child.
-    pub(crate) fn set_own_door(&self) {
-        if let Some(lineage) = self.lineage() {
-            lineage.own_door.store(true, Ordering::Relaxed);
         }
     }
 
@@ -159,7 +142,7 @@ impl NamespaceCore {
     fn refuse_registration(&self) -> Option<Taken> {
         self.count(|metrics| &metrics.registrations_refused);
         tracing::error!(
-            namespace = %self.name,
+            namespace = ?self.name,
             "nothing is registered: a pattern or function stands for this namespace. Register it on what \
              of_pattern or of_matching gives, in on_new_namespace, or before the pattern is added"
         );
@@ -170,11 +153,35 @@ impl NamespaceCore {
     pub(crate) fn warn_without_door(&self, parent: &str) {
         if self.table().connect.is_none() {
             tracing::warn!(
-                namespace = %self.name,
+                namespace = ?self.name,
                 parent,
                 "this namespace is the program's own, and the connect function of the parent is not asked \
                  about it: everybody may join, unless it gets one of its own"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Hello, Refusal, Server};
+
+    async fn refuses(_: Hello) -> Result<(), Refusal> {
+        Err(Refusal::new("no"))
+    }
+
+    #[test]
+    fn who_came_before_a_child_had_a_door_of_its_own_finds_that_of_its_parent() {
+        let io = Server::new();
+        let parent = io.of_pattern("/dyn-{id}");
+        let _handle = io.of("/dyn-1");
+        let child = io.find("/dyn-1").map(|found| found.core).unwrap();
+        drop(parent.connect(refuses));
+        let before = child.table();
+        drop(io.find("/dyn-1").map(|found| found.connect(refuses)));
+        let door = |table: &Table| child.door(table).unwrap();
+        assert!(Arc::ptr_eq(&door(&before), &door(&parent.core.table())));
+        assert!(!Arc::ptr_eq(&door(&child.table()), &door(&before)));
     }
 }

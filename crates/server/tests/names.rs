@@ -135,7 +135,7 @@ async fn a_program_that_wants_a_name_of_a_pattern_for_its_own_is_told_at_once() 
         assert!(!own.off("who"));
         assert_eq!(logs.with("ERROR").len(), 4 * (n + 1), "{:?}", logs.with(""));
     }
-    assert!(logs.with("ERROR")[0].contains("namespace=/dyn-4"));
+    assert!(logs.with("ERROR")[0].contains("namespace=\"/dyn-4\""));
     assert_eq!(io.stats().registrations_refused, 8);
     let server = start(io).await;
     let mut client = Client::open(server.address).await;
@@ -160,12 +160,12 @@ async fn what_the_program_had_for_its_own_before_stays_so_and_that_is_said_where
     tenants(&io);
     io.of_matching(async |_: Hello| true);
     assert_eq!(logs.with("WARN").len(), 1);
-    assert!(logs.with("WARN")[0].contains("namespace=/dyn-1"), "{:?}", logs.with("WARN"));
+    assert!(logs.with("WARN")[0].contains("namespace=\"/dyn-1\""), "{:?}", logs.with("WARN"));
     // Where a function might claim the name, too.
     io.of("/other").connect(asks);
     assert_eq!(logs.with("WARN").len(), 1);
     io.of("/another").on("who", async |_: Socket| "another").sockets_max(1);
-    assert_eq!(logs.with("namespace=/another").len(), 1);
+    assert_eq!(logs.with("namespace=\"/another\"").len(), 1);
     let server = start(io).await;
     let mut client = Client::open(server.address).await;
     for (name, token, expected) in
