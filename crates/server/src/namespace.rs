@@ -408,10 +408,7 @@ impl<A, U> Namespace<A, U> {
     /// Changes the functions, unless a parent stands for the namespace and this handle was not come by as
     /// one of a child. What falls out of the table is dropped without its lock.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> Option<R> {
-        let taken = self.core.takes(self.hold)?;
-        let old = self.core.change(change);
-        self.core.note_taken(taken);
-        Some(old)
+        self.core.register(self.hold, |table| change(Arc::make_mut(table)))
     }
 
     /// The name, such as `/` or `/chat`.

@@ -45,6 +45,8 @@ pub(crate) struct NamespaceCore {
     pub(crate) recovery: Option<Recovery>,
     core: WeakCore,
     pub(crate) standing: Standing,
+    /// The function of `on_new_namespace` has returned.
+    told: AtomicBool,
     /// Of a child.
     lineage: OnceLock<Lineage>,
     /// Of a parent: those that it stands for.
@@ -137,6 +139,7 @@ impl NamespaceCore {
             recovery: recovery.cloned(),
             core: Arc::downgrade(core),
             standing: if name == "/" { Standing::own() } else { Standing::open() },
+            told: AtomicBool::new(false),
             lineage: OnceLock::new(),
             children: None,
             family: None,
@@ -230,8 +233,22 @@ impl NamespaceCore {
 
     /// Changes the handlers. What falls out of the table is given back, so that no function of the
     /// user's is dropped under its lock.
+    pub(crate) fn change_shared<R>(&self, change: impl FnOnce(&mut Arc<Table>) -> R) -> R {
+        change(&mut self.table.write())
+    }
+
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
-        change(Arc::make_mut(&mut self.table.write()))
+        self.change_shared(|table| change(Arc::make_mut(table)))
+    }
+
+    /// Whether nobody but the function of `on_new_namespace` has been told of it.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.told.load(Ordering::Acquire)
+    }
+
+    /// All that were to be told of it have been.
+    pub(crate) fn note_told(&self) {
+        self.told.store(true, Ordering::Release);
     }
 
     pub(crate) fn change_watchers(&self, change: impl FnOnce(&mut Vec<Catch<OutgoingFn>>)) {

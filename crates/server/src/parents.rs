@@ -140,6 +140,7 @@ impl Parents {
         if let Some(on_new) = on_new {
             core.guarded("the function of on_new_namespace", || on_new(namespace));
         }
+        namespace.note_told();
     }
 
     /// A child is no more.

@@ -73,18 +73,19 @@ impl Standing {
 pub(crate) enum Hold {
     /// By its name, as the program's own.
     Named,
-    /// As one that has just been made.
+    /// As one that has just been made, as long as that is being told. Then it is as one that is found.
     New,
     /// As one that is there, whoever it is of.
     Found,
 }
 
-/// How something was registered.
+/// What follows from that something is to be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+enum Taken {
+    Refused,
     AsEver,
-    /// On a namespace that is the program's own from now on, and that a function might have claimed.
-    FromFunctions,
+    /// The namespace is the program's own from now on.
+    Claimed,
 }
 
 /// Of which parent a child is.
@@ -104,33 +105,48 @@ impl NamespaceCore {
         }
     }
 
-    /// Whether something may be registered on it, which makes an open namespace the program's own.
-    /// Where it may not, that is said.
-    pub(crate) fn takes(self: &Arc<Self>, hold: Hold) -> Option<Taken> {
-        loop {
-            if !self.standing.is_open() {
-                let refused = hold == Hold::Named && self.is_adopted();
-                return if refused { self.refuse_registration() } else { Some(Taken::AsEver) };
-            }
-            let Some(core) = self.core().filter(|_| hold != Hold::New) else {
-                return Some(Taken::AsEver);
-            };
-            let stands = core.parents.stands(&self.name);
-            if matches!(stands, Stands::Surely | Stands::Parent(..)) {
-                return self.refuse_registration();
-            }
-            if self.standing.claim() {
+    /// Changes the functions, or something that goes with them, where that may be done with such a handle;
+    /// where it may not, that is said. An open namespace becomes the program's own with it: under the lock
+    /// of the table, so that nobody comes in between.
+    pub(crate) fn register<R>(
+        self: &Arc<Self>,
+        hold: Hold,
+        change: impl FnOnce(&mut Arc<Table>) -> R,
+    ) -> Option<R> {
+        let core = self.core().filter(|_| self.standing.is_open());
+        // Before the lock is taken, since the list of parents has one of its own.
+        let stands = core.as_ref().map(|core| core.parents.stands(&self.name));
+        let mut taken = Taken::Refused;
+        let changed = self.change_shared(|table| {
+            taken = self.take(hold, stands.as_ref());
+            (taken != Taken::Refused).then(|| change(table))
+        });
+        match (taken, core) {
+            (Taken::Refused, _) => self.refuse_registration(),
+            (Taken::Claimed, Some(core)) => {
                 core.keep(self);
-                let perhaps = matches!(stands, Stands::Perhaps);
-                return Some(if perhaps { Taken::FromFunctions } else { Taken::AsEver });
+                if matches!(stands, Some(Stands::Perhaps)) {
+                    self.warn_without_door("of_matching");
+                }
             }
+            (Taken::AsEver | Taken::Claimed, _) => {}
         }
+        changed
     }
 
-    /// Says what follows from that, when it has been registered.
-    pub(crate) fn note_taken(&self, taken: Taken) {
-        if taken == Taken::FromFunctions {
-            self.warn_without_door("of_matching");
+    /// Whether something may be registered, where `stands` says who would have it if it is open.
+    fn take(&self, hold: Hold, stands: Option<&Stands>) -> Taken {
+        let is_new = hold == Hold::New && self.is_new();
+        match stands {
+            Some(Stands::Surely | Stands::Parent(..)) if self.standing.is_open() && !is_new => {
+                Taken::Refused
+            }
+            Some(_) if !is_new && self.standing.claim() => Taken::Claimed,
+            // Before it has the functions of its parent, which take the place of all that there are.
+            _ if self.is_adopted() && (hold == Hold::Named || self.lineage().is_none()) => {
+                Taken::Refused
+            }
+            _ => Taken::AsEver,
         }
     }
 
@@ -139,14 +155,13 @@ impl NamespaceCore {
     }
 
     #[cold]
-    fn refuse_registration(&self) -> Option<Taken> {
+    fn refuse_registration(&self) {
         self.count(|metrics| &metrics.registrations_refused);
         tracing::error!(
             namespace = ?self.name,
             "nothing is registered: a pattern or function stands for this namespace. Register it on what \
              of_pattern or of_matching gives, in on_new_namespace, or before the pattern is added"
         );
-        None
     }
 
     /// Says that the program's own namespace has no door, where a parent might have had one.
@@ -166,6 +181,29 @@ impl NamespaceCore {
 mod tests {
     use super::*;
     use crate::{Hello, Refusal, Server};
+
+    /// Who sees that a namespace is the program's own finds what made it so.
+    #[test]
+    fn a_name_is_claimed_together_with_its_door() {
+        let io = Server::new();
+        let handle = io.of("/a");
+        let (saw, seen) = std::sync::mpsc::channel();
+        let client = std::thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                while !handle.core.standing.is_settled() {
+                    std::thread::yield_now();
+                }
+                saw.send(()).unwrap();
+                handle.core.table()
+            });
+            handle.core.register(Hold::Named, |table| {
+                seen.recv().unwrap();
+                Arc::make_mut(table).connect = Some(Arc::new(|_, _, _| None));
+            });
+            client.join().unwrap()
+        });
+        assert!(client.connect.is_some());
+    }
 
     async fn refuses(_: Hello) -> Result<(), Refusal> {
         Err(Refusal::new("no"))

@@ -321,6 +321,27 @@ async fn a_function_that_sees_all_new_namespaces_opens_none() {
     assert_eq!(client.next().await.data, json!(["hooked"]));
 }
 
+#[tokio::test]
+async fn what_is_registered_on_a_new_namespace_that_was_kept_makes_it_the_programs_own() {
+    let io = Server::new();
+    let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keep = Arc::clone(&kept);
+    io.on_new_namespace(move |namespace: Namespace| keep.lock().unwrap().push(namespace));
+    let handles = ["/dyn-1", "/dyn-2"].map(|name| io.of(name));
+    let new: Vec<_> = std::mem::take(&mut *kept.lock().unwrap());
+    new[0].connect(refuses).on("who", async |_: Socket| "its own");
+    tenants(&io);
+    // Too late: a pattern would throw it away.
+    new[1].on("who", async |_: Socket| "its own");
+    assert_eq!(io.stats().registrations_refused, 1);
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    assert_eq!(client.join("/dyn-1", TOKEN).await, no());
+    client.join("/dyn-2", TOKEN).await.unwrap();
+    assert_eq!(who(&mut client, "/dyn-2").await, json!(["2"]));
+    drop(handles);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_program_and_clients_that_ask_at_once_open_nothing() {
     const NAMES: usize = 40;
