@@ -53,7 +53,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     {
         let connect = Arc::new(connect);
         let _old = self.change(|table| {
-            table.own_door = self.core.lineage().is_some();
+            table.own_door |= self.core.lineage().is_some();
             table.connect.replace(Arc::new(move |link, namespace, auth| {
                 let hello = Hello::<A>::new(link, namespace, auth)?;
                 let deciding = connect.decide(hello);

@@ -52,7 +52,7 @@ pub(crate) struct NamespaceCore {
     /// Of a parent: those that it stands for.
     children: Option<Mutex<Children>>,
     /// And what they are known by.
-    family: Option<Box<str>>,
+    family: Option<Arc<str>>,
     table: RwLock<Arc<Table>>,
     /// Functions that see what is sent.
     watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
@@ -199,10 +199,14 @@ impl NamespaceCore {
 
     /// From now on what its parent sends goes to its journal, also when it has ended.
     pub(crate) fn join_family(&self) {
-        let family = self.its_parent().and_then(|parent| parent.family.as_ref());
-        if let Some((journal, family)) = self.journal.as_ref().zip(family) {
+        if let Some((journal, family)) = self.journal.as_ref().zip(self.its_family()) {
             journal.adopt(family);
         }
+    }
+
+    /// What the children of its parent are known by.
+    pub(crate) fn its_family(&self) -> Option<&Arc<str>> {
+        self.its_parent()?.family.as_ref()
     }
 
     /// Whether it is that one's parent.

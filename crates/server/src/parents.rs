@@ -74,7 +74,7 @@ pub(crate) enum Rule {
 impl Rule {
     /// What the children of a parent are known by, also to other servers: the pattern of their names.
     /// Two functions cannot be told to be the same, so each has a number.
-    pub(crate) fn family(&self, name: &str) -> Box<str> {
+    pub(crate) fn family(&self, name: &str) -> Arc<str> {
         static FUNCTIONS: AtomicUsize = AtomicUsize::new(0);
         match self {
             Self::Pattern(_) => name.into(),

@@ -95,14 +95,29 @@ pub(crate) struct Lineage {
     pub(crate) params: Params,
 }
 
+/// What decides who may join.
+pub(crate) struct Door {
+    pub(crate) connect: ConnectFn,
+    pub(crate) whose: Whose,
+}
+
+/// Whose a door is. Who was let in by one is not known to that of another, which may have the name by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Whose {
+    family: Option<Arc<str>>,
+    own: bool,
+}
+
 impl NamespaceCore {
     /// Decides who may join; of a child the function that its parent has now, so that one that comes
     /// late leaves no child without it.
-    pub(crate) fn door(&self, table: &Table) -> Option<ConnectFn> {
-        match self.lineage() {
+    pub(crate) fn door(&self, table: &Table) -> Option<Door> {
+        let connect = match self.lineage() {
             Some(lineage) if !table.own_door => lineage.parent.table().connect.clone(),
             _ => table.connect.clone(),
-        }
+        }?;
+        let whose = Whose { family: self.its_family().cloned(), own: table.own_door };
+        Some(Door { connect, whose })
     }
 
     /// Changes the functions, or something that goes with them, where that may be done with such a handle;
@@ -119,6 +134,9 @@ impl NamespaceCore {
         let mut taken = Taken::Refused;
         let changed = self.change_shared(|table| {
             taken = self.take(hold, stands.as_ref());
+            if taken == Taken::Claimed {
+                Arc::make_mut(table).own_door = true;
+            }
             (taken != Taken::Refused).then(|| change(table))
         });
         match (taken, core) {
@@ -178,6 +196,13 @@ impl NamespaceCore {
 }
 
 #[cfg(test)]
+impl Whose {
+    pub(crate) const fn for_tests() -> Self {
+        Self { family: None, own: true }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Hello, Refusal, Server};
@@ -218,7 +243,7 @@ mod tests {
         drop(parent.connect(refuses));
         let before = child.table();
         drop(io.find("/dyn-1").map(|found| found.connect(refuses)));
-        let door = |table: &Table| child.door(table).unwrap();
+        let door = |table: &Table| child.door(table).unwrap().connect;
         assert!(Arc::ptr_eq(&door(&before), &door(&parent.core.table())));
         assert!(!Arc::ptr_eq(&door(&child.table()), &door(&before)));
     }

@@ -401,6 +401,58 @@ async fn who_came_in_when_there_was_no_door_does_not_come_back_past_one() {
     assert_eq!(client.join("/dyn-5", &claim).await, no());
 }
 
+/// With `skip_connect`: joins, is lost, and gives what claims the socket.
+async fn lost(server: &Running, name: &str) -> String {
+    let mut client = Client::open(server.address).await;
+    client.send(&format!("0{name},{TOKEN}")).await;
+    let joined = client.next().await.data;
+    drop(client);
+    until("it is lost", || server.find(name).is_none_or(|found| found.is_empty())).await;
+    json!({ "pid": joined["pid"], "token": "letmein" }).to_string()
+}
+
+#[tokio::test]
+async fn who_was_let_in_by_one_door_does_not_come_back_past_another() {
+    let recovery = Recovery::builder().skip_connect(true).build();
+    let first = Server::builder().recovery(recovery.clone()).build();
+    tenants(&first);
+    let first = start(first).await;
+    let claims = [lost(&first, "/dyn-1").await, lost(&first, "/dyn-2").await];
+    until("they have ended", || first.find("/dyn-1").is_none()).await;
+    // The pattern itself has the sockets back unasked, also of another server.
+    let same = Server::builder().recovery(recovery.clone()).build();
+    same.of_pattern("/dyn-{id}").connect(refuses);
+    let same = start(same).await;
+    let mut client = Client::open(same.address).await;
+    client.join("/dyn-2", &claims[1]).await.unwrap();
+    // By now the name is the program's own.
+    let io = Server::builder().recovery(recovery).build();
+    io.of("/dyn-1").connect(refuses);
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    assert_eq!(client.join("/dyn-1", &claims[0]).await, no());
+}
+
+#[tokio::test]
+async fn who_was_let_in_by_an_open_name_does_not_come_back_past_a_pattern() {
+    let recovery = Recovery::builder().skip_connect(true).build();
+    let io = Server::builder().recovery(recovery).build();
+    io.on_new_namespace(|namespace: Namespace| {
+        if namespace.param("id").is_none() {
+            namespace.connect(asks);
+        }
+    });
+    let handle = io.of("/dyn-5");
+    let server = start(io).await;
+    let (claim, again) = (lost(&server, "/dyn-5").await, lost(&server, "/dyn-5").await);
+    let mut client = Client::open(server.address).await;
+    client.join("/dyn-5", &again).await.unwrap();
+    server.of_pattern("/dyn-{id}").connect(refuses);
+    let mut client = Client::open(server.address).await;
+    assert_eq!(client.join("/dyn-5", &claim).await, no());
+    drop(handle);
+}
+
 #[tokio::test]
 async fn what_the_program_asks_for_is_not_limited_but_counts() {
     let io = Server::builder().child_namespaces_max(2).build();
