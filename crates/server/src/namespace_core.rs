@@ -107,10 +107,10 @@ impl NamespaceCore {
         let _ = self.lineage.set(lineage);
         let old = std::mem::replace(&mut *own, table);
         drop(own);
-        // Functions of the user's, without a lock.
-        drop(old);
         self.enlist();
         self.watch_rooms_as(parent);
+        // Functions of the user's, without a lock, and when all is done: they may panic.
+        drop(old);
     }
 
     pub(crate) fn lineage(&self) -> Option<&Lineage> {

@@ -162,10 +162,15 @@ pub(crate) async fn find(
     name: Box<str>,
     auth: Option<Bytes>,
 ) -> Result<Arc<NamespaceCore>, Refusal> {
-    let asking = ask(&core, &link, &name, auth);
-    match tokio::time::timeout(core.config.namespace_timeout, asking).await {
-        Ok(Some((parent, params))) => make(&core, &parent, &name, params).await,
-        Ok(None) => unclaimed(&core, &name).ok_or_else(|| Refusal::new("Invalid namespace")),
+    let finding = async {
+        match ask(&core, &link, &name, auth).await {
+            Some((parent, params)) => make(&core, &parent, &name, params).await,
+            None => unclaimed(&core, &name).ok_or_else(|| Refusal::new("Invalid namespace")),
+        }
+    };
+    // Also the waiting for a child that another is making.
+    match tokio::time::timeout(core.config.namespace_timeout, finding).await {
+        Ok(found) => found,
         Err(_) => {
             core.metrics.namespace_timeouts.add();
             Err(Refusal::new("No decision in time"))
@@ -289,12 +294,26 @@ fn adopt(
         core.parents.note_end();
         return None;
     }
-    child.become_child(&parent.namespace, params);
+    let making = Making { core, child };
+    let child = &making.child;
+    let become_child = || child.become_child(&parent.namespace, params);
+    core.guarded("what was registered on a namespace, and is dropped,", become_child);
     core.metrics.namespaces_made.add();
-    core.parents.tell_new(core, &child);
-    core.end_making(&child);
-    core.parents.settled.notify_waiters();
-    Some(child)
+    core.parents.tell_new(core, child);
+    Some(Arc::clone(child))
+}
+
+/// A child that is being made: whatever happens, nobody waits for it for ever.
+struct Making<'a> {
+    core: &'a Core,
+    child: Arc<NamespaceCore>,
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.core.end_making(&self.child);
+        self.core.parents.settled.notify_waiters();
+    }
 }
 
 /// Forgets the types of a function that is asked.

@@ -7,6 +7,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use logs::Logs;
 use roomful::{Hello, MsgPack, Namespace, Recovery, Refusal, Server, Socket};
@@ -301,6 +302,65 @@ async fn whoever_asks_for_a_child_while_it_is_made_has_the_child() {
     assert_eq!(client.next().await.data, json!(["hooked"]));
     assert_eq!((server.stats().panics, tenants.children().len()), (0, 1));
     assert!(made.load(Ordering::Relaxed) >= 1);
+}
+
+#[tokio::test]
+async fn a_client_waits_no_longer_for_a_child_than_it_may_be_asked_about() {
+    let io = Server::builder().namespace_timeout(Duration::from_millis(50)).build();
+    let tenants = tenants(&io);
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let goes_on = std::sync::Mutex::new(goes_on);
+    io.on_new_namespace(move |_: Namespace| {
+        begun.send(()).unwrap();
+        let _ = goes_on.lock().unwrap().recv();
+    });
+    let server = start(io).await;
+    let program = server.io.clone();
+    let making = std::thread::spawn(move || program.of("/dyn-5"));
+    begins.recv().unwrap();
+    let mut client = Client::open(server.address).await;
+    let late = Err(json!({ "message": "No decision in time" }));
+    assert_eq!(client.join("/dyn-5", TOKEN).await, late);
+    drop(go_on);
+    let handle = making.join().unwrap();
+    client.join("/dyn-5", TOKEN).await.unwrap();
+    assert_eq!((tenants.children().len(), handle.len()), (1, 1));
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("dropped");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_when_it_is_dropped_leaves_no_name_half_made() {
+    let io = Server::new();
+    io.on_new_namespace(|namespace: Namespace| {
+        if namespace.param("id").is_none() {
+            let panics = PanicsWhenDropped;
+            namespace.on_connect(move |_| {
+                let _ = &panics;
+                async {}
+            });
+        }
+    });
+    let handle = io.of("/dyn-5");
+    let tenants = tenants(&io);
+    let server = start(io).await;
+    for _ in 0..2 {
+        let mut client = Client::open(server.address).await;
+        assert_eq!(client.join("/dyn-5", "").await, no());
+        client.join("/dyn-5", TOKEN).await.unwrap();
+        assert_eq!(who(&mut client, "/dyn-5").await, json!(["5"]));
+    }
+    assert_eq!((server.stats().panics, tenants.children().len()), (1, 1));
+    drop(handle);
 }
 
 /// Open namespaces are told of when they are made, and what is registered then makes them nobody's own.
