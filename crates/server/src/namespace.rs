@@ -416,8 +416,8 @@ impl<A, U> Namespace<A, U> {
         &self.core.name
     }
 
-    /// What stands in a gap of the name, where a client has asked for it and it was made by
-    /// [`Server::of_pattern`](crate::Server::of_pattern): in `/room-7`, `7` in the gap `id` of
+    /// What stands in a gap of the name, where it was made by
+    /// [`Server::of_pattern`](crate::Server::of_pattern), for a client or the program: in `/room-7`, `7` in the gap `id` of
     /// `/room-{id}`.
     pub fn param(&self, gap: &str) -> Option<&str> {
         self.core.param(gap)
@@ -455,6 +455,9 @@ impl<A, U> Namespace<A, U> {
     /// panics, that is counted and changes nothing.
     ///
     /// The arguments are written once more for it, so this is not for free.
+    ///
+    /// It may be given to any handle, also to that of a child from [`Server::of`](crate::Server::of), makes
+    /// no namespace the program's own, and ends with the namespace: that of a child with its last user.
     pub fn on_any_outgoing<F>(&self, watch: F) -> Listener
     where
         F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,

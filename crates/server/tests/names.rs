@@ -305,6 +305,30 @@ async fn whoever_asks_for_a_child_while_it_is_made_has_the_child() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_only_sent_to_is_said_to_be_closed_by_a_function_and_can_be_claimed() {
+    let io = Server::new();
+    let logs = Logs::collect();
+    io.of("/early").emit("x", ());
+    let said = |name: &str| logs.with(&format!("namespace=\"{name}\"")).len();
+    io.of_matching(async |_: Hello| false);
+    assert_eq!((said("/early"), logs.with("WARN").len()), (1, 1));
+    io.of("/news").emit("x", ());
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    assert_eq!(client.join("/nobodys", "").await, invalid());
+    assert_eq!(logs.with("WARN").len(), 1);
+    for _ in 0..3 {
+        assert_eq!(client.join("/news", "").await, invalid());
+    }
+    // Not for each, however slow this is.
+    assert!((1..=3).contains(&said("/news")));
+    server.of("/news").on_connect(async |_: Socket| {});
+    client.join("/news", "").await.unwrap();
+    server.of("/news").emit("x", ());
+    assert_eq!(client.next().await.data, json!(["x"]));
+}
+
+#[tokio::test]
 async fn a_client_waits_no_longer_for_a_child_than_it_may_be_asked_about() {
     let io = Server::builder().namespace_timeout(Duration::from_millis(50)).build();
     let tenants = tenants(&io);
