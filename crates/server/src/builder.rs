@@ -444,7 +444,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Time for the functions given to [`Server::of_matching`] to decide. Whoever waits for them is
-    /// refused then, with `No decision in time`. Default 10 s.
+    /// refused then, with `No decision in time`; so is who waits as long for a namespace that another is having
+    /// made, in [`Server::on_new_namespace`]. Default 10 s.
     pub fn namespace_timeout(mut self, timeout: Duration) -> Self {
         self.config.namespace_timeout = timeout;
         self

@@ -182,8 +182,11 @@ impl Core {
     /// Makes a child known to everybody.
     pub(crate) fn end_making(&self, child: &Arc<NamespaceCore>) {
         let entry = Entry::new(child, self.config.keep_empty_namespaces);
-        let _old = self.namespaces.write().insert(child.name.clone(), entry);
+        let mut namespaces = self.namespaces.write();
+        let _old = namespaces.insert(child.name.clone(), entry);
+        // Whoever finds it finds a child.
         child.standing.adopted();
+        drop(namespaces);
         child.join_family();
     }
 

@@ -17,7 +17,8 @@ use crate::namespace_core::NamespaceCore;
 use crate::parser::parcel;
 use crate::recovery::{AuthDigest, Beginning, Claim, Guard, Key, Newcomer, Recovery};
 use crate::socket_core::{Member, SocketCore};
-use crate::table::{ConnectFn, Same, Table};
+use crate::standing::{Door, Whose};
+use crate::table::{Same, Table};
 
 /// How long a client that comes back waits for the end of its old connection, if that has not ended by
 /// itself.
@@ -32,8 +33,8 @@ pub(crate) struct Visitor {
     claim: Option<Claim>,
     /// Whether it is who it was, if that was decided.
     same: Option<bool>,
-    /// A `connect` function has decided about it, or would have if that was not skipped.
-    asked: bool,
+    /// Whose `connect` function has decided about it, or would have if that was not skipped.
+    asked: Option<Whose>,
     /// It was let in since it has its socket back, and for nothing else.
     skipped: bool,
 }
@@ -82,7 +83,7 @@ impl Visitor {
 pub(crate) async fn decide(
     link: Arc<Link>,
     namespace: Arc<NamespaceCore>,
-    door: Option<ConnectFn>,
+    door: Option<Door>,
     is_same: Option<Same>,
     mut visitor: Visitor,
     auth: Option<Bytes>,
@@ -92,16 +93,17 @@ pub(crate) async fn decide(
     if let Some((_, key, journal)) = &returning {
         journal.vacated(key, VACATE_TIMEOUT).await;
     }
-    let Some(connect) = door else {
+    let Some(Door { connect, whose }) = door else {
         // Nobody is asked here who anybody is.
         visitor.same = Some(true);
         return (Ok(Arc::new(())), visitor);
     };
-    visitor.asked = true;
+    visitor.asked = Some(whose);
     if let Some((claim, _, journal)) = &returning
         && namespace.recovery.as_ref().is_some_and(Recovery::skips_connect)
     {
-        let newcomer = Newcomer::new(&link, visitor.auth, Arc::new(()), None, true);
+        let newcomer =
+            Newcomer::new(&link, visitor.auth, Arc::new(()), None, visitor.asked.clone());
         let expected = journal.lock().expects(claim, &newcomer);
         if let Some(data) = expected {
             visitor.skipped = true;

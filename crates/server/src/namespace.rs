@@ -52,7 +52,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         C: Connect<A, V>,
     {
         let connect = Arc::new(connect);
-        let changed = self.change(|table| {
+        let _old = self.change(|table| {
+            table.own_door |= self.core.lineage().is_some();
             table.connect.replace(Arc::new(move |link, namespace, auth| {
                 let hello = Hello::<A>::new(link, namespace, auth)?;
                 let deciding = connect.decide(hello);
@@ -60,9 +61,6 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
                 Some(Box::pin(async move { deciding.await.map(remember) }))
             }))
         });
-        if changed.is_some() {
-            self.core.set_own_door();
-        }
         Namespace::held(Arc::clone(&self.core), self.hold)
     }
 
@@ -410,10 +408,7 @@ impl<A, U> Namespace<A, U> {
     /// Changes the functions, unless a parent stands for the namespace and this handle was not come by as
     /// one of a child. What falls out of the table is dropped without its lock.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> Option<R> {
-        let taken = self.core.takes(self.hold)?;
-        let old = self.core.change(change);
-        self.core.note_taken(taken);
-        Some(old)
+        self.core.register(self.hold, |table| change(Arc::make_mut(table)))
     }
 
     /// The name, such as `/` or `/chat`.
@@ -421,8 +416,8 @@ impl<A, U> Namespace<A, U> {
         &self.core.name
     }
 
-    /// What stands in a gap of the name, where a client has asked for it and it was made by
-    /// [`Server::of_pattern`](crate::Server::of_pattern): in `/room-7`, `7` in the gap `id` of
+    /// What stands in a gap of the name, where it was made by
+    /// [`Server::of_pattern`](crate::Server::of_pattern), for a client or the program: in `/room-7`, `7` in the gap `id` of
     /// `/room-{id}`.
     pub fn param(&self, gap: &str) -> Option<&str> {
         self.core.param(gap)
@@ -460,6 +455,9 @@ impl<A, U> Namespace<A, U> {
     /// panics, that is counted and changes nothing.
     ///
     /// The arguments are written once more for it, so this is not for free.
+    ///
+    /// It may be given to any handle, also to that of a child from [`Server::of`](crate::Server::of), makes
+    /// no namespace the program's own, and ends with the namespace: that of a child with its last user.
     pub fn on_any_outgoing<F>(&self, watch: F) -> Listener
     where
         F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,

@@ -45,12 +45,14 @@ pub(crate) struct NamespaceCore {
     pub(crate) recovery: Option<Recovery>,
     core: WeakCore,
     pub(crate) standing: Standing,
+    /// The function of `on_new_namespace` has returned.
+    told: AtomicBool,
     /// Of a child.
     lineage: OnceLock<Lineage>,
     /// Of a parent: those that it stands for.
     children: Option<Mutex<Children>>,
     /// And what they are known by.
-    family: Option<Box<str>>,
+    family: Option<Arc<str>>,
     table: RwLock<Arc<Table>>,
     /// Functions that see what is sent.
     watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
@@ -97,15 +99,18 @@ impl NamespaceCore {
     /// Becomes one of those that another stands for, with the handlers and limits of that, which stands for
     /// it from now on. When it ends it gives its place among all children back.
     pub(crate) fn become_child(self: &Arc<Self>, parent: &Arc<Self>, params: Params) {
-        // Nobody else does it: it is being adopted once.
-        let _ = self.lineage.set(Lineage::new(Arc::clone(parent), params));
         self.limits.take_over(&parent.limits);
+        let lineage = Lineage { parent: Arc::clone(parent), params };
         let table = parent.table();
-        let old = std::mem::replace(&mut *self.table.write(), table);
-        // Functions of the user's, without a lock.
-        drop(old);
+        let mut own = self.table.write();
+        // Nobody else does it: it is being adopted once.
+        let _ = self.lineage.set(lineage);
+        let old = std::mem::replace(&mut *own, table);
+        drop(own);
         self.enlist();
         self.watch_rooms_as(parent);
+        // Functions of the user's, without a lock, and when all is done: they may panic.
+        drop(old);
     }
 
     pub(crate) fn lineage(&self) -> Option<&Lineage> {
@@ -134,6 +139,7 @@ impl NamespaceCore {
             recovery: recovery.cloned(),
             core: Arc::downgrade(core),
             standing: if name == "/" { Standing::own() } else { Standing::open() },
+            told: AtomicBool::new(false),
             lineage: OnceLock::new(),
             children: None,
             family: None,
@@ -193,10 +199,14 @@ impl NamespaceCore {
 
     /// From now on what its parent sends goes to its journal, also when it has ended.
     pub(crate) fn join_family(&self) {
-        let family = self.its_parent().and_then(|parent| parent.family.as_ref());
-        if let Some((journal, family)) = self.journal.as_ref().zip(family) {
+        if let Some((journal, family)) = self.journal.as_ref().zip(self.its_family()) {
             journal.adopt(family);
         }
+    }
+
+    /// What the children of its parent are known by.
+    pub(crate) fn its_family(&self) -> Option<&Arc<str>> {
+        self.its_parent()?.family.as_ref()
     }
 
     /// Whether it is that one's parent.
@@ -227,8 +237,22 @@ impl NamespaceCore {
 
     /// Changes the handlers. What falls out of the table is given back, so that no function of the
     /// user's is dropped under its lock.
+    pub(crate) fn change_shared<R>(&self, change: impl FnOnce(&mut Arc<Table>) -> R) -> R {
+        change(&mut self.table.write())
+    }
+
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
-        change(Arc::make_mut(&mut self.table.write()))
+        self.change_shared(|table| change(Arc::make_mut(table)))
+    }
+
+    /// Whether nobody but the function of `on_new_namespace` has been told of it.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.told.load(Ordering::Acquire)
+    }
+
+    /// All that were to be told of it have been.
+    pub(crate) fn note_told(&self) {
+        self.told.store(true, Ordering::Release);
     }
 
     pub(crate) fn change_watchers(&self, change: impl FnOnce(&mut Vec<Catch<OutgoingFn>>)) {
@@ -331,7 +355,7 @@ impl NamespaceCore {
         core.metrics.rooms_refused.add();
         if self.rooms_refused.passes(core.now()) {
             tracing::warn!(
-                namespace = %self.name,
+                namespace = ?self.name,
                 socket = %id,
                 rooms_max = self.limits.rooms_max(),
                 "a room is not joined: its socket is in as many as it may be (rooms_max)"

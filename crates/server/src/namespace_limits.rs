@@ -114,10 +114,7 @@ impl<A, U> Namespace<A, U> {
 
 impl<A, U> Namespace<A, U> {
     fn limit(&self, change: impl FnOnce(&NamespaceLimits)) {
-        if let Some(taken) = self.core.takes(self.hold) {
-            change(&self.core.limits);
-            self.core.note_taken(taken);
-        }
+        let _ = self.core.register(self.hold, |_| change(&self.core.limits));
     }
 }
 

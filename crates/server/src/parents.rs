@@ -1,12 +1,13 @@
-//! [`Parents`]: namespaces that stand for many others, each of which is made when the first client asks
-//! for it.
+//! [`Parents`]: namespaces that stand for many others, each of which is made when somebody first asks for
+//! it, a client or the program.
 //!
 //! A child has the handlers that its parent had when it was made. It lives for as long as somebody is in
 //! it or has a handle of it: the table of all namespaces does not keep it, unless the server is to.
 
+use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -28,6 +29,7 @@ pub(crate) struct Parents {
     settled: Notify,
     /// When the log was told last of an open namespace that nobody could join.
     closed: Throttle,
+    sought: Sought,
     /// Children that there are, and that are being made.
     children: AtomicUsize,
     on_new: RwLock<Option<NewFn>>,
@@ -50,9 +52,15 @@ pub(crate) struct Parent {
 }
 
 impl Parent {
-    /// Says which namespaces fit it and are the program's own, so that its door is none of theirs.
+    /// Says which namespaces fit it and are the program's own, so that its door is none of theirs; and which
+    /// nobody can join any more, since only a function could say whose they are.
     fn name_what_it_misses(&self, core: &Core) {
         let Rule::Pattern(pattern) = &self.rule else {
+            for namespace in core.all_namespaces() {
+                if namespace.standing.is_open() {
+                    warn_closed(&namespace.name);
+                }
+            }
             return;
         };
         for namespace in core.all_namespaces() {
@@ -74,7 +82,7 @@ pub(crate) enum Rule {
 impl Rule {
     /// What the children of a parent are known by, also to other servers: the pattern of their names.
     /// Two functions cannot be told to be the same, so each has a number.
-    pub(crate) fn family(&self, name: &str) -> Box<str> {
+    pub(crate) fn family(&self, name: &str) -> Arc<str> {
         static FUNCTIONS: AtomicUsize = AtomicUsize::new(0);
         match self {
             Self::Pattern(_) => name.into(),
@@ -140,6 +148,7 @@ impl Parents {
         if let Some(on_new) = on_new {
             core.guarded("the function of on_new_namespace", || on_new(namespace));
         }
+        namespace.note_told();
     }
 
     /// A child is no more.
@@ -161,10 +170,15 @@ pub(crate) async fn find(
     name: Box<str>,
     auth: Option<Bytes>,
 ) -> Result<Arc<NamespaceCore>, Refusal> {
-    let asking = ask(&core, &link, &name, auth);
-    match tokio::time::timeout(core.config.namespace_timeout, asking).await {
-        Ok(Some((parent, params))) => make(&core, &parent, &name, params).await,
-        Ok(None) => unclaimed(&core, &name).ok_or_else(|| Refusal::new("Invalid namespace")),
+    let finding = async {
+        match ask(&core, &link, &name, auth).await {
+            Some((parent, params)) => make(&core, &parent, &name, params).await,
+            None => unclaimed(&core, &name).ok_or_else(|| Refusal::new("Invalid namespace")),
+        }
+    };
+    // Also the waiting for a child that another is making.
+    match tokio::time::timeout(core.config.namespace_timeout, finding).await {
+        Ok(found) => found,
         Err(_) => {
             core.metrics.namespace_timeouts.add();
             Err(Refusal::new("No decision in time"))
@@ -175,19 +189,68 @@ pub(crate) async fn find(
 /// A namespace that no parent has claimed for a client, if it is there for everybody. One that is open is
 /// only where no function could claim it for another client, whom that parent would have asked.
 fn unclaimed(core: &Core, name: &str) -> Option<Arc<NamespaceCore>> {
-    let found = core.find_namespace(name)?;
-    if found.standing.is_settled() || matches!(core.parents.stands(name), Stands::Nobody) {
-        return Some(found);
+    let found = core.find_namespace(name);
+    let is_there = |found: &Arc<NamespaceCore>| {
+        found.standing.is_settled() || matches!(core.parents.stands(name), Stands::Nobody)
+    };
+    if found.as_ref().is_some_and(is_there) {
+        return found;
     }
-    if core.parents.closed.passes(core.now()) {
-        tracing::warn!(
-            namespace = name,
-            "nobody can join this namespace: no function of of_matching claims it for the client, and it is \
-             not the program's own. Register something on it, such as a connect function, and it is"
-        );
+    if (found.is_some() || core.parents.sought.has(name)) && core.parents.closed.passes(core.now())
+    {
+        warn_closed(name);
     }
     None
 }
+
+#[cold]
+fn warn_closed(name: &str) {
+    tracing::warn!(
+        namespace = ?name,
+        "the program has asked for this namespace, and nobody can join it unless a function of of_matching \
+         claims it for the client: it is not the program's own. Register something on it, such as a connect \
+         or an on_connect function, and it is"
+    );
+}
+
+/// Names that the program has asked for lately and that only a function could claim, also when their
+/// namespaces have ended with their handles; by their hashes, of which a later one takes the place of
+/// another. It is for the log only.
+#[derive(Default)]
+struct Sought {
+    hashes: OnceLock<Box<[AtomicU64]>>,
+    by: RandomState,
+}
+
+impl Sought {
+    fn add(&self, name: &str) {
+        let hashes =
+            self.hashes.get_or_init(|| (0..SOUGHT_MAX).map(|_| AtomicU64::new(0)).collect());
+        let hash = self.hash(name);
+        if let Some(place) = place(hashes, hash) {
+            place.store(hash, Ordering::Relaxed);
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let hash = self.hash(name);
+        let place = self.hashes.get().and_then(|hashes| place(hashes, hash));
+        place.is_some_and(|place| place.load(Ordering::Relaxed) == hash)
+    }
+
+    /// 0 is no name's.
+    fn hash(&self, name: &str) -> u64 {
+        self.by.hash_one(name).max(1)
+    }
+}
+
+fn place(hashes: &[AtomicU64], hash: u64) -> Option<&AtomicU64> {
+    let index = usize::try_from(hash % SOUGHT_MAX).ok()?;
+    hashes.get(index)
+}
+
+/// As many names as are remembered, at most.
+const SOUGHT_MAX: u64 = 256;
 
 /// The namespace that the program asks for by its name, and that is nobody's yet: it is `open`, or not
 /// there. `None` when somebody else was first.
@@ -202,12 +265,16 @@ pub(crate) fn of(
         core.parents.children.fetch_add(1, Ordering::Relaxed);
         return adopt(core, &parent, name, params, open);
     }
+    let is_anybodys = matches!(stands, Stands::Nobody);
+    if !is_anybodys {
+        core.parents.sought.add(name);
+    }
     if open.is_some() {
         return open;
     }
     // Before the lock is taken, since its journal has one of its own.
     let made = Arc::new(NamespaceCore::new(name, core));
-    if !core.add_open(&made, matches!(stands, Stands::Nobody)) {
+    if !core.add_open(&made, is_anybodys) {
         return None;
     }
     if name != "/" {
@@ -288,12 +355,26 @@ fn adopt(
         core.parents.note_end();
         return None;
     }
-    child.become_child(&parent.namespace, params);
+    let making = Making { core, child };
+    let child = &making.child;
+    let become_child = || child.become_child(&parent.namespace, params);
+    core.guarded("what was registered on a namespace, and is dropped,", become_child);
     core.metrics.namespaces_made.add();
-    core.parents.tell_new(core, &child);
-    core.end_making(&child);
-    core.parents.settled.notify_waiters();
-    Some(child)
+    core.parents.tell_new(core, child);
+    Some(Arc::clone(child))
+}
+
+/// A child that is being made: whatever happens, nobody waits for it for ever.
+struct Making<'a> {
+    core: &'a Core,
+    child: Arc<NamespaceCore>,
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.core.end_making(&self.child);
+        self.core.parents.settled.notify_waiters();
+    }
 }
 
 /// Forgets the types of a function that is asked.

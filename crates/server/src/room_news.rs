@@ -55,6 +55,10 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// joining a room, is told when it has returned. It must be quick; one that panics is counted and
     /// changes nothing.
     ///
+    /// It may be given to any handle, also to that of a child from [`Server::of`](crate::Server::of), makes
+    /// no namespace the program's own, and ends with the namespace: that of a child with its last user. For
+    /// all children, give it to their parent.
+    ///
     /// A socket that [comes back](crate::Builder::recovery) has left its rooms when it was lost, and
     /// joins them again.
     ///

@@ -81,7 +81,10 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// Whether a function of [`of_matching`](Self::of_matching) stands for the name can be told only with a
     /// client. Until something is registered on the namespace, clients are asked about as if it was not there:
     /// it becomes the child of the function that says yes, and nobody can join where none does. Once
-    /// something is registered, best a [`connect`](Namespace::connect) function, it is the program's own.
+    /// something is registered, best a [`connect`](Namespace::connect) function, it is the program's own. So
+    /// where there is any such function, a program claims a namespace that it only sends to, as with
+    /// `io.of("/news").emit(…)`, by registering anything on it, such as an
+    /// [`on_connect`](Namespace::on_connect) function; the log says where that is missing.
     ///
     /// So a namespace of the program's own with a name that a parent would stand for is one on which
     /// something was registered before that parent was added. Its own `connect` function is its only one; the
@@ -95,8 +98,8 @@ impl<A: Send + Sync + 'static> Server<A> {
         self.core.find_namespace(&with_slash(name)).map(Namespace::new)
     }
 
-    /// A namespace that stands for all of a pattern, such as `/room-{id}`: each is made when the first
-    /// client asks for it.
+    /// A namespace that stands for all of a pattern, such as `/room-{id}`: each is made when somebody first
+    /// asks for it, a client or the program, by [`of`](Self::of).
     ///
     /// A gap in braces is one character at least and no slash; `{*rest}` as the last part is all that
     /// is left, slashes too. What stands there is [`Socket::param`](crate::Socket::param). Where

@@ -9,7 +9,7 @@
 //! parent stands for. Until that is known it lets nobody in past the `connect` function of that parent.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::namespace_core::NamespaceCore;
 use crate::parents::Stands;
@@ -73,18 +73,19 @@ impl Standing {
 pub(crate) enum Hold {
     /// By its name, as the program's own.
     Named,
-    /// As one that has just been made.
+    /// As one that has just been made, as long as that is being told. Then it is as one that is found.
     New,
     /// As one that is there, whoever it is of.
     Found,
 }
 
-/// How something was registered.
+/// What follows from that something is to be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+enum Taken {
+    Refused,
     AsEver,
-    /// On a namespace that is the program's own from now on, and that a function might have claimed.
-    FromFunctions,
+    /// The namespace is the program's own from now on.
+    Claimed,
 }
 
 /// Of which parent a child is.
@@ -92,62 +93,78 @@ pub(crate) struct Lineage {
     pub(crate) parent: Arc<NamespaceCore>,
     /// What stands in the gaps of its name.
     pub(crate) params: Params,
-    /// Whether it has a `connect` function that is not its parent's.
-    own_door: AtomicBool,
 }
 
-impl Lineage {
-    pub(crate) const fn new(parent: Arc<NamespaceCore>, params: Params) -> Self {
-        Self { parent, params, own_door: AtomicBool::new(false) }
-    }
+/// What decides who may join.
+pub(crate) struct Door {
+    pub(crate) connect: ConnectFn,
+    pub(crate) whose: Whose,
+}
+
+/// Whose a door is. Who was let in by one is not known to that of another, which may have the name by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Whose {
+    family: Option<Arc<str>>,
+    own: bool,
 }
 
 impl NamespaceCore {
     /// Decides who may join; of a child the function that its parent has now, so that one that comes
     /// late leaves no child without it.
-    pub(crate) fn door(&self, table: &Table) -> Option<ConnectFn> {
-        match self.lineage() {
-            Some(lineage) if !lineage.own_door.load(Ordering::Relaxed) => {
-                lineage.parent.table().connect.clone()
-            }
+    pub(crate) fn door(&self, table: &Table) -> Option<Door> {
+        let connect = match self.lineage() {
+            Some(lineage) if !table.own_door => lineage.parent.table().connect.clone(),
             _ => table.connect.clone(),
-        }
+        }?;
+        let whose = Whose { family: self.its_family().cloned(), own: table.own_door };
+        Some(Door { connect, whose })
     }
 
-    /// From now on the function of its own table decides, also in a child.
-    pub(crate) fn set_own_door(&self) {
-        if let Some(lineage) = self.lineage() {
-            lineage.own_door.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether something may be registered on it, which makes an open namespace the program's own.
-    /// Where it may not, that is said.
-    pub(crate) fn takes(self: &Arc<Self>, hold: Hold) -> Option<Taken> {
-        loop {
-            if !self.standing.is_open() {
-                let refused = hold == Hold::Named && self.is_adopted();
-                return if refused { self.refuse_registration() } else { Some(Taken::AsEver) };
+    /// Changes the functions, or something that goes with them, where that may be done with such a handle;
+    /// where it may not, that is said. An open namespace becomes the program's own with it: under the lock
+    /// of the table, so that nobody comes in between.
+    pub(crate) fn register<R>(
+        self: &Arc<Self>,
+        hold: Hold,
+        change: impl FnOnce(&mut Arc<Table>) -> R,
+    ) -> Option<R> {
+        let core = self.core().filter(|_| self.standing.is_open());
+        // Before the lock is taken, since the list of parents has one of its own.
+        let stands = core.as_ref().map(|core| core.parents.stands(&self.name));
+        let mut taken = Taken::Refused;
+        let changed = self.change_shared(|table| {
+            taken = self.take(hold, stands.as_ref());
+            if taken == Taken::Claimed {
+                Arc::make_mut(table).own_door = true;
             }
-            let Some(core) = self.core().filter(|_| hold != Hold::New) else {
-                return Some(Taken::AsEver);
-            };
-            let stands = core.parents.stands(&self.name);
-            if matches!(stands, Stands::Surely | Stands::Parent(..)) {
-                return self.refuse_registration();
-            }
-            if self.standing.claim() {
+            (taken != Taken::Refused).then(|| change(table))
+        });
+        match (taken, core) {
+            (Taken::Refused, _) => self.refuse_registration(),
+            (Taken::Claimed, Some(core)) => {
                 core.keep(self);
-                let perhaps = matches!(stands, Stands::Perhaps);
-                return Some(if perhaps { Taken::FromFunctions } else { Taken::AsEver });
+                if matches!(stands, Some(Stands::Perhaps)) {
+                    self.warn_without_door("of_matching");
+                }
             }
+            (Taken::AsEver | Taken::Claimed, _) => {}
         }
+        changed
     }
 
-    /// Says what follows from that, when it has been registered.
-    pub(crate) fn note_taken(&self, taken: Taken) {
-        if taken == Taken::FromFunctions {
-            self.warn_without_door("of_matching");
+    /// Whether something may be registered, where `stands` says who would have it if it is open.
+    fn take(&self, hold: Hold, stands: Option<&Stands>) -> Taken {
+        let is_new = hold == Hold::New && self.is_new();
+        match stands {
+            Some(Stands::Surely | Stands::Parent(..)) if self.standing.is_open() && !is_new => {
+                Taken::Refused
+            }
+            Some(_) if !is_new && self.standing.claim() => Taken::Claimed,
+            // Before it has the functions of its parent, which take the place of all that there are.
+            _ if self.is_adopted() && (hold == Hold::Named || self.lineage().is_none()) => {
+                Taken::Refused
+            }
+            _ => Taken::AsEver,
         }
     }
 
@@ -156,25 +173,78 @@ impl NamespaceCore {
     }
 
     #[cold]
-    fn refuse_registration(&self) -> Option<Taken> {
+    fn refuse_registration(&self) {
         self.count(|metrics| &metrics.registrations_refused);
         tracing::error!(
-            namespace = %self.name,
+            namespace = ?self.name,
             "nothing is registered: a pattern or function stands for this namespace. Register it on what \
              of_pattern or of_matching gives, in on_new_namespace, or before the pattern is added"
         );
-        None
     }
 
     /// Says that the program's own namespace has no door, where a parent might have had one.
     pub(crate) fn warn_without_door(&self, parent: &str) {
         if self.table().connect.is_none() {
             tracing::warn!(
-                namespace = %self.name,
+                namespace = ?self.name,
                 parent,
                 "this namespace is the program's own, and the connect function of the parent is not asked \
                  about it: everybody may join, unless it gets one of its own"
             );
         }
+    }
+}
+
+#[cfg(test)]
+impl Whose {
+    pub(crate) const fn for_tests() -> Self {
+        Self { family: None, own: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Hello, Refusal, Server};
+
+    /// Who sees that a namespace is the program's own finds what made it so.
+    #[test]
+    fn a_name_is_claimed_together_with_its_door() {
+        let io = Server::new();
+        let handle = io.of("/a");
+        let (saw, seen) = std::sync::mpsc::channel();
+        let client = std::thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                while !handle.core.standing.is_settled() {
+                    std::thread::yield_now();
+                }
+                saw.send(()).unwrap();
+                handle.core.table()
+            });
+            handle.core.register(Hold::Named, |table| {
+                seen.recv().unwrap();
+                Arc::make_mut(table).connect = Some(Arc::new(|_, _, _| None));
+            });
+            client.join().unwrap()
+        });
+        assert!(client.connect.is_some());
+    }
+
+    async fn refuses(_: Hello) -> Result<(), Refusal> {
+        Err(Refusal::new("no"))
+    }
+
+    #[test]
+    fn who_came_before_a_child_had_a_door_of_its_own_finds_that_of_its_parent() {
+        let io = Server::new();
+        let parent = io.of_pattern("/dyn-{id}");
+        let _handle = io.of("/dyn-1");
+        let child = io.find("/dyn-1").map(|found| found.core).unwrap();
+        drop(parent.connect(refuses));
+        let before = child.table();
+        drop(io.find("/dyn-1").map(|found| found.connect(refuses)));
+        let door = |table: &Table| child.door(table).unwrap().connect;
+        assert!(Arc::ptr_eq(&door(&before), &door(&parent.core.table())));
+        assert!(!Arc::ptr_eq(&door(&child.table()), &door(&before)));
     }
 }

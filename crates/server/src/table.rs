@@ -26,6 +26,9 @@ use crate::socket_core::SocketCore;
 pub(crate) struct Table {
     /// `None` lets everyone in.
     pub(crate) connect: Option<ConnectFn>,
+    /// Whether that is the program's own: in a child, whose parent has one too, and where the program has
+    /// claimed the name. It stands here, so that nobody can take a table without it.
+    pub(crate) own_door: bool,
     /// Whether who comes back is who was lost.
     pub(crate) same: Option<Same>,
     pub(crate) on_connect: Option<Greet>,

@@ -555,7 +555,7 @@ async fn a_room_that_is_one_too_many_is_in_the_log_but_does_not_fill_it() {
     assert_eq!(server.stats().rooms_refused, 50);
     let lines = logs.with("rooms_max");
     assert!(matches!(lines.len(), 1..10), "{lines:?}");
-    for said in ["WARN", client.id.as_str(), "rooms_max=1000", "namespace=/"] {
+    for said in ["WARN", client.id.as_str(), "rooms_max=1000", "namespace=\"/"] {
         assert!(lines[0].contains(said), "{said}: {lines:?}");
     }
 }

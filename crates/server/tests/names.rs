@@ -7,6 +7,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use logs::Logs;
 use roomful::{Hello, MsgPack, Namespace, Recovery, Refusal, Server, Socket};
@@ -135,7 +136,7 @@ async fn a_program_that_wants_a_name_of_a_pattern_for_its_own_is_told_at_once() 
         assert!(!own.off("who"));
         assert_eq!(logs.with("ERROR").len(), 4 * (n + 1), "{:?}", logs.with(""));
     }
-    assert!(logs.with("ERROR")[0].contains("namespace=/dyn-4"));
+    assert!(logs.with("ERROR")[0].contains("namespace=\"/dyn-4\""));
     assert_eq!(io.stats().registrations_refused, 8);
     let server = start(io).await;
     let mut client = Client::open(server.address).await;
@@ -160,12 +161,12 @@ async fn what_the_program_had_for_its_own_before_stays_so_and_that_is_said_where
     tenants(&io);
     io.of_matching(async |_: Hello| true);
     assert_eq!(logs.with("WARN").len(), 1);
-    assert!(logs.with("WARN")[0].contains("namespace=/dyn-1"), "{:?}", logs.with("WARN"));
+    assert!(logs.with("WARN")[0].contains("namespace=\"/dyn-1\""), "{:?}", logs.with("WARN"));
     // Where a function might claim the name, too.
     io.of("/other").connect(asks);
     assert_eq!(logs.with("WARN").len(), 1);
     io.of("/another").on("who", async |_: Socket| "another").sockets_max(1);
-    assert_eq!(logs.with("namespace=/another").len(), 1);
+    assert_eq!(logs.with("namespace=\"/another\"").len(), 1);
     let server = start(io).await;
     let mut client = Client::open(server.address).await;
     for (name, token, expected) in
@@ -303,6 +304,89 @@ async fn whoever_asks_for_a_child_while_it_is_made_has_the_child() {
     assert!(made.load(Ordering::Relaxed) >= 1);
 }
 
+#[tokio::test]
+async fn a_name_that_is_only_sent_to_is_said_to_be_closed_by_a_function_and_can_be_claimed() {
+    let io = Server::new();
+    let logs = Logs::collect();
+    io.of("/early").emit("x", ());
+    let said = |name: &str| logs.with(&format!("namespace=\"{name}\"")).len();
+    io.of_matching(async |_: Hello| false);
+    assert_eq!((said("/early"), logs.with("WARN").len()), (1, 1));
+    io.of("/news").emit("x", ());
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    assert_eq!(client.join("/nobodys", "").await, invalid());
+    assert_eq!(logs.with("WARN").len(), 1);
+    for _ in 0..3 {
+        assert_eq!(client.join("/news", "").await, invalid());
+    }
+    // Not for each, however slow this is.
+    assert!((1..=3).contains(&said("/news")));
+    server.of("/news").on_connect(async |_: Socket| {});
+    client.join("/news", "").await.unwrap();
+    server.of("/news").emit("x", ());
+    assert_eq!(client.next().await.data, json!(["x"]));
+}
+
+#[tokio::test]
+async fn a_client_waits_no_longer_for_a_child_than_it_may_be_asked_about() {
+    let io = Server::builder().namespace_timeout(Duration::from_millis(50)).build();
+    let tenants = tenants(&io);
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let goes_on = std::sync::Mutex::new(goes_on);
+    io.on_new_namespace(move |_: Namespace| {
+        begun.send(()).unwrap();
+        let _ = goes_on.lock().unwrap().recv();
+    });
+    let server = start(io).await;
+    let program = server.io.clone();
+    let making = std::thread::spawn(move || program.of("/dyn-5"));
+    begins.recv().unwrap();
+    let mut client = Client::open(server.address).await;
+    let late = Err(json!({ "message": "No decision in time" }));
+    assert_eq!(client.join("/dyn-5", TOKEN).await, late);
+    drop(go_on);
+    let handle = making.join().unwrap();
+    client.join("/dyn-5", TOKEN).await.unwrap();
+    assert_eq!((tenants.children().len(), handle.len()), (1, 1));
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("dropped");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_when_it_is_dropped_leaves_no_name_half_made() {
+    let io = Server::new();
+    io.on_new_namespace(|namespace: Namespace| {
+        if namespace.param("id").is_none() {
+            let panics = PanicsWhenDropped;
+            namespace.on_connect(move |_| {
+                let _ = &panics;
+                async {}
+            });
+        }
+    });
+    let handle = io.of("/dyn-5");
+    let tenants = tenants(&io);
+    let server = start(io).await;
+    for _ in 0..2 {
+        let mut client = Client::open(server.address).await;
+        assert_eq!(client.join("/dyn-5", "").await, no());
+        client.join("/dyn-5", TOKEN).await.unwrap();
+        assert_eq!(who(&mut client, "/dyn-5").await, json!(["5"]));
+    }
+    assert_eq!((server.stats().panics, tenants.children().len()), (1, 1));
+    drop(handle);
+}
+
 /// Open namespaces are told of when they are made, and what is registered then makes them nobody's own.
 #[tokio::test]
 async fn a_function_that_sees_all_new_namespaces_opens_none() {
@@ -319,6 +403,27 @@ async fn a_function_that_sees_all_new_namespaces_opens_none() {
     client.join("/fn-1", TOKEN).await.unwrap();
     client.send("2/fn-1,1[\"hook\"]").await;
     assert_eq!(client.next().await.data, json!(["hooked"]));
+}
+
+#[tokio::test]
+async fn what_is_registered_on_a_new_namespace_that_was_kept_makes_it_the_programs_own() {
+    let io = Server::new();
+    let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keep = Arc::clone(&kept);
+    io.on_new_namespace(move |namespace: Namespace| keep.lock().unwrap().push(namespace));
+    let handles = ["/dyn-1", "/dyn-2"].map(|name| io.of(name));
+    let new: Vec<_> = std::mem::take(&mut *kept.lock().unwrap());
+    new[0].connect(refuses).on("who", async |_: Socket| "its own");
+    tenants(&io);
+    // Too late: a pattern would throw it away.
+    new[1].on("who", async |_: Socket| "its own");
+    assert_eq!(io.stats().registrations_refused, 1);
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    assert_eq!(client.join("/dyn-1", TOKEN).await, no());
+    client.join("/dyn-2", TOKEN).await.unwrap();
+    assert_eq!(who(&mut client, "/dyn-2").await, json!(["2"]));
+    drop(handles);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -378,6 +483,58 @@ async fn who_came_in_when_there_was_no_door_does_not_come_back_past_one() {
     let mut client = Client::open(server.address).await;
     let claim = json!({ "pid": joined["pid"] }).to_string();
     assert_eq!(client.join("/dyn-5", &claim).await, no());
+}
+
+/// With `skip_connect`: joins, is lost, and gives what claims the socket.
+async fn lost(server: &Running, name: &str) -> String {
+    let mut client = Client::open(server.address).await;
+    client.send(&format!("0{name},{TOKEN}")).await;
+    let joined = client.next().await.data;
+    drop(client);
+    until("it is lost", || server.find(name).is_none_or(|found| found.is_empty())).await;
+    json!({ "pid": joined["pid"], "token": "letmein" }).to_string()
+}
+
+#[tokio::test]
+async fn who_was_let_in_by_one_door_does_not_come_back_past_another() {
+    let recovery = Recovery::builder().skip_connect(true).build();
+    let first = Server::builder().recovery(recovery.clone()).build();
+    tenants(&first);
+    let first = start(first).await;
+    let claims = [lost(&first, "/dyn-1").await, lost(&first, "/dyn-2").await];
+    until("they have ended", || first.find("/dyn-1").is_none()).await;
+    // The pattern itself has the sockets back unasked, also of another server.
+    let same = Server::builder().recovery(recovery.clone()).build();
+    same.of_pattern("/dyn-{id}").connect(refuses);
+    let same = start(same).await;
+    let mut client = Client::open(same.address).await;
+    client.join("/dyn-2", &claims[1]).await.unwrap();
+    // By now the name is the program's own.
+    let io = Server::builder().recovery(recovery).build();
+    io.of("/dyn-1").connect(refuses);
+    let server = start(io).await;
+    let mut client = Client::open(server.address).await;
+    assert_eq!(client.join("/dyn-1", &claims[0]).await, no());
+}
+
+#[tokio::test]
+async fn who_was_let_in_by_an_open_name_does_not_come_back_past_a_pattern() {
+    let recovery = Recovery::builder().skip_connect(true).build();
+    let io = Server::builder().recovery(recovery).build();
+    io.on_new_namespace(|namespace: Namespace| {
+        if namespace.param("id").is_none() {
+            namespace.connect(asks);
+        }
+    });
+    let handle = io.of("/dyn-5");
+    let server = start(io).await;
+    let (claim, again) = (lost(&server, "/dyn-5").await, lost(&server, "/dyn-5").await);
+    let mut client = Client::open(server.address).await;
+    client.join("/dyn-5", &again).await.unwrap();
+    server.of_pattern("/dyn-{id}").connect(refuses);
+    let mut client = Client::open(server.address).await;
+    assert_eq!(client.join("/dyn-5", &claim).await, no());
+    drop(handle);
 }
 
 #[tokio::test]

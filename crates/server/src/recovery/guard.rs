@@ -168,7 +168,7 @@ impl Guard<'_> {
         let (missed, sent) = self.owed(id, claim, newcomer)?;
         let session = self.state.sessions.get_mut(&id).ok_or(NotRecovered::Unknown)?;
         session.auth = newcomer.auth;
-        session.asked = newcomer.asked;
+        session.asked.clone_from(&newcomer.asked);
         let life = session.over_at.take().map(|at| at.saturating_duration_since(Instant::now()));
         session.place = Place::connected(&newcomer.link);
         let (data, rooms, bytes) = (Arc::clone(&session.data), session.rooms(), session.bytes());
@@ -242,13 +242,14 @@ impl Guard<'_> {
         (session.waits() && !session.is_over()).then(|| Arc::clone(&session.data))
     }
 
-    /// The data of the socket that is claimed, if it would be given back now and a `connect` function has
-    /// let it in.
+    /// The data of the socket that is claimed, if it would be given back now and the `connect`
+    /// function that would be asked now has let it in.
     pub(crate) fn expects(&self, claim: &Claim, newcomer: &Newcomer) -> Option<Data> {
         let id = *self.state.keys.get(&Key::new(&claim.id))?;
         self.owed(id, claim, newcomer).ok()?;
-        let session = self.state.sessions.get(&id).filter(|session| session.asked)?;
-        Some(Arc::clone(&session.data))
+        let session = self.state.sessions.get(&id)?;
+        let knows = session.asked.is_some() && session.asked == newcomer.asked;
+        knows.then(|| Arc::clone(&session.data))
     }
 
     /// Who has the socket of that key, if it is connected, and how to learn that it is not any more.

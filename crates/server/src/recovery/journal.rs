@@ -209,6 +209,7 @@ mod tests {
     use crate::config::Config;
     use crate::core::Core;
     use crate::link;
+    use crate::standing::Whose;
 
     const WINDOW: Duration = Duration::from_secs(60);
     const SILENCE: Duration = Duration::from_secs(10);
@@ -223,7 +224,7 @@ mod tests {
             auth: AuthDigest::new(None),
             data: Arc::new(()),
             same: None,
-            asked: true,
+            asked: Some(Whose::for_tests()),
             bytes_max: 100_000,
         }
     }

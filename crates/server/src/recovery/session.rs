@@ -11,6 +11,7 @@ use super::log::{Entry, To};
 use super::{AuthDigest, Key};
 use crate::handler::Data;
 use crate::link::Link;
+use crate::standing::Whose;
 
 /// What a socket that waits counts for beside its rooms: its entries in the tables, and its part of a
 /// journal, which may be there for it alone. What it remembers for the user nobody can count.
@@ -30,8 +31,8 @@ pub(crate) struct Newcomer {
     pub(crate) data: Data,
     /// Whether it is who it was, if that was decided.
     pub(crate) same: Option<bool>,
-    /// Whether a `connect` function has let it in.
-    pub(crate) asked: bool,
+    /// Whose `connect` function has let it in, if one has.
+    pub(crate) asked: Option<Whose>,
     /// What may be sent to it now.
     pub(crate) bytes_max: usize,
 }
@@ -42,7 +43,7 @@ impl Newcomer {
         auth: Option<AuthDigest>,
         data: Data,
         same: Option<bool>,
-        asked: bool,
+        asked: Option<Whose>,
     ) -> Self {
         let left = link.outbox_bytes_left();
         Self {
@@ -70,8 +71,8 @@ pub(super) struct Session {
     over: Vec<Stay>,
     /// Its rooms are known from this event on.
     pub(super) known_since: u64,
-    /// A `connect` function has let it in.
-    pub(super) asked: bool,
+    /// Whose `connect` function has let it in, if one has.
+    pub(super) asked: Option<Whose>,
     /// It is not to come back.
     pub(super) revoked: bool,
     /// Nor from then on, while it waits.
@@ -127,7 +128,7 @@ impl Session {
             open: Vec::new(),
             over: Vec::new(),
             known_since: since,
-            asked: newcomer.asked,
+            asked: newcomer.asked.clone(),
             revoked: false,
             over_at: None,
             place: Place::connected(&newcomer.link),
