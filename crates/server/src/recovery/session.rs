@@ -242,7 +242,7 @@ mod tests {
     use crate::link;
 
     fn session() -> Session {
-        let newcomer = Newcomer::new(&link::for_tests(), None, Arc::new(()), None, true);
+        let newcomer = Newcomer::new(&link::for_tests(), None, Arc::new(()), None, None);
         Session::new(Key::new(&RecoveryId::from_random([1; 15])), &newcomer, 0)
     }
 
