@@ -854,6 +854,21 @@ mod tests {
         fn wake(self: Arc<Self>) {}
     }
 
+    /// A session that is over answers no poll, though the timer has not rung yet.
+    #[test]
+    fn what_is_due_goes_before_a_poll_that_comes_then() {
+        let link = for_tests();
+        link.set_deadline_ms(10);
+        let polled_at = |ms| {
+            assert!(link.rest(false, true), "nothing is to be done");
+            let (reply, _answer) = oneshot::channel();
+            assert!(link.request_poll(Moment::from_millis(ms), Request::Poll(reply)).is_ok());
+            link.take().errands.map_or_else(SmallVec::new, |errands| errands.requests)
+        };
+        assert!(matches!(polled_at(9)[..], [Request::Poll(_)]));
+        assert!(matches!(polled_at(10)[..], [Request::Due, Request::Poll(_)]));
+    }
+
     /// The task is over, and what wakes it would keep it in memory as long as anybody has a socket.
     #[test]
     fn what_wakes_a_task_is_not_kept_behind_its_end() {

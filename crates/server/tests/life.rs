@@ -61,29 +61,6 @@ async fn a_silent_session_answers_no_poll_after_interval_and_timeout() {
     }
 }
 
-/// Though the timer has not rung yet.
-#[tokio::test]
-async fn what_is_due_is_done_before_a_poll_is_answered() {
-    let server = start(Server::new()).await;
-    let poller = server.poller().await;
-    for _ in 0..25 {
-        passes(Duration::from_secs(1)).await;
-    }
-    assert_eq!(poller.get().await.text(), "2");
-    for _ in 0..19 {
-        passes(Duration::from_secs(1)).await;
-    }
-    // The poll is taken up before the timer has anything to say.
-    let mut conn = Conn::open(server.address).await;
-    let target = poller.target();
-    assert_eq!(get(server.address, &format!("{target}x"), "").await.status, 400);
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_millis(1_001)).await;
-    conn.send(head("GET", &target, "")).await;
-    tokio::time::resume();
-    assert_eq!(conn.response().await.status, 400);
-}
-
 // The server stands still.
 
 /// A server on a runtime of its own with one thread, which `block` stops for a time.
