@@ -71,6 +71,10 @@ impl Cookie {
         self
     }
 
+    pub(crate) fn its_name(&self) -> &str {
+        &self.name
+    }
+
     /// The value for all sessions, such as a name of this server that the load balancer knows.
     /// Default: a random one for each session. One that cannot be a value is not taken, which is
     /// logged.

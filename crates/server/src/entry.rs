@@ -15,10 +15,12 @@ use crate::hello::Refusal;
 use crate::link::{Link, Pushed, Worth};
 use crate::namespace_core::NamespaceCore;
 use crate::parser::parcel;
-use crate::recovery::{AuthDigest, Beginning, Claim, Guard, Key, Newcomer, Recovery};
+use crate::recovery::{
+    AuthDigest, Beginning, Claim, Guard, Newcomer, NotRecovered, Recovery, Search, credentials,
+};
 use crate::socket_core::{Member, SocketCore};
 use crate::standing::{Door, Whose};
-use crate::table::{Same, Table};
+use crate::table::Table;
 
 /// How long a client that comes back waits for the end of its old connection, if that has not ended by
 /// itself.
@@ -31,6 +33,8 @@ pub(crate) struct Visitor {
     auth: Option<AuthDigest>,
     /// The socket that it wants back.
     claim: Option<Claim>,
+    /// What it has missed as that, or why it does not get it back.
+    search: Option<Result<Box<Search>, NotRecovered>>,
     /// Whether it is who it was, if that was decided.
     same: Option<bool>,
     /// Whose `connect` function has decided about it, or would have if that was not skipped.
@@ -52,7 +56,7 @@ pub(crate) struct Identity {
     /// Of a new socket, or that with which it comes back.
     recovery: RecoveryId,
     data: Data,
-    /// What was to be remembered of it, and is not: dropped when no lock is held.
+    /// What was remembered of it until now: dropped when no lock is held.
     replaced: Option<Data>,
     rooms: Vec<Arc<str>>,
     missed: Vec<Parcel>,
@@ -64,12 +68,22 @@ pub(crate) struct Identity {
 
 impl Visitor {
     /// Takes the claim out of the auth payload.
-    pub(crate) fn new(namespace: &NamespaceCore, auth: Option<Bytes>) -> (Self, Option<Bytes>) {
-        if namespace.journal.is_none() {
+    pub(crate) fn new(
+        namespace: &NamespaceCore,
+        link: &Link,
+        auth: Option<Bytes>,
+    ) -> (Self, Option<Bytes>) {
+        let Some(recovery) = namespace.recovery.as_ref().filter(|_| namespace.journal.is_some())
+        else {
             return (Self::default(), auth);
-        }
+        };
         let (claim, auth) = Claim::take(auth);
-        let digest = AuthDigest::new(auth.as_deref());
+        let core = namespace.core();
+        let own = core.as_ref().and_then(|core| core.config.cookie.as_ref());
+        let counts =
+            |name: &str| own.is_none_or(|own| own.its_name() != name) && recovery.counts(name);
+        let credentials = credentials(&link.handshake, counts);
+        let digest = AuthDigest::new(auth.as_deref(), &credentials);
         (Self { auth: Some(digest), claim, ..Self::default() }, auth)
     }
 
@@ -77,6 +91,40 @@ impl Visitor {
     pub(crate) const fn is_returning(&self) -> bool {
         self.claim.is_some()
     }
+
+    fn newcomer(&self, link: &Arc<Link>, data: &Data) -> Newcomer {
+        Newcomer::new(link, self.auth, Arc::clone(data), self.same, self.asked.clone())
+    }
+
+    /// The data of the socket that it wants back.
+    fn old_data(&self, namespace: &NamespaceCore) -> Option<Data> {
+        let (claim, journal) = self.claim.as_ref().zip(namespace.journal.as_ref())?;
+        journal.lock().data(claim)
+    }
+
+    /// The same, if its socket is to be given back without anybody being asked.
+    fn expected_data(&self, link: &Arc<Link>, namespace: &NamespaceCore) -> Option<Data> {
+        let (claim, journal) = self.claim.as_ref().zip(namespace.journal.as_ref())?;
+        let skips = namespace.recovery.as_ref().is_some_and(Recovery::skips_connect);
+        let newcomer = self.newcomer(link, &nothing());
+        skips.then(|| journal.lock().expects(claim, &newcomer)).flatten()
+    }
+
+    /// Makes everything ready to give it its socket back, if it wants one; `false` if that fails. Only for
+    /// who was let in: the old connection ends.
+    async fn prepare(&mut self, link: &Arc<Link>, namespace: &NamespaceCore) -> bool {
+        let Some((claim, journal)) = self.claim.as_ref().zip(namespace.journal.as_ref()) else {
+            return false;
+        };
+        let newcomer = self.newcomer(link, &nothing());
+        let search = journal.prepare(claim, &newcomer, VACATE_TIMEOUT).await;
+        self.search.insert(search.map(Box::new)).is_ok()
+    }
+}
+
+/// What is remembered where there is nothing to remember.
+fn nothing() -> Data {
+    Arc::new(())
 }
 
 /// Whether a client may come in, and what is to be remembered of it.
@@ -84,41 +132,41 @@ pub(crate) async fn decide(
     link: Arc<Link>,
     namespace: Arc<NamespaceCore>,
     door: Option<Door>,
-    is_same: Option<Same>,
+    table: Arc<Table>,
     mut visitor: Visitor,
     auth: Option<Bytes>,
 ) -> (Result<Data, Refusal>, Visitor) {
-    let returning = visitor.claim.as_ref().zip(namespace.journal.as_ref());
-    let returning = returning.map(|(claim, journal)| (claim, Key::new(&claim.id), journal));
-    if let Some((_, key, journal)) = &returning {
-        journal.vacated(key, VACATE_TIMEOUT).await;
-    }
     let Some(Door { connect, whose }) = door else {
         // Nobody is asked here who anybody is.
         visitor.same = Some(true);
-        return (Ok(Arc::new(())), visitor);
+        let old = visitor.old_data(&namespace);
+        let is_back = visitor.prepare(&link, &namespace).await;
+        return (Ok(old.filter(|_| is_back).unwrap_or_else(nothing)), visitor);
     };
     visitor.asked = Some(whose);
-    if let Some((claim, _, journal)) = &returning
-        && namespace.recovery.as_ref().is_some_and(Recovery::skips_connect)
+    if let Some(old) = visitor.expected_data(&link, &namespace)
+        && visitor.prepare(&link, &namespace).await
     {
-        let newcomer =
-            Newcomer::new(&link, visitor.auth, Arc::new(()), None, visitor.asked.clone());
-        let expected = journal.lock().expects(claim, &newcomer);
-        if let Some(data) = expected {
-            visitor.skipped = true;
-            return (Ok(data), visitor);
-        }
+        visitor.skipped = true;
+        return (Ok(old), visitor);
     }
     let Some(deciding) = connect(&link, &namespace, auth) else {
         return (Err(Refusal::new("Internal error")), visitor);
     };
-    let verdict = deciding.await;
-    if let (Some((_, key, journal)), Ok(new), Some(same)) = (&returning, &verdict, &is_same) {
-        let old = journal.lock().data(key);
-        visitor.same = old.map(|old| same(&old, new));
+    let mut new = match deciding.await {
+        Ok(new) => new,
+        Err(refusal) => return (Err(refusal), visitor),
+    };
+    let old = visitor.old_data(&namespace);
+    if let (Some(same), Some(old)) = (&table.same, &old) {
+        visitor.same = Some(same(old, &new));
     }
-    (verdict, visitor)
+    if visitor.prepare(&link, &namespace).await
+        && let (Some(carry), Some(old)) = (&table.carry, &old)
+    {
+        carry(old, &mut new);
+    }
+    (Ok(new), visitor)
 }
 
 impl Entrance {
@@ -198,26 +246,28 @@ impl Identity {
     /// Enters the journal: as the socket that is claimed, if that is given back, and as a new one
     /// otherwise; `None` when it is not, and was let in only for that.
     fn enter(&mut self, journal: &mut Guard<'_>, link: &Arc<Link>, visitor: Visitor) -> Option<()> {
-        let Visitor { auth, claim, same, asked, skipped } = visitor;
-        let newcomer = Newcomer::new(link, auth, Arc::clone(&self.data), same, asked);
-        self.beginning = match claim {
-            None => Beginning::New,
-            Some(claim) => match journal.recover(&claim, &newcomer) {
-                Ok(recovered) => {
-                    self.id = recovered.id;
-                    self.recovery = claim.id;
-                    self.replaced = Some(std::mem::replace(&mut self.data, recovered.data));
-                    self.rooms = recovered.rooms;
-                    self.sent = recovered.sent;
-                    self.life = recovered.life;
-                    let missed = recovered.missed.len();
-                    self.missed = recovered.missed;
-                    self.beginning = Beginning::Recovered { missed };
-                    return Some(());
+        let newcomer = visitor.newcomer(link, &self.data);
+        self.beginning = match (visitor.claim, visitor.search) {
+            (None, _) => Beginning::New,
+            (Some(claim), Some(search)) => {
+                match search.and_then(|search| journal.recover(&claim, &newcomer, *search)) {
+                    Ok(recovered) => {
+                        self.id = recovered.id;
+                        self.recovery = claim.id;
+                        self.replaced = Some(recovered.data);
+                        self.rooms = recovered.rooms;
+                        self.sent = recovered.sent;
+                        self.life = recovered.life;
+                        let missed = recovered.missed.len();
+                        self.missed = recovered.missed;
+                        self.beginning = Beginning::Recovered { missed };
+                        return Some(());
+                    }
+                    Err(_) if visitor.skipped => return None,
+                    Err(why) => Beginning::Refused(why),
                 }
-                Err(_) if skipped => return None,
-                Err(why) => Beginning::Refused(why),
-            },
+            }
+            (Some(_), None) => Beginning::Refused(NotRecovered::Unknown),
         };
         journal.enter(self.id, &self.recovery, &newcomer);
         self.sent = journal.last();

@@ -179,11 +179,11 @@ fn percent_decode(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::head::Headers;
 
-    fn handshake(query: &str, headers: &[(&str, &str)]) -> Handshake {
+    pub(crate) fn handshake(query: &str, headers: &[(&str, &str)]) -> Handshake {
         let headers: Vec<_> = headers
             .iter()
             .map(|&(name, value)| httparse::Header { name, value: value.as_bytes() })

@@ -17,7 +17,7 @@ use crate::rates::Rate;
 use crate::room_names::RoomNames;
 use crate::socket::{EmitError, Socket};
 use crate::standing::Hold;
-use crate::table::{Greet, Parting, Same, ServerSide, Table};
+use crate::table::{Carry, Greet, Parting, Same, ServerSide, Table};
 
 /// Handlers, rooms and sockets under one name. A cheap handle.
 ///
@@ -66,8 +66,9 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
 
     /// Decides whether a client that comes back, and that [`connect`](Self::connect) has let in with
     /// the data `new`, is the one that was lost, of which `old` is remembered: `|old, new| …`. If so it
-    /// gets its socket back, with the old data. Without this function, it does when it gives the same auth
-    /// payload as before; with it, a token may be another one each time.
+    /// gets its socket back, with the new data. Compare who they are, such as `old.user == new.user`: then a
+    /// token may be another one each time. Without this function, a client is the same if it
+    /// gives the same auth payload, cookies and `Authorization` as before; see [`Recovery`](crate::Recovery).
     ///
     /// Only where sockets can be recovered: see [`Builder::recovery`](crate::Builder::recovery).
     pub fn same_visitor<F>(&self, same: F) -> &Self
@@ -79,6 +80,33 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
             both.is_some_and(|(old, new)| same(old, new))
         });
         self.change(|table| table.same.replace(same));
+        self
+    }
+
+    /// Takes over what is to stay when a client gets its socket back: `|old, new| …`, where `old` is what was
+    /// remembered of it, and `new`, which becomes its data, what [`connect`](Self::connect) has now returned.
+    /// Without this function nothing of `old` stays.
+    ///
+    /// ```
+    /// # struct User { is_admin: bool, score: std::sync::atomic::AtomicU64 }
+    /// # fn carry(game: &roomful::Namespace<(), User>) {
+    /// use std::sync::atomic::Ordering;
+    ///
+    /// // What the user may do is as `connect` has just found it.
+    /// game.carry_over(|old, new| *new.score.get_mut() = old.score.load(Ordering::Relaxed));
+    /// # }
+    /// ```
+    pub fn carry_over<F>(&self, carry: F) -> &Self
+    where
+        F: Fn(&U, &mut U) + Send + Sync + 'static,
+    {
+        let carry: Carry = Arc::new(move |old, new| {
+            let new = Arc::get_mut(new).and_then(|new| new.downcast_mut());
+            if let Some((old, new)) = old.downcast_ref().zip(new) {
+                carry(old, new);
+            }
+        });
+        self.change(|table| table.carry.replace(carry));
         self
     }
 

@@ -467,7 +467,7 @@ impl Drop for NamespaceCore {
         }
         drop(self.journal.take());
         if let Some(recovery) = &self.recovery {
-            recovery.forget(&self.name);
+            recovery.forget(&self.name, &self.rooms);
         }
     }
 }

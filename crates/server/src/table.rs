@@ -31,6 +31,8 @@ pub(crate) struct Table {
     pub(crate) own_door: bool,
     /// Whether who comes back is who was lost.
     pub(crate) same: Option<Same>,
+    /// What goes over from the data of who was lost.
+    pub(crate) carry: Option<Carry>,
     pub(crate) on_connect: Option<Greet>,
     pub(crate) on_disconnecting: Option<Parting>,
     pub(crate) on_disconnect: Option<Parting>,
@@ -82,6 +84,7 @@ pub(crate) type Deciding = Pin<Box<dyn Future<Output = Result<Data, Refusal>> + 
 pub(crate) type Greet = Arc<dyn Fn(&Arc<SocketCore>) -> Option<Started> + Send + Sync>;
 pub(crate) type Parting = Arc<dyn Fn(&Arc<SocketCore>, Reason) -> Option<Started> + Send + Sync>;
 pub(crate) type Same = Arc<dyn Fn(&Data, &Data) -> bool + Send + Sync>;
+pub(crate) type Carry = Arc<dyn Fn(&Data, &mut Data) + Send + Sync>;
 pub(crate) type Slow = Arc<dyn Fn(&Arc<SocketCore>, usize) + Send + Sync>;
 pub(crate) type OnError = Arc<dyn Fn(&Arc<SocketCore>, &str, &EventError) + Send + Sync>;
 pub(crate) type ServerSide = Arc<dyn Fn(Args) -> ServerSideAnswer + Send + Sync>;

@@ -8,13 +8,6 @@ mod support;
 use roomful::{Hello, Refusal, Server};
 use support::*;
 
-/// Bytes of memory that the process has.
-fn resident_bytes() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4_096
-}
-
 #[tokio::test]
 async fn an_event_that_waits_does_not_keep_the_body_it_came_in() {
     let io = Server::new();

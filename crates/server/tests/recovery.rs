@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,78 +12,8 @@ use roomful::{
     Beginning, Builder, Hello, Namespace, NotRecovered, Recovery, Refusal, Server, Socket,
 };
 use serde_json::{Value, json};
-use support::{Client, Packet, Running, start, until, within};
-
-/// A client that can come back: what it holds of its socket.
-#[derive(Clone, Debug)]
-struct Returner {
-    id: String,
-    pid: String,
-    offset: Option<String>,
-}
-
-impl Returner {
-    /// Joins `/` with more auth fields, such as `,"token":"x"`.
-    async fn join(client: &mut Client, auth: &str) -> Self {
-        client.send(&format!("0{{\"none\":0{auth}}}")).await;
-        let packet = client.next().await;
-        assert_eq!(packet.kind, 0, "{packet:?}");
-        Self::read(&packet, None)
-    }
-
-    fn read(packet: &Packet, offset: Option<String>) -> Self {
-        let text = |key: &str| packet.data[key].as_str().expect("a text").to_owned();
-        Self { id: text("sid"), pid: text("pid"), offset }
-    }
-
-    fn claim(&self, auth: &str) -> String {
-        let offset = self.offset.as_ref().map(|offset| format!(",\"offset\":\"{offset}\""));
-        let (pid, offset) = (&self.pid, offset.unwrap_or_default());
-        format!("0{{\"pid\":\"{pid}\"{offset},\"none\":0{auth}}}")
-    }
-
-    /// Takes note of an event as the official client does: a text at its end is the offset.
-    fn note(&mut self, event: &Value) {
-        if let Some(Value::String(offset)) = event.as_array().and_then(|args| args.last()) {
-            self.offset = Some(offset.clone());
-        }
-    }
-
-    /// The next event, without its offset.
-    async fn event(&mut self, client: &mut Client) -> Value {
-        let mut event = client.event().await;
-        self.note(&event);
-        event.as_array_mut().unwrap().pop();
-        event
-    }
-
-    /// Comes back on a new connection: what was missed, and what it is now.
-    async fn back(&mut self, address: SocketAddr) -> (Client, Vec<Value>) {
-        self.back_with(address, "").await
-    }
-
-    async fn back_with(&mut self, address: SocketAddr, auth: &str) -> (Client, Vec<Value>) {
-        let mut client = Client::open(address).await;
-        client.send(&self.claim(auth)).await;
-        let packet = client.next().await;
-        assert_eq!(packet.kind, 0, "{packet:?}");
-        *self = Self::read(&packet, self.offset.take());
-        // Whatever was missed comes before the answer to this.
-        client.send("29[\"fence\"]").await;
-        let mut missed = Vec::new();
-        loop {
-            let packet = client.next().await;
-            if packet.kind == 3 {
-                return (client, missed);
-            }
-            assert_eq!(packet.kind, 2, "{packet:?}");
-            self.note(&packet.data);
-            let mut event = packet.data;
-            event.as_array_mut().unwrap().pop();
-            missed.push(event);
-        }
-    }
-}
+use support::returner::Returner;
+use support::{Client, Running, start, until, within};
 
 /// How the last socket began.
 type Last = Arc<Mutex<Option<Beginning>>>;
@@ -498,6 +427,7 @@ fn guard(recovery: Recovery, hook: bool) -> (Server, Namespace<(), User>) {
     if hook {
         users.same_visitor(|old, new| old.name == new.name);
     }
+    users.carry_over(|old, new| *new.events.get_mut() = old.events.load(Ordering::SeqCst));
     users.on("fence", async |_: Socket<(), User>| ());
     users.on("who", async |me: Socket<(), User>| {
         let asked = me.data().events.fetch_add(1, Ordering::SeqCst);
@@ -637,10 +567,9 @@ async fn who_skips_connect_does_not_outlive_its_time() {
     assert_eq!(client.ask("who", "").await, json!(["ann", 0]), "new data, not that of before");
 }
 
-/// What `connect` has just made is not needed where the old data come back, and its end is a function
-/// of the user's.
+/// What was remembered gives way to what `connect` has just made, and its end is a function of the user's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn data_that_are_not_needed_are_dropped_without_a_lock() {
+async fn data_that_give_way_are_dropped_without_a_lock() {
     struct Guest(Server);
     impl Drop for Guest {
         fn drop(&mut self) {

@@ -1,23 +1,23 @@
 //! [`Claim`]: what a client shows that wants its socket back.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 use roomful_proto::RecoveryId;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-/// Bytes of an auth payload of which all levels are put into one order. As values it can take about
-/// a hundred times as much memory for a moment, so of a larger one it is only the first level.
-const SORTED_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of an id or an offset, in quotes. What is longer is none of ours, and is not kept while
 /// somebody decides.
 const TEXT_BYTES_MAX: usize = 64;
 
-/// The fields of an auth payload, by name. What is in them is not looked into.
-type Fields<'a> = BTreeMap<String, &'a RawValue>;
+/// The fields of an auth payload as they were written, also those of equal names. What is in them is not
+/// looked into.
+#[derive(Default)]
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 /// What a client shows that wants its socket back.
 pub(crate) struct Claim {
@@ -30,7 +30,7 @@ pub(crate) struct Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key([u8; 32]);
 
-/// An auth payload as it is kept.
+/// What a client shows of who it is, as it is kept: its auth payload and its credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AuthDigest([u8; 32]);
 
@@ -47,16 +47,17 @@ impl Claim {
         let Ok(mut fields) = serde_json::from_slice::<Fields<'_>>(&json) else {
             return (None, Some(json));
         };
-        let id = fields.get("pid").and_then(|pid| short::<String>(pid));
+        let id = fields.only("pid").and_then(short::<String>);
         let Some(id) = id.as_deref().and_then(RecoveryId::parse) else {
             return (None, Some(json));
         };
-        fields.remove("pid");
-        let offset = match fields.remove("offset") {
-            None => None,
+        let offset = match fields.only("offset") {
             // What is no text is no offset of ours, and to be treated as such.
             Some(offset) => short(offset).unwrap_or_else(|| Some(String::new())),
+            None if fields.has("offset") => return (None, Some(json)),
+            None => None,
         };
+        fields.0.retain(|(name, _)| name != "pid" && name != "offset");
         let rest = serde_json::to_vec(&fields);
         let rest = rest.map_or_else(|_| json.clone(), Bytes::from);
         (Some(Self { id, offset }), Some(rest))
@@ -70,19 +71,73 @@ impl Key {
 }
 
 impl AuthDigest {
-    /// Of an auth payload without a claim. The order of its fields and its spaces do not count; within
-    /// the fields of a large one they do.
-    pub(crate) fn new(auth: Option<&[u8]>) -> Self {
+    /// Of an auth payload without a claim, and of what else shows who somebody is. The order of the fields
+    /// and the spaces around them do not count. What is in them is compared byte by byte: two numbers may
+    /// be too large to be told apart as values, and of two fields of one name a program may read either.
+    pub(crate) fn new(auth: Option<&[u8]>, credentials: &[u8]) -> Self {
         let json = auth.unwrap_or(b"{}");
-        let fields = serde_json::from_slice::<Fields<'_>>(json);
-        let mut sorted = fields.and_then(|fields| serde_json::to_vec(&fields));
-        if let Ok(json) = &sorted
-            && json.len() <= SORTED_BYTES_MAX
-            && let Ok(value) = serde_json::from_slice::<Value>(json)
-        {
-            sorted = serde_json::to_vec(&value);
+        let mut hash = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        add(credentials);
+        match serde_json::from_slice::<Fields<'_>>(json) {
+            Ok(mut fields) => {
+                // Those of equal names stay in their order.
+                fields.0.sort_by(|(a, _), (b, _)| a.cmp(b));
+                for (name, value) in &fields.0 {
+                    add(name.as_bytes());
+                    add(value.get().as_bytes());
+                }
+            }
+            Err(_) => add(json),
         }
-        Self(Sha256::digest(sorted.as_deref().unwrap_or(json)).into())
+        Self(hash.finalize().into())
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(found, _)| found == name)
+    }
+
+    /// The value of a field, if there is one of that name and no second one.
+    fn only(&self, name: &str) -> Option<&'a RawValue> {
+        let mut found = self.0.iter().filter(|(found, _)| found == name);
+        let (_, value) = found.next()?;
+        found.next().is_none().then_some(*value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self::default())
+    }
+}
+
+impl<'de> Visitor<'de> for Fields<'de> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<Self, M::Error> {
+        while let Some(field) = map.next_entry()? {
+            self.0.push(field);
+        }
+        Ok(self)
+    }
+}
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
     }
 }
 
@@ -136,28 +191,60 @@ mod tests {
         assert!(claim.is_some());
         let without = format!(r#"{{"deep":{deep}}}"#);
         assert_eq!(rest.as_deref(), Some(without.as_bytes()));
-        assert_eq!(AuthDigest::new(rest.as_deref()), AuthDigest::new(Some(without.as_bytes())));
+        assert_eq!(digest(rest.as_deref()), digest(Some(without.as_bytes())));
     }
 
     #[test]
     fn what_is_no_claim_stays_where_it_is() {
-        for auth in [r#"{"pid":7}"#, r#"{"pid":"short","offset":"1"}"#, r#"{"offset":"1"}"#, "{}"] {
+        let twice = r#"{"pid":"AAAAAAAAAAAAAAAAAAAA","pid":"AAAAAAAAAAAAAAAAAAAB"}"#;
+        let offsets = r#"{"pid":"AAAAAAAAAAAAAAAAAAAA","offset":"1","offset":"2"}"#;
+        for auth in [
+            r#"{"pid":7}"#,
+            r#"{"pid":"short","offset":"1"}"#,
+            r#"{"offset":"1"}"#,
+            "{}",
+            twice,
+            offsets,
+        ] {
             assert_eq!(take(auth), (None, auth.to_owned()));
         }
         assert!(Claim::take(None).0.is_none());
     }
 
+    fn digest(auth: Option<&[u8]>) -> AuthDigest {
+        AuthDigest::new(auth, b"")
+    }
+
     #[test]
-    fn an_auth_payload_is_the_same_whatever_its_order() {
-        let digest = |json: &str| AuthDigest::new(Some(json.as_bytes()));
-        assert_eq!(digest(r#"{"a":1,"b":2}"#), digest(r#"{ "b": 2, "a": 1 }"#));
-        assert_eq!(digest(r#"{"a":{"x":1,"y":2}}"#), digest(r#"{"a":{"y": 2,"x":1}}"#));
-        assert_ne!(digest(r#"{"a":1}"#), digest(r#"{"a":2}"#));
-        let long = "x".repeat(SORTED_BYTES_MAX);
-        let large = |first: &str, last: &str| digest(&format!("{{{first},{last}}}"));
+    fn an_auth_payload_is_the_same_whatever_the_order_of_its_fields() {
+        let of = |json: &str| digest(Some(json.as_bytes()));
+        assert_eq!(of(r#"{"a":1,"b":2}"#), of(r#"{ "b": 2, "a": 1 }"#));
+        assert_ne!(of(r#"{"a":1}"#), of(r#"{"a":2}"#));
+        assert_ne!(of(r#"{"a":1}"#), of(r#"{"b":1}"#));
+        assert_ne!(of(r#"{"a":"b","c":"d"}"#), of(r#"{"a":"d","c":"b"}"#));
+        assert_eq!(digest(None), of("{}"));
+        assert_ne!(digest(None), AuthDigest::new(None, b"cookie"));
+        let long = "x".repeat(1_000_000);
+        let large = |first: &str, last: &str| of(&format!("{{{first},{last}}}"));
         let (a, b) = (format!("\"a\":\"{long}\""), r#""b":[1]"#);
         assert_eq!(large(&a, b), large(b, &a));
         assert_ne!(large(&a, b), large(&a, r#""b":[2]"#));
-        assert_eq!(AuthDigest::new(None), digest("{}"));
+    }
+
+    #[test]
+    fn payloads_that_read_as_equal_values_are_not_the_same() {
+        let of = |json: &str| digest(Some(json.as_bytes()));
+        let (one, other) = (r#"{"user":18446744073709551617}"#, r#"{"user":18446744073709551616}"#);
+        assert_ne!(of(one), of(other));
+        assert_ne!(of(r#"{"user":1,"user":2}"#), of(r#"{"user":2}"#));
+        assert_ne!(of(r#"{"user":1,"user":2}"#), of(r#"{"user":2,"user":1}"#));
+        assert_ne!(of(r#"{"a":{"user":1,"user":2}}"#), of(r#"{"a":{"user":2}}"#));
+        assert_ne!(of(r#"{"user":0.1}"#), of(r#"{"user":0.10000000000000000001}"#));
+    }
+
+    #[test]
+    fn what_is_left_of_a_payload_is_as_it_was_written() {
+        let auth = r#"{"z":1.00,"pid":"AAAAAAAAAAAAAAAAAAAA","a":[ ],"z":2}"#;
+        assert_eq!(take(auth).1, r#"{"z":1.00,"a":[ ],"z":2}"#);
     }
 }

@@ -1,7 +1,6 @@
 //! [`Guard`]: a journal that is locked: what is sent, who comes, who is lost, and who comes back.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,7 +10,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::journal::Journal;
-use super::log::{ENTRY_OVERHEAD_BYTES, Log, To};
+use super::log::Log;
+use super::search::{Progress, Search};
 use super::session::{Newcomer, Place, Session};
 use super::{Claim, Key, NotRecovered};
 use crate::handler::Data;
@@ -22,22 +22,35 @@ use crate::socket_core::Member;
 /// A socket that counts for more than this part of what all that wait may take does not wait: else one
 /// could put all others out.
 pub(super) const SESSIONS_BYTES_PART: usize = 16;
+/// What a journal counts for while somebody waits in it: it may be there for that alone.
+const JOURNAL_BYTES: usize = 2_048;
+/// Events that are dropped at once while the lock is held. There is no hurry: what is too old is dropped
+/// with the next event or by the next sweep.
+const DROPPED_AT_ONCE: usize = 256;
 
-/// The journal, locked.
+/// The journal, locked. When it is locked no more, room is made where all together hold too much.
 pub(crate) struct Guard<'a> {
     pub(super) state: MutexGuard<'a, State>,
     pub(super) journal: &'a Journal,
-    /// Data of the user's, dropped when the lock is not held any more.
-    pub(super) dropped: Vec<Session>,
+    /// Data of the user's, and whole logs: dropped when the lock is not held any more.
+    dropped: Vec<Session>,
+    dropped_log: Option<Log>,
+    _room: Option<Room<'a>>,
 }
+
+/// Makes room when it is dropped: last, when the lock is not held any more.
+struct Room<'a>(&'a Journal);
 
 pub(super) struct State {
     pub(super) log: Log,
-    pub(super) sessions: HashMap<SocketId, Session>,
+    /// Apart, since a table has more places than sockets.
+    pub(super) sessions: HashMap<SocketId, Box<Session>>,
     pub(super) keys: HashMap<Key, SocketId>,
     /// Those that wait, and since when, the longest first; what is not true any more is skipped.
     pub(super) waiting: VecDeque<(Instant, SocketId)>,
     pub(super) waiting_count: usize,
+    /// What these count for.
+    pub(super) waiting_bytes: usize,
     /// The sockets that are connected: one place for each server.
     pub(super) places: Vec<Weak<Rooms<Member>>>,
 }
@@ -45,6 +58,7 @@ pub(super) struct State {
 /// A socket that was given back.
 pub(crate) struct Recovered {
     pub(crate) id: SocketId,
+    /// What it had remembered.
     pub(crate) data: Data,
     pub(crate) rooms: Vec<Arc<str>>,
     pub(crate) missed: Vec<Parcel>,
@@ -80,52 +94,84 @@ impl Guard<'_> {
         except: &[R],
         worth: Worth,
     ) -> u64 {
-        let names = |rooms: &[R]| rooms.iter().map(|room| room.as_ref().into()).collect();
-        self.keep(parcel, || To::Rooms { to: names(to), except: names(except) }, worth)
+        self.keep(worth, |log| log.push(parcel, to, except))
     }
 
     /// The same for an event to one socket.
     pub(super) fn record_for(&mut self, parcel: &Parcel, id: SocketId, worth: Worth) -> u64 {
-        self.keep(parcel, || To::Socket(id), worth)
+        self.keep(worth, |log| log.push_for(parcel, id))
     }
 
-    fn keep(&mut self, parcel: &Parcel, to: impl FnOnce() -> To, worth: Worth) -> u64 {
+    fn keep(&mut self, worth: Worth, push: impl FnOnce(&mut Log) -> u64) -> u64 {
         if worth == Worth::Volatile {
             return self.last();
         }
-        let (number, bytes) = self.state.log.push(parcel, to());
-        self.journal.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.state.sessions.is_empty() {
+            // Nobody is there who could miss it.
+            self.trim();
+            return self.state.log.skip();
+        }
+        let number = push(&mut self.state.log);
         self.trim();
         number
     }
 
-    /// Drops events and sockets that are too old, too many or too large together: the oldest.
-    pub(super) fn trim(&mut self) {
+    /// Drops events and sockets that are too old or too many: the oldest. `false` when there are more of
+    /// them than are to be dropped at once.
+    pub(super) fn trim(&mut self) -> bool {
         let now = Instant::now();
-        while let Some(oldest) = self.state.log.oldest()
-            && (self.has_too_much_in_log() || now - oldest.at >= self.journal.keeps)
-        {
-            let bytes = self.state.log.pop();
-            self.journal.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
         while let Some((since, id)) = self.state.longest_waiting()
-            && (self.has_too_many_waiting() || now - since >= self.journal.settings.window)
+            && (self.state.waiting_count > self.journal.settings.sockets_max
+                || self.is_over(since, now))
         {
             self.remove(id);
         }
+        if self.state.sessions.is_empty() && !self.state.log.is_empty() {
+            self.dropped_log = Some(self.state.log.take());
+        }
+        let keeps = self.journal.keeps;
+        let is_done = self.drop_events(|log| {
+            log.len() > self.journal.settings.events_max
+                || log.oldest().is_some_and(|oldest| now - oldest.at >= keeps)
+        });
+        self.journal.note_events(self.state.log.bytes());
+        is_done
     }
 
-    fn has_too_much_in_log(&self) -> bool {
-        let settings = &self.journal.settings;
-        self.state.sessions.is_empty()
-            || self.state.log.len() > settings.events_max
-            || self.journal.bytes.load(Ordering::Relaxed) > settings.bytes_max
+    /// Drops the oldest events until what all count for is down to so much. `false` when that are more
+    /// than are to be dropped at once.
+    pub(super) fn cut_events(&mut self, bytes_max: usize) -> bool {
+        let is_done = self.drop_events(|log| log.bytes() > bytes_max);
+        self.journal.note_events(self.state.log.bytes());
+        is_done
     }
 
-    fn has_too_many_waiting(&self) -> bool {
-        let settings = &self.journal.settings;
-        self.state.waiting_count > settings.sockets_max
-            || self.journal.waiting_bytes.load(Ordering::Relaxed) > settings.sockets_bytes_max
+    fn drop_events(&mut self, is_too_much: impl Fn(&Log) -> bool) -> bool {
+        let log = &mut self.state.log;
+        for _ in 0..DROPPED_AT_ONCE {
+            if log.is_empty() || !is_too_much(log) {
+                return true;
+            }
+            log.pop();
+        }
+        false
+    }
+
+    /// Gives up the sockets that wait longest until what all count for is down to so much. `false` when
+    /// these are more than are to be dropped at once.
+    pub(super) fn cut_sockets(&mut self, bytes_max: usize) -> bool {
+        for _ in 0..DROPPED_AT_ONCE {
+            let longest = self.state.longest_waiting();
+            match longest.filter(|_| self.state.waiting_bytes + JOURNAL_BYTES > bytes_max) {
+                Some((_, id)) => self.remove(id),
+                None => return true,
+            }
+        }
+        false
+    }
+
+    fn is_over(&self, since: Instant, now: Instant) -> bool {
+        now - since >= self.journal.settings.window
     }
 
     /// The oldest event that is kept.
@@ -138,61 +184,126 @@ impl Guard<'_> {
         let key = Key::new(recovery);
         let session = Session::new(key, newcomer, self.last());
         self.state.keys.insert(key, id);
-        self.state.sessions.insert(id, session);
+        self.state.sessions.insert(id, Box::new(session));
     }
 
-    /// Gives a socket back to whoever shows that it is theirs. One that cannot be given back is not
-    /// kept for another attempt: its client gets a new one and forgets it.
+    /// Begins to look for what the socket that is claimed has missed. One that cannot be given back is
+    /// not kept for another attempt: its client gets a new one and forgets it.
+    pub(super) fn begin(
+        &mut self,
+        claim: &Claim,
+        newcomer: &Newcomer,
+    ) -> Result<Search, NotRecovered> {
+        self.trim();
+        let id = self.claimed(claim)?;
+        let begun = self.look_for(id, claim, newcomer);
+        begun.inspect_err(|why| self.give_up_on(id, *why))
+    }
+
+    /// Gives a socket back to whoever has looked for what it missed; what was sent since then is looked
+    /// for here.
     pub(crate) fn recover(
         &mut self,
         claim: &Claim,
         newcomer: &Newcomer,
+        search: Search,
     ) -> Result<Recovered, NotRecovered> {
-        self.trim();
-        let key = Key::new(&claim.id);
-        let id = *self.state.keys.get(&key).ok_or(NotRecovered::Unknown)?;
-        let recovered = self.give_back(id, claim, newcomer);
-        // Neither may who is connected be put out by it, nor who waits by a stranger.
-        if !matches!(recovered, Ok(_) | Err(NotRecovered::Connected | NotRecovered::Stranger)) {
+        let id = self.claimed(claim)?;
+        let recovered = self.give_back(id, newcomer, search);
+        recovered.inspect_err(|why| self.give_up_on(id, *why))
+    }
+
+    /// A search has failed.
+    pub(super) fn give_up_search(&mut self, search: &Search, why: NotRecovered) {
+        let since = search.waits_since;
+        if self.state.is_waiting(search.id, since) {
+            self.give_up_on(search.id, why);
+        }
+    }
+
+    /// Neither may who is connected be put out by a claim, nor who waits by a stranger.
+    pub(super) fn give_up_on(&mut self, id: SocketId, why: NotRecovered) {
+        if !matches!(why, NotRecovered::Connected | NotRecovered::Stranger) {
             self.remove(id);
         }
-        recovered
+    }
+
+    pub(super) fn claimed(&self, claim: &Claim) -> Result<SocketId, NotRecovered> {
+        self.state.keys.get(&Key::new(&claim.id)).copied().ok_or(NotRecovered::Unknown)
     }
 
     fn give_back(
         &mut self,
         id: SocketId,
-        claim: &Claim,
         newcomer: &Newcomer,
+        mut search: Search,
     ) -> Result<Recovered, NotRecovered> {
-        let (missed, sent) = self.owed(id, claim, newcomer)?;
+        let (_, since) = self.waits_for(id, newcomer)?;
+        if since != search.waits_since {
+            // It was given back and lost again meanwhile.
+            return Err(NotRecovered::Connected);
+        }
+        while search.step(&self.state.log)? != Progress::Done {
+            search.settle();
+        }
         let session = self.state.sessions.get_mut(&id).ok_or(NotRecovered::Unknown)?;
+        let Place::Waiting { sent, .. } = session.place else {
+            return Err(NotRecovered::Connected);
+        };
+        let bytes = session.bytes();
         session.auth = newcomer.auth;
         session.asked.clone_from(&newcomer.asked);
         let life = session.over_at.take().map(|at| at.saturating_duration_since(Instant::now()));
         session.place = Place::connected(&newcomer.link);
-        let (data, rooms, bytes) = (Arc::clone(&session.data), session.rooms(), session.bytes());
+        let data = std::mem::replace(&mut session.data, Arc::clone(&newcomer.data));
+        let rooms = session.rooms();
         self.wait_no_more(bytes);
+        let missed = search.into_missed();
+        let sent = missed.last().map_or(sent, |(number, _)| *number);
+        let missed = missed.into_iter().map(|(_, parcel)| parcel).collect();
         Ok(Recovered { id, data, rooms, missed, sent, life })
     }
 
-    /// What a socket that is claimed has missed, and the last event that it will have been sent then.
-    fn owed(
+    /// The socket and since when it waits, if it does, for this newcomer.
+    fn waits_for(
+        &self,
+        id: SocketId,
+        newcomer: &Newcomer,
+    ) -> Result<(&Session, Instant), NotRecovered> {
+        let session = self.state.sessions.get(&id).ok_or(NotRecovered::Unknown)?;
+        if !session.is_of(newcomer) {
+            return Err(NotRecovered::Stranger);
+        }
+        match session.place {
+            Place::Connected { .. } => Err(NotRecovered::Connected),
+            Place::Waiting { since, .. }
+                if session.is_over() || self.is_over(since, Instant::now()) =>
+            {
+                Err(NotRecovered::Unknown)
+            }
+            Place::Waiting { since, .. } => Ok((session, since)),
+        }
+    }
+
+    /// A search for what a socket has missed that is claimed.
+    fn look_for(
         &self,
         id: SocketId,
         claim: &Claim,
         newcomer: &Newcomer,
-    ) -> Result<(Vec<Parcel>, u64), NotRecovered> {
-        let session = self.state.sessions.get(&id).ok_or(NotRecovered::Unknown)?;
+    ) -> Result<Search, NotRecovered> {
+        let (session, waits_since) = self.waits_for(id, newcomer)?;
+        let from = self.missed_behind(session, claim)?;
+        let stays = session.stays().cloned().collect();
+        let work_max = self.journal.settings.search_max;
+        Ok(Search::new(id, waits_since, stays, from, newcomer.bytes_max, work_max))
+    }
+
+    /// The event behind which a socket that is claimed has missed what was sent.
+    fn missed_behind(&self, session: &Session, claim: &Claim) -> Result<u64, NotRecovered> {
         let Place::Waiting { sent, lost, .. } = session.place else {
             return Err(NotRecovered::Connected);
         };
-        if session.is_over() {
-            return Err(NotRecovered::Unknown);
-        }
-        if !newcomer.same.unwrap_or(session.auth == newcomer.auth) {
-            return Err(NotRecovered::Stranger);
-        }
         let shown = claim.offset.as_deref().and_then(|offset| self.journal.number(offset));
         let had = match shown {
             Some(shown) if (session.since..self.state.log.next()).contains(&shown) => shown,
@@ -204,57 +315,33 @@ impl Guard<'_> {
         if from < session.known_since || from + 1 < self.first() {
             return Err(NotRecovered::Incomplete);
         }
-        let missed = self.missed(id, session, from, newcomer.bytes_max)?;
-        let sent = missed.last().map_or(sent, |(number, _)| *number);
-        Ok((missed.into_iter().map(|(_, parcel)| parcel).collect(), sent))
+        Ok(from)
     }
 
-    /// The events behind one that were for a socket, up to so many bytes. All that are kept behind it are
-    /// looked at under the lock, each for the rooms that it names, in however many the socket was.
-    fn missed(
-        &self,
-        id: SocketId,
-        session: &Session,
-        from: u64,
-        bytes_max: usize,
-    ) -> Result<Vec<(u64, Parcel)>, NotRecovered> {
-        let mut left = bytes_max;
-        let mut missed = Vec::new();
-        let hearing = session.hearing(id);
-        for (number, entry) in self.state.log.behind(from) {
-            if hearing.hears(number, entry) {
-                let bytes = entry.parcel.len() + ENTRY_OVERHEAD_BYTES;
-                left = match left.checked_sub(bytes) {
-                    Some(left) => left,
-                    // One message always fits.
-                    None if missed.is_empty() => 0,
-                    None => return Err(NotRecovered::TooMuch),
-                };
-                missed.push((number, entry.parcel.clone()));
-            }
-        }
-        Ok(missed)
+    /// The data of the socket that is claimed, unless its time is over.
+    pub(crate) fn data(&self, claim: &Claim) -> Option<Data> {
+        let session = self.state.sessions.get(&self.claimed(claim).ok()?)?;
+        (!session.is_over()).then(|| Arc::clone(&session.data))
     }
 
-    /// The data of the socket of that key, if it waits.
-    pub(crate) fn data(&self, key: &Key) -> Option<Data> {
-        let session = self.state.sessions.get(self.state.keys.get(key)?)?;
-        (session.waits() && !session.is_over()).then(|| Arc::clone(&session.data))
+    /// Whether the socket that is claimed is that of this newcomer, connected or not.
+    pub(super) fn is_theirs(&self, claim: &Claim, newcomer: &Newcomer) -> bool {
+        let session = self.claimed(claim).ok().and_then(|id| self.state.sessions.get(&id));
+        session.is_some_and(|session| session.is_of(newcomer))
     }
 
-    /// The data of the socket that is claimed, if it would be given back now and the `connect`
-    /// function that would be asked now has let it in.
+    /// The data of the socket that is claimed, if it is that of this newcomer and the `connect` function
+    /// that would be asked now has let it in.
     pub(crate) fn expects(&self, claim: &Claim, newcomer: &Newcomer) -> Option<Data> {
-        let id = *self.state.keys.get(&Key::new(&claim.id))?;
-        self.owed(id, claim, newcomer).ok()?;
-        let session = self.state.sessions.get(&id)?;
+        let session = self.state.sessions.get(&self.claimed(claim).ok()?)?;
         let knows = session.asked.is_some() && session.asked == newcomer.asked;
-        knows.then(|| Arc::clone(&session.data))
+        let is_expected = knows && session.is_of(newcomer) && !session.revoked;
+        (is_expected && !session.is_over()).then(|| Arc::clone(&session.data))
     }
 
-    /// Who has the socket of that key, if it is connected, and how to learn that it is not any more.
-    pub(super) fn watch(&mut self, key: &Key) -> Option<(Arc<Link>, oneshot::Receiver<()>)> {
-        let id = *self.state.keys.get(key)?;
+    /// Who has the socket that is claimed, if it is connected, and how to learn that it is not any more.
+    pub(super) fn watch(&mut self, claim: &Claim) -> Option<(Arc<Link>, oneshot::Receiver<()>)> {
+        let id = self.claimed(claim).ok()?;
         match &mut self.state.sessions.get_mut(&id)?.place {
             Place::Connected { link, watched } => {
                 let (sender, receiver) = oneshot::channel();
@@ -331,17 +418,25 @@ impl Guard<'_> {
     /// One more socket waits, which counts for so much.
     fn wait(&mut self, bytes: usize) {
         self.state.waiting_count += 1;
-        self.journal.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.state.waiting_bytes += bytes;
+        self.note_sockets();
     }
 
     fn wait_no_more(&mut self, bytes: usize) {
         self.state.waiting_count -= 1;
-        self.journal.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.state.waiting_bytes -= bytes;
+        self.note_sockets();
+    }
+
+    /// A journal is there for whoever waits, and counts with them.
+    fn note_sockets(&self) {
+        let journal = if self.state.waiting_count > 0 { JOURNAL_BYTES } else { 0 };
+        self.journal.note_sockets(self.state.waiting_bytes + journal);
     }
 
     /// Forgets all who wait, unless somebody is connected; `false` then.
     pub(super) fn give_up(&mut self) -> bool {
-        if !self.state.sessions.values().all(Session::waits) {
+        if !self.state.sessions.values().all(|session| session.waits()) {
             return false;
         }
         let ids: Vec<_> = self.state.sessions.keys().copied().collect();
@@ -352,7 +447,7 @@ impl Guard<'_> {
     /// A socket is not to come back, now or later.
     pub(crate) fn revoke(&mut self, id: SocketId) {
         match self.state.sessions.get_mut(&id) {
-            Some(Session { place: Place::Connected { .. }, revoked, .. }) => *revoked = true,
+            Some(session) if !session.waits() => session.revoked = true,
             Some(_) => self.remove(id),
             None => {}
         }
@@ -372,13 +467,35 @@ impl Guard<'_> {
         if session.waits() {
             self.wait_no_more(session.bytes());
         }
-        self.dropped.push(session);
+        self.dropped.push(*session);
         if self.state.sessions.is_empty() {
             // Memory returns: the tables are as large as they ever were.
             self.state.sessions = HashMap::new();
             self.state.keys = HashMap::new();
             self.state.waiting = VecDeque::new();
         }
+    }
+}
+
+impl<'a> Guard<'a> {
+    pub(super) fn new(journal: &'a Journal, state: MutexGuard<'a, State>) -> Self {
+        Self { _room: Some(Room(journal)), ..Self::within(journal, state) }
+    }
+
+    /// One that makes no room, for whoever makes it.
+    pub(super) const fn within(journal: &'a Journal, state: MutexGuard<'a, State>) -> Self {
+        Self { state, journal, dropped: Vec::new(), dropped_log: None, _room: None }
+    }
+
+    /// Lets who waits for the lock have it next.
+    pub(super) fn unlock_fairly(self) {
+        MutexGuard::unlock_fair(self.state);
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.0.make_room();
     }
 }
 
@@ -390,6 +507,7 @@ impl State {
             keys: HashMap::new(),
             waiting: VecDeque::new(),
             waiting_count: 0,
+            waiting_bytes: 0,
             places: Vec::new(),
         }
     }

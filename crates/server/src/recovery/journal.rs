@@ -14,12 +14,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use roomful_proto::{EncodeError, Reason, SocketId, Unstamped};
 
 use super::guard::{Guard, State};
-use super::session::Session;
-use super::{Key, Settings, Store};
+use super::search::{Progress, Search};
+use super::shares::{Kind, Totals};
+use super::{Claim, Newcomer, NotRecovered, Settings, Store};
 use crate::core;
 use crate::farewell::Description;
 use crate::handler::Data;
@@ -28,19 +29,29 @@ use crate::namespace_core::NamespaceCore;
 use crate::rooms::{Rooms, Selection};
 use crate::socket_core::{Member, SocketCore};
 
+/// How often a search begins anew with what was sent meanwhile. What is left then is looked for with the
+/// lock held.
+const ROUNDS_MAX: usize = 8;
+/// Steps of a search behind which others have their turn.
+const STEPS_PER_TURN: usize = 4;
+
 /// The events and the sockets of one namespace.
 pub(crate) struct Journal {
+    pub(super) name: Box<str>,
     state: Mutex<State>,
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
     pub(super) mark: String,
     /// How long an event is kept.
     pub(super) keeps: Duration,
     /// Whose child the namespace is, if it is one.
-    family: Mutex<Option<Box<str>>>,
-    /// What the events of all journals count for.
-    pub(super) bytes: Arc<AtomicUsize>,
-    /// What the waiting sockets of all journals count for.
-    pub(super) waiting_bytes: Arc<AtomicUsize>,
+    family: Mutex<Option<Arc<str>>>,
+    /// What its events count for. It is written under its lock.
+    events: AtomicUsize,
+    /// What its sockets that wait count for. It is written under its lock.
+    sockets: AtomicUsize,
+    /// The same of all journals.
+    totals: Arc<Totals>,
+    store: Weak<Store>,
 }
 
 /// Whom an event goes to, and how.
@@ -53,25 +64,75 @@ pub(crate) struct Sending<'a> {
 }
 
 impl Journal {
-    pub(super) fn new(store: &Store, silence: Duration) -> Self {
+    pub(super) fn new(name: &str, store: &Arc<Store>, silence: Duration) -> Self {
         Self {
+            name: name.into(),
             state: Mutex::new(State::new()),
-            settings: store.settings.clone(),
+            settings: Arc::clone(&store.settings),
             mark: mark(),
             keeps: store.settings.window.saturating_add(silence),
             family: Mutex::default(),
-            bytes: Arc::clone(&store.bytes),
-            waiting_bytes: Arc::clone(&store.waiting_bytes),
+            events: AtomicUsize::new(0),
+            sockets: AtomicUsize::new(0),
+            totals: Arc::clone(&store.totals),
+            store: Arc::downgrade(store),
         }
     }
 
     /// It is that of a child of this family: whoever made that last knows.
-    pub(crate) fn adopt(&self, family: &str) {
-        *self.family.lock() = Some(family.into());
+    pub(crate) fn adopt(&self, family: &Arc<str>) {
+        *self.family.lock() = Some(Arc::clone(family));
+    }
+
+    pub(super) fn family(&self) -> Option<Arc<str>> {
+        self.family.lock().clone()
     }
 
     pub(super) fn is_of(&self, family: &str) -> bool {
         self.family.lock().as_deref() == Some(family)
+    }
+
+    /// What its events, or its sockets that wait, count for.
+    pub(super) fn held(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Events => self.events.load(Ordering::Relaxed),
+            Kind::Sockets => self.sockets.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn note_events(&self, bytes: usize) {
+        note(&self.events, &self.totals.events, bytes);
+    }
+
+    pub(super) fn note_sockets(&self, bytes: usize) {
+        note(&self.sockets, &self.totals.sockets, bytes);
+    }
+
+    /// Drops the oldest events, or gives up the sockets that wait longest, until what they count for is
+    /// down to so much.
+    pub(super) fn cut(&self, kind: Kind, bytes_max: usize) {
+        loop {
+            // Not through `lock`, which would make room when it is over.
+            let mut journal = Guard::within(self, self.state.lock());
+            let is_done = match kind {
+                Kind::Events => journal.cut_events(bytes_max),
+                Kind::Sockets => journal.cut_sockets(bytes_max),
+            };
+            if is_done {
+                return;
+            }
+            journal.unlock_fairly();
+        }
+    }
+
+    /// Makes room where all journals together hold too much. Called without any lock.
+    pub(super) fn make_room(&self) {
+        let Settings { bytes_max, sockets_bytes_max, .. } = *self.settings;
+        let is_too_much = self.totals.events.load(Ordering::Relaxed) > bytes_max
+            || self.totals.sockets.load(Ordering::Relaxed) > sockets_bytes_max;
+        if is_too_much && let Some(store) = self.store.upgrade() {
+            store.make_room();
+        }
     }
 
     /// Makes that nobody comes back here; `false`, and nothing is done, where somebody is connected.
@@ -97,8 +158,16 @@ impl Journal {
         state.places.push(Arc::downgrade(rooms));
     }
 
+    /// What is sent does not go to these sockets any more.
+    pub(super) fn detach(&self, rooms: &Arc<Rooms<Member>>) {
+        let is_other = |place: &Weak<_>| !std::ptr::eq(place.as_ptr(), Arc::as_ptr(rooms));
+        let mut state = self.state.lock();
+        state.places.retain(is_other);
+        state.places.shrink_to_fit();
+    }
+
     pub(crate) fn lock(&self) -> Guard<'_> {
-        Guard { state: self.state.lock(), journal: self, dropped: Vec::new() }
+        Guard::new(self, self.state.lock())
     }
 
     /// Sends an event to a selection of the sockets of all servers that share this, and tells to how
@@ -153,11 +222,25 @@ impl Journal {
         Ok(pushed)
     }
 
-    /// Waits until the socket of that key has no connection any more; the old one is told to end.
-    pub(crate) async fn vacated(&self, key: &Key, patience: Duration) {
+    /// Makes ready what is needed to give a socket back: its old connection, if there still is one, has
+    /// ended, and what it missed is looked for. It is done only for whoever the socket belongs to.
+    pub(crate) async fn prepare(
+        &self,
+        claim: &Claim,
+        newcomer: &Newcomer,
+        patience: Duration,
+    ) -> Result<Search, NotRecovered> {
+        if self.lock().is_theirs(claim, newcomer) {
+            self.vacated(claim, patience).await;
+        }
+        self.search(claim, newcomer).await
+    }
+
+    /// Waits until the socket that is claimed has no connection any more; the old one is told to end.
+    async fn vacated(&self, claim: &Claim, patience: Duration) {
         let vacated = {
             let mut journal = self.lock();
-            let Some((link, watch)) = journal.watch(key) else {
+            let Some((link, watch)) = journal.watch(claim) else {
                 return;
             };
             drop(journal);
@@ -168,6 +251,28 @@ impl Journal {
         let _ = tokio::time::timeout(patience, vacated).await;
     }
 
+    /// Looks for what a socket has missed, in steps, so that nobody waits long for the lock.
+    async fn search(&self, claim: &Claim, newcomer: &Newcomer) -> Result<Search, NotRecovered> {
+        let mut search = self.lock().begin(claim, newcomer)?;
+        let (mut rounds, mut steps) = (0, 0);
+        loop {
+            match self.step(&mut search) {
+                Ok(Progress::Goes) => {}
+                Ok(Progress::Round) if rounds < ROUNDS_MAX => rounds += 1,
+                Ok(Progress::Round | Progress::Done) => return Ok(search),
+                Err(why) => {
+                    self.lock().give_up_search(&search, why);
+                    return Err(why);
+                }
+            }
+            search.settle();
+            steps += 1;
+            if steps % STEPS_PER_TURN == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
     /// The number in an offset; `None` where it is none of this journal.
     pub(super) fn number(&self, offset: &str) -> Option<u64> {
         let digits = offset.strip_prefix(self.mark.as_str())?;
@@ -176,20 +281,39 @@ impl Journal {
         (!digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())).then(number)
     }
 
+    fn step(&self, search: &mut Search) -> Result<Progress, NotRecovered> {
+        let state = self.state.lock();
+        let progress = search.step(&state.log);
+        MutexGuard::unlock_fair(state);
+        progress
+    }
+
     /// Drops what is too old; `false` when nothing is left that could become so.
     pub(super) fn sweep(&self) -> bool {
-        let mut journal = self.lock();
-        journal.trim();
-        !(journal.state.log.is_empty() && journal.state.sessions.is_empty())
+        loop {
+            let mut journal = self.lock();
+            if journal.trim() {
+                return !(journal.state.log.is_empty() && journal.state.sessions.is_empty());
+            }
+            journal.unlock_fairly();
+        }
+    }
+}
+
+/// What one holds changes, and with it what all hold.
+fn note(own: &AtomicUsize, total: &AtomicUsize, bytes: usize) {
+    let before = own.swap(bytes, Ordering::Relaxed);
+    if bytes >= before {
+        total.fetch_add(bytes - before, Ordering::Relaxed);
+    } else {
+        total.fetch_sub(before - bytes, Ordering::Relaxed);
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        let state = self.state.get_mut();
-        self.bytes.fetch_sub(state.log.bytes(), Ordering::Relaxed);
-        let waiting = state.sessions.values().filter(|session| session.waits());
-        self.waiting_bytes.fetch_sub(waiting.map(Session::bytes).sum(), Ordering::Relaxed);
+        self.note_events(0);
+        self.note_sockets(0);
     }
 }
 
@@ -203,8 +327,9 @@ fn mark() -> String {
 mod tests {
     use roomful_proto::RecoveryId;
 
+    use super::super::guard::Recovered;
     use super::super::session::STAYS_OVER_MAX;
-    use super::super::{AuthDigest, Claim, Newcomer, NotRecovered, Recovery};
+    use super::super::{AuthDigest, Recovery};
     use super::*;
     use crate::config::Config;
     use crate::core::Core;
@@ -221,7 +346,7 @@ mod tests {
     fn newcomer() -> Newcomer {
         Newcomer {
             link: link::for_tests(),
-            auth: AuthDigest::new(None),
+            auth: AuthDigest::new(None, b""),
             data: Arc::new(()),
             same: None,
             asked: Some(Whose::for_tests()),
@@ -250,10 +375,16 @@ mod tests {
         journal.send(event, &sending).unwrap();
     }
 
+    fn recover_all(journal: &Journal, n: u8, offset: u64) -> Result<Recovered, NotRecovered> {
+        let (claim, newcomer) = (claim(journal, n, offset), newcomer());
+        let mut journal = journal.lock();
+        let search = journal.begin(&claim, &newcomer)?;
+        journal.recover(&claim, &newcomer, search)
+    }
+
     /// How many events came back, or why none did.
     fn recover(journal: &Journal, n: u8, offset: u64) -> Result<usize, NotRecovered> {
-        let recovered = journal.lock().recover(&claim(journal, n, offset), &newcomer());
-        recovered.map(|recovered| recovered.missed.len())
+        recover_all(journal, n, offset).map(|recovered| recovered.missed.len())
     }
 
     #[tokio::test(start_paused = true)]
@@ -282,8 +413,7 @@ mod tests {
             enter(&journal, n);
             journal.lock().depart(id(n), true, 0, Some(life));
             tokio::time::advance(second).await;
-            let recovered = journal.lock().recover(&claim(&journal, n, 0), &newcomer());
-            let found = recovered.map(|recovered| recovered.life);
+            let found = recover_all(&journal, n, 0).map(|recovered| recovered.life);
             assert_eq!(found, left.ok_or(NotRecovered::Unknown));
         }
         assert_eq!(journal.lock().state.sessions.len(), 2, "what is over is not kept");
@@ -307,11 +437,11 @@ mod tests {
         enter(&journal, 1);
         journal.lock().joined(id(1), "room".into());
         (0..5_000).for_each(|_| emit(&journal, &[]));
-        assert_ne!(recovery.store.bytes.load(Ordering::Relaxed), 0);
+        assert_ne!(recovery.store.totals.events.load(Ordering::Relaxed), 0);
         recovery.keep_tidy();
         journal.lock().depart(id(1), true, 5_000, None);
         tokio::time::sleep(2 * WINDOW).await;
-        assert_eq!(recovery.store.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(recovery.store.totals.events.load(Ordering::Relaxed), 0);
         let journal = journal.lock();
         let state = &journal.state;
         assert_eq!((state.log.capacity(), state.sessions.capacity(), state.keys.len()), (0, 0, 0));
@@ -356,18 +486,129 @@ mod tests {
                 journal.lock().joined(id(n), room.into());
             }
             journal.lock().depart(id(n), true, 0, None);
-            assert!(recovery.store.waiting_bytes.load(Ordering::Relaxed) <= BYTES_MAX);
+            assert!(recovery.store.totals.sockets.load(Ordering::Relaxed) <= BYTES_MAX);
         };
         (1..=30).for_each(|n| lose(n, 4));
         let found: Vec<_> = (1..=30).map(|n| recover(&journal, n, 0).is_ok()).collect();
         let waits = found.iter().filter(|found| **found).count();
         assert!(waits > 10 && found[30 - waits..].iter().all(|found| *found), "{found:?}");
-        assert_eq!(recovery.store.waiting_bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(recovery.store.totals.sockets.load(Ordering::Relaxed), 0);
         // One for all others.
         lose(31, 4);
         lose(32, 10);
         let found = [31, 32].map(|n| recover(&journal, n, 0));
         assert_eq!(found, [Ok(0), Err(NotRecovered::Unknown)]);
+    }
+
+    /// Fills a journal with so many events for everybody, and with a socket that has missed them all.
+    fn fill(journal: &Journal, events: usize) {
+        enter(journal, 1);
+        journal.lock().depart(id(1), true, 0, None);
+        (0..events).for_each(|_| emit(journal, &[]));
+    }
+
+    /// What one fills another does not lose, whoever comes last.
+    #[tokio::test]
+    async fn whoever_fills_a_namespace_takes_nothing_from_another() {
+        const EVENTS: usize = 50;
+        for many_children in [false, true] {
+            let recovery = Recovery::builder().bytes_max(100_000).build();
+            let journal = |name: &str| recovery.journal(name, SILENCE, &Arc::default());
+            let victim = journal("/victim");
+            fill(&victim, EVENTS);
+            let children: Vec<_> = (0..if many_children { 100 } else { 1 })
+                .map(|n| journal(&format!("/dyn-{n}")))
+                .collect();
+            let family: Arc<str> = "/dyn-{n}".into();
+            for child in &children {
+                child.adopt(&family);
+                fill(child, 1_000 / children.len());
+                emit(&victim, &["elsewhere".into()]);
+            }
+            let total = recovery.store.totals.events.load(Ordering::Relaxed);
+            assert!((80_000..=100_000).contains(&total), "{total}");
+            let logs = children.iter().chain([&victim]).map(|journal| journal.held(Kind::Events));
+            assert_eq!(logs.sum::<usize>(), total);
+            assert_eq!(recover(&victim, 1, 0), Ok(EVENTS));
+            // Nor does a child that is small.
+            let small = journal("/dyn-small");
+            small.adopt(&family);
+            fill(&small, 1);
+            (0..1_000).for_each(|_| emit(&children[0], &[]));
+            assert_eq!(recover(&small, 1, 0), Ok(1), "{many_children}");
+            drop((children, small, victim));
+            recovery.store.journals.lock().clear();
+            assert_eq!(recovery.store.totals.events.load(Ordering::Relaxed), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn lost_sockets_with_many_rooms_put_nobody_out_elsewhere() {
+        const BYTES_MAX: usize = 400_000;
+        let recovery = Recovery::builder().sockets_bytes_max(BYTES_MAX).build();
+        let victim = recovery.journal("/victim", SILENCE, &Arc::default());
+        let attacker = recovery.journal("/dyn-1", SILENCE, &Arc::default());
+        for n in 1..=20 {
+            enter(&victim, n);
+            victim.lock().depart(id(n), true, 0, None);
+        }
+        for n in 0..=255 {
+            enter(&attacker, n);
+            (0..100).for_each(|room| attacker.lock().joined(id(n), room.to_string().into()));
+            attacker.lock().depart(id(n), true, 0, None);
+            assert!(recovery.store.totals.sockets.load(Ordering::Relaxed) <= BYTES_MAX);
+        }
+        let back = (1..=20).filter(|n| recover(&victim, *n, 0).is_ok()).count();
+        let theirs = (0..=255).filter(|n| recover(&attacker, *n, 0).is_ok()).count();
+        assert_eq!(back, 20);
+        assert!((50..200).contains(&theirs), "{theirs}");
+        assert_eq!(recovery.store.totals.sockets.load(Ordering::Relaxed), 0);
+    }
+
+    /// Whoever sends gets the lock between two steps of a search.
+    #[tokio::test]
+    async fn nobody_waits_for_a_search() {
+        let journal = journal();
+        fill(&journal, 20_000);
+        let (claim, newcomer) = (claim(&journal, 1, 0), newcomer());
+        let mut search = journal.lock().begin(&claim, &newcomer).unwrap();
+        let mut steps = 0;
+        while journal.step(&mut search).unwrap_or(Progress::Done) == Progress::Goes {
+            assert!(!journal.state.is_locked());
+            search.settle();
+            steps += 1;
+        }
+        assert!(steps > 20_000 / 256, "{steps}");
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_during_a_search_comes_too() {
+        let journal = journal();
+        fill(&journal, 100);
+        let (claim, newcomer) = (claim(&journal, 1, 0), newcomer());
+        let search = journal.search(&claim, &newcomer).await.unwrap();
+        (0..100).for_each(|_| emit(&journal, &[]));
+        let recovered = journal.lock().recover(&claim, &newcomer, search).unwrap();
+        assert_eq!((recovered.missed.len(), recovered.sent), (200, 200));
+    }
+
+    /// Two come with the same secret: only one gets the socket.
+    #[tokio::test]
+    async fn a_socket_is_given_back_once() {
+        let journal = journal();
+        fill(&journal, 10);
+        let (claim, newcomer) = (claim(&journal, 1, 0), newcomer());
+        let first = journal.search(&claim, &newcomer).await.unwrap();
+        let second = journal.search(&claim, &newcomer).await.unwrap();
+        let third = journal.search(&claim, &newcomer).await.unwrap();
+        assert!(journal.lock().recover(&claim, &newcomer, second).is_ok());
+        let late = journal.lock().recover(&claim, &newcomer, first).err();
+        assert_eq!(late, Some(NotRecovered::Connected));
+        // Nor with what was found before it was lost once more.
+        journal.lock().depart(id(1), true, 10, None);
+        let late = journal.lock().recover(&claim, &newcomer, third).err();
+        assert_eq!(late, Some(NotRecovered::Connected));
+        assert_eq!(recover(&journal, 1, 10), Ok(0));
     }
 
     #[tokio::test]

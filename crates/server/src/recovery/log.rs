@@ -1,15 +1,24 @@
-//! [`Log`]: the events of one namespace that may still be missed, in the order of their numbers.
+//! [`Log`]: the events of one namespace that may still be missed, in the order of their numbers, and the
+//! numbers of those that went to each room. So a search looks at what a socket could have heard, and at
+//! nothing else.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::Arc;
 
 use roomful_proto::{Parcel, SocketId};
 use tokio::time::Instant;
 
 /// What an event that is kept counts for beside its bytes.
 pub(super) const ENTRY_OVERHEAD_BYTES: usize = 128;
-/// And the name of a room.
+/// What a name that an event excepts counts for beside its bytes.
 const NAME_OVERHEAD_BYTES: usize = 48;
-/// A log that had room for more gives it back when it is empty.
+/// What a room counts for in each event that went to it: a reference, and the number in its list.
+const PLACE_BYTES: usize = 32;
+/// What a list counts for beside the name of its room: the list, the name, and a place in a table
+/// that may be half empty.
+const LIST_OVERHEAD_BYTES: usize = 256;
+/// A table or list that had room for more gives it back when little is left in it.
 const KEPT_CAPACITY: usize = 1024;
 
 /// The events, the oldest first.
@@ -17,42 +26,59 @@ pub(super) struct Log {
     entries: VecDeque<Entry>,
     /// The number of the next event; that of the oldest is this less the number of entries.
     next: u64,
+    /// What all of it counts for.
+    bytes: usize,
+    /// Events for everybody.
+    all: Numbers,
+    rooms: HashMap<Arc<str>, Numbers>,
+    /// Events for one socket, which are not those to a room of the same name.
+    sockets: HashMap<SocketId, Numbers>,
 }
 
 /// An event that may be missed.
 pub(super) struct Entry {
     pub(super) parcel: Parcel,
-    pub(super) to: To,
     pub(super) at: Instant,
-    pub(super) bytes: usize,
+    to: To,
+    /// The rooms whose members it was not for.
+    pub(super) except: Box<[Box<str>]>,
+    bytes: usize,
 }
 
 /// Whom it was for.
-pub(super) enum To {
-    /// One socket, and not those in a room of the same name.
+enum To {
+    All,
     Socket(SocketId),
-    /// Whoever was in one of some rooms, or everybody where there are none, and in none of others.
-    Rooms { to: Names, except: Names },
+    Rooms(Box<[Arc<str>]>),
 }
 
-/// Names of rooms.
-pub(super) type Names = Box<[Box<str>]>;
-
-impl To {
-    /// Bytes of it.
-    fn len(&self) -> usize {
-        match self {
-            Self::Socket(_) => 0,
-            Self::Rooms { to, except } => {
-                to.iter().chain(except).map(|room| room.len() + NAME_OVERHEAD_BYTES).sum()
-            }
-        }
-    }
+/// Which events a source of events has, as a search asks for them.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source<'a> {
+    All,
+    Socket(SocketId),
+    Room(&'a str),
 }
+
+/// Numbers of events, the smallest first.
+#[derive(Default)]
+struct Numbers(VecDeque<u64>);
 
 impl Log {
-    pub(super) const fn new() -> Self {
-        Self { entries: VecDeque::new(), next: 1 }
+    pub(super) fn new() -> Self {
+        Self::from(1)
+    }
+
+    /// One whose next event has this number.
+    fn from(next: u64) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            next,
+            bytes: 0,
+            all: Numbers::default(),
+            rooms: HashMap::new(),
+            sockets: HashMap::new(),
+        }
     }
 
     /// The number that the next event will have.
@@ -78,43 +104,230 @@ impl Log {
         self.entries.is_empty()
     }
 
+    /// What all of it counts for.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The oldest event.
     pub(super) fn oldest(&self) -> Option<&Entry> {
         self.entries.front()
     }
 
-    /// Keeps an event, and gives its number and what it counts for.
-    pub(super) fn push(&mut self, parcel: &Parcel, to: To) -> (u64, usize) {
-        let bytes = parcel.len() + to.len() + ENTRY_OVERHEAD_BYTES;
-        let entry = Entry { parcel: parcel.clone(), to, at: Instant::now(), bytes };
-        self.entries.push_back(entry);
+    /// The event of that number, if it is kept.
+    pub(super) fn get(&self, number: u64) -> Option<&Entry> {
+        let index = number.checked_sub(self.first())?;
+        self.entries.get(usize::try_from(index).ok()?)
+    }
+
+    /// Keeps an event for whoever is in one of some rooms, or for everybody where there are none, and in
+    /// none of others. Gives its number.
+    pub(super) fn push<R: AsRef<str>>(&mut self, parcel: &Parcel, to: &[R], except: &[R]) -> u64 {
+        let except: Box<[Box<str>]> = except.iter().map(|room| room.as_ref().into()).collect();
+        let names = except.iter().map(|room| room.len() + NAME_OVERHEAD_BYTES).sum::<usize>();
+        let mut bytes = names + to.len() * PLACE_BYTES;
+        let to = if to.is_empty() {
+            self.all.add(self.next);
+            bytes += PLACE_BYTES;
+            To::All
+        } else {
+            To::Rooms(to.iter().map(|room| self.add_to_room(room.as_ref())).collect())
+        };
+        self.keep(parcel, to, except, bytes)
+    }
+
+    /// Keeps an event for one socket. Gives its number.
+    pub(super) fn push_for(&mut self, parcel: &Parcel, id: SocketId) -> u64 {
+        let numbers = self.sockets.entry(id).or_insert_with(|| {
+            self.bytes += LIST_OVERHEAD_BYTES;
+            Numbers::default()
+        });
+        numbers.add(self.next);
+        self.keep(parcel, To::Socket(id), Box::default(), PLACE_BYTES)
+    }
+
+    /// Counts an event that nobody can miss.
+    pub(super) const fn skip(&mut self) -> u64 {
         self.next += 1;
-        (self.last(), bytes)
+        self.last()
     }
 
-    /// Drops the oldest event, and gives what it counted for.
-    pub(super) fn pop(&mut self) -> usize {
-        let bytes = self.entries.pop_front().map_or(0, |entry| entry.bytes);
-        if self.entries.is_empty() && self.entries.capacity() > KEPT_CAPACITY {
-            self.entries = VecDeque::new();
+    fn keep(&mut self, parcel: &Parcel, to: To, except: Box<[Box<str>]>, beside: usize) -> u64 {
+        let bytes = parcel.len() + ENTRY_OVERHEAD_BYTES + beside;
+        let entry = Entry { parcel: parcel.clone(), at: Instant::now(), to, except, bytes };
+        self.entries.push_back(entry);
+        self.bytes += bytes;
+        self.next += 1;
+        self.last()
+    }
+
+    fn add_to_room(&mut self, room: &str) -> Arc<str> {
+        if let Some((name, _)) = self.rooms.get_key_value(room) {
+            let name = Arc::clone(name);
+            if let Some(numbers) = self.rooms.get_mut(room) {
+                numbers.add(self.next);
+            }
+            return name;
         }
-        bytes
+        let name: Arc<str> = room.into();
+        let mut numbers = Numbers::default();
+        numbers.add(self.next);
+        self.rooms.insert(Arc::clone(&name), numbers);
+        self.bytes += LIST_OVERHEAD_BYTES + name.len();
+        name
     }
 
-    /// The events behind one of them, with their numbers.
-    pub(super) fn behind(&self, number: u64) -> impl Iterator<Item = (u64, &Entry)> {
-        let first = self.first();
-        let skip = usize::try_from((number + 1).saturating_sub(first)).unwrap_or(usize::MAX);
-        (first..).zip(&self.entries).skip(skip)
+    /// Drops the oldest event.
+    pub(super) fn pop(&mut self) {
+        let number = self.first();
+        let Some(entry) = self.entries.pop_front() else {
+            return;
+        };
+        self.bytes -= entry.bytes;
+        match &entry.to {
+            To::All => self.all.remove(number),
+            To::Socket(id) => {
+                if remove(&mut self.sockets, id, number) {
+                    self.bytes -= LIST_OVERHEAD_BYTES;
+                }
+            }
+            To::Rooms(rooms) => {
+                for room in rooms {
+                    if remove(&mut self.rooms, room, number) {
+                        self.bytes -= LIST_OVERHEAD_BYTES + room.len();
+                    }
+                }
+            }
+        }
+        if self.entries.capacity() > KEPT_CAPACITY
+            && self.entries.len() < self.entries.capacity() / 4
+        {
+            self.entries.shrink_to(self.entries.capacity() / 2);
+        }
     }
 
-    /// What all of them count for.
-    pub(super) fn bytes(&self) -> usize {
-        self.entries.iter().map(|entry| entry.bytes).sum()
+    /// Takes all events out, for whoever can drop them when no lock is held.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::from(self.next))
+    }
+
+    /// The numbers of the events of a source that are behind one and not behind another, in order.
+    pub(super) fn numbers(
+        &self,
+        source: Source<'_>,
+        behind: u64,
+        until: u64,
+    ) -> impl Iterator<Item = u64> + use<'_> {
+        let numbers = match source {
+            Source::All => Some(&self.all),
+            Source::Socket(id) => self.sockets.get(&id),
+            Source::Room(room) => self.rooms.get(room),
+        };
+        numbers.into_iter().flat_map(move |numbers| numbers.between(behind, until))
     }
 
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.entries.capacity()
+        self.entries.capacity() + self.rooms.capacity() + self.sockets.capacity()
+    }
+}
+
+/// Takes a number out of a list; `true` when the list is empty then, and gone.
+fn remove<K, Q>(lists: &mut HashMap<K, Numbers>, key: &Q, number: u64) -> bool
+where
+    K: Hash + Eq + std::borrow::Borrow<Q>,
+    Q: Hash + Eq + ?Sized,
+{
+    let Some(numbers) = lists.get_mut(key) else {
+        return false;
+    };
+    numbers.remove(number);
+    if !numbers.0.is_empty() {
+        return false;
+    }
+    lists.remove(key);
+    if lists.capacity() > KEPT_CAPACITY && lists.len() < lists.capacity() / 8 {
+        lists.shrink_to(lists.len() * 2);
+    }
+    true
+}
+
+impl Numbers {
+    /// Adds the largest, once.
+    fn add(&mut self, number: u64) {
+        if self.0.back() != Some(&number) {
+            self.0.push_back(number);
+        }
+    }
+
+    /// Takes the smallest out, if it is that.
+    fn remove(&mut self, number: u64) {
+        if self.0.front() == Some(&number) {
+            self.0.pop_front();
+        }
+        if self.0.capacity() > KEPT_CAPACITY && self.0.len() < self.0.capacity() / 4 {
+            self.0.shrink_to(self.0.capacity() / 2);
+        }
+    }
+
+    fn between(&self, behind: u64, until: u64) -> impl Iterator<Item = u64> + use<'_> {
+        let start = self.0.partition_point(|number| *number <= behind);
+        self.0.range(start..).copied().take_while(move |number| *number <= until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parcel() -> Parcel {
+        Parcel::event("/", None, "e", "").unwrap()
+    }
+
+    fn numbers(log: &Log, source: Source<'_>) -> Vec<u64> {
+        log.numbers(source, 0, u64::MAX).collect()
+    }
+
+    #[test]
+    fn each_event_is_in_the_lists_of_whom_it_was_for() {
+        let mut log = Log::new();
+        let id = SocketId::from_random([1; 15]);
+        log.push(&parcel(), &["a", "b", "a"], &[]);
+        log.push(&parcel(), &[], &["a"]);
+        log.push_for(&parcel(), id);
+        log.push(&parcel(), &["a", &*id], &[]);
+        let of = |source| numbers(&log, source);
+        assert_eq!(of(Source::Room("a")), [1, 4]);
+        assert_eq!(of(Source::Room("b")), [1]);
+        assert_eq!(of(Source::All), [2]);
+        assert_eq!(of(Source::Socket(id)), [3]);
+        assert_eq!(of(Source::Room(&id)), [4]);
+        assert!(of(Source::Room("c")).is_empty());
+        assert_eq!(log.numbers(Source::Room("a"), 1, 3).count(), 0);
+        assert_eq!(log.get(2).map(|entry| entry.except.len()), Some(1));
+        assert!(log.get(0).is_none() && log.get(5).is_none());
+    }
+
+    #[test]
+    fn what_is_dropped_is_in_no_list_and_counts_for_nothing() {
+        let mut log = Log::new();
+        let id = SocketId::from_random([1; 15]);
+        for number in 0..5_000 {
+            let room = format!("room {}", number % 3_000);
+            log.push(&parcel(), &[room.as_str(), "all", "all"], &["x"]);
+            log.push::<&str>(&parcel(), &[], &[]);
+            log.push_for(&parcel(), id);
+        }
+        let before = log.bytes();
+        assert!(before > 15_000 * ENTRY_OVERHEAD_BYTES + 3_000 * LIST_OVERHEAD_BYTES);
+        (0..7_500).for_each(|_| log.pop());
+        assert!(log.bytes() < before && log.get(7_500).is_none() && log.get(7_501).is_some());
+        assert_eq!(numbers(&log, Source::Room("all")).first(), Some(&7_501));
+        (0..7_500).for_each(|_| log.pop());
+        assert_eq!((log.bytes(), log.len(), log.first()), (0, 0, 15_001));
+        assert!(log.capacity() <= 3 * 2 * KEPT_CAPACITY, "{}", log.capacity());
+        assert!(numbers(&log, Source::All).is_empty());
+        log.pop();
+        assert_eq!(log.skip(), 15_001);
     }
 }

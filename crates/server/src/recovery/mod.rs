@@ -12,16 +12,19 @@
 //! Specification: Socket.IO 5, connection state recovery.
 
 mod claim;
+mod credentials;
 mod guard;
 mod journal;
 mod log;
+mod search;
 mod session;
+mod shares;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -30,10 +33,14 @@ use roomful_proto::Reason;
 use crate::rooms::Rooms;
 use crate::socket_core::Member;
 
-pub(crate) use claim::{AuthDigest, Claim, Key};
+use claim::Key;
+pub(crate) use claim::{AuthDigest, Claim};
+pub(crate) use credentials::credentials;
 pub(crate) use guard::Guard;
 pub(crate) use journal::{Journal, Sending};
+pub(crate) use search::Search;
 pub(crate) use session::Newcomer;
+use shares::Totals;
 
 /// Connection state recovery: a client that comes back in time gets its socket back, with its id, its
 /// rooms, its data, and the events that it missed, each once and in order. A cheap handle: give it to
@@ -49,8 +56,12 @@ pub(crate) use session::Newcomer;
 ///
 /// Who comes back is asked for twice: the client shows a secret that only it was given, and the
 /// namespace's `connect` function decides about it as about anybody else. Then the socket is given
-/// back only if the auth payload is that of before, or if the namespace's
-/// [`same_visitor`](crate::Namespace::same_visitor) says so. Who left by itself, or was put out by
+/// back only if the namespace's [`same_visitor`](crate::Namespace::same_visitor) says that it is who was
+/// lost. Without that function, the auth payload, the cookies
+/// ([which](RecoveryBuilder::visitor_cookies)) and the header `Authorization` must be those of before, byte
+/// by byte but for the order of the fields of the payload. What `connect` returns is the socket's data from
+/// then on, so a right that was taken away does not come back;
+/// [`carry_over`](crate::Namespace::carry_over) takes over what is to stay. Who left by itself, or was put out by
 /// `disconnect`, `close`, a [rate](crate::Rate::disconnects) or the end of its
 /// [time](crate::Socket::expire_after), does not come back, nor does who sent a packet that cannot be
 /// read. Who lost its connection does, also when the server ended it because it closes or
@@ -104,10 +115,11 @@ pub enum NotRecovered {
     Offset,
     /// Some of what was missed is not kept any more, or the rooms of that time are not known.
     Incomplete,
-    /// What was missed is more than three quarters of what may wait for one client: see
-    /// [`Builder::outbox_bytes_max`](crate::Builder::outbox_bytes_max).
+    /// What was missed is more than three quarters of what may wait for one client (see
+    /// [`Builder::outbox_bytes_max`](crate::Builder::outbox_bytes_max)), or more than
+    /// [`search_max`](RecoveryBuilder::search_max) would have to be looked at.
     TooMuch,
-    /// It may be somebody else: the auth payload is another, or
+    /// It may be somebody else: the auth payload, a cookie or the header `Authorization` is another, or
     /// [`same_visitor`](crate::Namespace::same_visitor) said no.
     Stranger,
     /// The socket is still connected: its old connection did not end in time.
@@ -121,17 +133,19 @@ pub(crate) struct Settings {
     pub(crate) bytes_max: usize,
     pub(crate) sockets_max: usize,
     pub(crate) sockets_bytes_max: usize,
+    pub(crate) search_max: usize,
+    /// The cookies that say who somebody is; `None` for all but those that change by themselves.
+    pub(crate) visitor_cookies: Option<Arc<[Box<str>]>>,
     pub(crate) skips_connect: bool,
 }
 
 /// What all that share a recovery have in common.
 pub(crate) struct Store {
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     journals: Mutex<HashMap<Box<str>, Arc<Journal>>>,
-    /// What the events of all journals count for.
-    bytes: Arc<AtomicUsize>,
-    /// What the waiting sockets of all journals count for.
-    waiting_bytes: Arc<AtomicUsize>,
+    totals: Arc<Totals>,
+    /// Held by who makes room.
+    making_room: Mutex<()>,
     sweeping: AtomicBool,
 }
 
@@ -151,9 +165,17 @@ impl Recovery {
         RecoveryBuilder { settings: Settings::default() }
     }
 
-    /// Whether who comes back with the same auth payload need not be let in again.
+    /// Whether who shows what was shown before need not be let in again.
     pub(crate) fn skips_connect(&self) -> bool {
         self.store.settings.skips_connect
+    }
+
+    /// Whether a cookie says who somebody is.
+    pub(crate) fn counts(&self, cookie: &str) -> bool {
+        match &self.store.settings.visitor_cookies {
+            Some(names) => names.iter().any(|name| **name == *cookie),
+            None => !credentials::changes_by_itself(cookie),
+        }
     }
 
     /// The journal of the namespace of that name. Events are kept for as long as a socket waits, and
@@ -164,7 +186,7 @@ impl Recovery {
         silence: Duration,
         rooms: &Arc<Rooms<Member>>,
     ) -> Arc<Journal> {
-        let make = || Arc::new(Journal::new(&self.store, silence));
+        let make = || Arc::new(Journal::new(namespace, &self.store, silence));
         let mut journals = self.store.journals.lock();
         let journal = Arc::clone(journals.entry(namespace.into()).or_insert_with(make));
         drop(journals);
@@ -181,8 +203,11 @@ impl Recovery {
 
     /// The namespace of that name is no more: its journal goes, unless somebody waits there. Then it goes
     /// when nobody does any more.
-    pub(crate) fn forget(&self, namespace: &str) {
+    pub(crate) fn forget(&self, namespace: &str, rooms: &Arc<Rooms<Member>>) {
         let journal = self.store.journals.lock().get(namespace).cloned();
+        if let Some(journal) = &journal {
+            journal.detach(rooms);
+        }
         if let Some(journal) = journal.filter(|journal| !journal.sweep()) {
             self.store.forget(namespace, &journal);
         }
@@ -248,10 +273,10 @@ impl RecoveryBuilder {
     /// The recovery.
     pub fn build(self) -> Recovery {
         let store = Store {
-            settings: self.settings,
+            settings: Arc::new(self.settings),
             journals: Mutex::default(),
-            bytes: Arc::default(),
-            waiting_bytes: Arc::default(),
+            totals: Arc::default(),
+            making_room: Mutex::default(),
             sweeping: AtomicBool::new(false),
         };
         Recovery { store: Arc::new(store) }
@@ -269,8 +294,10 @@ impl RecoveryBuilder {
         self
     }
 
-    /// What the events of all namespaces may take. The oldest of a namespace go first. Default
-    /// 64 MiB.
+    /// What the events of all namespaces may take. Default 64 MiB. Each namespace that the program has by
+    /// its name is sure of an equal share, and so are all children of one pattern together; what one does
+    /// not need is shared by the others. Where that is too little, the oldest events go of whoever
+    /// has more than its share.
     pub fn bytes_max(mut self, bytes: usize) -> Self {
         self.settings.bytes_max = bytes;
         self
@@ -284,15 +311,38 @@ impl RecoveryBuilder {
     }
 
     /// What the sockets of all namespaces that wait may take, with the names of their rooms, but without
-    /// the data that they remember. Those of a namespace that wait longest go first, and one that would
-    /// take more than a sixteenth of it does not wait. Default 64 MiB.
+    /// the data that they remember. Default 64 MiB. It is shared as [`bytes_max`](Self::bytes_max) is;
+    /// those that wait longest go first. One that would take more than a sixteenth of it does not wait.
     pub fn sockets_bytes_max(mut self, bytes: usize) -> Self {
         self.settings.sockets_bytes_max = bytes;
         self
     }
 
-    /// Whether a client that comes back with the same auth payload need not pass the namespace's
-    /// `connect` function again. Who must be kept out meanwhile is then to be
+    /// What is looked at for one client that comes back: its rooms, the events that went to them while it
+    /// was away, and the names of rooms that these excepted. A client for which more would have to be
+    /// looked at gets a new socket, and hears [`NotRecovered::TooMuch`]. Default 65,536.
+    pub fn search_max(mut self, count: usize) -> Self {
+        self.settings.search_max = count;
+        self
+    }
+
+    /// The cookies that say who somebody is, by their names: a client that comes back with other values
+    /// of them is another visitor, where no [`same_visitor`](crate::Namespace::same_visitor) decides. Default
+    /// all, but the [`Cookie`](crate::Cookie) that the server sets itself, and those that are known to change
+    /// by themselves: of load balancers (`AWSALB…`, `__cf_bm`, `_cfuvid`) and of statistics (`_ga…`, `_gid`,
+    /// `_gat…`). Give the name of the session's cookie here where others change while a page is open.
+    pub fn visitor_cookies<I>(mut self, names: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let names = names.into_iter().map(|name| name.into().into_boxed_str());
+        self.settings.visitor_cookies = Some(names.collect());
+        self
+    }
+
+    /// Whether a client that comes back with the same auth payload, cookies and `Authorization` need not
+    /// pass the namespace's `connect` function again. Who must be kept out meanwhile is then to be
     /// [revoked](crate::Namespace::revoke). Default no, other than the official server.
     pub fn skip_connect(mut self, skip: bool) -> Self {
         self.settings.skips_connect = skip;
@@ -314,6 +364,8 @@ impl Default for Settings {
             bytes_max: 64 * 1024 * 1024,
             sockets_max: 100_000,
             sockets_bytes_max: 64 * 1024 * 1024,
+            search_max: 65_536,
+            visitor_cookies: None,
             skips_connect: false,
         }
     }

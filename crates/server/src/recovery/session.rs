@@ -1,13 +1,10 @@
 //! [`Session`]: a socket, as far as it can be given back: whose it is, where it was, and since when.
 
-use std::collections::{HashMap, hash_map};
 use std::sync::Arc;
 
-use roomful_proto::SocketId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::log::{Entry, To};
 use super::{AuthDigest, Key};
 use crate::handler::Data;
 use crate::link::Link;
@@ -21,8 +18,6 @@ const STAY_OVERHEAD_BYTES: usize = 40;
 /// Rooms that a socket has left and that are remembered. Without them it could not be told which of
 /// the events that it missed were for it.
 pub(super) const STAYS_OVER_MAX: usize = 64;
-/// Up to so many times in rooms are looked through for each event, which costs less than a table of them.
-const STAYS_FEW: usize = 8;
 
 /// Who was let in.
 pub(crate) struct Newcomer {
@@ -48,7 +43,7 @@ impl Newcomer {
         let left = link.outbox_bytes_left();
         Self {
             link: Arc::clone(link),
-            auth: auth.unwrap_or_else(|| AuthDigest::new(None)),
+            auth: auth.unwrap_or_else(|| AuthDigest::new(None, b"")),
             data,
             same,
             asked,
@@ -96,21 +91,12 @@ pub(super) enum Place {
 }
 
 /// The time in a room, from behind one event until another.
+#[derive(Clone)]
 pub(super) struct Stay {
     pub(super) room: Arc<str>,
     pub(super) from: u64,
     pub(super) until: Option<u64>,
 }
-
-/// The times of a socket in its rooms, found by the name of the room where they are many.
-pub(super) struct Hearing<'a> {
-    id: SocketId,
-    session: &'a Session,
-    by_room: Option<HashMap<&'a str, OfRoom<'a>>>,
-}
-
-/// The times in one room: mostly a single one.
-type OfRoom<'a> = (&'a Stay, Vec<&'a Stay>);
 
 impl Session {
     /// Whether the time of a socket that waits is over.
@@ -133,6 +119,12 @@ impl Session {
             over_at: None,
             place: Place::connected(&newcomer.link),
         }
+    }
+
+    /// Whether it is that of this newcomer: whoever compares visitors has said so, or else it shows what it
+    /// has shown before.
+    pub(super) fn is_of(&self, newcomer: &Newcomer) -> bool {
+        newcomer.same.unwrap_or(self.auth == newcomer.auth)
     }
 
     pub(super) const fn waits(&self) -> bool {
@@ -168,24 +160,9 @@ impl Session {
         self.forget_stays(first);
     }
 
-    fn stays(&self) -> impl Iterator<Item = &Stay> {
+    /// All its times in rooms that are known.
+    pub(super) fn stays(&self) -> impl Iterator<Item = &Stay> {
         self.open.iter().chain(&self.over)
-    }
-
-    /// What many events are held against, to know which of them were for this socket.
-    pub(super) fn hearing(&self, id: SocketId) -> Hearing<'_> {
-        let stays = self.open.len() + self.over.len();
-        let by_room = (stays > STAYS_FEW).then(|| {
-            let mut by_room: HashMap<_, OfRoom<'_>> = HashMap::with_capacity(stays);
-            for stay in self.stays() {
-                match by_room.entry(&*stay.room) {
-                    hash_map::Entry::Vacant(room) => drop(room.insert((stay, Vec::new()))),
-                    hash_map::Entry::Occupied(mut room) => room.get_mut().1.push(stay),
-                }
-            }
-            by_room
-        });
-        Hearing { id, session: self, by_room }
     }
 
     /// Drops the rooms that were left before the oldest event, and the oldest of too many.
@@ -198,30 +175,6 @@ impl Session {
     }
 }
 
-impl Hearing<'_> {
-    /// Whether an event was for the socket. Costs what the event names, not what the socket was in.
-    pub(super) fn hears(&self, number: u64, entry: &Entry) -> bool {
-        let named = |rooms: &[Box<str>]| rooms.iter().any(|room| self.was_in(room, number));
-        let was_for = match &entry.to {
-            To::Socket(one) => *one == self.id,
-            To::Rooms { to, except } => (to.is_empty() || named(to)) && !named(except),
-        };
-        number > self.session.since && was_for
-    }
-
-    fn was_in(&self, room: &str, number: u64) -> bool {
-        if *room == *self.id && number > self.session.since {
-            return true;
-        }
-        match &self.by_room {
-            None => self.session.stays().any(|stay| *stay.room == *room && stay.covers(number)),
-            Some(by_room) => by_room.get(room).is_some_and(|(first, more)| {
-                first.covers(number) || more.iter().any(|stay| stay.covers(number))
-            }),
-        }
-    }
-}
-
 impl Place {
     pub(super) fn connected(link: &Arc<Link>) -> Self {
         Self::Connected { link: Arc::clone(link), watched: Vec::new() }
@@ -229,70 +182,7 @@ impl Place {
 }
 
 impl Stay {
-    fn covers(&self, number: u64) -> bool {
+    pub(super) fn covers(&self, number: u64) -> bool {
         number > self.from && self.until.is_none_or(|until| number <= until)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use roomful_proto::{Parcel, RecoveryId};
-
-    use super::*;
-    use crate::link;
-
-    fn session() -> Session {
-        let newcomer = Newcomer::new(&link::for_tests(), None, Arc::new(()), None, None);
-        Session::new(Key::new(&RecoveryId::from_random([1; 15])), &newcomer, 0)
-    }
-
-    fn id() -> SocketId {
-        SocketId::from_random([1; 15])
-    }
-
-    fn entry(to: &[&str], except: &[&str]) -> Entry {
-        let names = |rooms: &[&str]| rooms.iter().map(|room| Box::from(*room)).collect();
-        let to = To::Rooms { to: names(to), except: names(except) };
-        let parcel = Parcel::event("/", None, "e", "").unwrap();
-        Entry { parcel, to, at: Instant::now(), bytes: 0 }
-    }
-
-    #[test]
-    fn an_event_is_heard_in_the_same_way_in_few_rooms_and_in_many() {
-        for others in [0, 2 * STAYS_FEW] {
-            let mut session = session();
-            for other in 0..others {
-                session.join(format!("other {other}").into(), 0);
-            }
-            session.join("a".into(), 10);
-            session.leave("a", others, 0, 20);
-            session.join("a".into(), 30);
-            session.join("b".into(), 0);
-            let hearing = session.hearing(id());
-            assert_eq!(hearing.by_room.is_some(), others > 0);
-            let heard =
-                |number, to: &[&str], except: &[&str]| hearing.hears(number, &entry(to, except));
-            let times = [10, 11, 20, 21, 30, 31].map(|number| heard(number, &["x", "a"], &[]));
-            assert_eq!(times, [false, true, true, false, false, true], "{others}");
-            assert!(heard(1, &[], &[]) && !heard(0, &[], &[]));
-            assert!(heard(1, &[&id()], &[]) && !heard(1, &["x"], &[]));
-            assert!(
-                !heard(11, &[], &["a"]) && heard(21, &[], &["a"]) && !heard(21, &["b"], &["b"])
-            );
-        }
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn what_was_missed_is_found_at_the_same_cost_in_however_many_rooms_a_socket_was() {
-        crate::rooms::tests::assert_linear(|count| {
-            let mut session = session();
-            for room in 0..count {
-                session.join(format!("room {room}").into(), 0);
-            }
-            let hearing = session.hearing(id());
-            let elsewhere = entry(&["room elsewhere"], &[]);
-            assert!((1..=count as u64).all(|number| !hearing.hears(number, &elsewhere)));
-        });
     }
 }

@@ -114,7 +114,7 @@ impl Sockets {
     ) {
         let table = namespace.table();
         let door = namespace.door(&table);
-        let (visitor, auth) = Visitor::new(&namespace, auth);
+        let (visitor, auth) = Visitor::new(&namespace, &self.link, auth);
         // The place of one who comes back may still be that of its old connection, which ends first.
         if namespace.is_full() && !visitor.is_returning() {
             return self.refuse_full(slot);
@@ -125,8 +125,8 @@ impl Sockets {
         }
         let link = Arc::clone(&self.link);
         let auth_bytes = auth.as_ref().map_or(0, Bytes::len);
-        let same = table.same.clone();
-        let deciding = decide(link, Arc::clone(&namespace), door, same, visitor, auth);
+        let core = Arc::clone(&namespace);
+        let deciding = decide(link, core, door, Arc::clone(&table), visitor, auth);
         let (deciding, stop) = abortable(deciding);
         self.seat(slot, Seat::Deciding { entrance: Entrance { slot, namespace, table }, stop });
         let core = Arc::clone(&self.core);

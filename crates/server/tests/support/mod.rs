@@ -7,6 +7,7 @@
 
 pub mod proxy;
 pub mod random;
+pub mod returner;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -121,6 +122,13 @@ pub fn socket_of(server: &Server, client: &Client) -> Socket {
 /// Whatever was sent to the client before this has arrived, and there was nothing: an `echo` answers.
 pub async fn hears_nothing(client: &mut Client) {
     assert_eq!(client.ask("echo", "0").await, json!([0]));
+}
+
+/// Bytes of memory that the process has (Linux).
+pub fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4_096
 }
 
 /// So much time passes at once. Whatever is to come before it must have been seen.
@@ -310,8 +318,13 @@ pub struct Ws<S = TcpStream> {
 
 impl Ws {
     pub async fn upgrade(address: SocketAddr, target: &str) -> Self {
+        Self::upgrade_with(address, target, "").await
+    }
+
+    /// With more headers.
+    pub async fn upgrade_with(address: SocketAddr, target: &str, headers: &str) -> Self {
         let mut conn = Conn::open(address).await;
-        conn.send(upgrade_head(target)).await;
+        conn.send(upgrade_head_with(target, headers)).await;
         let response = conn.response().await;
         assert_eq!(response.status, 101, "{response:?}");
         Self::over(conn)
@@ -469,7 +482,15 @@ impl Client {
     }
 
     pub async fn open_at(address: SocketAddr, target: &str) -> Self {
-        let mut ws = Ws::upgrade(address, target).await;
+        Self::over(Ws::upgrade(address, target).await).await
+    }
+
+    /// With more headers.
+    pub async fn open_with(address: SocketAddr, headers: &str) -> Self {
+        Self::over(Ws::upgrade_with(address, WEBSOCKET, headers).await).await
+    }
+
+    async fn over(mut ws: Ws) -> Self {
         assert!(ws.text().await.starts_with("0{"));
         Self { ws, id: String::new() }
     }
