@@ -121,6 +121,11 @@ async fn admin(hello: Hello) -> Result<Session, Refusal> {
 }
 
 fn offer(io: &Namespace<(), Session>) {
+    // What was kept comes back, as it does with the official server.
+    io.carry_over(|old, new| {
+        new.kept = Mutex::new(lock(&old.kept).take());
+        new.counters = Mutex::new(std::mem::take(&mut *lock(&old.counters)));
+    });
     io.on_connect(async |me: Me| {
         me.emit("welcome", json!({ "id": me.id(), "auth": me.data().auth }));
     });
