@@ -197,7 +197,7 @@ pub use origins::{OriginRule, Origins};
 pub use parser::{MsgPack, Parser};
 pub use rates::Rate;
 pub use recovery::{Beginning, NotRecovered, Recovery, RecoveryBuilder};
-pub use refused::{Cause, ConnectionError};
+pub use refused::{Cause, ConnectionError, SecretText};
 pub use remote::{FetchError, RemoteSocket};
 pub use request::Request;
 pub use room_names::RoomNames;

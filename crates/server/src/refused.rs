@@ -33,7 +33,7 @@ pub enum Cause<'a> {
     /// There is no session of that id here. Another node may know it, and then it is a secret.
     UnknownSession {
         /// The id.
-        session: &'a str,
+        session: SecretText<'a>,
     },
     /// A session is opened by a GET.
     HandshakeMethod {
@@ -78,6 +78,23 @@ pub enum Cause<'a> {
     NoDecision,
     /// A function that the server was built with panicked.
     Panicked,
+}
+
+/// A text of a peer that may be a secret of somebody: [`Debug`](fmt::Debug) shows only how long it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SecretText<'a>(&'a str);
+
+impl<'a> SecretText<'a> {
+    /// The text itself, which should stand in no log.
+    pub const fn as_str(&self) -> &'a str {
+        self.0
+    }
+}
+
+impl fmt::Debug for SecretText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "…({} bytes)", self.0.len())
+    }
 }
 
 impl<'a> ConnectionError<'a> {
@@ -132,7 +149,7 @@ impl<'a> Cause<'a> {
     }
 
     pub(crate) fn unknown_session(session: &'a str) -> Self {
-        Self::UnknownSession { session: shown(session) }
+        Self::UnknownSession { session: SecretText(shown(session)) }
     }
 
     pub(crate) fn handshake_method(method: &'a str) -> Self {
@@ -229,7 +246,7 @@ mod tests {
     fn what_a_peer_has_sent_is_cut() {
         let long = "é".repeat(100);
         let Cause::UnknownSession { session } = Cause::unknown_session(&long) else { panic!() };
-        assert_eq!(session, "é".repeat(32));
+        assert_eq!(session.as_str(), "é".repeat(32));
         let Cause::HandshakeMethod { method } = Cause::handshake_method(&long[..0]) else {
             panic!()
         };
@@ -239,6 +256,15 @@ mod tests {
         assert_eq!(origin.len(), 63);
         let Cause::InvalidOrigin { origin } = Cause::invalid_origin(&[0xff; 100]) else { panic!() };
         assert_eq!(origin.len(), 64);
+    }
+
+    #[test]
+    fn the_id_of_a_session_is_not_shown() {
+        let id = "hunter2hunter2hunter";
+        let cause = Cause::unknown_session(id);
+        for shown in [format!("{cause:?}"), format!("{cause:#?}")] {
+            assert!(!shown.contains("hunter") && shown.contains("(20 bytes)"), "{shown}");
+        }
     }
 
     #[test]
