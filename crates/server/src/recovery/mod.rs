@@ -27,6 +27,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use roomful_proto::Reason;
 
+use crate::asks::AskIds;
 use crate::rooms::Rooms;
 use crate::socket_core::Member;
 
@@ -133,6 +134,8 @@ pub(crate) struct Store {
     /// What the waiting sockets of all journals count for.
     waiting_bytes: Arc<AtomicUsize>,
     sweeping: AtomicBool,
+    /// The next server may be answered what the one before has asked.
+    ask_ids: AskIds,
 }
 
 /// How often what is too old is looked for, where nothing else makes anybody look.
@@ -154,6 +157,11 @@ impl Recovery {
     /// Whether who comes back with the same auth payload need not be let in again.
     pub(crate) fn skips_connect(&self) -> bool {
         self.store.settings.skips_connect
+    }
+
+    /// The ids of questions of all servers that share it.
+    pub(crate) fn ask_ids(&self) -> AskIds {
+        self.store.ask_ids.clone()
     }
 
     /// The journal of the namespace of that name. Events are kept for as long as a socket waits, and
@@ -253,6 +261,7 @@ impl RecoveryBuilder {
             bytes: Arc::default(),
             waiting_bytes: Arc::default(),
             sweeping: AtomicBool::new(false),
+            ask_ids: AskIds::new(),
         };
         Recovery { store: Arc::new(store) }
     }
