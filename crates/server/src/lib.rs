@@ -131,6 +131,7 @@ mod head;
 mod headers;
 mod hello;
 mod hooks;
+mod hosts;
 mod http;
 mod impatient;
 mod lanes;

@@ -52,6 +52,17 @@ pub enum Cause<'a> {
         /// The origin.
         origin: &'a str,
     },
+    /// The request names no origin, and is one of a page of another site, as the browser says in
+    /// `Sec-Fetch-Site`: see [`Origins`](crate::Origins).
+    SiteRefused {
+        /// What it says: `cross-site` or `same-site`.
+        site: &'a str,
+    },
+    /// The request goes to a host that is not one of [`Builder::hosts`](crate::Builder::hosts).
+    HostRefused {
+        /// The host, with its port; empty where there was none.
+        host: &'a str,
+    },
     /// The session uses another transport.
     TransportMismatch {
         /// The transport of the request.
@@ -164,6 +175,10 @@ impl<'a> Cause<'a> {
         Self::OriginRefused { origin: shown(origin) }
     }
 
+    pub(crate) fn host_refused(host: Option<&'a str>) -> Self {
+        Self::HostRefused { host: shown(host.unwrap_or_default()) }
+    }
+
     pub(crate) const fn mismatch(transport: Transport, previous: Transport) -> Self {
         Self::TransportMismatch { transport: transport.as_str(), previous: previous.as_str() }
     }
@@ -178,11 +193,13 @@ impl<'a> Cause<'a> {
             Self::UnknownSession { .. } => Refused::UnknownSession,
             Self::HandshakeMethod { .. } => Refused::HandshakeMethod,
             Self::InvalidHost
+            | Self::HostRefused { .. }
             | Self::InvalidOrigin { .. }
             | Self::TransportMismatch { .. }
             | Self::TransportHandshake
             | Self::Panicked => Refused::BadRequest,
             Self::OriginRefused { .. }
+            | Self::SiteRefused { .. }
             | Self::Forbidden { .. }
             | Self::TooManyConnections
             | Self::NoDecision => Refused::Forbidden,
@@ -197,7 +214,8 @@ impl<'a> Cause<'a> {
     const fn message(&self) -> &'a str {
         match self {
             Self::Forbidden { message } => message,
-            Self::OriginRefused { .. } => "Origin not allowed",
+            Self::OriginRefused { .. } | Self::SiteRefused { .. } => "Origin not allowed",
+            Self::HostRefused { .. } => "Host not served here",
             Self::TooManyConnections => "Too many connections",
             Self::NoDecision => "No decision in time",
             Self::Panicked => "Internal error",
@@ -207,7 +225,12 @@ impl<'a> Cause<'a> {
 
     const fn status(&self) -> StatusCode {
         match self {
-            Self::OriginRefused { .. } | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::OriginRefused { .. } | Self::SiteRefused { .. } | Self::Forbidden { .. } => {
+                StatusCode::FORBIDDEN
+            }
+            // What RFC 9110 section 15.5.20 is for. A browser that took a connection to another host for its
+            // HTTP/2 request tries again with one of its own.
+            Self::HostRefused { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::TooManyConnections | Self::NoDecision => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
