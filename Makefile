@@ -37,6 +37,7 @@ lint: ## formatting, clippy (warnings are errors), and what docs/compatibility.m
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --locked -- -D warnings
 
 doc: ## build the documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
@@ -45,7 +46,7 @@ test-rust: ## unit, integration and documentation tests
 	@tools/setup client
 	BUNDLE_REQUIRED=1 cargo test --workspace --locked
 
-.PHONY: test-interop test-matrix test-proxies-short test-hub test-browser autobahn-core fuzz-build bench-instructions
+.PHONY: test-interop test-matrix test-proxies-short test-hub test-browser autobahn-core fuzz-seeds bench-instructions
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
 	cargo build --locked -p roomful-interop --bin fixture --bin drain
@@ -82,11 +83,9 @@ test-browser: ## our hub and every transport in a real browser
 	cd interop/browser && ../../tools/with-hub node --test $(TEST_TIMEOUT) playground.test.mjs
 	cd interop/browser && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) transports.test.mjs
 
-fuzz-build: ## build the fuzz targets
+fuzz-seeds: ## build the fuzz targets, and run each on its seeds and 20,000 mutations of them
 	@tools/setup fuzz
-	@n=$$(cargo build --manifest-path fuzz/Cargo.toml --locked \
-	    --message-format json-render-diagnostics | grep -c '"executable":"') \
-	    && echo "$$n fuzz targets built"
+	cargo test --manifest-path fuzz/Cargo.toml --locked
 
 bench-instructions: ## instructions of the hot paths, beside the previous figures
 	@tools/bench-instructions
@@ -101,7 +100,12 @@ bench-full: ## measure everything, for more than an hour; writes bench/RESULTS.m
 bench-outside: ## measure them with Tsung instead, a load tool that is not ours
 	@tools/bench-outside
 
-.PHONY: test-proxies interop-reference autobahn autobahn-deflate deny clean
+.PHONY: fuzz test-proxies interop-reference autobahn autobahn-deflate deny clean
+# Seconds for each target.
+TIME := 60
+fuzz: ## run each fuzz target for a minute, or for the seconds of TIME=
+	@tools/fuzz "$(TIME)"
+
 test-proxies: ## our server behind more proxies than in make test, and for longer than they wait
 	@tools/setup proxies
 	cargo build --locked -p roomful-interop --bin fixture

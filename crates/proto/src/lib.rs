@@ -22,6 +22,7 @@ pub mod args;
 pub mod deflate;
 pub mod engine;
 pub mod error;
+mod hidden;
 pub mod id;
 pub mod letter;
 pub mod limits;

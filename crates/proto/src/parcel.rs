@@ -17,6 +17,7 @@ use crate::engine::packet::{Data, Packet, base64_encode};
 use crate::engine::payload::SEPARATOR;
 use crate::engine::{Revision, v3};
 use crate::error::EncodeError;
+use crate::hidden::Hidden;
 use crate::id::{AckId, RecoveryId, SocketId};
 use crate::letter::{Answer, Letter};
 use crate::socket::{Parser, Plain};
@@ -24,9 +25,16 @@ use crate::ws::CloseCode;
 use crate::ws::frame::{self, CONTROL_BYTES_MAX, HEADER_BYTES_MAX, Header, Opcode};
 
 /// Something to send. Cloning shares the bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Parcel {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Parcel {
+    /// Only how long it is: the answer to CONNECT has a recovery id in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parcel").field("wire", &Hidden::new(&self.wire())).finish_non_exhaustive()
+    }
 }
 
 /// What a client takes on its WebSocket.
@@ -69,7 +77,6 @@ impl Form {
     }
 }
 
-#[derive(Debug)]
 struct Shared {
     wire: Wire,
     rare: OnceLock<Box<Rare>>,
@@ -87,7 +94,7 @@ enum Wire {
 const SHORT_BYTES_MAX: usize = 118;
 
 /// Forms that most parcels never need.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Rare {
     polling: OnceLock<Bytes>,
     text_only: OnceLock<Bytes>,
@@ -396,12 +403,6 @@ impl Wire {
             Self::Short { len, bytes } => &bytes[..usize::from(*len)],
             Self::Long(bytes) => bytes,
         }
-    }
-}
-
-impl fmt::Debug for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "b\"{}\"", self.as_bytes().escape_ascii())
     }
 }
 

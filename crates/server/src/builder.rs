@@ -13,6 +13,7 @@ use crate::cors::Cors;
 use crate::flow::Flow;
 use crate::headers::AnswerHeaders;
 use crate::hello::Refusal;
+use crate::hosts::Hosts;
 use crate::origins::Origins;
 use crate::parser::{Parser, ServerParser};
 use crate::rates::Rate;
@@ -69,6 +70,38 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
+    /// The hosts at which the server is, as browsers call them: `example.org`, `example.org:8443`,
+    /// `127.0.0.1`, `[::1]`, or `*.example.org`, where the star stands for one label or more. Without a port it
+    /// is any port. Default: any host.
+    ///
+    /// A request to another host, or to none, is answered 421 and opens nothing, whatever it asks for below the
+    /// path of the server; it is counted as `hosts_refused`, and logged. The host is what `:authority` says
+    /// in HTTP/2, and the first line or the header `Host` in HTTP/1.1. A proxy must pass it on as the browser
+    /// has sent it, or the name that the proxy uses must be listed.
+    ///
+    /// This is against DNS rebinding. A page of `evil.example` may have its own name point to the address of
+    /// this server once it is loaded. For the browser, and for [`Origins::SameHost`], it is of the same host
+    /// from then on, and so it connects from within the network of its visitor. It is held back by this list,
+    /// since the host of its requests stays `evil.example`. So list the hosts wherever a server is trusted
+    /// because of where it is, such as at `localhost` or in a private network, and not because of who asks.
+    ///
+    /// A host may have a scheme in front, `https://example.org`. Then its own pages have that scheme, and one
+    /// of `http://example.org`, which somebody in between may have changed, is of another origin. The scheme
+    /// of the request itself is not compared: behind a proxy nobody knows it.
+    ///
+    /// What cannot be a host is left out and logged as an error. A list in which none is left refuses all.
+    ///
+    /// ```
+    /// # use roomful::Server;
+    /// let io = Server::builder().hosts(["https://example.org", "localhost:3000"]).build();
+    /// ```
+    ///
+    /// [`Origins::SameHost`]: crate::Origins::SameHost
+    pub fn hosts<T: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
+        self.config.hosts = Some(Hosts::new(hosts));
+        self
+    }
+
     /// Which web pages may connect. Default: those of the same host.
     pub fn origins(mut self, origins: Origins) -> Self {
         self.config.origins = origins.tidied();
@@ -82,11 +115,11 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Shows every request below the path of the server to a function, before anything else is done
-    /// with it: polls, bodies, upgrades, preflights, and those for the files of the client. It may add
+    /// with it that goes to one of its hosts: polls, bodies, upgrades, preflights, and those for the files of the client. It may add
     /// headers to whatever the answer will be, and it may answer by itself. It is called on the way of
     /// every request, so it must be quick; when it panics, the request is answered 500.
     ///
-    /// What happens to a request, in order: this; client files and preflights; transport, origin,
+    /// What happens to a request, in order: [`hosts`](Self::hosts); this; client files and preflights; transport, origin,
     /// session or method, revision and the WebSocket handshake; [`allow_request`]; the headers of
     /// [`initial_headers`] and [`headers`]; and when the session joins a namespace,
     /// [`Namespace::connect`]. A function that has to wait fits [`allow_request`], or a tower
@@ -216,6 +249,13 @@ impl<A: Send + Sync + 'static> Builder<A> {
     ///
     /// What it costs: bytes that go to them are encoded once more, on WebSocket once for all of
     /// them and while they poll for each.
+    ///
+    /// Since they are in `/` by being there, one GET runs the `connect` function of `/`, and a page of
+    /// anybody's can have a browser send one, such as for an image, with the cookies of its visitor and without
+    /// an origin. The page reads nothing of the answer. Such a request is refused where the browser says in
+    /// `Sec-Fetch-Site` that it comes from another site, unless all [origins](crate::Origins) are allowed.
+    /// Browsers from before 2023 may not say it, and none says it to a host that is neither `https` nor local.
+    /// So let `connect` change nothing that a visitor must have wanted, and give cookies `SameSite=Lax`.
     pub fn allow_eio3(mut self, allow: bool) -> Self {
         self.config.allow_eio3 = allow;
         self
@@ -224,10 +264,13 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Whether clients may poll with scripts (JSONP), as very old browsers do. Default no: they are
     /// refused with code 3, `Bad request`.
     ///
-    /// A script is fetched without regard for its origin, and the page that fetches it reads it.
-    /// So [`Builder::origins`] does not hold any more: any page can open a session and read what
-    /// comes, as its visitor where a cookie says who that is. Allow it only where nothing depends
-    /// on cookies or on where a client is in the network.
+    /// A script is fetched without naming an origin, and the page that fetches it reads it. Pages of other
+    /// sites are refused where the browser says in `Sec-Fetch-Site` that it is one, also those of a
+    /// [list](crate::Origins::List), since it does not say which; with [`Origins::Any`](crate::Origins::Any) they
+    /// may poll so. But the very old browsers that need scripts do not say it, and none does to a host that is
+    /// neither `https` nor local. There [`Builder::origins`] does not hold any more: any page can open
+    /// a session and read what comes, as its visitor where a cookie says who that is. Allow it only where
+    /// nothing depends on cookies or on where a client is in the network.
     ///
     /// What a client sends is a form, and its size is that of the form as it comes: up to three
     /// times that of its texts.

@@ -8,7 +8,9 @@ use crate::bundle::ServeClient;
 use crate::compression::{Compression, HttpCompression};
 use crate::cookie::Cookie;
 use crate::cors::Cors;
+use crate::head::Head;
 use crate::hooks::Hooks;
+use crate::hosts::Hosts;
 use crate::origins::Origins;
 use crate::parser::ServerParser;
 use crate::rates::Rate;
@@ -23,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) slash_required: bool,
     pub(crate) limits: Limits,
     pub(crate) origins: Origins,
+    /// `None` is any host.
+    pub(crate) hosts: Option<Hosts>,
     pub(crate) cors: Cors,
     pub(crate) cookie: Option<Cookie>,
     pub(crate) transports: Transports,
@@ -62,6 +66,25 @@ impl Config {
         let rest = path.strip_prefix(self.path.as_str());
         rest.is_some_and(|rest| rest.starts_with('/') || rest.is_empty() && !self.slash_required)
     }
+
+    /// Whether a request may go to its host.
+    pub(crate) fn has_host(&self, head: &Head<'_>) -> bool {
+        let host = || head.host().unwrap_or_default();
+        self.hosts.as_ref().is_none_or(|hosts| hosts.has(host()))
+    }
+
+    /// Whether pages of an origin may connect by a request.
+    pub(crate) fn allows(&self, origin: &str, head: &Head<'_>) -> bool {
+        let host = head.host();
+        // Behind a proxy nobody knows by which scheme the request was sent, unless the list of hosts says it
+        // or the request itself.
+        let scheme_fits = |scheme: &str| {
+            let listed = self.hosts.as_ref().zip(host);
+            !(head.secure && scheme.eq_ignore_ascii_case("http"))
+                && listed.is_none_or(|(hosts, host)| hosts.has_pages(host, scheme))
+        };
+        self.origins.allow(origin, host, scheme_fits)
+    }
 }
 
 impl Default for Config {
@@ -71,6 +94,7 @@ impl Default for Config {
             slash_required: false,
             limits: Limits::default(),
             origins: Origins::SameHost,
+            hosts: None,
             cors: Cors::new(),
             cookie: None,
             transports: Transports::Both,

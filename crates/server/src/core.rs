@@ -13,6 +13,7 @@ use roomful_proto::id::ID_BYTES;
 use roomful_proto::{Limits, Moment, Reason};
 use tokio::time::Instant;
 
+use crate::asks::AskIds;
 use crate::closing::{Close, Closing, Phase};
 use crate::config::Config;
 use crate::farewell::Description;
@@ -22,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::namespace_core::NamespaceCore;
 use crate::pace;
 use crate::parents::{self, Parents};
+use crate::recovery::Recovery;
 use crate::refused::ConnectionError;
 use crate::sessions::Sessions;
 use crate::throttle::Throttle;
@@ -42,7 +44,10 @@ pub(crate) struct Core {
     origin: Instant,
     /// The line in the log about a refused origin.
     pub(crate) origin_said: Throttle,
+    /// The one about a refused host.
+    pub(crate) host_said: Throttle,
     pub(crate) closing: Closing,
+    pub(crate) ask_ids: AskIds,
 }
 
 /// A namespace as it can be found.
@@ -91,8 +96,10 @@ impl Entry {
 impl Core {
     pub(crate) fn new(config: Config, state: Arc<dyn Any + Send + Sync>) -> Arc<Self> {
         let deflate = config.compression.map(|c| Arc::new(Deflate::new(c.threshold, c.level)));
+        let recovery = config.recovery.as_ref();
         Arc::new(Self {
             limits: Arc::new(config.limits.clone()),
+            ask_ids: recovery.map_or_else(AskIds::new, Recovery::ask_ids),
             config,
             sessions: Sessions::default(),
             wheel: Arc::new(Wheel::new()),
@@ -104,6 +111,7 @@ impl Core {
             on_error: RwLock::default(),
             origin: Instant::now(),
             origin_said: Throttle::default(),
+            host_said: Throttle::default(),
             closing: Closing::default(),
         })
     }

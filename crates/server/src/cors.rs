@@ -144,6 +144,8 @@ fn list<'a>(
 pub(crate) enum Origin<'a> {
     /// The request names none.
     Absent,
+    /// The request names none either, but the browser says that it comes from a page of this other site.
+    Elsewhere(&'a str),
     /// It may connect.
     Allowed(&'a str),
     Refused(&'a str),
@@ -154,16 +156,31 @@ pub(crate) enum Origin<'a> {
 impl<'a> Origin<'a> {
     pub(crate) fn of(core: &Core, head: &Head<'a>) -> Self {
         let Some(first) = head.header("origin") else {
-            return Self::Absent;
+            return Self::by_site(core, head);
         };
         let Some(origin) = head.only_text("origin") else {
             return Self::Malformed(first);
         };
-        let allow = || core.config.origins.allow(origin, head.host());
+        let allow = || core.config.allows(origin, head);
         if core.guarded("the rule of the origins", allow) == Some(true) {
             Self::Allowed(origin)
         } else {
             Self::Refused(origin)
+        }
+    }
+
+    /// Of a request that names no origin, as one for an image or a script does, and any that a program
+    /// sends that is no browser. Browsers say then from which site it is, where the host is a secure one.
+    /// That is not enough to look for in a list.
+    fn by_site(core: &Core, head: &Head<'a>) -> Self {
+        if core.config.origins == Origins::Any {
+            return Self::Absent;
+        }
+        match head.text("sec-fetch-site") {
+            Some(site @ ("cross-site" | "same-site")) => Self::Elsewhere(site),
+            // Without it, with `same-origin`, and with `none`: the visitor typed the address. What there
+            // is not counts as nothing, as the specification has it.
+            _ => Self::Absent,
         }
     }
 }
@@ -183,7 +200,7 @@ impl CorsHeaders {
     pub(crate) fn new(origins: &Origins, origin: Origin<'_>) -> Self {
         match origin {
             Origin::Absent | Origin::Malformed(_) if *origins == Origins::Any => Self::Nothing,
-            Origin::Absent => Self::Varies { always: false },
+            Origin::Absent | Origin::Elsewhere(_) => Self::Varies { always: false },
             Origin::Malformed(_) | Origin::Refused(_) => Self::Varies { always: true },
             Origin::Allowed(_) if *origins == Origins::Any => Self::Any,
             Origin::Allowed(origin) => {

@@ -91,6 +91,12 @@ impl Finish {
 pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
     let origin = Origin::of(core, head);
     let cors = CorsHeaders::new(&core.config.origins, origin);
+    if !core.config.has_host(head) {
+        // Nobody else sees it.
+        let cause = Cause::host_refused(head.host());
+        let answer = refuse(core, &Request::new(*head), &cause, is_upgrade(head));
+        return (Finish { cors, any: None, session: None }, answer.into());
+    }
     let mut finish = Finish { cors, any: None, session: None };
     if core.config.hooks.see_requests() {
         let headers = finish.any.insert(Box::default());
@@ -216,6 +222,24 @@ fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) 
                 );
             }
         }
+        Cause::SiteRefused { site } => {
+            core.metrics.origins_refused.add();
+            if core.origin_said.passes(core.now()) {
+                tracing::warn!(
+                    site,
+                    "refused: a page of another site asks without naming its origin, as for an image or a script.                      Pages of other hosts are allowed with Builder::origins and name it; to let such requests                      in too, only Origins::Any will do"
+                );
+            }
+        }
+        Cause::HostRefused { host } => {
+            core.metrics.hosts_refused.add();
+            if core.host_said.passes(core.now()) {
+                tracing::warn!(
+                    ?host,
+                    "refused: the host is not one of Builder::hosts. Behind a proxy, have it pass the header `host`                      on (nginx: proxy_set_header Host $http_host), or list the name that it uses"
+                );
+            }
+        }
         Cause::TooManyConnections => core.metrics.connections_refused.add(),
         _ => {}
     }
@@ -301,6 +325,7 @@ fn is_jsonp<'a>(query: &Query<'_>) -> Result<bool, Cause<'a>> {
 fn check_origin(origin: Origin<'_>) -> Result<(), Cause<'_>> {
     match origin {
         Origin::Absent | Origin::Allowed(_) => Ok(()),
+        Origin::Elsewhere(site) => Err(Cause::SiteRefused { site }),
         Origin::Refused(origin) => Err(Cause::origin_refused(origin)),
         Origin::Malformed(origin) => Err(Cause::invalid_origin(origin)),
     }

@@ -1,5 +1,7 @@
 //! [`AnswerHeaders`]: what functions of the user's add to answers.
 
+use std::fmt;
+
 use http::header::{HeaderName, HeaderValue, VARY};
 
 use crate::answer::Answer;
@@ -28,18 +30,28 @@ const OWN: [&str; 14] = [
 /// left out, and so are headers that only the server knows: those about the length of the body
 /// and the connection, `Date`, and those of the WebSocket handshake. That is logged as an error and
 /// counted.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct AnswerHeaders {
     list: Vec<Added>,
     refused: usize,
 }
 
-#[derive(Debug)]
 struct Added {
     name: HeaderName,
     value: HeaderValue,
     /// What the answer has under this name is taken out.
     replaces: bool,
+}
+
+impl fmt::Debug for AnswerHeaders {
+    /// Only the names: values such as that of `Set-Cookie` are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.list.iter().map(|added| added.name.as_str()).collect();
+        f.debug_struct("AnswerHeaders")
+            .field("names", &names)
+            .field("refused", &self.refused)
+            .finish()
+    }
 }
 
 impl AnswerHeaders {
@@ -95,6 +107,14 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+
+    #[test]
+    fn values_are_not_shown() {
+        let mut headers = AnswerHeaders::default();
+        headers.add("Set-Cookie", "session=hunter2");
+        let shown = format!("{headers:?}");
+        assert!(shown.contains("set-cookie") && !shown.contains("hunter2"), "{shown}");
+    }
 
     #[test]
     fn what_would_end_a_line_or_an_answer_is_left_out() {

@@ -35,8 +35,11 @@ counters! {
     closed,
     /// Requests that were refused before a session began or was found, for whatever reason.
     requests_refused,
-    /// Requests refused because pages of their origin may not connect.
+    /// Requests refused because pages of their origin may not connect, or those of another site that name no
+    /// origin.
     origins_refused,
+    /// Requests refused because their host is not one of [`Builder::hosts`](crate::Builder::hosts).
+    hosts_refused,
     /// Requests that the function given to `allow_request` refused.
     forbidden,
     /// Requests refused because that function did not decide in time.

@@ -2,13 +2,14 @@
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use roomful_proto::deflate::Deflate;
 use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, SocketId, ToArgs};
 
+use crate::asks::AskIds;
 use crate::broadcast::Poll;
 use crate::core::{Core, WeakCore};
 use crate::handler::Data;
@@ -62,7 +63,7 @@ pub(crate) struct NamespaceCore {
     pub(crate) room_watchers: RoomWatchers,
     /// Questions to many, by their id; that of a broadcast is odd.
     polls: Mutex<HashMap<AckId, Arc<Poll>>>,
-    polls_asked: AtomicU64,
+    pub(crate) ask_ids: AskIds,
     /// When the log was told last of a room that was not joined.
     rooms_refused: Throttle,
 }
@@ -148,7 +149,7 @@ impl NamespaceCore {
             watched: AtomicBool::new(false),
             room_watchers: RoomWatchers::default(),
             polls: Mutex::default(),
-            polls_asked: AtomicU64::new(0),
+            ask_ids: core.ask_ids.clone(),
             rooms_refused: Throttle::default(),
         }
     }
@@ -430,7 +431,13 @@ impl NamespaceCore {
 
     /// The id of the next question to many.
     pub(crate) fn next_poll_id(&self) -> Option<AckId> {
-        AckId::new((self.polls_asked.fetch_add(1, Ordering::Relaxed) % (1 << 50)) * 2 + 1)
+        loop {
+            let id = AckId::new(self.ask_ids.next_shared())?;
+            // One that waits for as long as all others took keeps its id.
+            if !self.polls.lock().contains_key(&id) {
+                return Some(id);
+            }
+        }
     }
 
     pub(crate) fn open_poll(&self, id: AckId, poll: Arc<Poll>) {

@@ -6,12 +6,23 @@ use std::sync::Arc;
 
 /// Which web pages may connect, by their origin (scheme, host and port).
 ///
-/// A browser names the origin of a page with every request; other programs name none and are not
-/// held back by this. It is checked for polling and for WebSocket alike, and for preflights.
+/// This protects the visitors of other pages, whose browsers would act for these pages: with the cookies of
+/// the visitor, and from where the visitor is in the network. It does not hold back programs that are no
+/// browsers, which name no origin or any. It is checked for polling and for WebSocket alike, and for
+/// preflights; the files of the client may be loaded by any page.
+///
+/// A browser names the origin of a page with all requests but GETs for the same origin, and those for images,
+/// scripts, frames and links, which no page can read unless they are scripts. Where a request names none,
+/// `Sec-Fetch-Site` counts: what is `cross-site` or `same-site` is refused as an origin would be that is not
+/// allowed, unless it is [`Any`](Self::Any). All browsers send it since 2023, to hosts that are `https` or local.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origins {
-    /// Only pages of the host that the request goes to, as its header `host` says. The default. A proxy
+    /// Only pages of the host that the request goes to, as its header `host` says. The default. That header
+    /// is believed: a page whose own name points to this server is of the same host, unless the hosts are
+    /// [listed](crate::Builder::hosts). Schemes are not compared, since behind a proxy nobody knows by which
+    /// one the request was sent; where the request itself says that it is secure, as one of HTTP/2 can, or the
+    /// list of hosts does, pages of `http` are refused. A proxy
     /// must pass that header on as the browser has sent it, or else the origins of the pages must be in
     /// a [`List`](Self::List): nginx passes it on with `proxy_set_header Host $http_host`, and the
     /// development server of Vite without `changeOrigin`.
@@ -80,8 +91,14 @@ impl Origins {
         self
     }
 
-    /// Whether a page of the origin that was `sent` may connect to `host`.
-    pub(crate) fn allow(&self, sent: &str, host: Option<&str>) -> bool {
+    /// Whether a page of the origin that was `sent` may connect to `host`, whose own pages have a scheme that
+    /// fits.
+    pub(crate) fn allow(
+        &self,
+        sent: &str,
+        host: Option<&str>,
+        scheme_fits: impl FnOnce(&str) -> bool,
+    ) -> bool {
         let origin = &*as_of_a_page(sent);
         let same_host = || {
             let named = origin.split_once("://").zip(host);
@@ -90,6 +107,7 @@ impl Origins {
                 // A file has no host, and is not of a request that names none.
                 !authority.is_empty()
                     && authority.eq_ignore_ascii_case(without_default_port(scheme, host))
+                    && scheme_fits(scheme)
             })
         };
         match self {
@@ -205,7 +223,11 @@ mod tests {
 
     #[track_caller]
     fn check(origins: &Origins, origin: &str, allowed: bool) {
-        assert_eq!(origins.allow(origin, Some("example.org:3000")), allowed, "{origin:?}");
+        assert_eq!(
+            origins.allow(origin, Some("example.org:3000"), |_| true),
+            allowed,
+            "{origin:?}"
+        );
     }
 
     #[test]
@@ -228,7 +250,11 @@ mod tests {
     #[test]
     fn clients_that_are_no_browsers_name_the_address_that_they_connect_to() {
         let same = |origin: &str, host: &str, allowed: bool| {
-            assert_eq!(Origins::SameHost.allow(origin, Some(host)), allowed, "{origin} {host}");
+            assert_eq!(
+                Origins::SameHost.allow(origin, Some(host), |_| true),
+                allowed,
+                "{origin} {host}"
+            );
         };
         same("wss://example.org", "example.org:443", true);
         same("ws://example.org", "example.org:80", true);
@@ -246,7 +272,11 @@ mod tests {
     #[test]
     fn the_port_that_a_scheme_implies_may_be_named() {
         let check = |origin: &str, host: &str, allowed: bool| {
-            assert_eq!(Origins::SameHost.allow(origin, Some(host)), allowed, "{origin} {host}");
+            assert_eq!(
+                Origins::SameHost.allow(origin, Some(host), |_| true),
+                allowed,
+                "{origin} {host}"
+            );
         };
         check("https://example.org", "example.org:443", true);
         check("http://example.org", "example.org:80", true);
@@ -361,8 +391,11 @@ mod tests {
             }
         }
         check(&Origins::SameHost, "file://", false);
-        assert!(!Origins::SameHost.allow("file://", Some("")), "no host is not the same host");
-        assert!(!Origins::SameHost.allow("http://:80", Some(":80")));
+        assert!(
+            !Origins::SameHost.allow("file://", Some(""), |_| true),
+            "no host is not the same host"
+        );
+        assert!(!Origins::SameHost.allow("http://:80", Some(":80"), |_| true));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub enum Cause<'a> {
     /// There is no session of that id here. Another node may know it, and then it is a secret.
     UnknownSession {
         /// The id.
-        session: &'a str,
+        session: SecretText<'a>,
     },
     /// A session is opened by a GET.
     HandshakeMethod {
@@ -51,6 +51,17 @@ pub enum Cause<'a> {
     OriginRefused {
         /// The origin.
         origin: &'a str,
+    },
+    /// The request names no origin, and is one of a page of another site, as the browser says in
+    /// `Sec-Fetch-Site`: see [`Origins`](crate::Origins).
+    SiteRefused {
+        /// What it says: `cross-site` or `same-site`.
+        site: &'a str,
+    },
+    /// The request goes to a host that is not one of [`Builder::hosts`](crate::Builder::hosts).
+    HostRefused {
+        /// The host, with its port; empty where there was none.
+        host: &'a str,
     },
     /// The session uses another transport.
     TransportMismatch {
@@ -78,6 +89,23 @@ pub enum Cause<'a> {
     NoDecision,
     /// A function that the server was built with panicked.
     Panicked,
+}
+
+/// A text of a peer that may be a secret of somebody: [`Debug`](fmt::Debug) shows only how long it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SecretText<'a>(&'a str);
+
+impl<'a> SecretText<'a> {
+    /// The text itself, which should stand in no log.
+    pub const fn as_str(&self) -> &'a str {
+        self.0
+    }
+}
+
+impl fmt::Debug for SecretText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "…({} bytes)", self.0.len())
+    }
 }
 
 impl<'a> ConnectionError<'a> {
@@ -132,7 +160,7 @@ impl<'a> Cause<'a> {
     }
 
     pub(crate) fn unknown_session(session: &'a str) -> Self {
-        Self::UnknownSession { session: shown(session) }
+        Self::UnknownSession { session: SecretText(shown(session)) }
     }
 
     pub(crate) fn handshake_method(method: &'a str) -> Self {
@@ -145,6 +173,10 @@ impl<'a> Cause<'a> {
 
     pub(crate) fn origin_refused(origin: &'a str) -> Self {
         Self::OriginRefused { origin: shown(origin) }
+    }
+
+    pub(crate) fn host_refused(host: Option<&'a str>) -> Self {
+        Self::HostRefused { host: shown(host.unwrap_or_default()) }
     }
 
     pub(crate) const fn mismatch(transport: Transport, previous: Transport) -> Self {
@@ -161,11 +193,13 @@ impl<'a> Cause<'a> {
             Self::UnknownSession { .. } => Refused::UnknownSession,
             Self::HandshakeMethod { .. } => Refused::HandshakeMethod,
             Self::InvalidHost
+            | Self::HostRefused { .. }
             | Self::InvalidOrigin { .. }
             | Self::TransportMismatch { .. }
             | Self::TransportHandshake
             | Self::Panicked => Refused::BadRequest,
             Self::OriginRefused { .. }
+            | Self::SiteRefused { .. }
             | Self::Forbidden { .. }
             | Self::TooManyConnections
             | Self::NoDecision => Refused::Forbidden,
@@ -180,7 +214,8 @@ impl<'a> Cause<'a> {
     const fn message(&self) -> &'a str {
         match self {
             Self::Forbidden { message } => message,
-            Self::OriginRefused { .. } => "Origin not allowed",
+            Self::OriginRefused { .. } | Self::SiteRefused { .. } => "Origin not allowed",
+            Self::HostRefused { .. } => "Host not served here",
             Self::TooManyConnections => "Too many connections",
             Self::NoDecision => "No decision in time",
             Self::Panicked => "Internal error",
@@ -190,7 +225,12 @@ impl<'a> Cause<'a> {
 
     const fn status(&self) -> StatusCode {
         match self {
-            Self::OriginRefused { .. } | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::OriginRefused { .. } | Self::SiteRefused { .. } | Self::Forbidden { .. } => {
+                StatusCode::FORBIDDEN
+            }
+            // What RFC 9110 section 15.5.20 is for. A browser that took a connection to another host for its
+            // HTTP/2 request tries again with one of its own.
+            Self::HostRefused { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::TooManyConnections | Self::NoDecision => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
@@ -229,7 +269,7 @@ mod tests {
     fn what_a_peer_has_sent_is_cut() {
         let long = "é".repeat(100);
         let Cause::UnknownSession { session } = Cause::unknown_session(&long) else { panic!() };
-        assert_eq!(session, "é".repeat(32));
+        assert_eq!(session.as_str(), "é".repeat(32));
         let Cause::HandshakeMethod { method } = Cause::handshake_method(&long[..0]) else {
             panic!()
         };
@@ -239,6 +279,15 @@ mod tests {
         assert_eq!(origin.len(), 63);
         let Cause::InvalidOrigin { origin } = Cause::invalid_origin(&[0xff; 100]) else { panic!() };
         assert_eq!(origin.len(), 64);
+    }
+
+    #[test]
+    fn the_id_of_a_session_is_not_shown() {
+        let id = "hunter2hunter2hunter";
+        let cause = Cause::unknown_session(id);
+        for shown in [format!("{cause:?}"), format!("{cause:#?}")] {
+            assert!(!shown.contains("hunter") && shown.contains("(20 bytes)"), "{shown}");
+        }
     }
 
     #[test]

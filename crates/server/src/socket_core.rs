@@ -240,7 +240,8 @@ impl SocketCore {
             return Err(CallError::Gone);
         }
         self.namespace.show(Recipients::One(self.id), event, args);
-        let Some((id, receiver)) = self.asks.open(self.namespace.limits.asks_max()) else {
+        let asks_max = self.namespace.limits.asks_max();
+        let Some((id, receiver)) = self.asks.open(&self.namespace.ask_ids, asks_max) else {
             self.namespace.count(|metrics| &metrics.asks_refused);
             return Err(CallError::TooMany);
         };

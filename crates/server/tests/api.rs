@@ -552,10 +552,11 @@ async fn a_question_to_many_ends_when_all_have_answered_or_are_gone() {
     }
     let wait = Duration::from_secs(3_600);
     let answers = server.everyone().timeout(wait).call::<_, _, u8>("q", ());
+    let mut id = None;
     for client in &mut clients {
-        client.next().await;
+        id = client.next().await.ack;
     }
-    clients[0].send("31[1]").await;
+    clients[0].send(&format!("3{}[1]", id.expect("a question"))).await;
     clients[1].send("1").await;
     clients.pop().unwrap().ws.conn.reset();
     let all = within(answers.collect()).await;

@@ -342,8 +342,8 @@ async fn every_refusal_is_told_with_its_code_its_message_and_what_was_wrong() {
         ask("/socket.io/?EIO=4", "").await;
         check("0 Transport unknown UnknownTransport { transport: \"\" }");
         ask(&format!("{POLLING}&sid={}", "x".repeat(1_000)), "").await;
-        let cut = "x".repeat(64);
-        check(&format!("1 Session ID unknown UnknownSession {{ session: \"{cut}\" }}"));
+        // Another node may know it: that it was cut is all that is shown.
+        check("1 Session ID unknown UnknownSession { session: …(64 bytes) }");
         drop(request(server.address, head("PUT", POLLING, "")).await);
         check("2 Bad handshake method HandshakeMethod { method: \"PUT\" }");
         ask(POLLING, "Origin: https://a.example\r\nOrigin: https://b.example\r\n").await;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::hidden::Hidden;
 use crate::id::SessionId;
 use crate::limits::Limits;
 
@@ -93,7 +94,7 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// The query parameters of Engine.IO, still as text. Where one is repeated, the first counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Query<'a> {
     /// `EIO`: the revision.
     pub revision: Option<&'a str>,
@@ -106,6 +107,19 @@ pub struct Query<'a> {
     /// `j`: the client polls with a script, and this is the number of its function. See
     /// [`jsonp`](super::jsonp).
     pub jsonp: Option<&'a str>,
+}
+
+impl fmt::Debug for Query<'_> {
+    /// Of the session, which is a secret, with no more than how long it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query")
+            .field("revision", &self.revision)
+            .field("transport", &self.transport)
+            .field("session", &self.session.as_ref().map(Hidden::new))
+            .field("base64", &self.base64)
+            .field("jsonp", &self.jsonp)
+            .finish()
+    }
 }
 
 impl<'a> Query<'a> {

@@ -3,19 +3,31 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes};
+use std::fmt;
 
 use crate::error::Violation;
+use crate::hidden::Hidden;
 
 /// Begins a message.
 pub(super) const MESSAGE: u8 = b'4';
 
 /// What a message carries.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Data {
     /// UTF-8; whoever received it has checked it.
     Text(Bytes),
     /// Bytes.
     Binary(Bytes),
+}
+
+impl fmt::Debug for Data {
+    /// Only how much it is: a client's auth payload and its recovery id come and go in messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.debug_tuple("Text").field(&Hidden::new(text)).finish(),
+            Self::Binary(bytes) => f.debug_tuple("Binary").field(&Hidden::new(bytes)).finish(),
+        }
+    }
 }
 
 impl Data {
@@ -29,7 +41,7 @@ impl Data {
 }
 
 /// One packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Packet {
     /// `0`: the handshake, from the server, as JSON.
     Open(Bytes),
@@ -45,6 +57,21 @@ pub enum Packet {
     Upgrade,
     /// `6`: nothing, only ends a waiting poll.
     Noop,
+}
+
+impl fmt::Debug for Packet {
+    /// Without the id in the handshake, and of messages only how long they are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(json) => f.debug_tuple("Open").field(&Hidden::new(json)).finish(),
+            Self::Close => f.write_str("Close"),
+            Self::Ping(bytes) => f.debug_tuple("Ping").field(bytes).finish(),
+            Self::Pong(bytes) => f.debug_tuple("Pong").field(bytes).finish(),
+            Self::Message(data) => f.debug_tuple("Message").field(data).finish(),
+            Self::Upgrade => f.write_str("Upgrade"),
+            Self::Noop => f.write_str("Noop"),
+        }
+    }
 }
 
 impl Packet {

@@ -1,10 +1,12 @@
 //! Polling bodies: packets joined by the record separator; in Engine.IO 3 each behind its length.
 
 use bytes::Bytes;
+use std::fmt;
 
 use super::packet::Packet;
 use super::v3;
 use crate::error::Violation;
+use crate::hidden::Hidden;
 use crate::text::is_text;
 
 /// What stands between two packets of a body.
@@ -12,7 +14,7 @@ pub const SEPARATOR: u8 = 0x1e;
 
 /// A body that was received; an iterator over its packets, so that a large body can be worked off
 /// in portions. It ends after the first error.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Payload {
     /// What is left; `None` when all packets were given.
     rest: Option<Bytes>,
@@ -21,6 +23,18 @@ pub struct Payload {
     budget: u32,
     /// Bytes of the whole body.
     len: usize,
+}
+
+impl fmt::Debug for Payload {
+    /// Of what is left, only how much it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload")
+            .field("rest", &self.rest.as_ref().map(Hidden::new))
+            .field("form", &self.form)
+            .field("budget", &self.budget)
+            .field("len", &self.len)
+            .finish()
+    }
 }
 
 /// How a body holds its packets.

@@ -11,6 +11,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use super::packet::{Data, MESSAGE, Packet};
 use super::payload::Payload;
 use super::v3;
 use crate::error::Violation;
+use crate::hidden::Hidden;
 use crate::limits::Limits;
 use crate::reason::Reason;
 use crate::time::Moment;
@@ -29,7 +31,6 @@ use crate::time::Moment;
 const UPGRADE_POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// What happened on a transport.
-#[derive(Debug)]
 pub enum Input {
     /// A message arrived on the WebSocket that carries the session.
     Frame(Data),
@@ -54,6 +55,24 @@ pub enum Input {
     Probe(Data),
     /// That other WebSocket ended.
     ProbeGone,
+}
+
+impl fmt::Debug for Input {
+    /// Of frames and bodies, only how long they are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(data) => f.debug_tuple("Frame").field(data).finish(),
+            Self::Gone { in_order } => f.debug_struct("Gone").field("in_order", in_order).finish(),
+            Self::Poll => f.write_str("Poll"),
+            Self::PollAnswered => f.write_str("PollAnswered"),
+            Self::PollGone => f.write_str("PollGone"),
+            Self::Body(body) => f.debug_tuple("Body").field(&Hidden::new(body)).finish(),
+            Self::BodyBroken => f.write_str("BodyBroken"),
+            Self::ProbeOpened => f.write_str("ProbeOpened"),
+            Self::Probe(data) => f.debug_tuple("Probe").field(data).finish(),
+            Self::ProbeGone => f.write_str("ProbeGone"),
+        }
+    }
 }
 
 /// What is to be done.

@@ -6,6 +6,7 @@
 //! [`Mux::refuse`] answers.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use super::text::Header;
 use crate::args::Args;
 use crate::engine::{Data, Revision};
 use crate::error::Violation;
+use crate::hidden::Hidden;
 use crate::id::AckId;
 use crate::limits::Limits;
 use crate::time::Moment;
@@ -45,7 +47,6 @@ impl Slot {
 }
 
 /// What arrived.
-#[derive(Debug)]
 pub enum Arrived {
     /// The client asks to join the namespace at `slot`; `auth` is the JSON of its payload, an
     /// object.
@@ -81,6 +82,32 @@ pub enum Arrived {
         /// Where it was.
         slot: Slot,
     },
+}
+
+impl fmt::Debug for Arrived {
+    /// Of an auth payload, which is mostly a secret, only how long it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect { slot, auth } => f
+                .debug_struct("Connect")
+                .field("slot", slot)
+                .field("auth", &auth.as_ref().map(Hidden::new))
+                .finish(),
+            Self::Crowded { namespace } => {
+                f.debug_struct("Crowded").field("namespace", namespace).finish()
+            }
+            Self::Event { slot, event } => {
+                f.debug_struct("Event").field("slot", slot).field("event", event).finish()
+            }
+            Self::Ack { slot, id, args } => f
+                .debug_struct("Ack")
+                .field("slot", slot)
+                .field("id", id)
+                .field("args", args)
+                .finish(),
+            Self::Disconnect { slot } => f.debug_struct("Disconnect").field("slot", slot).finish(),
+        }
+    }
 }
 
 /// The server's end of Socket.IO on one connection.

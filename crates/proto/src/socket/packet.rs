@@ -1,8 +1,10 @@
 //! Socket.IO packets.
 
 use bytes::Bytes;
+use std::fmt;
 
 use crate::args::{Args, Span};
+use crate::hidden::Hidden;
 use crate::id::AckId;
 
 /// The digit that begins a packet.
@@ -84,7 +86,7 @@ pub fn is_reserved(event: impl AsRef<[u8]>) -> bool {
 }
 
 /// A packet as it came from a client, its namespace apart.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Packet {
     /// The JSON of the auth payload, if there was one: an object.
     Connect(Option<Bytes>),
@@ -96,14 +98,38 @@ pub enum Packet {
     Ack(AckId, Args),
 }
 
+impl fmt::Debug for Packet {
+    /// Of an auth payload, which is mostly a secret, only how long it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(auth) => {
+                f.debug_tuple("Connect").field(&auth.as_ref().map(Hidden::new)).finish()
+            }
+            Self::Disconnect => f.write_str("Disconnect"),
+            Self::Event(event) => f.debug_tuple("Event").field(event).finish(),
+            Self::Ack(id, args) => f.debug_tuple("Ack").field(id).field(args).finish(),
+        }
+    }
+}
+
 /// An event that arrived.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Event {
     pub(crate) name: Name,
     /// The arguments, without the name.
     pub args: Args,
     /// Where to send the answer, if the client asks for one.
     pub ack: Option<AckId>,
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("name", &self.name())
+            .field("args", &self.args)
+            .field("ack", &self.ack)
+            .finish()
+    }
 }
 
 impl Event {

@@ -13,6 +13,7 @@ use super::placeholder;
 use super::text::{Head, Header, push_namespace};
 use crate::engine::Data;
 use crate::error::Violation;
+use crate::hidden::Hidden;
 use crate::id::AckId;
 use crate::limits::Limits;
 use crate::text::is_text;
@@ -43,7 +44,7 @@ pub trait Parser: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A packet that came in one piece: a [`Parser`] makes it, writes its JSON and attaches its bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Whole {
     kind: PacketKind,
     ack: Option<AckId>,
@@ -52,6 +53,18 @@ pub struct Whole {
     text: Vec<u8>,
     json: usize,
     attachments: Vec<Bytes>,
+}
+
+impl fmt::Debug for Whole {
+    /// Of the JSON, only how long it is with its header.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Whole")
+            .field("kind", &self.kind)
+            .field("ack", &self.ack)
+            .field("text", &Hidden::new(&self.text))
+            .field("attachments", &self.attachments.len())
+            .finish()
+    }
 }
 
 impl Whole {
@@ -122,13 +135,26 @@ impl Whole {
 }
 
 /// A packet that is to be sent, as a [`Parser`] sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plain<'a> {
     number: u8,
     namespace: &'a str,
     ack: Option<AckId>,
     json: &'a str,
     attachments: Vec<&'a [u8]>,
+}
+
+impl fmt::Debug for Plain<'_> {
+    /// Of the JSON, only how long it is: the answer to CONNECT has a recovery id in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plain")
+            .field("number", &self.number)
+            .field("namespace", &self.namespace)
+            .field("ack", &self.ack)
+            .field("json", &Hidden::new(&self.json))
+            .field("attachments", &self.attachments.len())
+            .finish()
+    }
 }
 
 impl<'a> Plain<'a> {

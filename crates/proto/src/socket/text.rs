@@ -3,6 +3,7 @@
 //!
 //! [`Header`] reads what a client sent. What a server sends is a [`Letter`](crate::Letter).
 
+use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -12,11 +13,12 @@ use super::packet::{Event, Name, Packet, PacketKind, is_reserved};
 use super::placeholder;
 use crate::args::{Args, PLAIN_DEPTH, Span, check_depth, first_element, first_text, is_plain_list};
 use crate::error::Violation;
+use crate::hidden::Hidden;
 use crate::id::AckId;
 use crate::limits::Limits;
 
 /// A text packet whose attachments, if it announces any, are still to come.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Header {
     kind: PacketKind,
     /// Attachments to come.
@@ -25,6 +27,19 @@ pub struct Header {
     ack: Option<AckId>,
     json: usize,
     text: Bytes,
+}
+
+impl fmt::Debug for Header {
+    /// Of the JSON, only how long the packet is with it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header")
+            .field("kind", &self.kind)
+            .field("attachments", &self.attachments)
+            .field("namespace", &self.namespace())
+            .field("ack", &self.ack)
+            .field("text", &Hidden::new(&self.text))
+            .finish()
+    }
 }
 
 /// What stands before the JSON of a packet.

@@ -15,6 +15,7 @@ use super::frame::{CONTROL_BYTES_MAX, HEADER_BYTES_MAX, Opcode};
 use super::mask;
 use super::utf8::Utf8;
 use crate::deflate::{self, InflateError};
+use crate::hidden::Hidden;
 use crate::text::is_text;
 
 /// The first byte of a frame that is a whole text, and of one that is whole and binary.
@@ -34,7 +35,7 @@ pub enum Role {
 }
 
 /// Something whole that arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Message {
     /// A text; it was checked to be UTF-8.
     Text(Bytes),
@@ -47,6 +48,19 @@ pub enum Message {
     /// The peer closes; `None` when it gave no code. What it said about it was checked to be UTF-8; it has
     /// up to 123 bytes, and is empty where there is no code.
     Close(Option<CloseCode>, Bytes),
+}
+
+impl fmt::Debug for Message {
+    /// Of texts and bytes only how long they are: there are secrets in them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.debug_tuple("Text").field(&Hidden::new(text)).finish(),
+            Self::Binary(bytes) => f.debug_tuple("Binary").field(&Hidden::new(bytes)).finish(),
+            Self::Ping(bytes) => f.debug_tuple("Ping").field(bytes).finish(),
+            Self::Pong(bytes) => f.debug_tuple("Pong").field(bytes).finish(),
+            Self::Close(code, said) => f.debug_tuple("Close").field(code).field(said).finish(),
+        }
+    }
 }
 
 /// How the peer broke the protocol. [`WsError::code`] is what to close with.
@@ -123,7 +137,6 @@ impl fmt::Display for WsError {
 impl std::error::Error for WsError {}
 
 /// Turns arriving bytes into messages. After an error it must not be used again.
-#[derive(Debug)]
 pub struct Decoder {
     message_bytes_max: usize,
     role: Role,
@@ -143,9 +156,19 @@ pub struct Decoder {
     inflating: Option<Box<Inflating>>,
 }
 
+impl fmt::Debug for Decoder {
+    /// Of a message that is being received, only how much is there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("role", &self.role)
+            .field("message_bytes_max", &self.message_bytes_max)
+            .field("data", &Hidden::new(&self.data))
+            .finish_non_exhaustive()
+    }
+}
+
 /// How much compressed messages may still become. What they become is bounded by what they were: a
 /// peer that sends little cannot have much done for it.
-#[derive(Debug)]
 struct Inflating {
     /// Bytes that come in for each compressed one.
     ratio_max: usize,
@@ -165,7 +188,7 @@ struct Frame {
     len: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Control {
     payload: Vec<u8>,
 }

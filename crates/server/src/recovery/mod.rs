@@ -30,6 +30,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use roomful_proto::Reason;
 
+use crate::asks::AskIds;
 use crate::rooms::Rooms;
 use crate::socket_core::Member;
 
@@ -147,6 +148,8 @@ pub(crate) struct Store {
     /// Held by who makes room.
     making_room: Mutex<()>,
     sweeping: AtomicBool,
+    /// The next server may be answered what the one before has asked.
+    ask_ids: AskIds,
 }
 
 /// How often what is too old is looked for, where nothing else makes anybody look.
@@ -176,6 +179,11 @@ impl Recovery {
             Some(names) => names.iter().any(|name| **name == *cookie),
             None => !credentials::changes_by_itself(cookie),
         }
+    }
+
+    /// The ids of questions of all servers that share it.
+    pub(crate) fn ask_ids(&self) -> AskIds {
+        self.store.ask_ids.clone()
     }
 
     /// The journal of the namespace of that name. Events are kept for as long as a socket waits, and
@@ -278,6 +286,7 @@ impl RecoveryBuilder {
             totals: Arc::default(),
             making_room: Mutex::default(),
             sweeping: AtomicBool::new(false),
+            ask_ids: AskIds::new(),
         };
         Recovery { store: Arc::new(store) }
     }
