@@ -9,11 +9,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use roomful_proto::args::{Cursor, FromArg, One, Rest, ToArgs};
 use roomful_proto::socket::{Event, Slot};
 use roomful_proto::{AckId, Answer, ArgError, EncodeError};
 
+use crate::decisions::Caller;
 use crate::entry::Visitor;
 use crate::failure::EventError;
 use crate::hello::Refusal;
@@ -336,9 +336,12 @@ impl Future for Work {
 pub(crate) enum Decided {
     /// Whether a client may come in.
     Entry { slot: Slot, verdict: Result<Data, Refusal>, visitor: Visitor },
-    /// Whether the namespace that a client asks for is to be.
-    Namespace { slot: Slot, found: Result<Arc<NamespaceCore>, Refusal>, auth: Option<Bytes> },
+    /// A client comes further: to the namespace that it asks for, since it is to be, or to its turn.
+    Further { slot: Slot, further: Further },
 }
+
+/// The client, and the namespace if that was what it waited for.
+pub(crate) type Further = Result<(Caller, Option<Arc<NamespaceCore>>), Refusal>;
 
 /// What a namespace remembers of a socket.
 pub(crate) type Data = Arc<dyn Any + Send + Sync>;

@@ -674,7 +674,7 @@ async fn made_up_secrets_and_offsets_get_a_new_socket_and_nothing_of_others() {
 async fn auth_payloads_are_not_blown_up_where_sockets_can_be_recovered() {
     const CLIENTS: usize = 4;
     let alone = Alone::begin().await;
-    let io = Server::builder().recovery(Recovery::new()).build();
+    let io = Server::builder().recovery(Recovery::new()).auth_bytes_max(MB).build();
     io.of("/").connect(async |_: Hello| -> Result<(), Refusal> { Ok(()) });
     let server = start(io).await;
     let empty = (0..100_000).map(|_| "{\"\":0}").collect::<Vec<_>>().join(",");
@@ -703,7 +703,9 @@ async fn auth_payloads_that_wait_for_decisions_are_limited_in_size() {
     let alone = Alone::begin().await;
     let asked = Arc::new(AtomicUsize::new(0));
     let gate = Arc::new(Notify::new());
-    let io = Server::new();
+    // Where nothing else bounds them.
+    let builder = Server::builder().auth_bytes_max(MB).decisions_max(NAMESPACES);
+    let io = builder.deciding_bytes_max(100 * MB).build();
     for n in 0..NAMESPACES {
         let (asked, gate) = (Arc::clone(&asked), Arc::clone(&gate));
         io.of(&format!("/{n}")).connect(move |hello: Hello| {
