@@ -639,3 +639,38 @@ async fn of_empty_namespaces_those_are_kept_in_which_somebody_was() {
     drop(server.of("/room-d"));
     assert_eq!(rooms.children().len(), 3, "and those that the program has asked for");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_at_once_no_more_namespaces_get_a_place_than_there_are() {
+    const PLACES: usize = 10;
+    let io = serving(Server::builder().child_namespaces_max(PLACES).deciding_bytes_max(32 * KIB));
+    let rooms = io.of_pattern("/room-{id}").connect(async |_: Hello| {
+        tokio::task::yield_now().await;
+        Ok::<_, Refusal>(())
+    });
+    let server = start(io).await;
+    let address = server.address;
+    for _ in 0..3 {
+        // Two clients for each of twenty namespaces.
+        let joining: Vec<_> = (0..40)
+            .map(|n| {
+                tokio::spawn(async move {
+                    let mut client = Client::open(address).await;
+                    (client.join(&format!("/room-{}", n % 20), "").await, client)
+                })
+            })
+            .collect();
+        let mut clients = Vec::new();
+        for joined in joining {
+            let (joined, client) = within(joined).await.unwrap();
+            if let Err(refused) = &joined {
+                assert_eq!(refused, &too_many());
+            }
+            clients.push(client);
+        }
+        until("those that were refused have ended", || rooms.children().len() == PLACES).await;
+        drop(clients);
+        until("all have ended", || rooms.children().is_empty()).await;
+        until("all is given back", || server.stats().deciding == 0).await;
+    }
+}
