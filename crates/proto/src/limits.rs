@@ -38,6 +38,12 @@ pub struct Limits {
     pub namespaces_max: usize,
     /// Bytes in the name of a namespace. Default 512.
     pub namespace_bytes_max: usize,
+    /// Bytes of the JSON that a client gives as its auth payload when it asks to join a namespace; one
+    /// with more is refused, and its connection stays. Default 16 KiB.
+    ///
+    /// It is what a client may send before anybody knows it, and a function that decides about the client
+    /// reads it into values, which can take a hundred times its size.
+    pub auth_bytes_max: usize,
     /// Bytes in the name of an event. Default 512.
     pub event_bytes_max: usize,
     /// Events held for a namespace that has not decided yet whether it lets the client in.
@@ -90,6 +96,7 @@ impl Default for Limits {
             json_depth_max: 512,
             namespaces_max: 32,
             namespace_bytes_max: 512,
+            auth_bytes_max: 16 * 1024,
             event_bytes_max: 512,
             held_events_max: 64,
             held_bytes_max: 2_000_000,

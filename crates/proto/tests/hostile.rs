@@ -927,6 +927,48 @@ mod sockets {
         }
     }
 
+    /// Of `bytes` bytes.
+    fn auth(bytes: usize) -> String {
+        format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8))
+    }
+
+    #[test]
+    fn an_auth_payload_that_is_too_large_is_dropped_and_nothing_else_is_lost() {
+        let mut limits = Limits::default();
+        limits.auth_bytes_max = 1_000;
+        let (mut mux, main) = joined(&limits);
+        join(&mut mux, &format!("0/fits,{}", auth(1_000)));
+        receive(&mut mux, &format!("0/a,{}", auth(1_001))).unwrap();
+        let Some(Arrived::AuthTooLarge { slot }) = mux.poll() else {
+            panic!("it was taken");
+        };
+        assert_eq!(mux.namespace(slot), "/a");
+        assert!(!mux.accept(slot), "there is nothing to accept");
+        // What was sent behind it, before the client could know.
+        receive(&mut mux, "2/a,[\"x\"]").unwrap();
+        assert!(mux.poll().is_none());
+        receive(&mut mux, "2[\"x\"]").unwrap();
+        assert!(matches!(mux.poll(), Some(Arrived::Event { slot, .. }) if slot == main));
+        let again = join(&mut mux, "0/a,{}");
+        assert_eq!(again.index(), slot.index());
+        assert!(mux.accept(again));
+        // It is read all the same: what is no JSON is no auth payload of any size.
+        let found = receive(&mut mux, &format!("0/b,{}{{", auth(1_001)));
+        assert_eq!(found, Err(Violation::Payload));
+    }
+
+    #[test]
+    fn the_limit_of_an_auth_payload_is_that_of_the_json_that_is_made_of_a_query() {
+        let mut limits = Limits::default();
+        limits.auth_bytes_max = 1_000;
+        let mut mux = Mux::new(NOW, Revision::V3, Arc::new(limits));
+        let fits = "%78".repeat(1_000 - 8);
+        join(&mut mux, &format!("0/a?a={fits},"));
+        // Two bytes of JSON each.
+        receive(&mut mux, &format!("0/b?a={},", "%22".repeat(497))).unwrap();
+        assert!(matches!(mux.poll(), Some(Arrived::AuthTooLarge { .. })));
+    }
+
     #[test]
     fn what_only_a_server_sends_is_refused() {
         check(r#"4{"message":"x"}"#, Violation::Unexpected);

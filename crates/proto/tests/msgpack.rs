@@ -557,6 +557,19 @@ mod packets {
         }
     }
 
+    #[test]
+    fn the_limit_of_an_auth_payload_is_that_of_its_json() {
+        let connect = |name: &str, bytes: usize| {
+            let mut whole = Whole::new(0, name, None).unwrap();
+            let json = format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+            whole.json().extend_from_slice(json.as_bytes());
+            take_whole(&mut mux(), whole).unwrap()
+        };
+        let bytes_max = Limits::default().auth_bytes_max;
+        assert!(matches!(connect("/b", bytes_max), Some(Arrived::Connect { .. })));
+        assert!(matches!(connect("/b", bytes_max + 1), Some(Arrived::AuthTooLarge { .. })));
+    }
+
     /// What looks like a placeholder and is none.
     #[test]
     fn a_lie_is_only_an_object_or_is_refused() {

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::bundle::ServeClient;
 use crate::compression::{Compression, HttpCompression};
 use crate::config::{Config, Transports};
@@ -11,6 +13,7 @@ use crate::cookie::Cookie;
 use crate::core::Core;
 use crate::cors::Cors;
 use crate::flow::Flow;
+use crate::handshake::Handshake;
 use crate::headers::AnswerHeaders;
 use crate::hello::Refusal;
 use crate::hosts::Hosts;
@@ -348,6 +351,86 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
+    /// Bytes of the JSON that a client gives as its auth payload when it asks to join a namespace; with
+    /// Socket.IO 2, of the object that is made of the query of the namespace. One with more is refused with
+    /// `the auth payload is larger than … bytes` and the data `{"code": "auth_too_large"}`, before any
+    /// function sees it, and its connection stays. Default 16 KiB.
+    ///
+    /// It is what anybody may send whom nobody has let in yet. Read into a [`serde_json::Value`], one byte
+    /// can take a hundred bytes of memory (see [`Hello::auth`](crate::Hello::auth)), so with the default up
+    /// to 1.6 MB for each decision that is under way. How many there are is bounded by
+    /// [`deciding_bytes_max`](Self::deciding_bytes_max).
+    pub fn auth_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.limits.auth_bytes_max = bytes;
+        self
+    }
+
+    /// Decisions about one connection that are under way at the same time: functions of
+    /// [`Namespace::connect`](crate::Namespace::connect) and [`Server::of_matching`] that have not ended;
+    /// at least one. If it asks to join more namespaces meanwhile, these wait, and are decided about in the
+    /// order in which they were asked for. Default 8.
+    pub fn decisions_max(mut self, count: usize) -> Self {
+        self.config.decisions_max = count.max(1);
+        self
+    }
+
+    /// Bytes of auth payloads about which the server decides at the same time, in all functions of
+    /// [`Namespace::connect`](crate::Namespace::connect) and [`Server::of_matching`] that have not ended. A
+    /// decision counts for 1 KiB at least. Default 4 MiB, which is 4,096 small payloads.
+    ///
+    /// A quarter of it at most is for one namespace of the program's own, or for one parent with all its
+    /// children, so that one of them which is slow, or flooded, does not stop the others. Further clients
+    /// wait for their turn, in the order in which they came, for no longer than
+    /// [`decision_timeout`](Self::decision_timeout). A payload that is larger than that quarter waits for
+    /// all of it.
+    pub fn deciding_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.deciding_bytes_max = bytes;
+        self
+    }
+
+    /// Time that a client waits for a decision, from when it has asked: for its turn, and for the function of
+    /// [`Namespace::connect`](crate::Namespace::connect). Then it is refused with `No decision in time`; the
+    /// data is `{"code": "busy"}` if its turn had not come, and `{"code": "no_decision"}` if the function had
+    /// not ended, which is dropped where it waits. Default 30 s.
+    ///
+    /// A function that never ends would keep its part of
+    /// [`deciding_bytes_max`](Self::deciding_bytes_max) for ever. Functions of [`Server::of_matching`] have
+    /// [`namespace_timeout`](Self::namespace_timeout) of it.
+    pub fn decision_timeout(mut self, timeout: Duration) -> Self {
+        self.config.decision_timeout = timeout.min(FOREVER);
+        self
+    }
+
+    /// Says what the address of a client is, so that
+    /// [`decisions_per_address_max`](Self::decisions_per_address_max) holds for each. The server
+    /// cannot know: behind a proxy all clients have the address of the proxy, and a header that a proxy
+    /// writes can be written by anybody where there is none. Default: no address, and no such bound.
+    ///
+    /// The function is called with the opening request before each decision, perhaps more than once, and must
+    /// be quick. `None` is a client without an address, for whom that bound does not hold; so is one for whom
+    /// the function panics, which is counted. For IPv6 the first 64 bits are what one client has.
+    ///
+    /// ```
+    /// let io = roomful::Server::builder()
+    ///     .client_address(|request| request.header("x-real-ip").map(str::to_owned))
+    ///     .build();
+    /// ```
+    pub fn client_address<F>(mut self, tell: F) -> Self
+    where
+        F: Fn(&Handshake) -> Option<String> + Send + Sync + 'static,
+    {
+        self.config.client_address.set(Arc::new(tell));
+        self
+    }
+
+    /// Decisions about clients of one [address](Self::client_address) that are under way at the same time; at
+    /// least one. Further ones wait, as those do that [`deciding_bytes_max`](Self::deciding_bytes_max) keeps
+    /// back. Default 64.
+    pub fn decisions_per_address_max(mut self, count: usize) -> Self {
+        self.config.decisions_per_address_max = count.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
     /// Time between a pong and the next ping. Default 25 s.
     pub fn ping_interval(mut self, interval: Duration) -> Self {
         self.config.limits.ping_interval = interval;
@@ -473,14 +556,17 @@ impl<A: Send + Sync + 'static> Builder<A> {
 
     /// Namespaces that there are because clients have asked for them: see [`Server::of_pattern`].
     /// Whoever asks for one more is refused with `too many namespaces`. Default 10,000.
+    ///
+    /// A namespace counts from when its first client is let in, or the program asks for it by its name, until
+    /// its end. Before that it is part of the decision about that client, and ends with it.
     pub fn child_namespaces_max(mut self, count: usize) -> Self {
         self.config.child_namespaces_max = count;
         self
     }
 
     /// Whether namespaces that were made because a client asked for them stay when nobody is in them
-    /// any more, as in the official server unless its `cleanupEmptyChildNamespaces` is on. Default no:
-    /// clients could fill the server with them.
+    /// any more, as in the official server unless its `cleanupEmptyChildNamespaces` is on. One in which
+    /// nobody was let in does not. Default no: clients could fill the server with them.
     pub fn keep_empty_namespaces(mut self, keep: bool) -> Self {
         self.config.keep_empty_namespaces = keep;
         self

@@ -8,6 +8,7 @@ use crate::bundle::ServeClient;
 use crate::compression::{Compression, HttpCompression};
 use crate::cookie::Cookie;
 use crate::cors::Cors;
+use crate::decisions::Addressing;
 use crate::head::Head;
 use crate::hooks::Hooks;
 use crate::hosts::Hosts;
@@ -48,6 +49,12 @@ pub(crate) struct Config {
     pub(crate) rooms_max: usize,
     pub(crate) room_name_bytes_max: usize,
     pub(crate) child_namespaces_max: usize,
+    /// Of one connection at the same time.
+    pub(crate) decisions_max: usize,
+    pub(crate) deciding_bytes_max: usize,
+    pub(crate) decision_timeout: Duration,
+    pub(crate) client_address: Addressing,
+    pub(crate) decisions_per_address_max: usize,
     pub(crate) keep_empty_namespaces: bool,
     pub(crate) recovery: Option<Recovery>,
     pub(crate) ack_timeout: Duration,
@@ -114,6 +121,11 @@ impl Default for Config {
             rooms_max: 1_000,
             room_name_bytes_max: 512,
             child_namespaces_max: 10_000,
+            decisions_max: 8,
+            deciding_bytes_max: 4 * 1024 * 1024,
+            decision_timeout: Duration::from_secs(30),
+            client_address: Addressing::default(),
+            decisions_per_address_max: 64,
             keep_empty_namespaces: false,
             recovery: None,
             ack_timeout: Duration::from_secs(10),

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::asks::AskIds;
 use crate::closing::{Close, Closing, Phase};
 use crate::config::Config;
+use crate::decisions::Decisions;
 use crate::farewell::Description;
 use crate::hooks::ErrorFn;
 use crate::link::{Link, Order};
@@ -40,6 +41,7 @@ pub(crate) struct Core {
     pub(crate) deflate: Option<Arc<Deflate>>,
     namespaces: RwLock<HashMap<Box<str>, Entry>>,
     pub(crate) parents: Parents,
+    pub(crate) decisions: Decisions,
     on_error: RwLock<Option<ErrorFn>>,
     origin: Instant,
     /// The line in the log about a refused origin.
@@ -100,6 +102,7 @@ impl Core {
         Arc::new(Self {
             limits: Arc::new(config.limits.clone()),
             ask_ids: recovery.map_or_else(AskIds::new, Recovery::ask_ids),
+            decisions: Decisions::new(&config),
             config,
             sessions: Sessions::default(),
             wheel: Arc::new(Wheel::new()),
@@ -122,12 +125,23 @@ impl Core {
         Moment::from_millis(u64::try_from(ms).unwrap_or(u64::MAX))
     }
 
+    /// That time by the clock of the runtime.
+    pub(crate) fn instant(&self, moment: Moment) -> Instant {
+        let origin = self.origin;
+        // What is further away than the clock goes is as good as never.
+        let far = origin + Duration::from_secs(FAR_SECONDS);
+        origin.checked_add(Duration::from_millis(moment.as_millis())).unwrap_or(far)
+    }
+
     /// The namespace of that name, made if there is none: as a child, where a parent stands for it.
     pub(crate) fn namespace(self: &Arc<Self>, name: &str) -> Arc<NamespaceCore> {
         loop {
             let open = match self.look_up(name) {
                 Some(Held::Here(found)) if found.standing.is_open() => Some(found),
-                Some(Held::Here(found) | Held::Making(found)) => return found,
+                Some(Held::Here(found) | Held::Making(found)) => {
+                    self.parents.count(self, &found);
+                    return found;
+                }
                 None => None,
             };
             if let Some(found) = parents::of(self, name, open) {
@@ -173,6 +187,16 @@ impl Core {
         let _old = self.namespaces.write().insert(namespace.name.clone(), entry);
     }
 
+    /// A child stays, if everybody can find it already.
+    pub(crate) fn keep_child(&self, child: &Arc<NamespaceCore>) {
+        let mut namespaces = self.namespaces.write();
+        if let Some(entry @ Entry::Passing(_)) = namespaces.get_mut(&child.name)
+            && entry.is(child)
+        {
+            *entry = Entry::new(child, true);
+        }
+    }
+
     /// Begins to make a child of an open namespace, which may be new. From now on clients do not find it;
     /// `false` when somebody was first.
     pub(crate) fn begin_making(&self, namespace: &Arc<NamespaceCore>) -> bool {
@@ -189,8 +213,10 @@ impl Core {
 
     /// Makes a child known to everybody.
     pub(crate) fn end_making(&self, child: &Arc<NamespaceCore>) {
-        let entry = Entry::new(child, self.config.keep_empty_namespaces);
         let mut namespaces = self.namespaces.write();
+        // Under the lock: who takes its place later sees that it can be found.
+        let stays = self.config.keep_empty_namespaces && child.has_place();
+        let entry = Entry::new(child, stays);
         let _old = namespaces.insert(child.name.clone(), entry);
         // Whoever finds it finds a child.
         child.standing.adopted();
@@ -276,6 +302,9 @@ impl Drop for Core {
         self.wheel.stop();
     }
 }
+
+/// A hundred years.
+const FAR_SECONDS: u64 = 100 * 365 * 86_400;
 
 /// Bytes of randomness that are fetched at a time, enough for 32 ids.
 const RANDOM_BYTES: usize = 32 * ID_BYTES;

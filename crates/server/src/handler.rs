@@ -9,11 +9,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use roomful_proto::args::{Cursor, FromArg, One, Rest, ToArgs};
 use roomful_proto::socket::{Event, Slot};
 use roomful_proto::{AckId, Answer, ArgError, EncodeError};
 
+use crate::decisions::Caller;
 use crate::entry::Visitor;
 use crate::failure::EventError;
 use crate::hello::Refusal;
@@ -111,7 +111,8 @@ impl std::fmt::Debug for Ack {
     }
 }
 
-/// What an argument of a handler can be: see [`FromArg`], and [`Ack`].
+/// What an argument of a handler can be: see [`FromArg`], and [`Ack`]. What it costs to read is said at
+/// [`Handler`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a handler",
     label = "this argument cannot be read from an event",
@@ -161,6 +162,12 @@ impl Before<(Ack,)> for Rest {}
 /// is an answer like all else.
 /// Handlers of one socket start in the order of their events and run to their first wait before the
 /// next one starts.
+///
+/// What an argument takes in memory is for its type to say. A type with named fields takes what it keeps. One
+/// that takes anything, such as [`serde_json::Value`], takes up to a hundred times the bytes of its JSON,
+/// which the client chooses: 96 for each byte of `[{"":0},{"":0},…]`. An event may have
+/// [`args_bytes_max`](crate::Namespace::args_bytes_max) bytes, or else those of a message;
+/// [`Args`](crate::Args) keeps them as they came.
 #[diagnostic::on_unimplemented(
     message = "this is not a handler",
     label = "not a handler",
@@ -336,9 +343,12 @@ impl Future for Work {
 pub(crate) enum Decided {
     /// Whether a client may come in.
     Entry { slot: Slot, verdict: Result<Data, Refusal>, visitor: Visitor },
-    /// Whether the namespace that a client asks for is to be.
-    Namespace { slot: Slot, found: Result<Arc<NamespaceCore>, Refusal>, auth: Option<Bytes> },
+    /// A client comes further: to the namespace that it asks for, since it is to be, or to its turn.
+    Further { slot: Slot, further: Further },
 }
+
+/// The client, and the namespace if that was what it waited for.
+pub(crate) type Further = Result<(Caller, Option<Arc<NamespaceCore>>), Refusal>;
 
 /// What a namespace remembers of a socket.
 pub(crate) type Data = Arc<dyn Any + Send + Sync>;

@@ -66,6 +66,26 @@ impl<A> Hello<A> {
     /// What the client gave as `auth`, as a `T`. A client that gave nothing reads as an empty
     /// object. The error says what does not fit, without the values that the client gave, and as a
     /// [`Refusal`] it can be answered with `?`.
+    ///
+    /// Whoever asks to join may give anything here, before anybody knows who it is: up to
+    /// [`Builder::auth_bytes_max`](crate::Builder::auth_bytes_max) bytes of JSON, 16 KiB by default. Read into
+    /// a [`serde_json::Value`], that takes up to a hundred times its size: `[{"":0},{"":0},…]` takes 96 bytes
+    /// of memory for each byte, for as long as the value is held. A type with named fields takes what it
+    /// keeps, and the rest is read past. So ask for what is needed, and let go of it before a wait:
+    ///
+    /// ```
+    /// use roomful::{Hello, Refusal};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Auth {
+    ///     token: String,
+    /// }
+    ///
+    /// async fn connect(hello: Hello) -> Result<(), Refusal> {
+    ///     let Auth { token } = hello.auth()?;
+    ///     (token == "letmein").then_some(()).ok_or(Refusal::new("no"))
+    /// }
+    /// ```
     pub fn auth<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         let json = self.auth.as_deref().unwrap_or(b"{}");
         serde_json::from_slice(json).map_err(|e| {

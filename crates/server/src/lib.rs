@@ -115,6 +115,7 @@ mod cookie;
 mod core;
 mod cork;
 mod cors;
+mod decisions;
 mod dialect;
 mod door;
 pub mod embedding;

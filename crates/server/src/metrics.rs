@@ -12,6 +12,9 @@ macro_rules! counters {
         pub struct Stats {
             /// Connections that are open now.
             pub connections: u64,
+            /// Decisions about clients that are under way now: `connect` functions, and those of
+            /// `of_matching`, that have not ended.
+            pub deciding: u64,
             $($(#[$doc])* pub $name: u64,)*
         }
 
@@ -21,8 +24,9 @@ macro_rules! counters {
         }
 
         impl Metrics {
-            pub(crate) fn read(&self, connections: usize) -> Stats {
-                Stats { connections: connections as u64, $($name: self.$name.get(),)* }
+            pub(crate) fn read(&self, connections: usize, deciding: usize) -> Stats {
+                let (connections, deciding) = (connections as u64, deciding as u64);
+                Stats { connections, deciding, $($name: self.$name.get(),)* }
             }
         }
     };
@@ -72,9 +76,16 @@ counters! {
     refused,
     /// Namespaces refused to a client because they had `sockets_max` sockets already.
     sockets_refused,
+    /// Namespaces refused to a client because its auth payload had more than `auth_bytes_max`.
+    auth_too_large,
+    /// Decisions about clients that had to wait for their turn.
+    decisions_waited,
+    /// Namespaces refused to a client because its turn did not come within `decision_timeout`, or the
+    /// decision did not end.
+    decision_timeouts,
     /// Children of parents that were made, because a client or the program asked for them.
     namespaces_made,
-    /// Namespaces that were not made because there were `child_namespaces_max` already.
+    /// Namespaces refused to a client because there were `child_namespaces_max` already.
     namespaces_refused,
     /// Namespaces refused to a client because the functions given to `of_matching` did not decide in
     /// time.

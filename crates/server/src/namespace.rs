@@ -40,7 +40,12 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// Decides who may join, and what is remembered of them: an async function of the [`Hello`]
     /// that gives `Ok(data)` or a [`Refusal`](crate::Refusal), which the client is told. Without one
     /// everybody may join. When the client leaves before it has decided, the function is dropped where
-    /// it waits.
+    /// it waits; so it is after [`Builder::decision_timeout`](crate::Builder::decision_timeout), and the client
+    /// is refused.
+    ///
+    /// How many of these functions run at the same time is bounded, of one connection by
+    /// [`Builder::decisions_max`](crate::Builder::decisions_max) and of the server by
+    /// [`Builder::deciding_bytes_max`](crate::Builder::deciding_bytes_max). Further clients wait for their turn.
     ///
     /// On a namespace that stands for others it decides about all of them from now on, also about those
     /// that there are.

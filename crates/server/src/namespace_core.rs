@@ -12,6 +12,7 @@ use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, SocketId, ToArgs};
 use crate::asks::AskIds;
 use crate::broadcast::Poll;
 use crate::core::{Core, WeakCore};
+use crate::decisions::Share;
 use crate::handler::Data;
 use crate::listeners::{Catch, OutgoingFn};
 use crate::metrics::{Counter, Metrics};
@@ -48,6 +49,10 @@ pub(crate) struct NamespaceCore {
     pub(crate) standing: Standing,
     /// The function of `on_new_namespace` has returned.
     told: AtomicBool,
+    /// It is counted among all children.
+    placed: AtomicBool,
+    /// What its decisions may have at the same time; of a child its parent has it.
+    share: OnceLock<Share>,
     /// Of a child.
     lineage: OnceLock<Lineage>,
     /// Of a parent: those that it stands for.
@@ -98,7 +103,7 @@ impl NamespaceCore {
     }
 
     /// Becomes one of those that another stands for, with the handlers and limits of that, which stands for
-    /// it from now on. When it ends it gives its place among all children back.
+    /// it from now on.
     pub(crate) fn become_child(self: &Arc<Self>, parent: &Arc<Self>, params: Params) {
         self.limits.take_over(&parent.limits);
         let lineage = Lineage { parent: Arc::clone(parent), params };
@@ -112,6 +117,23 @@ impl NamespaceCore {
         self.watch_rooms_as(parent);
         // Functions of the user's, without a lock, and when all is done: they may panic.
         drop(old);
+    }
+
+    /// Whether it has a place among all children, which it gives back when it ends.
+    pub(crate) fn has_place(&self) -> bool {
+        self.placed.load(Ordering::Acquire)
+    }
+
+    /// Called under the lock of the places.
+    pub(crate) fn note_place(&self) {
+        self.placed.store(true, Ordering::Release);
+    }
+
+    /// What the decisions of its family may have at the same time: of itself, or of its parent and all
+    /// children of that.
+    pub(crate) fn share(&self, core: &Core) -> &Share {
+        let family = self.its_parent().map_or(self, |parent| parent);
+        family.share.get_or_init(|| core.decisions.share())
     }
 
     pub(crate) fn lineage(&self) -> Option<&Lineage> {
@@ -141,6 +163,8 @@ impl NamespaceCore {
             core: Arc::downgrade(core),
             standing: if name == "/" { Standing::own() } else { Standing::open() },
             told: AtomicBool::new(false),
+            placed: AtomicBool::new(false),
+            share: OnceLock::new(),
             lineage: OnceLock::new(),
             children: None,
             family: None,
@@ -463,8 +487,8 @@ impl Drop for NamespaceCore {
                 children.remove(&self.name);
             }
             drop(children);
-            if let Some(core) = &core {
-                core.parents.note_end();
+            if let Some(core) = core.as_ref().filter(|_| self.has_place()) {
+                core.parents.give_place_back();
             }
         } else if core.is_none() || !self.standing.is_open() {
             return;

@@ -8,12 +8,15 @@ use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::core::{Core, Held};
+use crate::decisions::{Caller, Turn};
 use crate::hello::{Hello, Refusal};
 use crate::link::Link;
 use crate::namespace_core::NamespaceCore;
@@ -30,8 +33,9 @@ pub(crate) struct Parents {
     /// When the log was told last of an open namespace that nobody could join.
     closed: Throttle,
     sought: Sought,
-    /// Children that there are, and that are being made.
-    children: AtomicUsize,
+    /// Places that children have taken: those in which somebody was let in, or that the program has asked
+    /// for by their name.
+    places: Mutex<usize>,
     on_new: RwLock<Option<NewFn>>,
 }
 
@@ -151,38 +155,81 @@ impl Parents {
         namespace.note_told();
     }
 
-    /// A child is no more.
-    pub(crate) fn note_end(&self) {
-        self.children.fetch_sub(1, Ordering::Relaxed);
+    /// A client is about to be let in: its namespace takes a place among all children, if it is one and has
+    /// none; `false` when there is none left. Who is still being decided about has taken none.
+    pub(crate) fn let_in(&self, core: &Core, namespace: &Arc<NamespaceCore>) -> bool {
+        namespace.has_place()
+            || namespace.lineage().is_none()
+            || self.take_place(core, namespace, core.config.child_namespaces_max)
     }
 
-    /// Takes the place of one more child, if there may be one.
-    fn take_place(&self, count_max: usize) -> bool {
-        let more = |count| (count < count_max).then_some(count + 1);
-        self.children.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    /// The program has asked for a child by its name. The limit is for clients: the program knows what it
+    /// asks for.
+    pub(crate) fn count(&self, core: &Core, namespace: &Arc<NamespaceCore>) {
+        if namespace.is_adopted() && !namespace.has_place() {
+            self.take_place(core, namespace, usize::MAX);
+        }
+    }
+
+    fn take_place(&self, core: &Core, child: &Arc<NamespaceCore>, places_max: usize) -> bool {
+        let mut places = self.places.lock();
+        let is_first = !child.has_place();
+        if is_first && *places >= places_max {
+            return false;
+        }
+        if is_first {
+            *places += 1;
+            // Under the lock, so that it is counted once.
+            child.note_place();
+        }
+        drop(places);
+        if is_first && core.config.keep_empty_namespaces {
+            core.keep_child(child);
+        }
+        true
+    }
+
+    /// A child that has had a place is no more.
+    pub(crate) fn give_place_back(&self) {
+        *self.places.lock() -= 1;
+    }
+
+    fn are_full(&self, places_max: usize) -> bool {
+        *self.places.lock() >= places_max
     }
 }
 
-/// The namespace that a client asks for and that there is not, if a parent wants it to be there.
+/// The namespace that a client asks for and that there is not, if a parent wants it to be there. The client
+/// has its turn in the family of that parent, where it needs one: no child is made for one that waits.
 pub(crate) async fn find(
     core: Arc<Core>,
     link: Arc<Link>,
     name: Box<str>,
-    auth: Option<Bytes>,
-) -> Result<Arc<NamespaceCore>, Refusal> {
-    let finding = async {
-        match ask(&core, &link, &name, auth).await {
-            Some((parent, params)) => make(&core, &parent, &name, params).await,
-            None => unclaimed(&core, &name).ok_or_else(|| Refusal::new("Invalid namespace")),
-        }
+    mut caller: Caller,
+) -> Result<(Arc<NamespaceCore>, Caller), Refusal> {
+    let mut clock = Clock { left: core.config.namespace_timeout };
+    let namespace = match ask(&core, &link, &name, &mut caller, &mut clock).await? {
+        Some((parent, params)) => clock.run(&core, make(&core, &parent, &name, params)).await??,
+        None => unclaimed(&core, &name).ok_or_else(|| Refusal::new("Invalid namespace"))?,
     };
-    // Also the waiting for a child that another is making.
-    match tokio::time::timeout(core.config.namespace_timeout, finding).await {
-        Ok(found) => found,
-        Err(_) => {
+    Ok((namespace, caller))
+}
+
+/// The time for functions to decide, and for a child that another is making. Waiting for a turn takes none
+/// of it.
+struct Clock {
+    left: Duration,
+}
+
+impl Clock {
+    async fn run<T>(&mut self, core: &Core, work: impl Future<Output = T>) -> Result<T, Refusal> {
+        let began = Instant::now();
+        let done = tokio::time::timeout(self.left, work).await;
+        self.left = self.left.saturating_sub(began.elapsed());
+        done.map_err(|_| {
             core.metrics.namespace_timeouts.add();
-            Err(Refusal::new("No decision in time"))
-        }
+            Refusal::new("No decision in time")
+        })
     }
 }
 
@@ -261,9 +308,9 @@ pub(crate) fn of(
 ) -> Option<Arc<NamespaceCore>> {
     let stands = core.parents.stands(name);
     if let Stands::Parent(parent, params) = stands {
-        // The limit is for clients. The program knows what it asks for.
-        core.parents.children.fetch_add(1, Ordering::Relaxed);
-        return adopt(core, &parent, name, params, open);
+        let child = adopt(core, &parent, name, params, open)?;
+        core.parents.count(core, &child);
+        return Some(child);
     }
     let is_anybodys = matches!(stands, Stands::Nobody);
     if !is_anybodys {
@@ -285,31 +332,64 @@ pub(crate) fn of(
 
 /// The first parent that wants a namespace to be there.
 async fn ask(
-    core: &Core,
+    core: &Arc<Core>,
     link: &Arc<Link>,
     name: &str,
-    auth: Option<Bytes>,
-) -> Option<(Arc<Parent>, Params)> {
-    let auth = match core.config.recovery {
-        Some(_) => Claim::take(auth).1,
-        None => auth,
+    caller: &mut Caller,
+    clock: &mut Clock,
+) -> Result<Option<(Arc<Parent>, Params)>, Refusal> {
+    let (claim, auth) = match core.config.recovery {
+        Some(_) => Claim::take(caller.auth.clone()),
+        None => (None, caller.auth.clone()),
     };
     let parents = Arc::clone(&core.parents.list.read());
     // A name without its slash would be another namespace with a name that looks the same.
-    let bare = name.strip_prefix('/')?;
+    let Some(bare) = name.strip_prefix('/') else {
+        return Ok(None);
+    };
     for parent in parents.iter() {
         let params = match &parent.rule {
-            Rule::Pattern(pattern) => pattern.fill(bare),
-            Rule::Asked(ask) => match ask(link, &parent.namespace, name, auth.clone()) {
-                Some(asking) => asking.await.then(Params::default),
+            Rule::Pattern(pattern) => match pattern.fill(bare) {
+                Some(params) => {
+                    let namespace = &parent.namespace;
+                    if claim.is_some() || namespace.door(&namespace.table()).is_some() {
+                        take_turn(core, link, namespace, caller).await?;
+                    }
+                    Some(params)
+                }
                 None => None,
             },
+            Rule::Asked(ask) => {
+                take_turn(core, link, &parent.namespace, caller).await?;
+                match ask(link, &parent.namespace, name, auth.clone()) {
+                    Some(asking) => clock.run(core, asking).await?.then(Params::default),
+                    None => None,
+                }
+            }
         };
         if let Some(params) = params {
-            return Some((Arc::clone(parent), params));
+            return Ok(Some((Arc::clone(parent), params)));
         }
     }
-    None
+    Ok(None)
+}
+
+/// Waits for the turn of a client in the family of a parent. What it has of another goes first.
+async fn take_turn(
+    core: &Arc<Core>,
+    link: &Link,
+    parent: &NamespaceCore,
+    caller: &mut Caller,
+) -> Result<(), Refusal> {
+    let share = parent.share(core);
+    if caller.turn.as_ref().is_some_and(|turn| turn.is_of(share)) {
+        return Ok(());
+    }
+    caller.turn = None;
+    let auth_bytes = caller.auth_bytes();
+    let turn = Turn::wait(core, link, share, auth_bytes, &mut caller.patience).await?;
+    caller.turn = Some(turn);
+    Ok(())
 }
 
 /// The child of that name. Of many clients that ask at the same time, one has it made, and the others
@@ -331,18 +411,27 @@ async fn make(
             }
             None => None,
         };
-        if !core.parents.take_place(core.config.child_namespaces_max) {
-            core.metrics.namespaces_refused.add();
-            return Err(Refusal::new("too many namespaces"));
+        // Nobody need be asked about who would be refused then.
+        if open.is_none() && core.parents.are_full(core.config.child_namespaces_max) {
+            return Err(too_many(core));
         }
+        let is_named = open.is_some();
         if let Some(child) = adopt(core, parent, name, params.clone(), open) {
+            if is_named {
+                core.parents.count(core, &child);
+            }
             return Ok(child);
         }
     }
 }
 
-/// Makes an open namespace a child, or a new one. Its place among all children is taken, and given back
-/// when somebody else was first, which is `None`.
+/// Why a client is refused for whose namespace there is no place.
+pub(crate) fn too_many(core: &Core) -> Refusal {
+    core.metrics.namespaces_refused.add();
+    Refusal::new("too many namespaces")
+}
+
+/// Makes an open namespace a child, or a new one. `None` when somebody else was first.
 fn adopt(
     core: &Arc<Core>,
     parent: &Parent,
@@ -352,7 +441,6 @@ fn adopt(
 ) -> Option<Arc<NamespaceCore>> {
     let child = open.unwrap_or_else(|| Arc::new(NamespaceCore::new(name, core)));
     if !core.begin_making(&child) {
-        core.parents.note_end();
         return None;
     }
     let making = Making { core, child };

@@ -259,7 +259,8 @@ impl<A> Server<A> {
     /// What the server has counted.
     pub fn stats(&self) -> Stats {
         let tally = self.core.deflate.as_ref().map(|deflate| deflate.tally()).unwrap_or_default();
-        self.core.metrics.read(self.core.sessions.len()).with(tally)
+        let deciding = self.core.decisions.deciding();
+        self.core.metrics.read(self.core.sessions.len(), deciding).with(tally)
     }
 
     /// Calls `on_error` for each request that is refused before a session was opened or found for it:

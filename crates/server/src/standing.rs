@@ -168,7 +168,7 @@ impl NamespaceCore {
         }
     }
 
-    fn is_adopted(&self) -> bool {
+    pub(crate) fn is_adopted(&self) -> bool {
         matches!(self.standing.0.load(Ordering::Acquire), ADOPTING | CHILD)
     }
 

@@ -623,7 +623,8 @@ async fn thousands_of_sockets_that_are_lost_and_come_back_are_forgotten_in_the_e
 #[tokio::test]
 async fn made_up_secrets_and_offsets_get_a_new_socket_and_nothing_of_others() {
     let alone = Alone::begin().await;
-    let server = start(echoing(Server::builder().recovery(Recovery::new()))).await;
+    let builder = Server::builder().recovery(Recovery::new()).auth_bytes_max(MB);
+    let server = start(echoing(builder)).await;
     let mut owner = Client::open(server.address).await;
     let (id, pid) = join_with(&mut owner, r#"{"token":"mine"}"#).await;
     server.io.to(&id).emit("secret", ());
@@ -674,7 +675,7 @@ async fn made_up_secrets_and_offsets_get_a_new_socket_and_nothing_of_others() {
 async fn auth_payloads_are_not_blown_up_where_sockets_can_be_recovered() {
     const CLIENTS: usize = 4;
     let alone = Alone::begin().await;
-    let io = Server::builder().recovery(Recovery::new()).build();
+    let io = Server::builder().recovery(Recovery::new()).auth_bytes_max(MB).build();
     io.of("/").connect(async |_: Hello| -> Result<(), Refusal> { Ok(()) });
     let server = start(io).await;
     let empty = (0..100_000).map(|_| "{\"\":0}").collect::<Vec<_>>().join(",");
@@ -696,6 +697,42 @@ async fn auth_payloads_are_not_blown_up_where_sockets_can_be_recovered() {
     server.is_unharmed().await;
 }
 
+/// What the documentation of `Hello::auth` says: an upper bound of what the memory is that one byte takes.
+#[tokio::test]
+async fn a_byte_of_small_objects_takes_a_hundred_when_it_is_read_into_values() {
+    #[derive(serde::Deserialize)]
+    struct Token {
+        token: String,
+    }
+
+    const COPIES: usize = 200;
+    const BYTES: usize = 16 * 1_024;
+    let alone = Alone::begin().await;
+    let list = |item: &str| {
+        let items = vec![item; BYTES / (item.len() + 1) - 4].join(",");
+        format!("{{\"token\":\"x\",\"a\":[{items}]}}")
+    };
+    // None is dropped before the last, whose memory would be used again.
+    let mut kept = Vec::new();
+    for (item, at_most) in [("{\"\":0}", 100), ("{}", 30), ("[]", 30), ("0", 50)] {
+        let auth = list(item);
+        let before = resident_bytes();
+        let values: Vec<serde_json::Value> =
+            (0..COPIES).map(|_| serde_json::from_str(&auth).unwrap()).collect();
+        let each = resident_bytes().saturating_sub(before) / (COPIES * auth.len());
+        println!("{item}: {each} bytes for one");
+        assert!(each <= at_most, "{item}: {each}");
+        kept.push(values);
+    }
+    drop((kept, alone));
+    let alone = Alone::begin().await;
+    let auth = list("{\"\":0}");
+    let tokens: Vec<Token> =
+        (0..COPIES * 100).map(|_| serde_json::from_str(&auth).unwrap()).collect();
+    assert!(tokens.iter().all(|token| token.token == "x"));
+    alone.holds_at_most(4 * MB);
+}
+
 /// Whether there is one decision to wait for or many, what waits for them has one bound.
 #[tokio::test]
 async fn auth_payloads_that_wait_for_decisions_are_limited_in_size() {
@@ -703,7 +740,9 @@ async fn auth_payloads_that_wait_for_decisions_are_limited_in_size() {
     let alone = Alone::begin().await;
     let asked = Arc::new(AtomicUsize::new(0));
     let gate = Arc::new(Notify::new());
-    let io = Server::new();
+    // Where nothing else bounds them.
+    let builder = Server::builder().auth_bytes_max(MB).decisions_max(NAMESPACES);
+    let io = builder.deciding_bytes_max(100 * MB).build();
     for n in 0..NAMESPACES {
         let (asked, gate) = (Arc::clone(&asked), Arc::clone(&gate));
         io.of(&format!("/{n}")).connect(move |hello: Hello| {

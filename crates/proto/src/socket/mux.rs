@@ -56,6 +56,12 @@ pub enum Arrived {
         /// What the client says about itself.
         auth: Option<Bytes>,
     },
+    /// The client asks to join the namespace at `slot` with an auth payload of more than
+    /// `auth_bytes_max`, which is dropped. It has to be told; there is nothing to accept or refuse.
+    AuthTooLarge {
+        /// Where the namespace would be.
+        slot: Slot,
+    },
     /// The client asks to join one namespace more than `namespaces_max`, and was not given a slot.
     Crowded {
         /// The namespace.
@@ -95,6 +101,9 @@ impl fmt::Debug for Arrived {
                 .finish(),
             Self::Crowded { namespace } => {
                 f.debug_struct("Crowded").field("namespace", namespace).finish()
+            }
+            Self::AuthTooLarge { slot } => {
+                f.debug_struct("AuthTooLarge").field("slot", slot).finish()
             }
             Self::Event { slot, event } => {
                 f.debug_struct("Event").field("slot", slot).field("event", event).finish()
@@ -458,13 +467,20 @@ impl Mux {
         self.take_seat(index, auth)
     }
 
-    /// Begins an attempt to join at a seat that is free.
+    /// Begins an attempt to join at a seat that is free. One whose payload is too large ends with that,
+    /// and what the client sends behind it is not held against it.
     fn take_seat(&mut self, index: usize, auth: Option<Bytes>) -> Arrived {
         self.attempts = self.attempts.wrapping_add(1);
+        let fits = auth.as_ref().is_none_or(|auth| auth.len() <= self.limits.auth_bytes_max);
         let seat = &mut self.seats[index];
         seat.attempt = self.attempts;
+        let slot = Slot::new(index, seat.attempt);
+        if !fits {
+            seat.state = State::Left;
+            return Arrived::AuthTooLarge { slot };
+        }
         seat.state = State::Joining(Vec::new());
-        Arrived::Connect { slot: Slot::new(index, seat.attempt), auth }
+        Arrived::Connect { slot, auth }
     }
 
     /// When nothing is joined any more, the time to join something begins again.
@@ -480,6 +496,7 @@ impl Arrived {
     const fn slot(&self) -> Option<Slot> {
         match self {
             Self::Connect { slot, .. }
+            | Self::AuthTooLarge { slot }
             | Self::Event { slot, .. }
             | Self::Ack { slot, .. }
             | Self::Disconnect { slot } => Some(*slot),
@@ -492,7 +509,10 @@ impl Arrived {
         match self {
             Self::Event { event, .. } => event.held_bytes(),
             Self::Ack { args, .. } => args.held_bytes(),
-            Self::Connect { .. } | Self::Crowded { .. } | Self::Disconnect { .. } => 0,
+            Self::Connect { .. }
+            | Self::AuthTooLarge { .. }
+            | Self::Crowded { .. }
+            | Self::Disconnect { .. } => 0,
         }
     }
 }

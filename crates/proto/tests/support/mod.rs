@@ -283,6 +283,10 @@ impl Server {
         match arrived {
             Arrived::Connect { slot, .. } => self.asked_to_join(slot),
             Arrived::Crowded { namespace } => self.refuse(&namespace),
+            Arrived::AuthTooLarge { slot } => {
+                let namespace = self.mux.namespace(slot).to_owned();
+                self.refuse(&namespace);
+            }
             Arrived::Event { slot, event } => {
                 let namespace = self.mux.namespace(slot).to_owned();
                 self.event(&namespace, event.name(), event.ack, &event.args);

@@ -32,7 +32,7 @@ impl Sockets {
         }
         let at = |seat: &Seat| match seat {
             Seat::Joined(socket) => socket.expiry.at(),
-            Seat::Empty | Seat::Finding { .. } | Seat::Deciding { .. } => None,
+            Seat::Empty | Seat::Coming { .. } | Seat::Deciding { .. } => None,
         };
         self.next_expiry = self.seats.iter().filter_map(at).min();
     }

@@ -6,6 +6,7 @@
 
 mod events;
 mod expired;
+mod line;
 mod seats;
 mod work;
 
@@ -19,6 +20,7 @@ use roomful_proto::engine::Data as Message;
 use roomful_proto::socket::{Arrived, Event, Mux, Slot};
 use roomful_proto::{Moment, Reason, SocketId, Violation};
 
+use self::line::Line;
 use self::seats::Seat;
 use self::work::Parked;
 use crate::core::Core;
@@ -47,6 +49,8 @@ pub(crate) struct Sockets {
     waiting: VecDeque<(Slot, Event)>,
     /// Events that wait for the one in front of them.
     lanes: Lanes,
+    /// Decisions that have not ended, and who waits for that.
+    line: Line,
     /// How fast its events may come.
     rates: Option<Box<Rates>>,
     buckets: Buckets,
@@ -71,6 +75,7 @@ impl Sockets {
             parked: None,
             waiting: VecDeque::new(),
             lanes: Lanes::default(),
+            line: Line::default(),
             event_bytes: 0,
             answered: false,
             next_expiry: None,
@@ -121,7 +126,13 @@ impl Sockets {
                     if let Some((slot, hold)) = ended.held {
                         self.lanes.release(slot, hold);
                     }
+                    if ended.was_decision {
+                        self.line.running -= 1;
+                    }
                     self.done(cx, now, ended.result);
+                    if ended.was_decision {
+                        self.call_up(cx, now);
+                    }
                 }
                 Poll::Ready(None) => self.parked = None,
                 Poll::Pending if self.start_waiting(cx, now) => {}
@@ -154,11 +165,13 @@ impl Sockets {
 
     pub(crate) fn deadline(&self) -> Option<Moment> {
         let held_until = self.rates.as_ref().and_then(|rates| rates.held_until());
-        [self.mux.deadline(), held_until, self.next_expiry].into_iter().flatten().min()
+        let deadlines = [self.mux.deadline(), held_until, self.next_expiry, self.line.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     pub(crate) fn expire(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<(), Violation> {
         self.expire_sockets(cx, now);
+        self.expire_line(now);
         self.mux.expire(now)
     }
 
@@ -204,6 +217,7 @@ impl Sockets {
     fn arrived(&mut self, cx: &mut Context<'_>, now: Moment, arrived: &mut Arrived) {
         match arrived {
             Arrived::Connect { slot, auth } => self.connect(cx, now, *slot, auth.take()),
+            Arrived::AuthTooLarge { slot } => self.refuse_large(*slot),
             Arrived::Crowded { namespace } => self.crowded(namespace),
             Arrived::Event { slot, event } => self.event(cx, now, *slot, event),
             Arrived::Ack { slot, id, args } => self.ack(*slot, *id, std::mem::take(args)),

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::task::Context;
 
 use bytes::Bytes;
-use futures_util::future::{AbortHandle, abortable};
+use futures_util::future::{AbortHandle, FutureExt as _, TryFutureExt as _, abortable};
 use roomful_proto::socket::Slot;
 use roomful_proto::{Letter, Moment};
 
 use super::Sockets;
+use crate::decisions::{self, Caller, Patience, Share, Turn, in_time};
 use crate::entry::{Entrance, Identity, Visitor, decide};
 use crate::farewell::Farewell;
-use crate::handler::{Data, Decided, Work};
+use crate::handler::{Data, Decided, Further, Work};
 use crate::hello::Refusal;
 use crate::link::{Pushed, Worth};
 use crate::namespace_core::NamespaceCore;
@@ -23,11 +24,13 @@ use crate::socket_core::SocketCore;
 
 pub(super) enum Seat {
     Empty,
-    /// It is not decided yet whether the namespace is to be.
-    Finding {
+    /// It is not decided yet whether the namespace is to be, or the client waits for its turn.
+    Coming {
         slot: Slot,
-        /// Drops the search: nobody waits for it any more.
-        stop: AbortHandle,
+        /// Drops what it waits for: nobody waits any more. `None` while it stands in the [`Line`].
+        ///
+        /// [`Line`]: super::line::Line
+        stop: Option<AbortHandle>,
     },
     /// The namespace has not decided yet.
     Deciding {
@@ -46,59 +49,127 @@ impl Sockets {
         slot: Slot,
         auth: Option<Bytes>,
     ) {
-        match self.core.find_namespace(self.mux.namespace(slot)) {
+        let patience = Patience::new(&self.core, now);
+        self.approach(cx, now, Caller { slot, auth, patience, turn: None });
+    }
+
+    /// Lets a client go to its namespace, or to those who say whether that is to be.
+    fn approach(&mut self, cx: &mut Context<'_>, now: Moment, caller: Caller) {
+        match self.core.find_namespace(self.mux.namespace(caller.slot)) {
             Some(namespace) if namespace.standing.is_settled() || self.core.parents.is_empty() => {
-                self.enter(cx, now, slot, namespace, auth);
+                self.enter(cx, now, namespace, caller);
             }
             None if self.core.parents.is_empty() => {
-                self.refuse(slot, &Refusal::new("Invalid namespace"));
+                self.refuse(caller.slot, &Refusal::new("Invalid namespace"));
             }
-            _ => self.find(cx, now, slot, auth),
+            _ => self.find(cx, now, caller),
+        }
+    }
+
+    /// Gives a client back that may be decided about. Else as many decisions of the connection are under
+    /// way as may be, and the client waits until one has ended.
+    fn keep_back(&mut self, caller: Caller) -> Option<Caller> {
+        if caller.turn.is_some() || self.line.running < self.core.config.decisions_max {
+            return Some(caller);
+        }
+        let mut caller = caller;
+        caller.patience.note_waiting(&self.core);
+        self.event_bytes += caller.auth_bytes();
+        self.seat(caller.slot, Seat::Coming { slot: caller.slot, stop: None });
+        self.line.push(caller);
+        None
+    }
+
+    /// A decision has ended: those who have waited for that go on, in their order.
+    pub(super) fn call_up(&mut self, cx: &mut Context<'_>, now: Moment) {
+        while self.line.running < self.core.config.decisions_max {
+            let Some(caller) = self.line.pop() else {
+                return;
+            };
+            self.event_bytes -= caller.auth_bytes();
+            self.seat(caller.slot, Seat::Empty);
+            match now < caller.patience.until {
+                true => self.approach(cx, now, caller),
+                false => self.refuse(caller.slot, &decisions::busy(&self.core)),
+            }
+        }
+    }
+
+    /// Refuses those whose turn in the connection has not come in time.
+    pub(super) fn expire_line(&mut self, now: Moment) {
+        while let Some(caller) = self.line.pop_late(now) {
+            self.event_bytes -= caller.auth_bytes();
+            self.seat(caller.slot, Seat::Empty);
+            self.refuse(caller.slot, &decisions::busy(&self.core));
         }
     }
 
     /// Asks whether the namespace that a client wants is to be.
-    fn find(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, auth: Option<Bytes>) {
+    fn find(&mut self, cx: &mut Context<'_>, now: Moment, caller: Caller) {
+        let Some(caller) = self.keep_back(caller) else {
+            return;
+        };
         let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
+        let (slot, auth_bytes, until) = (caller.slot, caller.auth_bytes(), caller.patience.until);
         let name = self.mux.namespace(slot).into();
-        let auth_bytes = auth.as_ref().map_or(0, Bytes::len);
-        let (finding, stop) = abortable(parents::find(core, link, name, auth.clone()));
-        self.seat(slot, Seat::Finding { slot, stop });
+        let finding = parents::find(core, link, name, caller)
+            .map_ok(|(namespace, caller)| (caller, Some(namespace)));
+        self.come(cx, now, (slot, auth_bytes, until), finding);
+    }
+
+    /// Waits for the turn of a client in a family. It has no namespace meanwhile, so that a child does not
+    /// live by those who wait.
+    fn wait(&mut self, cx: &mut Context<'_>, now: Moment, share: Share, mut caller: Caller) {
+        let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
+        let (slot, auth_bytes, until) = (caller.slot, caller.auth_bytes(), caller.patience.until);
+        let turn = async move {
+            let turn = Turn::wait(&core, &link, &share, auth_bytes, &mut caller.patience).await?;
+            caller.turn = Some(turn);
+            Ok((caller, None))
+        };
+        self.come(cx, now, (slot, auth_bytes, until), turn);
+    }
+
+    /// Runs what brings a client further, in its time.
+    fn come(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        (slot, auth_bytes, until): (Slot, usize, Moment),
+        coming: impl Future<Output = Further> + Send + 'static,
+    ) {
+        let (coming, stop) = abortable(coming);
+        self.seat(slot, Seat::Coming { slot, stop: Some(stop) });
         let core = Arc::clone(&self.core);
-        let found = async move {
-            let finding = AssertUnwindSafe(finding);
-            let found = match futures_util::FutureExt::catch_unwind(finding).await {
-                Ok(Ok(found)) => found,
-                // The seat is not this search's any more, so it is not told to anybody.
-                Ok(Err(_stopped)) => Err(Refusal::new("left")),
-                Err(_panic) => {
+        let come = async move {
+            let coming = AssertUnwindSafe(coming).catch_unwind();
+            let further = match in_time(&core, until, coming).await {
+                Ok(Ok(Ok(further))) => further,
+                // The seat is not its any more, so it is not told to anybody.
+                Ok(Ok(Err(_stopped))) => Err(Refusal::new("left")),
+                Ok(Err(_panic)) => {
                     core.metrics.panics.add();
                     tracing::error!("a function of of_matching panicked; the client is refused");
                     Err(Refusal::new("Internal error"))
                 }
+                Err(late) => Err(late),
             };
-            Decided::Namespace { slot, found, auth }
+            Decided::Further { slot, further }
         };
-        self.decide(cx, now, Work::Decision(Box::pin(found)), auth_bytes);
+        self.decide(cx, now, Work::Decision(Box::pin(come)), auth_bytes);
     }
 
-    fn found(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Moment,
-        slot: Slot,
-        found: Result<Arc<NamespaceCore>, Refusal>,
-        auth: Option<Bytes>,
-    ) {
+    fn further(&mut self, cx: &mut Context<'_>, now: Moment, slot: Slot, further: Further) {
         let is_theirs =
-            |seat: &&mut Seat| matches!(seat, Seat::Finding { slot: own, .. } if *own == slot);
+            |seat: &&mut Seat| matches!(seat, Seat::Coming { slot: own, .. } if *own == slot);
         let Some(seat) = self.seats.get_mut(slot.index()).filter(is_theirs) else {
             // The client has left meanwhile, and perhaps come again.
             return;
         };
         *seat = Seat::Empty;
-        match found {
-            Ok(namespace) => self.enter(cx, now, slot, namespace, auth),
+        match further {
+            Ok((caller, Some(namespace))) => self.enter(cx, now, namespace, caller),
+            Ok((caller, None)) => self.approach(cx, now, caller),
             Err(refusal) => self.refuse(slot, &refusal),
         }
     }
@@ -108,13 +179,13 @@ impl Sockets {
         &mut self,
         cx: &mut Context<'_>,
         now: Moment,
-        slot: Slot,
         namespace: Arc<NamespaceCore>,
-        auth: Option<Bytes>,
+        caller: Caller,
     ) {
+        let slot = caller.slot;
         let table = namespace.table();
         let door = namespace.door(&table);
-        let (visitor, auth) = Visitor::new(&namespace, &self.link, auth);
+        let (visitor, auth) = Visitor::new(&namespace, &self.link, caller.auth.clone());
         // The place of one who comes back may still be that of its old connection, which ends first.
         if namespace.is_full() && !visitor.is_returning() {
             return self.refuse_full(slot);
@@ -123,25 +194,34 @@ impl Sockets {
             let entrance = Entrance { slot, namespace, table };
             return self.admit(cx, now, entrance, Arc::new(()), visitor);
         }
-        let link = Arc::clone(&self.link);
-        let auth_bytes = auth.as_ref().map_or(0, Bytes::len);
-        let core = Arc::clone(&namespace);
-        let deciding = decide(link, core, door, Arc::clone(&table), visitor, auth);
+        let Some(mut caller) = self.keep_back(caller) else {
+            return;
+        };
+        let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
+        let (auth_bytes, until) = (caller.auth_bytes(), caller.patience.until);
+        let share = namespace.share(&core);
+        let turn = caller.turn.take().filter(|turn| turn.is_of(share));
+        let Some(turn) = turn.or_else(|| Turn::now(&core, &link, share, auth_bytes)) else {
+            return self.wait(cx, now, Arc::clone(share), caller);
+        };
+        let deciding =
+            decide(link, Arc::clone(&namespace), door, Arc::clone(&table), visitor, auth);
         let (deciding, stop) = abortable(deciding);
         self.seat(slot, Seat::Deciding { entrance: Entrance { slot, namespace, table }, stop });
-        let core = Arc::clone(&self.core);
         let verdict = async move {
-            let verdict = AssertUnwindSafe(deciding);
-            let (verdict, visitor) = match futures_util::FutureExt::catch_unwind(verdict).await {
-                Ok(Ok(decided)) => decided,
+            let verdict = AssertUnwindSafe(deciding).catch_unwind();
+            let (verdict, visitor) = match in_time(&core, until, verdict).await {
+                Ok(Ok(Ok(decided))) => decided,
                 // The seat is not this decision's any more, so it is not told to anybody.
-                Ok(Err(_stopped)) => (Err(Refusal::new("left")), Visitor::default()),
-                Err(_panic) => {
+                Ok(Ok(Err(_stopped))) => (Err(Refusal::new("left")), Visitor::default()),
+                Ok(Err(_panic)) => {
                     core.metrics.panics.add();
                     tracing::error!("a connect function panicked; the client is refused");
                     (Err(Refusal::new("Internal error")), Visitor::default())
                 }
+                Err(late) => (Err(late), Visitor::default()),
             };
+            drop(turn);
             Decided::Entry { slot, verdict, visitor }
         };
         self.decide(cx, now, Work::Decision(Box::pin(verdict)), auth_bytes);
@@ -150,9 +230,7 @@ impl Sockets {
     pub(super) fn decided(&mut self, cx: &mut Context<'_>, now: Moment, decided: Decided) {
         let (slot, verdict, visitor) = match decided {
             Decided::Entry { slot, verdict, visitor } => (slot, verdict, visitor),
-            Decided::Namespace { slot, found, auth } => {
-                return self.found(cx, now, slot, found, auth);
-            }
+            Decided::Further { slot, further } => return self.further(cx, now, slot, further),
         };
         let Some(seat) = self.seats.get_mut(slot.index()) else {
             return;
@@ -186,6 +264,11 @@ impl Sockets {
         };
         if !entrance.namespace.take_place() {
             return self.refuse_full(slot);
+        }
+        // One of the limit of all children, with the first who is let in.
+        if !self.core.parents.let_in(&self.core, &entrance.namespace) {
+            entrance.namespace.give_place_back();
+            return self.refuse(slot, &parents::too_many(&self.core));
         }
         if !self.mux.accept(slot) {
             return entrance.namespace.give_place_back();
@@ -225,6 +308,13 @@ impl Sockets {
         self.core.metrics.sockets_refused.add();
         let refusal = Refusal::new("the namespace is full");
         self.refuse(slot, &refusal.data(serde_json::json!({ "code": "namespace_full" })));
+    }
+
+    pub(super) fn refuse_large(&mut self, slot: Slot) {
+        self.core.metrics.auth_too_large.add();
+        let bytes_max = self.core.limits.auth_bytes_max;
+        let refusal = Refusal::new(format!("the auth payload is larger than {bytes_max} bytes"));
+        self.refuse(slot, &refusal.data(serde_json::json!({ "code": "auth_too_large" })));
     }
 
     pub(super) fn crowded(&self, namespace: &str) {
@@ -299,7 +389,11 @@ impl Sockets {
                 self.buckets.remove(socket.slot);
                 self.depart(cx, now, &socket, farewell);
             }
-            Seat::Finding { stop, .. } | Seat::Deciding { stop, .. } => stop.abort(),
+            Seat::Coming { stop: Some(stop), .. } | Seat::Deciding { stop, .. } => stop.abort(),
+            Seat::Coming { slot, stop: None } => {
+                let caller = self.line.remove(slot);
+                self.event_bytes -= caller.map_or(0, |caller| caller.auth_bytes());
+            }
             Seat::Empty => {}
         }
     }

@@ -59,6 +59,7 @@ impl Cause {
 /// Work that has ended.
 pub(super) struct Ended {
     pub(super) bytes: usize,
+    pub(super) was_decision: bool,
     /// Whose lane it has held, and how.
     pub(super) held: Option<(Slot, Hold)>,
     pub(super) result: Result<Next, Panicked>,
@@ -111,6 +112,10 @@ pub(super) fn begin(
 }
 
 impl Parked {
+    const fn is_decision(&self) -> bool {
+        matches!(self.work, Work::Decision(_))
+    }
+
     fn held_lane(&self) -> Option<(Slot, Hold)> {
         let (socket, _) = self.whose.as_ref().filter(|_| self.hold != Hold::None)?;
         Some((socket.slot, self.hold))
@@ -141,7 +146,8 @@ impl Future for Parked {
                 Err(Panicked { whose: self.whose.take(), error: EventError::panicked(&*panic) })
             }
         };
-        Poll::Ready(Ended { bytes: self.bytes, held, result })
+        let was_decision = self.is_decision();
+        Poll::Ready(Ended { bytes: self.bytes, was_decision, held, result })
     }
 }
 
@@ -184,6 +190,7 @@ impl Sockets {
 
     pub(super) fn park(&mut self, parked: Parked) {
         self.event_bytes += parked.bytes;
+        self.line.running += usize::from(parked.is_decision());
         if let Some((slot, hold)) = parked.held_lane() {
             self.lanes.hold(slot, hold);
         }
