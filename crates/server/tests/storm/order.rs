@@ -16,26 +16,21 @@ pub struct Stream {
 impl Stream {
     /// A number that the server has given.
     pub fn told(&mut self, number: u64) -> Result<(), String> {
-        if let Some(next) = self.next.filter(|next| *next != number) {
-            return Err(format!("told {number}, and {next} comes next"));
-        }
         self.first.get_or_insert(number);
-        self.next = Some(number + 1);
-        Ok(())
+        match self.next.replace(number + 1) {
+            Some(next) if next != number => Err(format!("told {number}, and {next} comes next")),
+            _ => Ok(()),
+        }
     }
 
     /// A number of somebody else's, or an own one.
     pub fn said(&mut self, voice: &str, number: u64) -> Result<(), String> {
-        match self.said.get_mut(voice) {
-            Some(next) if *next == number => *next += 1,
-            Some(next) => {
-                return Err(format!("{voice} said {number}, and {next} comes next"));
+        match self.said.insert(voice.to_owned(), number + 1) {
+            Some(next) if next != number => {
+                Err(format!("{voice} said {number}, and {next} comes next"))
             }
-            None => {
-                self.said.insert(voice.to_owned(), number + 1);
-            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The server has let the client in when `number` was the next one.
