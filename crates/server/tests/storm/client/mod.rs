@@ -77,7 +77,6 @@ impl Client {
         let visits = 1 + self.random.below(4);
         while self.visit < visits {
             self.visit += 1;
-            self.late.clear();
             self.visit().await;
             self.lost = std::mem::take(&mut self.seats);
         }
@@ -270,7 +269,7 @@ impl Client {
                 let answer = json!([[packet.data[1], self.key]]);
                 let answer = format!("43{}{id}{answer}", prefix(&name));
                 if self.is_slow_to_answer {
-                    // It answers the questions before this one.
+                    // It answers the questions before this one, also those of an earlier socket.
                     self.answer_late(line).await?;
                     self.late.push((name, answer));
                 } else if self.seats.contains_key(&name) {

@@ -61,7 +61,6 @@ impl Client {
     /// Leaves a namespace.
     async fn step_out(&mut self, line: &mut Line, namespace: &str) -> Result<(), Ended> {
         line.send(&leaving(namespace)).await?;
-        self.late.clear();
         if let Some(seat) = self.seats.remove(namespace) {
             self.site.books.expect(seat.id, LEFT_OR_CUT);
         }
