@@ -46,7 +46,10 @@ test-rust: ## unit, integration and documentation tests
 	@tools/setup client
 	BUNDLE_REQUIRED=1 cargo test --workspace --locked
 
-.PHONY: test-interop test-matrix test-proxies-short test-hub test-browser autobahn-core fuzz-seeds bench-instructions
+.PHONY: storm-short test-interop test-matrix test-proxies-short test-hub test-browser autobahn-core fuzz-seeds bench-instructions
+storm-short: ## thousands of clients that come, are cut and come back; nothing of them may be left
+	cargo test --locked -p roomful --test storm
+
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
 	cargo build --locked -p roomful-interop --bin fixture --bin drain
@@ -100,12 +103,16 @@ bench-full: ## measure everything, for more than an hour; writes bench/RESULTS.m
 bench-outside: ## measure them with Tsung instead, a load tool that is not ours
 	@tools/bench-outside
 
-.PHONY: fuzz test-proxies interop-reference autobahn autobahn-deflate deny clean
-# Seconds for each target.
-TIME := 60
+.PHONY: fuzz storm
 fuzz: ## run each fuzz target for a minute, or for the seconds of TIME=
-	@tools/fuzz "$(TIME)"
+	@tools/fuzz "$(or $(TIME),60)"
 
+# New waves of clients begin for so long.
+storm: ## the same with thousands at once, for five minutes: make storm TIME=600 SEED=7
+	ulimit -n "$$(ulimit -Hn)" && cargo test --release --locked -p roomful --test storm -- \
+	    --clients 10000 --at-once 2500 --time $(or $(TIME),300) $(if $(SEED),--seed $(SEED)) --json
+
+.PHONY: test-proxies interop-reference autobahn autobahn-deflate deny clean
 test-proxies: ## our server behind more proxies than in make test, and for longer than they wait
 	@tools/setup proxies
 	cargo build --locked -p roomful-interop --bin fixture

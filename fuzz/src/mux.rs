@@ -47,6 +47,11 @@ impl Driver {
                 let taken = self.seats[slot.index()].replace((slot, Seat::Asking));
                 assert!(taken.is_none_or(|(_, seat)| seat == Seat::Left));
             }
+            Arrived::AuthTooLarge { slot } => {
+                // It has left with that, and its place is free.
+                let taken = self.seats[slot.index()].replace((slot, Seat::Left));
+                assert!(taken.is_none_or(|(_, seat)| seat == Seat::Left));
+            }
             Arrived::Crowded { .. } => {
                 let taken =
                     |seat: &Option<_>| matches!(seat, Some((_, seat)) if *seat != Seat::Left);
