@@ -31,9 +31,10 @@ chat: ## start the chat example, with the client for its page
 test: ## run all the checks and tests below, up to bench-instructions
 	@tools/test
 
-lint: ## formatting, clippy (warnings are errors), and what docs/compatibility.md and docs/deploy.md name
+lint: ## formatting, clippy (warnings are errors), and what the pages of docs name
 	tools/check-compatibility
 	tools/check-deploy
+	tools/check-security
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
