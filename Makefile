@@ -92,7 +92,7 @@ fuzz-build: ## build the fuzz targets
 bench-instructions: ## instructions of the hot paths, beside the previous figures
 	@tools/bench-instructions
 
-.PHONY: bench bench-full bench-outside
+.PHONY: bench bench-full bench-outside amplification
 bench: ## measure Roomful beside its peers, in some minutes
 	@tools/bench short
 
@@ -101,6 +101,11 @@ bench-full: ## measure everything, for more than an hour; writes bench/RESULTS.m
 
 bench-outside: ## measure them with Tsung instead, a load tool that is not ours
 	@tools/bench-outside
+
+amplification: ## measure what a byte of an attacker costs, in some minutes; writes docs/security.md
+	@tools/setup client
+	cargo build --release --locked -p roomful-bench --bin bench --bin victim --bin victim-malloc
+	$(dir $(BUILT))release/bench amplification --page docs/security.md
 
 .PHONY: test-proxies interop-reference autobahn autobahn-deflate deny clean
 test-proxies: ## our server behind more proxies than in make test, and for longer than they wait
