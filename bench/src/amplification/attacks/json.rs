@@ -1,5 +1,5 @@
-//! JSON that is more than it says. It comes as an auth payload of a namespace that refuses, which needs no login, and
-//! is looked through to its end before it is refused; as an event it is what a handler reads, too.
+//! JSON that is more than it says. It comes as an auth payload of a namespace that refuses, which needs no
+//! login, and is looked through to its end before it is refused; as an event it is what a handler reads, too.
 
 use super::connects::objects;
 use crate::Result;
