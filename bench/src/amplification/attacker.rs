@@ -22,8 +22,9 @@ const OPENING_PACKETS: u64 = 2;
 const OPENING_MAX: usize = 256;
 /// How long anything may take before an attack has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A victim that takes nothing for so long will take nothing more.
-const STUCK: Duration = Duration::from_millis(500);
+/// A victim that takes nothing for so long will take nothing more. Longer than the kernel waits until it tries
+/// again to open a connection.
+const STUCK: Duration = Duration::from_secs(2);
 /// A victim is at rest that has used less than `REST_CPU` in each of so many looks one after the other.
 const REST: Duration = Duration::from_millis(20);
 const REST_CPU: Duration = Duration::from_micros(300);
@@ -170,12 +171,16 @@ impl Attacker {
              Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         );
-        let lines = self.open(count)?;
-        for who in lines.clone() {
-            self.write(who, head.as_bytes());
+        let first = self.lines.len();
+        // Not all at once: the kernel drops what a full queue of the listener has no place for.
+        while self.lines.len() < first + count {
+            let lines = self.open(OPENING_MAX.min(first + count - self.lines.len()))?;
+            for who in lines.clone() {
+                self.write(who, head.as_bytes());
+            }
+            self.hear(lines, "\"sid\"")?;
         }
-        self.hear(lines.clone(), "\"sid\"")?;
-        Ok(lines)
+        Ok(first..first + count)
     }
 
     /// New WebSockets in `/`.
