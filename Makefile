@@ -31,9 +31,10 @@ chat: ## start the chat example, with the client for its page
 test: ## run all the checks and tests below, up to bench-instructions
 	@tools/test
 
-lint: ## formatting, clippy (warnings are errors), and what docs/compatibility.md and docs/deploy.md name
+lint: ## formatting, clippy (warnings are errors), and what the pages of docs name
 	tools/check-compatibility
 	tools/check-deploy
+	tools/check-security
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -93,7 +94,7 @@ fuzz-seeds: ## build the fuzz targets, and run each on its seeds and 20,000 muta
 bench-instructions: ## instructions of the hot paths, beside the previous figures
 	@tools/bench-instructions
 
-.PHONY: bench bench-full bench-outside
+.PHONY: bench bench-full bench-outside amplification
 bench: ## measure Roomful beside its peers, in some minutes
 	@tools/bench short
 
@@ -111,6 +112,11 @@ fuzz: ## run each fuzz target for a minute, or for the seconds of TIME=
 storm: ## the same with thousands at once, for five minutes: make storm TIME=600 SEED=7
 	ulimit -n "$$(ulimit -Hn)" && cargo test --release --locked -p roomful --test storm -- \
 	    --clients 10000 --at-once 2500 --time $(or $(TIME),300) $(if $(SEED),--seed $(SEED)) --json
+
+amplification: ## measure what a byte of an attacker costs, in some minutes; writes docs/security.md
+	@tools/setup client
+	cargo build --release --locked -p roomful-bench --bin bench --bin victim --bin victim-malloc
+	$(dir $(BUILT))release/bench amplification --page docs/security.md
 
 .PHONY: test-proxies interop-reference autobahn autobahn-deflate deny clean
 test-proxies: ## our server behind more proxies than in make test, and for longer than they wait

@@ -1,5 +1,6 @@
 //! Measures servers side by side with clients that check every answer.
 
+mod amplification;
 mod cases;
 mod data;
 mod in_memory;
@@ -56,6 +57,9 @@ enum Command {
     Report(Drawing),
     /// Draws a run as SVG.
     Plot(Drawing),
+    /// Attacks a server, and says what each byte of an attacker costs it: CPU, and memory that it holds.
+    /// Exit code 1 when something costs too much and nothing bounds it.
+    Amplification(amplification::Plan),
     /// The part of the cases in-memory-* that runs as a process of its own.
     #[command(hide = true)]
     InMemory(in_memory::Part),
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Command::List => run::list().map(|()| true),
         Command::Report(drawing) => drawing.write("bench/RESULTS.md", report::whole),
         Command::Plot(drawing) => drawing.write("bench/results.svg", plot::draw),
+        Command::Amplification(plan) => plan.run(),
         Command::InMemory(part) => in_memory::run(&part).map(|()| true),
     };
     match done {
