@@ -388,10 +388,12 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Time that a client waits for a decision, from when it has asked: for its turn, and for the function of
-    /// [`Namespace::connect`](crate::Namespace::connect). Then it is refused with `No decision in time`; the
+    /// Time that a client waits for a decision, from when it has asked: half of it for its turn, and the rest
+    /// for the function of [`Namespace::connect`](crate::Namespace::connect). Then it is refused with `No decision in time`; the
     /// data is `{"code": "busy"}` if its turn had not come, and `{"code": "no_decision"}` if the function had
-    /// not ended, which is dropped where it waits. Default 30 s.
+    /// not ended, which is dropped where it waits. Default 30 s. Official clients do not ask again by
+    /// themselves after a refusal: on `busy`, have them call `socket.connect()` after a while. A connection
+    /// that has joined nothing ends after [`connect_timeout`](Self::connect_timeout) in any case.
     ///
     /// A function that never ends would keep its part of
     /// [`deciding_bytes_max`](Self::deciding_bytes_max) for ever. Functions of [`Server::of_matching`] have
@@ -423,8 +425,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Decisions about clients of one [address](Self::client_address) that are under way at the same time; at
-    /// least one. Further ones wait, as those do that [`deciding_bytes_max`](Self::deciding_bytes_max) keeps
+    /// Decisions about clients of one [address](Self::client_address) that are under way at the same time in a
+    /// namespace of the program's own, or in all children of a parent; at least one. Further ones wait, as those do that [`deciding_bytes_max`](Self::deciding_bytes_max) keeps
     /// back. Default 64.
     pub fn decisions_per_address_max(mut self, count: usize) -> Self {
         self.config.decisions_per_address_max = count.clamp(1, Semaphore::MAX_PERMITS);

@@ -5,7 +5,7 @@
 //! then wait for as long as it likes. So each takes a [`Turn`], which is its share of four bounds:
 //!
 //! 1. of its connection, a number: what comes beyond waits in the connection itself, in order;
-//! 2. of its address, a number, where the user has said what an address is;
+//! 2. of its address in its family, a number, where the user has said what an address is;
 //! 3. of its family, a namespace of the program's own or a parent with all its children, in bytes;
 //! 4. of the server, in bytes.
 //!
@@ -53,6 +53,7 @@ pub(crate) struct Addressing(Option<AddressFn>);
 pub(crate) struct Decisions {
     /// Of the server, in units.
     server: Arc<Semaphore>,
+    units: usize,
     /// What a family has, in units.
     family_units: usize,
     /// Turns that are taken.
@@ -60,7 +61,7 @@ pub(crate) struct Decisions {
     addresses: Arc<Addresses>,
 }
 
-/// The addresses that have decisions under way or waiting, by their hashes.
+/// The addresses that have decisions under way or waiting in a family, by the hashes of both.
 struct Addresses {
     by_hash: Mutex<HashMap<u64, Address>>,
     hasher: RandomState,
@@ -110,6 +111,9 @@ impl Caller {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) until: Moment,
+    /// Until then it waits for its turn. Half of the time is left for the functions: else, where more come than
+    /// can be decided about, all functions would begin too late to end.
+    pub(crate) turn_until: Moment,
     /// It had to wait for its turn, which is counted once.
     pub(crate) has_waited: bool,
 }
@@ -120,10 +124,16 @@ impl Decisions {
         let by_hash = Mutex::default();
         Self {
             server: Arc::new(Semaphore::new(units)),
+            units,
             family_units: (units / FAMILY_PART).max(1),
             deciding: AtomicUsize::new(0),
             addresses: Arc::new(Addresses { by_hash, hasher: RandomState::new() }),
         }
+    }
+
+    /// Decisions that can be under way at the same time.
+    pub(crate) const fn turns_max(&self) -> usize {
+        self.units
     }
 
     /// What a new family has.
@@ -153,7 +163,7 @@ impl Turn {
         auth_bytes: usize,
     ) -> Option<Self> {
         let decisions = &core.decisions;
-        let address = match Visit::begin(core, link) {
+        let address = match Visit::begin(core, link, share) {
             None => None,
             Some(visit) => Some((Arc::clone(&visit.turns).try_acquire_owned().ok()?, visit)),
         };
@@ -175,13 +185,13 @@ impl Turn {
             return Ok(turn);
         }
         patience.note_waiting(core);
-        let until = core.instant(patience.until);
+        let until = core.instant(patience.turn_until);
         let coming = Self::coming(core, link, share, auth_bytes);
         // Apart, since most do not wait.
         let in_time = Box::pin(tokio::time::timeout_at(until, coming));
         match in_time.await {
             // Also where it came just then: nothing would come of the function that has no time left.
-            Ok(turn) if core.now() < patience.until => turn,
+            Ok(turn) if core.now() < patience.turn_until => turn,
             Ok(Err(refusal)) => Err(refusal),
             Ok(Ok(_)) | Err(_) => Err(busy(core)),
         }
@@ -196,7 +206,7 @@ impl Turn {
         // Nobody closes these.
         let closed = |_| Refusal::new("Internal error");
         let decisions = &core.decisions;
-        let address = match Visit::begin(core, link) {
+        let address = match Visit::begin(core, link, share) {
             None => None,
             Some(visit) => {
                 let permit = Arc::clone(&visit.turns).acquire_owned().await.map_err(closed)?;
@@ -241,7 +251,8 @@ impl Drop for Turn {
 
 impl Patience {
     pub(crate) fn new(core: &Core, now: Moment) -> Self {
-        Self { until: now + core.config.decision_timeout, has_waited: false }
+        let timeout = core.config.decision_timeout;
+        Self { until: now + timeout, turn_until: now + timeout / 2, has_waited: false }
     }
 
     pub(crate) fn note_waiting(&mut self, core: &Core) {
@@ -296,11 +307,11 @@ impl fmt::Debug for Addressing {
 
 impl Visit {
     /// `None` where the client has no address that counts.
-    fn begin(core: &Core, link: &Link) -> Option<Self> {
+    fn begin(core: &Core, link: &Link, share: &Share) -> Option<Self> {
         let tell = core.config.client_address.0.as_ref()?;
         let told = core.guarded("the function of client_address", || tell(&link.handshake));
         let addresses = &core.decisions.addresses;
-        let hash = addresses.hasher.hash_one(told.flatten()?);
+        let hash = addresses.hasher.hash_one((told.flatten()?, Arc::as_ptr(share) as usize));
         let mut by_hash = addresses.by_hash.lock();
         let address = by_hash.entry(hash).or_insert_with(|| Address {
             turns: Arc::new(Semaphore::new(core.config.decisions_per_address_max)),

@@ -474,7 +474,8 @@ pub(crate) fn poll_answer(core: &Core, reply: Option<PollReply>, polled: Polled)
     let PollBody { bytes, is_text, is_plain } = match reply {
         Some(PollReply::Body(body)) => body,
         Some(PollReply::Overlap) => return bad_request(Description::PollOverlap.as_str()),
-        None => return bad_request("no session that polls any more"),
+        // It has ended since it was found; the next request would not find it.
+        None => return refusal(Refused::UnknownSession, Refused::UnknownSession.message()),
     };
     let answer = match polled.function {
         Some(function) if is_text => {
@@ -552,7 +553,11 @@ pub(crate) async fn post(guard: BodyGuard, body: Result<Bytes, NotReceived>) -> 
 /// What a request of a session is answered that cannot be done, in the form of other refusals. `why` is a
 /// text of ours without quotes.
 fn bad_request(why: &'static str) -> Answer {
-    let json = format!(r#"{{"code":{},"message":"{why}"}}"#, Refused::BadRequest.code());
+    refusal(Refused::BadRequest, why)
+}
+
+fn refusal(refused: Refused, why: &'static str) -> Answer {
+    let json = format!(r#"{{"code":{},"message":"{why}"}}"#, refused.code());
     Answer::new(StatusCode::BAD_REQUEST, "application/json", json)
 }
 

@@ -487,6 +487,9 @@ impl Drop for NamespaceCore {
                 children.remove(&self.name);
             }
             drop(children);
+            if let Some(core) = &core {
+                core.parents.note_end();
+            }
             if let Some(core) = core.as_ref().filter(|_| self.has_place()) {
                 core.parents.give_place_back();
             }

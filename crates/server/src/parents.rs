@@ -36,6 +36,8 @@ pub(crate) struct Parents {
     /// Places that children have taken: those in which somebody was let in, or that the program has asked
     /// for by their name.
     places: Mutex<usize>,
+    /// Children that there are, with a place or not.
+    living: AtomicUsize,
     on_new: RwLock<Option<NewFn>>,
 }
 
@@ -194,8 +196,18 @@ impl Parents {
         *self.places.lock() -= 1;
     }
 
-    fn are_full(&self, places_max: usize) -> bool {
-        *self.places.lock() >= places_max
+    /// A child is no more.
+    pub(crate) fn note_end(&self) {
+        self.living.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether no more children may be made for clients. Those about whose first client is still decided have
+    /// no place, and there are no more of them than decisions: others without a place are kept by handles
+    /// of the program's.
+    fn are_full(&self, core: &Core) -> bool {
+        let places_max = core.config.child_namespaces_max;
+        let living_max = places_max.saturating_add(core.decisions.turns_max());
+        *self.places.lock() >= places_max || self.living.load(Ordering::Relaxed) >= living_max
     }
 }
 
@@ -412,7 +424,7 @@ async fn make(
             None => None,
         };
         // Nobody need be asked about who would be refused then.
-        if open.is_none() && core.parents.are_full(core.config.child_namespaces_max) {
+        if open.is_none() && core.parents.are_full(core) {
             return Err(too_many(core));
         }
         let is_named = open.is_some();
@@ -443,6 +455,7 @@ fn adopt(
     if !core.begin_making(&child) {
         return None;
     }
+    core.parents.living.fetch_add(1, Ordering::Relaxed);
     let making = Making { core, child };
     let child = &making.child;
     let become_child = || child.become_child(&parent.namespace, params);

@@ -674,3 +674,105 @@ async fn of_many_at_once_no_more_namespaces_get_a_place_than_there_are() {
         until("all is given back", || server.stats().deciding == 0).await;
     }
 }
+
+/// More come than can be decided about, for long. Those who are told to wait no longer make room for others,
+/// whose functions have the time that they need.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_too_many_come_as_many_get_in_as_can_be_decided_about() {
+    const CLIENTS: usize = 250;
+    let timeout = Duration::from_secs(2);
+    let io = Server::builder().deciding_bytes_max(KIB).decision_timeout(timeout).build();
+    io.of("/a").connect(async |_: Hello| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok::<_, Refusal>(())
+    });
+    let server = start(io).await;
+    let address = server.address;
+    let mut coming = Vec::new();
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    for _ in 0..CLIENTS {
+        pace.tick().await;
+        coming.push(tokio::spawn(async move {
+            Client::open(address).await.join("/a", "").await.is_ok()
+        }));
+    }
+    let mut are_in = Vec::new();
+    for client in coming {
+        are_in.push(within(client).await.unwrap());
+    }
+    let late = are_in[CLIENTS / 2..].iter().filter(|is_in| **is_in).count();
+    assert!(late >= 5, "{late} of the later half");
+}
+
+/// A program may keep handles of new namespaces, in a list of its own.
+#[tokio::test]
+async fn children_that_are_kept_by_handles_are_bounded_though_nobody_was_let_in() {
+    let kept: Arc<Mutex<Vec<Namespace>>> = Arc::default();
+    let io = Server::builder().child_namespaces_max(4).deciding_bytes_max(8 * KIB).build();
+    let keep = Arc::clone(&kept);
+    io.on_new_namespace(move |namespace| keep.lock().push(namespace));
+    let rooms = io.of_pattern("/room-{id}");
+    let rooms = rooms.connect(async |_: Hello| Err::<(), _>(Refusal::new("no")));
+    let server = start(io).await;
+    let mut client = server.client().await;
+    for n in 0..50 {
+        client.join(&format!("/room-{n}"), "").await.expect_err("refused");
+    }
+    assert_eq!(rooms.children().len(), 4 + 8);
+    assert_eq!(server.stats().namespaces_refused, 50 - 12);
+    // What was kept is one that a client may join.
+    kept.lock().clear();
+    client.join("/room-x", "").await.expect_err("refused");
+    assert_eq!(server.stats().namespaces_refused, 50 - 12);
+}
+
+/// Those of an address that wait for a family that is flooded hold up nobody in another.
+#[tokio::test]
+async fn an_address_that_waits_in_one_family_gets_into_another() {
+    let io = Server::builder()
+        .deciding_bytes_max(4 * KIB)
+        .client_address(|request| request.query("ip"))
+        .decisions_per_address_max(4)
+        .build();
+    io.of("/flooded").connect(async |_: Hello| {
+        std::future::pending::<()>().await;
+        Ok::<_, Refusal>(())
+    });
+    io.of("/idle").connect(async |_: Hello| Ok::<_, Refusal>(()));
+    let server = start(io).await;
+    let open =
+        async |ip: &str| Client::open_at(server.address, &format!("{WEBSOCKET}&ip={ip}")).await;
+    let mut flooder = open("evil").await;
+    flooder.send("0/flooded,").await;
+    until("flooded", || server.stats().deciding == 1).await;
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let mut client = open("nat").await;
+        client.send("0/flooded,").await;
+        waiting.push(client);
+    }
+    until("they wait", || server.stats().decisions_waited == 4).await;
+    open("nat").await.join("/idle", "").await.expect("let in");
+    assert_eq!(server.stats().decision_timeouts, 0, "nobody had to give up for it");
+}
+
+/// The panic is caught where the decision is dropped, too.
+#[tokio::test]
+async fn a_decision_that_panics_as_it_is_dropped_is_answered() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "as it is dropped");
+        }
+    }
+    let io = Server::builder().decision_timeout(Duration::from_millis(50)).build();
+    io.of("/a").connect(async |_: Hello| {
+        let _bad = Bad;
+        std::future::pending::<()>().await;
+        Ok::<_, Refusal>(())
+    });
+    let server = start(io).await;
+    let mut client = server.client().await;
+    client.join("/a", "").await.expect_err("refused");
+    assert_eq!((server.stats().panics, server.stats().deciding), (1, 0));
+}

@@ -224,6 +224,23 @@ async fn of_two_bodies_at_once_both_are_400_and_the_session_ends() {
     server.is_unharmed().await;
 }
 
+/// Its end is seen at once, and not when its task has come to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_was_just_ended_is_unknown_to_the_next_poll() {
+    let server = start(Server::new()).await;
+    for _ in 0..300 {
+        let poller = server.poller().await;
+        let mut conn = Conn::open(server.address).await;
+        let octets = "Content-Length: 1\r\nContent-Type: application/octet-stream\r\n";
+        let broken = head("POST", &poller.target(), octets) + "x";
+        // Both in one segment: the poll is read when the body was just refused.
+        conn.send(broken + &head("GET", &poller.target(), "")).await;
+        assert_eq!(conn.response().await.status, 400);
+        check_refusal(&conn.response().await, 400, 1, "Session ID unknown");
+    }
+    server.is_unharmed().await;
+}
+
 #[tokio::test]
 async fn a_body_of_octets_is_400_and_the_session_ends() {
     let (server, mut leaving) = watched().await;

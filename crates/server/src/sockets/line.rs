@@ -53,6 +53,6 @@ impl Line {
 
     /// When the time is over of the one who has waited longest.
     pub(super) fn deadline(&self) -> Option<Moment> {
-        Some(self.waiting.as_ref()?.front()?.patience.until)
+        Some(self.waiting.as_ref()?.front()?.patience.turn_until)
     }
 }

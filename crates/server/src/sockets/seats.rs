@@ -88,7 +88,7 @@ impl Sockets {
             };
             self.event_bytes -= caller.auth_bytes();
             self.seat(caller.slot, Seat::Empty);
-            match now < caller.patience.until {
+            match now < caller.patience.turn_until {
                 true => self.approach(cx, now, caller),
                 false => self.refuse(caller.slot, &decisions::busy(&self.core)),
             }
@@ -142,17 +142,17 @@ impl Sockets {
         self.seat(slot, Seat::Coming { slot, stop: Some(stop) });
         let core = Arc::clone(&self.core);
         let come = async move {
-            let coming = AssertUnwindSafe(coming).catch_unwind();
-            let further = match in_time(&core, until, coming).await {
+            let coming = AssertUnwindSafe(in_time(&core, until, coming)).catch_unwind();
+            let further = match coming.await {
                 Ok(Ok(Ok(further))) => further,
                 // The seat is not its any more, so it is not told to anybody.
                 Ok(Ok(Err(_stopped))) => Err(Refusal::new("left")),
-                Ok(Err(_panic)) => {
+                Err(_panic) => {
                     core.metrics.panics.add();
                     tracing::error!("a function of of_matching panicked; the client is refused");
                     Err(Refusal::new("Internal error"))
                 }
-                Err(late) => Err(late),
+                Ok(Err(late)) => Err(late),
             };
             Decided::Further { slot, further }
         };
@@ -209,17 +209,17 @@ impl Sockets {
         let (deciding, stop) = abortable(deciding);
         self.seat(slot, Seat::Deciding { entrance: Entrance { slot, namespace, table }, stop });
         let verdict = async move {
-            let verdict = AssertUnwindSafe(deciding).catch_unwind();
-            let (verdict, visitor) = match in_time(&core, until, verdict).await {
+            let verdict = AssertUnwindSafe(in_time(&core, until, deciding)).catch_unwind();
+            let (verdict, visitor) = match verdict.await {
                 Ok(Ok(Ok(decided))) => decided,
                 // The seat is not this decision's any more, so it is not told to anybody.
                 Ok(Ok(Err(_stopped))) => (Err(Refusal::new("left")), Visitor::default()),
-                Ok(Err(_panic)) => {
+                Err(_panic) => {
                     core.metrics.panics.add();
                     tracing::error!("a connect function panicked; the client is refused");
                     (Err(Refusal::new("Internal error")), Visitor::default())
                 }
-                Err(late) => (Err(late), Visitor::default()),
+                Ok(Err(late)) => (Err(late), Visitor::default()),
             };
             drop(turn);
             Decided::Entry { slot, verdict, visitor }
