@@ -190,6 +190,10 @@ impl<A: Send + Sync + 'static> Server<A> {
 
     /// Serves on a listener, until the server is [closed](Self::close). The head of a request may
     /// have 16 KiB, and must come within 10 s.
+    ///
+    /// Where thousands of clients come at once, as after a restart, let the listener have a long queue
+    /// ([`TcpSocket::listen`](tokio::net::TcpSocket::listen)), as [`serve`](Self::serve) does with 4,096:
+    /// that of [`TcpListener::bind`] is short, and beyond it the system lets clients wait for seconds.
     pub async fn serve_on(&self, listener: TcpListener) {
         serve::run(Arc::clone(&self.core), listener, NotFound).await;
     }

@@ -236,10 +236,10 @@ impl Recovery {
     }
 }
 
-/// The task that sweeps; when it ends, for whatever reason, another may begin.
+/// The task that sweeps; when it is dropped before it has ended, another may begin.
 struct Sweeping(Weak<Store>);
 
-async fn sweep(sweeping: Sweeping) {
+async fn sweep(mut sweeping: Sweeping) {
     loop {
         let Some(store) = sweeping.0.upgrade() else {
             return;
@@ -254,15 +254,26 @@ async fn sweep(sweeping: Sweeping) {
                 store.forget(&name, &journal);
             }
         }
-        drop(store);
-        if left == 0 {
+        if left == 0 && store.sweeps_no_more() {
+            // Another may sweep already, and what says so is not to be taken back.
+            sweeping.0 = Weak::new();
             return;
         }
+        drop(store);
         tokio::time::sleep(pause).await;
     }
 }
 
 impl Store {
+    /// Nothing was left, so nobody sweeps from now on; `false` if somebody has come since that was seen,
+    /// who took it that somebody does.
+    fn sweeps_no_more(&self) -> bool {
+        self.sweeping.swap(false, Ordering::AcqRel);
+        let journals: Vec<_> = self.journals.lock().values().cloned().collect();
+        journals.iter().all(|journal| !journal.sweep())
+            || self.sweeping.swap(true, Ordering::AcqRel)
+    }
+
     /// Drops a journal in which nothing is left, if no namespace has it.
     fn forget(&self, namespace: &str, journal: &Arc<Journal>) {
         let _dropped;
@@ -452,5 +463,30 @@ mod tests {
         ] {
             assert!(!is_lost(reason), "{reason}");
         }
+    }
+
+    /// Who comes while the last one who swept is about to end relies on it.
+    #[tokio::test]
+    async fn who_comes_while_a_sweep_ends_is_swept_too() {
+        let recovery = Recovery::new();
+        let journal = recovery.journal("/", Duration::ZERO, &Arc::default());
+        let store = &recovery.store;
+        store.sweeping.store(true, Ordering::Release);
+        let id = roomful_proto::SocketId::from_random([1; 15]);
+        let newcomer = Newcomer {
+            link: crate::link::for_tests(),
+            auth: AuthDigest::new(None, b""),
+            data: Arc::new(()),
+            same: None,
+            asked: None,
+            bytes_max: 100_000,
+        };
+        journal.lock().enter(id, &roomful_proto::RecoveryId::from_random([1; 15]), &newcomer);
+        recovery.keep_tidy();
+        assert!(!store.sweeps_no_more(), "it goes on");
+        assert!(store.sweeping.load(Ordering::Acquire));
+        journal.lock().depart(id, false, 0, None);
+        assert!(store.sweeps_no_more());
+        assert!(!store.sweeping.load(Ordering::Acquire));
     }
 }

@@ -82,10 +82,9 @@ impl Books {
         self.accounts.lock().get(&id).map(|account| account.client)
     }
 
-    /// Whether a socket of that client has come and ended.
-    pub fn has_ended(&self, client: u64) -> bool {
-        let accounts = self.accounts.lock();
-        accounts.values().any(|account| account.client == client && !account.ends.is_empty())
+    /// Whether a socket has ended.
+    pub fn has_ended(&self, id: SocketId) -> bool {
+        self.accounts.lock().get(&id).is_some_and(|account| !account.ends.is_empty())
     }
 
     /// Some sockets of this client may not be known to itself.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use roomful::SocketId;
 use roomful_proto::ws::frame::Opcode;
 use serde_json::json;
 use tokio::net::TcpSocket;
@@ -10,7 +11,7 @@ use tokio::net::TcpSocket;
 use crate::line::{Ended, Line};
 use crate::site::{NAMESPACES_MAX, PAYLOAD_BYTES_MAX, ROOMS_MAX, Site};
 use crate::support::random::Random;
-use crate::support::{Conn, POLLING, Poller, WEBSOCKET, Ws, get, odd_frame, post, upgrade_head};
+use crate::support::{Conn, POLLING, Packet, Poller, WEBSOCKET, Ws, get, odd_frame, post, until};
 
 /// Packets that are none, or not at that place.
 const ODD_PACKETS: [&str; 14] = [
@@ -59,9 +60,14 @@ pub async fn live(site: Arc<Site>, key: u64, mut random: Random) {
 
 async fn joined(site: &Site, key: u64) -> Result<Line, Ended> {
     let mut line = Line::websocket(site.server.address).await?;
-    line.send(&format!("40{}", json!({ "client": key }))).await?;
-    line.next().await?;
+    join(&mut line, key).await?;
     Ok(line)
+}
+
+/// Joins `/`; gives the answer.
+async fn join(line: &mut Line, key: u64) -> Result<String, Ended> {
+    line.send(&format!("40{}", json!({ "client": key }))).await?;
+    line.next().await
 }
 
 async fn sends_odd_packets(site: &Site, key: u64, random: &mut Random) -> Result<(), Ended> {
@@ -96,19 +102,22 @@ async fn sends_odd_frames(site: &Site, key: u64, random: &mut Random) -> Result<
 }
 
 /// Asks for more than it takes, until the server has had enough.
+///
+/// Up to then it reads. What is sent before anything was answered may be lost with the place in the queue of
+/// the listener, and then the system resets the stream of a client that no server has seen.
 async fn reads_nothing(site: &Site, key: u64) -> Result<(), Ended> {
     let socket = TcpSocket::new_v4().expect("a socket");
     // As little as the system allows, so that it soon waits at the server.
     socket.set_recv_buffer_size(4 * 1024).expect("a small buffer");
     let stream = socket.connect(site.server.address).await.expect("a connection");
-    let mut conn = Conn::over(stream);
-    conn.send(upgrade_head(WEBSOCKET)).await;
-    let mut ws = Ws::over(conn);
-    ws.send_text(&format!("40{}", json!({ "client": key }))).await;
-    ws.send_text("42[\"flood\",400]").await;
-    let end = || site.books.has_ended(key);
-    crate::support::until("a client that reads nothing is let go", end).await;
-    ws.conn.ended().await;
+    let mut line = Line::websocket_over(Conn::over(stream)).await?;
+    let answer = join(&mut line, key).await?;
+    let (answer, _) = Packet::parse(&answer);
+    let id = answer.data["sid"].as_str().and_then(SocketId::parse);
+    let id = id.ok_or_else(|| Ended(format!("a socket, and there was {}", answer.data)))?;
+    line.send("42[\"flood\",400]").await?;
+    until("a client that reads nothing is let go", || site.books.has_ended(id)).await;
+    line.is_silent().await;
     Ok(())
 }
 

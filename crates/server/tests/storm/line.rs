@@ -54,7 +54,11 @@ pub enum Upgrade {
 
 impl Line {
     pub async fn websocket(address: SocketAddr) -> Result<Self, Ended> {
-        let ws = upgraded(address, WEBSOCKET).await?;
+        Self::websocket_over(Conn::open(address).await).await
+    }
+
+    pub async fn websocket_over(conn: Conn) -> Result<Self, Ended> {
+        let ws = upgraded(conn, WEBSOCKET).await?;
         let mut line = Self { way: Way::WebSocket(ws), inbox: VecDeque::new() };
         let open = line.packet().await?;
         if open.starts_with("0{") { Ok(line) } else { Err(ended("an open packet", open)) }
@@ -195,7 +199,7 @@ impl Polling {
     /// A WebSocket that may take over, and has shown that it works.
     async fn probe(&self, until: Upgrade) -> Result<Ws, Ended> {
         let target = format!("{WEBSOCKET}&sid={}", self.session);
-        let mut ws = upgraded(self.address, &target).await?;
+        let mut ws = upgraded(Conn::open(self.address).await, &target).await?;
         if until != Upgrade::Opened {
             ws.send_text("2probe").await;
             let answer = text(&mut ws).await?;
@@ -229,8 +233,7 @@ impl Polling {
     }
 }
 
-async fn upgraded(address: SocketAddr, target: &str) -> Result<Ws, Ended> {
-    let mut conn = Conn::open(address).await;
+async fn upgraded(mut conn: Conn, target: &str) -> Result<Ws, Ended> {
     conn.send(upgrade_head(target)).await;
     let response = conn.try_response().await.ok_or_else(|| ended("a WebSocket", ()))?;
     if response.status == 101 { Ok(Ws::over(conn)) } else { Err(ended("a WebSocket", response)) }

@@ -16,6 +16,7 @@ mod hostile;
 mod line;
 mod options;
 mod order;
+mod panics;
 mod rest;
 mod site;
 #[path = "../support/mod.rs"]
@@ -29,7 +30,6 @@ use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
 use options::Options;
-use site::ON_PURPOSE;
 use wave::Storm;
 
 fn main() -> ExitCode {
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    be_quiet_about_what_was_asked_for();
+    panics::watch();
     println!(
         "storm of seed {seed}: {} clients a wave, {} at once",
         options.clients, options.at_once
@@ -73,14 +73,4 @@ fn runtime(threads: u64) -> Runtime {
 fn new_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     now.as_millis() as u64 % 1_000_000_000
-}
-
-/// Panics of handlers that were asked to are not worth a line each.
-fn be_quiet_about_what_was_asked_for() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if panic.payload().downcast_ref() != Some(&ON_PURPOSE) {
-            usual(panic);
-        }
-    }));
 }

@@ -1,5 +1,6 @@
 //! [`Site`]: a server in the storm, and what its handlers do.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,15 +8,20 @@ use roomful::{
     Beginning, CallError, Hello, Namespace, Reason, Recovery, Refusal, Server, Socket, SocketId,
 };
 use serde::Deserialize;
+use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
 use crate::books::Books;
-use crate::support::{Running, start};
+use crate::support::Running;
 
 /// Time that a client has for an answer. Who is silent makes its server wait for so long.
 const ANSWER_TIME: Duration = Duration::from_millis(400);
 /// Time that a client has to come back.
 const WINDOW: Duration = Duration::from_secs(1);
+
+/// Connections that wait to be accepted, as many as where the server listens by itself. Beyond that the
+/// system loses what comes, and most of the storm would be its retransmissions.
+const BACKLOG: u32 = 4_096;
 
 /// What a handler says that panics because it was asked to.
 pub const ON_PURPOSE: &str = "a panic that the storm asked for";
@@ -76,7 +82,7 @@ impl Site {
             number.is_some_and(|number| number % 2 == 0)
         };
         let parents = [io.of_pattern("/child-{id}"), io.of_matching(even)].map(offer).into();
-        Self { server: start(io).await, books, recovers, standing, parents }
+        Self { server: start(io), books, recovers, standing, parents }
     }
 
     /// Lets no more in.
@@ -84,6 +90,17 @@ impl Site {
         self.server.io.close().await;
         let _ = self.server.serving.await;
     }
+}
+
+/// Serves on a free port.
+fn start(io: Server<Arc<Books>>) -> Running<Arc<Books>> {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let listener = socket.listen(BACKLOG).expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let server = io.clone();
+    let serving = tokio::spawn(async move { server.serve_on(listener).await });
+    Running { io, address, serving }
 }
 
 async fn enter(hello: Hello<Arc<Books>>) -> Result<Guest, Refusal> {

@@ -14,6 +14,7 @@ use tokio::time::{interval, sleep, timeout};
 use crate::client::Client;
 use crate::hostile;
 use crate::options::Options;
+use crate::panics;
 use crate::rest::Rest;
 use crate::site::Site;
 use crate::support::random::Random;
@@ -96,6 +97,9 @@ impl Storm {
             self.faults.extend(nothing_is_left(site));
             self.faults.extend(counters_agree(site, tally));
             self.faults.extend(site.books.take_faults());
+        }
+        if panics::unasked() > 0 {
+            self.faults.push(format!("{} panics that nobody asked for", panics::unasked()));
         }
         let memory = self.memory_is_back();
         println!(
@@ -207,6 +211,10 @@ impl Storm {
             self.first = Some(first);
             return format!("{} bytes live", first.live_bytes);
         };
+        if panics::unasked() > 0 {
+            // To name the functions in it, the library reads all debug information, and keeps it.
+            return "memory not compared: a panic may have printed a backtrace".to_owned();
+        }
         let max = first.live_bytes_max(servers.metrics().num_workers());
         let back = servers.block_on(comes_true(|| Rest::now(servers).live_bytes <= max));
         let now = Rest::now(servers);
