@@ -35,6 +35,8 @@ pub(crate) struct Visitor {
     claim: Option<Claim>,
     /// What it has missed as that, or why it does not get it back.
     search: Option<Result<Box<Search>, NotRecovered>>,
+    /// What is to be remembered if it gets its socket back, where nobody was asked.
+    kept: Option<Data>,
     /// Whether it is who it was, if that was decided.
     same: Option<bool>,
     /// Whose `connect` function has decided about it, or would have if that was not skipped.
@@ -58,6 +60,8 @@ pub(crate) struct Identity {
     data: Data,
     /// What was remembered of it until now: dropped when no lock is held.
     replaced: Option<Data>,
+    /// What was looked for; dropped when no lock is held, too.
+    search: Option<Box<Search>>,
     rooms: Vec<Arc<str>>,
     missed: Vec<Parcel>,
     beginning: Beginning,
@@ -116,8 +120,9 @@ impl Visitor {
         let Some((claim, journal)) = self.claim.as_ref().zip(namespace.journal.as_ref()) else {
             return false;
         };
-        let newcomer = self.newcomer(link, &nothing());
-        let search = journal.prepare(claim, &newcomer, VACATE_TIMEOUT).await;
+        journal.vacate(claim, &self.newcomer(link, &nothing()), VACATE_TIMEOUT).await;
+        // What may be sent to it now is another matter.
+        let search = journal.search(claim, &self.newcomer(link, &nothing())).await;
         self.search.insert(search.map(Box::new)).is_ok()
     }
 }
@@ -138,10 +143,9 @@ pub(crate) async fn decide(
 ) -> (Result<Data, Refusal>, Visitor) {
     let Some(Door { connect, whose }) = door else {
         // Nobody is asked here who anybody is.
-        visitor.same = Some(true);
-        let old = visitor.old_data(&namespace);
-        let is_back = visitor.prepare(&link, &namespace).await;
-        return (Ok(old.filter(|_| is_back).unwrap_or_else(nothing)), visitor);
+        visitor.kept = visitor.old_data(&namespace);
+        visitor.prepare(&link, &namespace).await;
+        return (Ok(nothing()), visitor);
     };
     visitor.asked = Some(whose);
     if let Some(old) = visitor.expected_data(&link, &namespace)
@@ -235,6 +239,7 @@ impl Identity {
             recovery: RecoveryId::from_random(core::random()?),
             data,
             replaced: None,
+            search: None,
             rooms: Vec::new(),
             missed: Vec::new(),
             beginning: Beginning::New,
@@ -245,13 +250,24 @@ impl Identity {
 
     /// Enters the journal: as the socket that is claimed, if that is given back, and as a new one
     /// otherwise; `None` when it is not, and was let in only for that.
-    fn enter(&mut self, journal: &mut Guard<'_>, link: &Arc<Link>, visitor: Visitor) -> Option<()> {
+    fn enter(
+        &mut self,
+        journal: &mut Guard<'_>,
+        link: &Arc<Link>,
+        mut visitor: Visitor,
+    ) -> Option<()> {
+        let (skipped, kept) = (visitor.skipped, visitor.kept.take());
+        let returner = visitor.newcomer(link, kept.as_ref().unwrap_or(&self.data));
         let newcomer = visitor.newcomer(link, &self.data);
         self.beginning = match (visitor.claim, visitor.search) {
             (None, _) => Beginning::New,
             (Some(claim), Some(search)) => {
-                match search.and_then(|search| journal.recover(&claim, &newcomer, *search)) {
+                let recovered = search.and_then(|search| {
+                    journal.recover(&claim, &returner, self.search.insert(search))
+                });
+                match recovered {
                     Ok(recovered) => {
+                        self.data = returner.data;
                         self.id = recovered.id;
                         self.recovery = claim.id;
                         self.replaced = Some(recovered.data);
@@ -263,7 +279,7 @@ impl Identity {
                         self.beginning = Beginning::Recovered { missed };
                         return Some(());
                     }
-                    Err(_) if visitor.skipped => return None,
+                    Err(_) if skipped => return None,
                     Err(why) => Beginning::Refused(why),
                 }
             }

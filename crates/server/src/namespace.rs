@@ -90,7 +90,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
 
     /// Takes over what is to stay when a client gets its socket back: `|old, new| …`, where `old` is what was
     /// remembered of it, and `new`, which becomes its data, what [`connect`](Self::connect) has now returned.
-    /// Without this function nothing of `old` stays.
+    /// Without this function nothing of `old` stays. It is called before it is quite certain: a client whose
+    /// socket is revoked just then gets a new one, with `new`.
     ///
     /// ```
     /// # struct User { is_admin: bool, score: std::sync::atomic::AtomicU64 }

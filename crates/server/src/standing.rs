@@ -143,6 +143,9 @@ impl NamespaceCore {
             (Taken::Refused, _) => self.refuse_registration(),
             (Taken::Claimed, Some(core)) => {
                 core.keep(self);
+                if let Some(journal) = &self.journal {
+                    journal.leave_family();
+                }
                 if matches!(stands, Some(Stands::Perhaps)) {
                     self.warn_without_door("of_matching");
                 }

@@ -127,6 +127,23 @@ async fn only_the_cookies_count_that_were_named() {
     assert!(!stage.gets(&me, "Cookie: theme=dark; session=bob\r\n", "").await);
 }
 
+/// A secret alone is not enough where no `connect` function asks who somebody is, either.
+#[tokio::test]
+async fn where_nobody_is_asked_a_cookie_still_says_who_it_is() {
+    let io = Server::builder().recovery(Recovery::new()).build();
+    io.on("fence", async |_: Socket| ());
+    let server = start(io).await;
+    let alice = "Cookie: session=alice\r\n";
+    let mut client = Client::open_with(server.address, alice).await;
+    let me = Returner::join(&mut client, "").await;
+    for (headers, is_same) in [("Cookie: session=bob\r\n", false), ("", false), (alice, true)] {
+        let mut back = me.clone();
+        let mut client = Client::open_with(server.address, headers).await;
+        back.back_on(&mut client, "").await;
+        assert_eq!(back.id == me.id, is_same, "{headers}");
+    }
+}
+
 /// Read as numbers of 64 bits, or as the last of two fields, they were equal.
 #[tokio::test]
 async fn payloads_that_read_as_the_same_are_not_the_same() {

@@ -1,16 +1,36 @@
-//! What a browser shows by itself of who its visitor is: cookies, and the header `Authorization`.
+//! What a request shows of who sends it, beside the auth payload: cookies, the header `Authorization`, and
+//! what its query says beside the protocol.
 
 use crate::handshake::Handshake;
 
-/// Beginnings of the names of cookies that load balancers and statistics set anew while a page is open.
-const CHANGING: [&str; 6] = ["AWSALB", "__cf_bm", "_cfuvid", "_ga", "_gid", "_gat"];
+/// Cookies that load balancers and statistics set, some of them anew while a page is open.
+const CHANGING: [&str; 12] = [
+    "__cf_bm",
+    "__cflb",
+    "_cfuvid",
+    "_ga",
+    "_gat",
+    "_gid",
+    "ARRAffinity",
+    "ARRAffinitySameSite",
+    "GCLB",
+    "INGRESSCOOKIE",
+    "SERVERID",
+    "route",
+];
+/// Beginnings of the names of such cookies.
+const CHANGING_BEGINNINGS: [&str; 5] = ["AWSALB", "AWSELB", "BIGipServer", "_ga_", "_gat_"];
+/// Parameters of the protocol: revision, transport, session, what keeps caches away, and how the client takes
+/// its answers.
+const PROTOCOL: [&str; 6] = ["EIO", "transport", "sid", "t", "j", "b64"];
 
-/// Whether a cookie is known to change while a page is open.
+/// Whether a cookie is known to say nothing about who somebody is.
 pub(super) fn changes_by_itself(cookie: &str) -> bool {
-    CHANGING.iter().any(|beginning| cookie.starts_with(beginning))
+    CHANGING.contains(&cookie)
+        || CHANGING_BEGINNINGS.iter().any(|beginning| cookie.starts_with(beginning))
 }
 
-/// The values of `Authorization` and of those cookies that count, as they were sent.
+/// The values of `Authorization`, of those cookies that count, and of the query.
 pub(crate) fn credentials(handshake: &Handshake, counts: impl Fn(&str) -> bool) -> Vec<u8> {
     let mut credentials = Vec::new();
     for (name, value) in handshake.headers() {
@@ -30,10 +50,16 @@ pub(crate) fn credentials(handshake: &Handshake, counts: impl Fn(&str) -> bool) 
             _ => {}
         }
     }
+    for pair in handshake.query_string().split('&').filter(|pair| !pair.is_empty()) {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        if !PROTOCOL.contains(&name) {
+            add(&mut credentials, b'q', pair.as_bytes());
+        }
+    }
     credentials
 }
 
-/// Headers have no zero byte in them.
+/// Neither headers nor queries have a zero byte in them.
 fn add(credentials: &mut Vec<u8>, kind: u8, value: &[u8]) {
     credentials.push(kind);
     credentials.extend_from_slice(value);
@@ -46,8 +72,34 @@ mod tests {
     use crate::handshake::tests::handshake;
 
     fn of(headers: &[(&str, &str)]) -> Vec<u8> {
+        of_request("", headers)
+    }
+
+    fn of_request(query: &str, headers: &[(&str, &str)]) -> Vec<u8> {
         let counts = |cookie: &str| cookie != "io" && !changes_by_itself(cookie);
-        credentials(&handshake("", headers), counts)
+        credentials(&handshake(query, headers), counts)
+    }
+
+    /// Some frameworks name the cookie of a session `_` and the name of the program.
+    #[test]
+    fn a_session_whose_cookie_begins_as_one_of_statistics_counts() {
+        for name in
+            ["_gallery_session", "_game_key", "_gateway", "_gideon", "_ga4", "__cf_bmx", "routes"]
+        {
+            assert!(!changes_by_itself(name), "{name}");
+        }
+        for name in ["_ga", "_ga_1AB", "_gat_gtag", "AWSALBTGCORS", "BIGipServerpool", "GCLB"] {
+            assert!(changes_by_itself(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_query_is_somebody_and_what_the_protocol_says_there_is_not() {
+        let alice = of_request("EIO=4&transport=polling&t=abc&token=a", &[]);
+        assert_eq!(alice, of_request("token=a&EIO=4&transport=websocket&sid=x&b64=1", &[]));
+        assert_ne!(alice, of_request("EIO=4&transport=polling&token=b", &[]));
+        assert_ne!(alice, of_request("EIO=4&transport=polling", &[]));
+        assert!(of_request("EIO=4&&transport=polling&t", &[]).is_empty());
     }
 
     #[test]

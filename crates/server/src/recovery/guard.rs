@@ -13,6 +13,7 @@ use super::journal::Journal;
 use super::log::Log;
 use super::search::{Progress, Search};
 use super::session::{Newcomer, Place, Session};
+use super::shares::Kind;
 use super::{Claim, Key, NotRecovered};
 use crate::handler::Data;
 use crate::link::{Link, Worth};
@@ -34,6 +35,7 @@ pub(crate) struct Guard<'a> {
     pub(super) journal: &'a Journal,
     /// Data of the user's, and whole logs: dropped when the lock is not held any more.
     dropped: Vec<Session>,
+    dropped_all: HashMap<SocketId, Box<Session>>,
     dropped_log: Option<Log>,
     _room: Option<Room<'a>>,
 }
@@ -120,12 +122,10 @@ impl Guard<'_> {
     /// them than are to be dropped at once.
     pub(super) fn trim(&mut self) -> bool {
         let now = Instant::now();
-        while let Some((since, id)) = self.state.longest_waiting()
-            && (self.state.waiting_count > self.journal.settings.sockets_max
-                || self.is_over(since, now))
-        {
-            self.remove(id);
-        }
+        let gone = self.give_up_longest(|guard, since| {
+            guard.state.waiting_count > guard.journal.settings.sockets_max
+                || guard.is_over(since, now)
+        });
         if self.state.sessions.is_empty() && !self.state.log.is_empty() {
             self.dropped_log = Some(self.state.log.take());
         }
@@ -135,7 +135,7 @@ impl Guard<'_> {
                 || log.oldest().is_some_and(|oldest| now - oldest.at >= keeps)
         });
         self.journal.note_events(self.state.log.bytes());
-        is_done
+        gone && is_done
     }
 
     /// Drops the oldest events until what all count for is down to so much. `false` when that are more
@@ -160,14 +160,27 @@ impl Guard<'_> {
     /// Gives up the sockets that wait longest until what all count for is down to so much. `false` when
     /// these are more than are to be dropped at once.
     pub(super) fn cut_sockets(&mut self, bytes_max: usize) -> bool {
+        self.give_up_longest(|guard, _| guard.counted_bytes() > bytes_max)
+    }
+
+    /// Gives up the sockets that wait longest, as long as there are too many for one since then. `false` when
+    /// these are more than are to go at once.
+    fn give_up_longest(&mut self, is_one_too_many: impl Fn(&Self, Instant) -> bool) -> bool {
         for _ in 0..DROPPED_AT_ONCE {
-            let longest = self.state.longest_waiting();
-            match longest.filter(|_| self.state.waiting_bytes + JOURNAL_BYTES > bytes_max) {
-                Some((_, id)) => self.remove(id),
-                None => return true,
+            match self.state.longest_waiting() {
+                Some((since, id)) if is_one_too_many(self, since) => self.remove(id),
+                _ => return true,
             }
         }
         false
+    }
+
+    /// Since when the oldest event is kept, or the first socket waits.
+    pub(super) fn oldest(&mut self, kind: Kind) -> Option<Instant> {
+        match kind {
+            Kind::Events => self.state.log.oldest().map(|entry| entry.at),
+            Kind::Sockets => self.state.longest_waiting().map(|(since, _)| since),
+        }
     }
 
     fn is_over(&self, since: Instant, now: Instant) -> bool {
@@ -206,7 +219,7 @@ impl Guard<'_> {
         &mut self,
         claim: &Claim,
         newcomer: &Newcomer,
-        search: Search,
+        search: &mut Search,
     ) -> Result<Recovered, NotRecovered> {
         let id = self.claimed(claim)?;
         let recovered = self.give_back(id, newcomer, search);
@@ -236,7 +249,7 @@ impl Guard<'_> {
         &mut self,
         id: SocketId,
         newcomer: &Newcomer,
-        mut search: Search,
+        search: &mut Search,
     ) -> Result<Recovered, NotRecovered> {
         let (_, since) = self.waits_for(id, newcomer)?;
         if since != search.waits_since {
@@ -245,6 +258,10 @@ impl Guard<'_> {
         }
         while search.step(&self.state.log)? != Progress::Done {
             search.settle();
+        }
+        // Since it began, other namespaces may have sent something over the same connection.
+        if !search.fits(newcomer.bytes_max) {
+            return Err(NotRecovered::TooMuch);
         }
         let session = self.state.sessions.get_mut(&id).ok_or(NotRecovered::Unknown)?;
         let Place::Waiting { sent, .. } = session.place else {
@@ -258,7 +275,7 @@ impl Guard<'_> {
         let data = std::mem::replace(&mut session.data, Arc::clone(&newcomer.data));
         let rooms = session.rooms();
         self.wait_no_more(bytes);
-        let missed = search.into_missed();
+        let missed = search.take_missed();
         let sent = missed.last().map_or(sent, |(number, _)| *number);
         let missed = missed.into_iter().map(|(_, parcel)| parcel).collect();
         Ok(Recovered { id, data, rooms, missed, sent, life })
@@ -345,7 +362,8 @@ impl Guard<'_> {
         match &mut self.state.sessions.get_mut(&id)?.place {
             Place::Connected { link, watched } => {
                 let (sender, receiver) = oneshot::channel();
-                watched.push(sender);
+                // Of two attempts to come back the later is that of the client as it is now.
+                *watched = Some(sender);
                 Some((Arc::clone(link), receiver))
             }
             Place::Waiting { .. } => None,
@@ -430,17 +448,26 @@ impl Guard<'_> {
 
     /// A journal is there for whoever waits, and counts with them.
     fn note_sockets(&self) {
-        let journal = if self.state.waiting_count > 0 { JOURNAL_BYTES } else { 0 };
-        self.journal.note_sockets(self.state.waiting_bytes + journal);
+        self.journal.note_sockets(self.counted_bytes());
+    }
+
+    /// What the sockets that wait count for.
+    fn counted_bytes(&self) -> usize {
+        // Its name is kept in the table, too.
+        let journal = JOURNAL_BYTES + 2 * self.journal.name.len();
+        self.state.waiting_bytes + if self.state.waiting_count > 0 { journal } else { 0 }
     }
 
     /// Forgets all who wait, unless somebody is connected; `false` then.
     pub(super) fn give_up(&mut self) -> bool {
-        if !self.state.sessions.values().all(|session| session.waits()) {
+        if self.state.waiting_count < self.state.sessions.len() {
             return false;
         }
-        let ids: Vec<_> = self.state.sessions.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.remove(id));
+        self.dropped_all = std::mem::take(&mut self.state.sessions);
+        self.state.keys = HashMap::new();
+        self.state.waiting = VecDeque::new();
+        (self.state.waiting_count, self.state.waiting_bytes) = (0, 0);
+        self.note_sockets();
         true
     }
 
@@ -483,8 +510,9 @@ impl<'a> Guard<'a> {
     }
 
     /// One that makes no room, for whoever makes it.
-    pub(super) const fn within(journal: &'a Journal, state: MutexGuard<'a, State>) -> Self {
-        Self { state, journal, dropped: Vec::new(), dropped_log: None, _room: None }
+    pub(super) fn within(journal: &'a Journal, state: MutexGuard<'a, State>) -> Self {
+        let (dropped, dropped_all) = (Vec::new(), HashMap::new());
+        Self { state, journal, dropped, dropped_all, dropped_log: None, _room: None }
     }
 
     /// Lets who waits for the lock have it next.

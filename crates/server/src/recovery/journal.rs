@@ -16,9 +16,11 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use roomful_proto::{EncodeError, Reason, SocketId, Unstamped};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::guard::{Guard, State};
-use super::search::{Progress, Search};
+use super::search::{FEW_EVENTS, Progress, Search};
 use super::shares::{Kind, Totals};
 use super::{Claim, Newcomer, NotRecovered, Settings, Store};
 use crate::core;
@@ -51,6 +53,7 @@ pub(crate) struct Journal {
     sockets: AtomicUsize,
     /// The same of all journals.
     totals: Arc<Totals>,
+    searches: Arc<Semaphore>,
     store: Weak<Store>,
 }
 
@@ -75,6 +78,7 @@ impl Journal {
             events: AtomicUsize::new(0),
             sockets: AtomicUsize::new(0),
             totals: Arc::clone(&store.totals),
+            searches: Arc::clone(&store.searches),
             store: Arc::downgrade(store),
         }
     }
@@ -82,6 +86,11 @@ impl Journal {
     /// It is that of a child of this family: whoever made that last knows.
     pub(crate) fn adopt(&self, family: &Arc<str>) {
         *self.family.lock() = Some(Arc::clone(family));
+    }
+
+    /// It is the program's own from now on.
+    pub(crate) fn leave_family(&self) {
+        *self.family.lock() = None;
     }
 
     pub(super) fn family(&self) -> Option<Arc<str>> {
@@ -98,6 +107,11 @@ impl Journal {
             Kind::Events => self.events.load(Ordering::Relaxed),
             Kind::Sockets => self.sockets.load(Ordering::Relaxed),
         }
+    }
+
+    /// Since when its oldest event is kept, or its first socket waits.
+    pub(super) fn oldest(&self, kind: Kind) -> Option<Instant> {
+        Guard::within(self, self.state.lock()).oldest(kind)
     }
 
     pub(super) fn note_events(&self, bytes: usize) {
@@ -222,24 +236,14 @@ impl Journal {
         Ok(pushed)
     }
 
-    /// Makes ready what is needed to give a socket back: its old connection, if there still is one, has
-    /// ended, and what it missed is looked for. It is done only for whoever the socket belongs to.
-    pub(crate) async fn prepare(
-        &self,
-        claim: &Claim,
-        newcomer: &Newcomer,
-        patience: Duration,
-    ) -> Result<Search, NotRecovered> {
-        if self.lock().is_theirs(claim, newcomer) {
-            self.vacated(claim, patience).await;
-        }
-        self.search(claim, newcomer).await
-    }
-
-    /// Waits until the socket that is claimed has no connection any more; the old one is told to end.
-    async fn vacated(&self, claim: &Claim, patience: Duration) {
+    /// Waits until the socket that is claimed has no connection any more; the old one is told to end. Only for
+    /// whoever the socket belongs to.
+    pub(crate) async fn vacate(&self, claim: &Claim, newcomer: &Newcomer, patience: Duration) {
         let vacated = {
             let mut journal = self.lock();
+            if !journal.is_theirs(claim, newcomer) {
+                return;
+            }
             let Some((link, watch)) = journal.watch(claim) else {
                 return;
             };
@@ -252,20 +256,29 @@ impl Journal {
     }
 
     /// Looks for what a socket has missed, in steps, so that nobody waits long for the lock.
-    async fn search(&self, claim: &Claim, newcomer: &Newcomer) -> Result<Search, NotRecovered> {
+    pub(crate) async fn search(
+        &self,
+        claim: &Claim,
+        newcomer: &Newcomer,
+    ) -> Result<Search, NotRecovered> {
+        // Closed never, and then there is no bound.
+        let permit = Arc::clone(&self.searches).acquire_owned().await.ok();
         let mut search = self.lock().begin(claim, newcomer)?;
+        search.permit(permit);
         let (mut rounds, mut steps) = (0, 0);
         loop {
+            search.settle();
             match self.step(&mut search) {
                 Ok(Progress::Goes) => {}
-                Ok(Progress::Round) if rounds < ROUNDS_MAX => rounds += 1,
-                Ok(Progress::Round | Progress::Done) => return Ok(search),
+                Ok(Progress::Round { left }) if left > FEW_EVENTS && rounds < ROUNDS_MAX => {
+                    rounds += 1;
+                }
+                Ok(Progress::Round { .. } | Progress::Done) => return Ok(search),
                 Err(why) => {
                     self.lock().give_up_search(&search, why);
                     return Err(why);
                 }
             }
-            search.settle();
             steps += 1;
             if steps % STEPS_PER_TURN == 0 {
                 tokio::task::yield_now().await;
@@ -378,8 +391,8 @@ mod tests {
     fn recover_all(journal: &Journal, n: u8, offset: u64) -> Result<Recovered, NotRecovered> {
         let (claim, newcomer) = (claim(journal, n, offset), newcomer());
         let mut journal = journal.lock();
-        let search = journal.begin(&claim, &newcomer)?;
-        journal.recover(&claim, &newcomer, search)
+        let mut search = journal.begin(&claim, &newcomer)?;
+        journal.recover(&claim, &newcomer, &mut search)
     }
 
     /// How many events came back, or why none did.
@@ -565,6 +578,94 @@ mod tests {
         assert_eq!(recovery.store.totals.sockets.load(Ordering::Relaxed), 0);
     }
 
+    /// One more than fits puts out the one that waits longest, and not all who count for the same.
+    #[tokio::test(start_paused = true)]
+    async fn one_too_many_puts_one_out_and_the_oldest() {
+        let recovery = Recovery::builder().sockets_bytes_max(100_000).bytes_max(100_000).build();
+        let family: Arc<str> = "/dyn-{n}".into();
+        let mut all = Vec::new();
+        for n in 0..60 {
+            let child = recovery.journal(&format!("/dyn-{:02}", 59 - n), SILENCE, &Arc::default());
+            child.adopt(&family);
+            enter(&child, 1);
+            child.lock().depart(id(1), true, 0, None);
+            all.push(child);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        let waits = |child: &Arc<Journal>| child.lock().state.waiting_count > 0;
+        let first = all.iter().position(waits).unwrap();
+        assert!((20..25).contains(&first) && all[first..].iter().all(waits), "{first}");
+        // The same of events, in namespaces of the program's own.
+        let mut all = Vec::new();
+        for n in 0..20 {
+            let journal =
+                recovery.journal(&format!("/own-{:02}", 19 - n), SILENCE, &Arc::default());
+            enter(&journal, 1);
+            journal.lock().record(&large(), &["x"], &[], Worth::Kept);
+            all.push(journal);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        let keeps = |journal: &Arc<Journal>| journal.lock().state.log.len() == 1;
+        let first = all.iter().position(keeps).unwrap();
+        assert!((11..13).contains(&first) && all[first..].iter().all(keeps), "{first}");
+    }
+
+    /// An event of 10 kB.
+    fn large() -> roomful_proto::Parcel {
+        roomful_proto::Parcel::event("/", None, "e", &"x".repeat(10_000)).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn windows_that_end_together_end_step_by_step() {
+        let journal = journal();
+        for n in 0..=255 {
+            for m in 0..4 {
+                let mut bytes = [m; 15];
+                bytes[0] = n;
+                let id = SocketId::from_random(bytes);
+                journal.lock().enter(id, &RecoveryId::from_random(bytes), &newcomer());
+                journal.lock().depart(id, true, 0, None);
+            }
+        }
+        tokio::time::advance(WINDOW).await;
+        assert!(!journal.lock().trim());
+        assert_eq!(journal.lock().state.waiting_count, 1024 - 256);
+        assert!(!journal.sweep());
+        assert_eq!(journal.lock().state.waiting_count, 0);
+    }
+
+    /// What fits is judged again when it is sent: others may have used the same connection.
+    #[tokio::test]
+    async fn what_fitted_once_is_not_sent_where_it_fits_no_more() {
+        let journal = journal();
+        fill(&journal, 200);
+        let (claim, mut newcomer) = (claim(&journal, 1, 0), newcomer());
+        let mut search = journal.search(&claim, &newcomer).await.unwrap();
+        newcomer.bytes_max = 1_000;
+        let recovered = journal.lock().recover(&claim, &newcomer, &mut search).err();
+        assert_eq!(recovered, Some(NotRecovered::TooMuch));
+    }
+
+    /// The later attempt is that of the client as it is now.
+    #[tokio::test(start_paused = true)]
+    async fn of_two_attempts_to_come_back_the_later_wins() {
+        let journal = journal();
+        enter(&journal, 1);
+        let attempt = async |after| {
+            tokio::time::sleep(Duration::from_millis(after)).await;
+            let (claim, newcomer) = (claim(&journal, 1, 0), newcomer());
+            journal.vacate(&claim, &newcomer, Duration::from_secs(2)).await;
+            let mut search = journal.search(&claim, &newcomer).await?;
+            journal.lock().recover(&claim, &newcomer, &mut search).map(drop)
+        };
+        let end = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            journal.lock().depart(id(1), true, 0, None);
+        };
+        let (older, newer, ()) = tokio::join!(attempt(0), attempt(50), end);
+        assert_eq!((older, newer), (Err(NotRecovered::Connected), Ok(())));
+    }
+
     /// Whoever sends gets the lock between two steps of a search.
     #[tokio::test]
     async fn nobody_waits_for_a_search() {
@@ -573,6 +674,7 @@ mod tests {
         let (claim, newcomer) = (claim(&journal, 1, 0), newcomer());
         let mut search = journal.lock().begin(&claim, &newcomer).unwrap();
         let mut steps = 0;
+        search.settle();
         while journal.step(&mut search).unwrap_or(Progress::Done) == Progress::Goes {
             assert!(!journal.state.is_locked());
             search.settle();
@@ -586,9 +688,9 @@ mod tests {
         let journal = journal();
         fill(&journal, 100);
         let (claim, newcomer) = (claim(&journal, 1, 0), newcomer());
-        let search = journal.search(&claim, &newcomer).await.unwrap();
+        let mut search = journal.search(&claim, &newcomer).await.unwrap();
         (0..100).for_each(|_| emit(&journal, &[]));
-        let recovered = journal.lock().recover(&claim, &newcomer, search).unwrap();
+        let recovered = journal.lock().recover(&claim, &newcomer, &mut search).unwrap();
         assert_eq!((recovered.missed.len(), recovered.sent), (200, 200));
     }
 
@@ -598,15 +700,15 @@ mod tests {
         let journal = journal();
         fill(&journal, 10);
         let (claim, newcomer) = (claim(&journal, 1, 0), newcomer());
-        let first = journal.search(&claim, &newcomer).await.unwrap();
-        let second = journal.search(&claim, &newcomer).await.unwrap();
-        let third = journal.search(&claim, &newcomer).await.unwrap();
-        assert!(journal.lock().recover(&claim, &newcomer, second).is_ok());
-        let late = journal.lock().recover(&claim, &newcomer, first).err();
+        let mut first = journal.search(&claim, &newcomer).await.unwrap();
+        let mut second = journal.search(&claim, &newcomer).await.unwrap();
+        let mut third = journal.search(&claim, &newcomer).await.unwrap();
+        assert!(journal.lock().recover(&claim, &newcomer, &mut second).is_ok());
+        let late = journal.lock().recover(&claim, &newcomer, &mut first).err();
         assert_eq!(late, Some(NotRecovered::Connected));
         // Nor with what was found before it was lost once more.
         journal.lock().depart(id(1), true, 10, None);
-        let late = journal.lock().recover(&claim, &newcomer, third).err();
+        let late = journal.lock().recover(&claim, &newcomer, &mut third).err();
         assert_eq!(late, Some(NotRecovered::Connected));
         assert_eq!(recover(&journal, 1, 10), Ok(0));
     }

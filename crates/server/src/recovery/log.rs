@@ -52,6 +52,26 @@ enum To {
     Rooms(Box<[Arc<str>]>),
 }
 
+impl Entry {
+    /// Whether it was for a socket that was in some rooms then, beside its own.
+    pub(super) fn is_for(&self, id: SocketId, was_in: impl Fn(&str) -> bool) -> bool {
+        match &self.to {
+            To::All => true,
+            To::Socket(one) => *one == id,
+            To::Rooms(rooms) => rooms.iter().any(|room| **room == *id || was_in(room)),
+        }
+    }
+
+    /// The rooms that it names.
+    pub(super) fn names(&self) -> usize {
+        let to = match &self.to {
+            To::Rooms(rooms) => rooms.len(),
+            To::All | To::Socket(_) => 0,
+        };
+        to + self.except.len()
+    }
+}
+
 /// Which events a source of events has, as a search asks for them.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Source<'a> {

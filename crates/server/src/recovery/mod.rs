@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use roomful_proto::Reason;
+use tokio::sync::Semaphore;
 
 use crate::asks::AskIds;
 use crate::rooms::Rooms;
@@ -60,7 +61,9 @@ use shares::Totals;
 /// back only if the namespace's [`same_visitor`](crate::Namespace::same_visitor) says that it is who was
 /// lost. Without that function, the auth payload, the cookies
 /// ([which](RecoveryBuilder::visitor_cookies)) and the header `Authorization` must be those of before, byte
-/// by byte but for the order of the fields of the payload. What `connect` returns is the socket's data from
+/// by byte but for the order of the fields of the payload, and so must the query be but for what the
+/// protocol has in it. A `connect` function that goes by anything else, such as another header, needs
+/// `same_visitor`. What `connect` returns is the socket's data from
 /// then on, so a right that was taken away does not come back;
 /// [`carry_over`](crate::Namespace::carry_over) takes over what is to stay. Who left by itself, or was put out by
 /// `disconnect`, `close`, a [rate](crate::Rate::disconnects) or the end of its
@@ -147,6 +150,8 @@ pub(crate) struct Store {
     totals: Arc<Totals>,
     /// Held by who makes room.
     making_room: Mutex<()>,
+    /// Searches at once.
+    searches: Arc<Semaphore>,
     sweeping: AtomicBool,
     /// The next server may be answered what the one before has asked.
     ask_ids: AskIds,
@@ -154,6 +159,8 @@ pub(crate) struct Store {
 
 /// How often what is too old is looked for, where nothing else makes anybody look.
 const SWEEPS_PER_WINDOW: u32 = 4;
+/// Clients for which is looked at the same time for what they missed. Each holds what it has found.
+const SEARCHES_AT_ONCE: usize = 64;
 /// No more often than this.
 const SWEEP_PAUSE_MIN: Duration = Duration::from_millis(100);
 
@@ -285,6 +292,7 @@ impl RecoveryBuilder {
             journals: Mutex::default(),
             totals: Arc::default(),
             making_room: Mutex::default(),
+            searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
             sweeping: AtomicBool::new(false),
             ask_ids: AskIds::new(),
         };
@@ -337,9 +345,9 @@ impl RecoveryBuilder {
 
     /// The cookies that say who somebody is, by their names: a client that comes back with other values
     /// of them is another visitor, where no [`same_visitor`](crate::Namespace::same_visitor) decides. Default
-    /// all, but the [`Cookie`](crate::Cookie) that the server sets itself, and those that are known to change
-    /// by themselves: of load balancers (`AWSALB…`, `__cf_bm`, `_cfuvid`) and of statistics (`_ga…`, `_gid`,
-    /// `_gat…`). Give the name of the session's cookie here where others change while a page is open.
+    /// all, but the [`Cookie`](crate::Cookie) that the server sets itself, and those that say nothing about
+    /// a visitor: of load balancers (such as `AWSALB`, `__cf_bm`, `INGRESSCOOKIE`) and of statistics (`_ga`,
+    /// `_gid`, `_gat`). Give the name of the session's cookie here where others change while a page is open.
     pub fn visitor_cookies<I>(mut self, names: I) -> Self
     where
         I: IntoIterator,

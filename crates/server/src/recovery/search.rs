@@ -5,6 +5,8 @@
 //!        └──────────────── more was sent meanwhile ◀─────────────┘
 //! ```
 //!
+//! Where little was sent, its events are looked at without their numbers being collected.
+//!
 //! A step takes the lock of the journal for a bounded time. What all steps may look at is bounded too
 //! (`search_max`), and so is what the socket gets back.
 
@@ -12,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use roomful_proto::{Parcel, SocketId};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::NotRecovered;
@@ -20,6 +23,9 @@ use super::session::Stay;
 
 /// What one step looks at: a room, an event, or the name of an excepted room is one.
 const STEP: usize = 256;
+/// Up to so many events are looked at one by one, whoever they were for: as when a socket is given back, with
+/// what was sent since it was last looked.
+pub(super) const FEW_EVENTS: u64 = 64;
 /// Up to so many times in rooms are looked through for each name, which costs less than a table.
 const STAYS_FEW: usize = 8;
 
@@ -36,9 +42,15 @@ pub(crate) struct Search {
     target: u64,
     phase: Phase,
     numbers: Vec<u64>,
+    /// Whether these are of all events, and not of those that the socket could have heard.
+    numbers_of_all: bool,
     missed: Vec<(u64, Parcel)>,
-    bytes_left: usize,
+    /// What these count for.
+    bytes: usize,
+    bytes_max: usize,
     work_left: usize,
+    /// There are no more searches at once than may be.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +70,8 @@ enum Phase {
 pub(super) enum Progress {
     /// There is more to do.
     Goes,
-    /// All that was sent when the last round began was looked at.
-    Round,
+    /// All that was sent when the last round began was looked at, and since then so many more events were.
+    Round { left: u64 },
     /// All that was sent was looked at.
     Done,
 }
@@ -83,15 +95,29 @@ impl Search {
             target: from,
             phase: Phase::Rest,
             numbers: Vec::new(),
+            numbers_of_all: false,
             missed: Vec::new(),
-            bytes_left: bytes_max,
+            bytes: 0,
+            bytes_max,
             work_left: work_max,
+            _permit: None,
         }
     }
 
+    /// As one of the searches that may be at once.
+    pub(super) fn permit(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        self._permit = permit;
+    }
+
+    /// Whether what was found may be sent, where so much fits.
+    pub(super) const fn fits(&self, bytes_max: usize) -> bool {
+        // One message always fits.
+        self.bytes <= bytes_max || self.missed.len() <= 1
+    }
+
     /// What was missed, with the numbers.
-    pub(super) fn into_missed(self) -> Vec<(u64, Parcel)> {
-        self.missed
+    pub(super) fn take_missed(&mut self) -> Vec<(u64, Parcel)> {
+        std::mem::take(&mut self.missed)
     }
 
     /// Does one step, for which the log must not change.
@@ -100,7 +126,13 @@ impl Search {
             Phase::Rest if self.upto == log.last() => {}
             Phase::Rest => {
                 self.target = log.last();
-                self.gather(log, 0, self.upto)?;
+                self.numbers_of_all = self.target - self.upto <= FEW_EVENTS;
+                if self.numbers_of_all {
+                    self.numbers = (self.upto + 1..=self.target).collect();
+                    self.weigh(log, 0)?;
+                } else {
+                    self.gather(log, 0, self.upto)?;
+                }
             }
             Phase::Gather { source, behind } => self.gather(log, source, behind)?,
             Phase::Sort => {}
@@ -108,19 +140,19 @@ impl Search {
         }
         Ok(match self.phase {
             Phase::Rest if self.upto == log.last() => Progress::Done,
-            Phase::Rest => Progress::Round,
+            Phase::Rest => Progress::Round { left: log.last() - self.upto },
             _ => Progress::Goes,
         })
     }
 
     /// Does what the step before has left to do without the log.
     pub(super) fn settle(&mut self) {
+        self.index_rooms();
         if self.phase != Phase::Sort {
             return;
         }
         self.numbers.sort_unstable();
         self.numbers.dedup();
-        self.index_rooms();
         self.phase = Phase::Weigh { at: 0 };
     }
 
@@ -175,19 +207,21 @@ impl Search {
             && let Some(&number) = self.numbers.get(at)
         {
             let entry = log.get(number).ok_or(NotRecovered::Incomplete)?;
-            work = work.saturating_sub(1 + entry.except.len());
+            let names = 1 + entry.names();
+            work = work.saturating_sub(names);
+            self.spend(names)?;
             at += 1;
-            if entry.except.iter().any(|room| self.was_in(room, number)) {
+            let was_in = |room: &str| self.was_in(room, number);
+            if self.numbers_of_all && !entry.is_for(self.id, was_in)
+                || entry.except.iter().any(|room| was_in(room))
+            {
                 continue;
             }
-            let bytes = entry.parcel.len() + ENTRY_OVERHEAD_BYTES;
-            self.bytes_left = match self.bytes_left.checked_sub(bytes) {
-                Some(left) => left,
-                // One message always fits.
-                None if self.missed.is_empty() => 0,
-                None => return Err(NotRecovered::TooMuch),
-            };
+            self.bytes += entry.parcel.len() + ENTRY_OVERHEAD_BYTES;
             self.missed.push((number, entry.parcel.clone()));
+            if !self.fits(self.bytes_max) {
+                return Err(NotRecovered::TooMuch);
+            }
         }
         self.phase = Phase::Weigh { at };
         if at == self.numbers.len() {
@@ -195,7 +229,7 @@ impl Search {
             self.upto = self.target;
             self.phase = Phase::Rest;
         }
-        self.spend(STEP - work)
+        Ok(())
     }
 
     fn spend(&mut self, work: usize) -> Result<(), NotRecovered> {
@@ -348,7 +382,7 @@ mod tests {
         let (found, steps) = find(&mut search, &log).unwrap();
         assert_eq!(found, [90_001]);
         let work = usize::MAX - search.work_left;
-        assert!(work <= 999 + FIXED_SOURCES + 2, "{work}");
+        assert!(work <= 999 + FIXED_SOURCES + 3, "{work}");
         assert!(steps <= work / STEP + 4, "{steps}");
     }
 
@@ -358,8 +392,16 @@ mod tests {
         for _ in 0..5_000 {
             log.push(&parcel(), &[], &[&*id()]);
         }
-        let work = 2 * 5_000 + 2 * 5_000;
-        assert!(find(&mut search(Vec::new(), 0, work), &log).unwrap().0.is_empty());
+        let mut unbounded = search(Vec::new(), 0, usize::MAX);
+        assert!(find(&mut unbounded, &log).unwrap().0.is_empty());
+        let work = usize::MAX - unbounded.work_left;
+        assert!((15_000..15_100).contains(&work), "{work}");
+        assert!(find(&mut search(Vec::new(), 0, work), &log).is_ok());
+        let few = find(&mut search(Vec::new(), 0, work - 1), &log);
+        assert_eq!(few, Err(NotRecovered::TooMuch));
+        let mut log = Log::new();
+        let names: Vec<_> = (0..5_000).map(|n| n.to_string()).collect();
+        log.push(&parcel(), &[], &names);
         let few = find(&mut search(Vec::new(), 0, 5_000), &log);
         assert_eq!(few, Err(NotRecovered::TooMuch));
     }

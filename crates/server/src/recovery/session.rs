@@ -79,7 +79,7 @@ pub(super) enum Place {
     Connected {
         link: Arc<Link>,
         /// Dropped when it is not any more.
-        watched: Vec<oneshot::Sender<()>>,
+        watched: Option<oneshot::Sender<()>>,
     },
     Waiting {
         since: Instant,
@@ -177,7 +177,7 @@ impl Session {
 
 impl Place {
     pub(super) fn connected(link: &Arc<Link>) -> Self {
-        Self::Connected { link: Arc::clone(link), watched: Vec::new() }
+        Self::Connected { link: Arc::clone(link), watched: None }
     }
 }
 

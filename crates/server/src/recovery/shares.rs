@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::time::Instant;
+
 use super::Store;
 use super::journal::Journal;
 
@@ -31,11 +33,12 @@ pub(super) enum Kind {
     Sockets,
 }
 
-/// A journal, whose it is, and what it holds.
+/// A journal, whose it is, what it holds, and since when.
 struct Holder {
     family: Option<Arc<str>>,
     journal: Arc<Journal>,
     bytes: usize,
+    oldest: Option<Instant>,
 }
 
 impl Store {
@@ -85,32 +88,53 @@ impl Store {
         }
     }
 
-    /// Takes from each journal what it has above its share.
+    /// Takes from those that have more than their share, until there is room. An event or a socket is taken
+    /// whole: so that not all who have about the same lose theirs for one, those that have the oldest give
+    /// way first, and no more of them than must.
     fn cut(&self, kind: Kind) {
         let mut holders = self.holders(kind);
         holders.sort_by(|a, b| (&a.family, &a.journal.name).cmp(&(&b.family, &b.journal.name)));
         // A namespace without a family is one of its own.
-        let families: Vec<_> =
-            holders.chunk_by(|a, b| a.family.is_some() && a.family == b.family).collect();
-        let of_family = |family: &[Holder]| family.iter().map(|holder| holder.bytes).sum::<usize>();
+        let mut families: Vec<_> = holders
+            .chunk_by_mut(|a, b| a.family.is_some() && a.family == b.family)
+            .map(|family| {
+                family.sort_by_key(|holder| holder.oldest);
+                (&*family, family.iter().map(|holder| holder.bytes).sum::<usize>())
+            })
+            .collect();
+        families.sort_by_key(|(family, _)| family.first().and_then(|holder| holder.oldest));
         let whole = self.max(kind) - self.max(kind) / SLACK_PART;
-        let of_each = share(families.iter().map(|family| of_family(family)).collect(), whole);
-        for family in families.into_iter().filter(|family| of_family(family) > of_each) {
-            let bytes_max = share(family.iter().map(|holder| holder.bytes).collect(), of_each);
-            for holder in family.iter().filter(|holder| holder.bytes > bytes_max) {
-                holder.journal.cut(kind, bytes_max);
+        let of_each = share(families.iter().map(|(_, bytes)| *bytes).collect(), whole);
+        for (family, bytes) in families.into_iter().filter(|(_, bytes)| *bytes > of_each) {
+            let of_family = of_each.max(bytes.saturating_sub(self.above(kind, whole)));
+            let of_each = share(family.iter().map(|holder| holder.bytes).collect(), of_family);
+            for holder in family.iter().filter(|holder| holder.bytes > of_each) {
+                let above = self.above(kind, whole);
+                if above == 0 {
+                    return;
+                }
+                holder.journal.cut(kind, of_each.max(holder.bytes.saturating_sub(above)));
             }
         }
     }
 
+    /// By how much all hold more than so much.
+    fn above(&self, kind: Kind, whole: usize) -> usize {
+        self.total(kind).saturating_sub(whole)
+    }
+
     fn holders(&self, kind: Kind) -> Vec<Holder> {
-        let journals = self.journals.lock();
-        let holders = journals.values().map(|journal| Holder {
-            family: journal.family(),
-            journal: Arc::clone(journal),
-            bytes: journal.held(kind),
+        let journals: Vec<_> = self.journals.lock().values().cloned().collect();
+        let holding = journals.into_iter().filter_map(|journal| {
+            let bytes = journal.held(kind);
+            (bytes > 0).then(|| Holder {
+                family: journal.family(),
+                bytes,
+                oldest: journal.oldest(kind),
+                journal,
+            })
         });
-        holders.filter(|holder| holder.bytes > 0).collect()
+        holding.collect()
     }
 }
 
