@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::front::BODY_PART_BYTES;
 use crate::http::linger::{LINGER_BYTES_MAX, LINGER_STALL_TIMEOUT, LINGER_TIMEOUT};
 use crate::link::Link;
+use crate::metrics::Metrics;
 
 /// Bytes that an HTTP library is given at a time, where it matters how far the client has come.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -95,6 +96,16 @@ pub(crate) enum NotReceived {
     TooLarge,
     Broken,
     TooSlow,
+}
+
+impl NotReceived {
+    /// Counts it, unless nobody is there any more to be refused.
+    pub(crate) fn count(&self, metrics: &Metrics) {
+        match self {
+            Self::TooLarge | Self::TooSlow => metrics.bodies_refused.add(),
+            Self::Broken => {}
+        }
+    }
 }
 
 /// Receives a body of at most so many bytes, and never holds more. Each [part](BODY_PART_BYTES) of it has

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -97,8 +97,9 @@ pub(crate) struct Caller {
     pub(crate) slot: Slot,
     pub(crate) auth: Option<Bytes>,
     pub(crate) patience: Patience,
-    /// If it has waited for that, or what was decided before needed it.
-    pub(crate) turn: Option<Turn>,
+    /// If it has waited for that, or what was decided before needed it. Apart, since many may wait in line
+    /// that have none.
+    pub(crate) turn: Option<Box<Turn>>,
 }
 
 impl Caller {
@@ -267,12 +268,11 @@ impl Patience {
 pub(crate) async fn in_time<T>(
     core: &Core,
     until: Moment,
-    decision: impl Future<Output = T>,
+    mut decision: impl Future<Output = T> + Unpin,
 ) -> Result<T, Refusal> {
-    let mut decision = pin!(decision);
     let mut timer: Option<Pin<Box<tokio::time::Sleep>>> = None;
     let decided = poll_fn(|cx| {
-        if let Poll::Ready(decided) = decision.as_mut().poll(cx) {
+        if let Poll::Ready(decided) = Pin::new(&mut decision).poll(cx) {
             return Poll::Ready(Some(decided));
         }
         let timer = timer

@@ -120,9 +120,13 @@ impl Visitor {
         let Some((claim, journal)) = self.claim.as_ref().zip(namespace.journal.as_ref()) else {
             return false;
         };
-        journal.vacate(claim, &self.newcomer(link, &nothing()), VACATE_TIMEOUT).await;
-        // What may be sent to it now is another matter.
-        let search = journal.search(claim, &self.newcomer(link, &nothing())).await;
+        // Apart: large, and most decisions are about somebody who does not come back.
+        let search = Box::pin(async {
+            journal.vacate(claim, &self.newcomer(link, &nothing()), VACATE_TIMEOUT).await;
+            // What may be sent to it now is another matter.
+            journal.search(claim, &self.newcomer(link, &nothing())).await
+        });
+        let search = search.await;
         self.search.insert(search.map(Box::new)).is_ok()
     }
 }

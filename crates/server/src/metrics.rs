@@ -54,6 +54,9 @@ counters! {
     /// HTTP connections that were ended although their client was still sending behind its last answer:
     /// more than 32 MiB, for more than 30 s, or with a pause of 5 s.
     lingers_cut,
+    /// Bodies of sessions that were refused: 413, because they had more than `payload_bytes_max`, after which
+    /// the session goes on, or 408, because they did not come within `request_timeout`, which ends it.
+    bodies_refused,
     /// Headers that functions of the user's could not add to an answer.
     headers_refused,
     /// Upgrades from polling to WebSocket.

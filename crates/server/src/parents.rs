@@ -400,7 +400,7 @@ async fn take_turn(
     caller.turn = None;
     let auth_bytes = caller.auth_bytes();
     let turn = Turn::wait(core, link, share, auth_bytes, &mut caller.patience).await?;
-    caller.turn = Some(turn);
+    caller.turn = Some(Box::new(turn));
     Ok(())
 }
 

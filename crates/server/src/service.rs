@@ -175,6 +175,7 @@ where
             let limits = (core.limits.payload_bytes_max, core.config.request_timeout);
             is_waited_for = true;
             let body = body::receive(body.as_mut(), limits, || guard.note_moved()).await;
+            let body = body.inspect_err(|why| why.count(&core.metrics));
             door::post(guard, body).await
         }
         Decision::Upgrade(upgrade) => {

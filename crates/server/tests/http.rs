@@ -270,6 +270,7 @@ async fn a_body_that_is_too_large_is_413_delivers_nothing_and_the_session_lives(
     let chunked = head("POST", &poller.target(), "Transfer-Encoding: chunked\r\n");
     let chunked = format!("{chunked}{chunk}{chunk}0\r\n\r\n");
     check_too_large(&request(server.address, chunked).await);
+    assert_eq!(server.stats().bodies_refused, 2);
     // Exactly as large as may be.
     let fits = body(1_000 - body(0).len());
     assert_eq!(fits.len(), 1_000);
@@ -357,6 +358,7 @@ async fn a_body_that_comes_too_slowly_is_408_and_the_session_ends() {
     let head = head("POST", &poller.target(), "Content-Length: 100\r\n");
     conn.send(head + "42[").await;
     check_refusal(&conn.response().await, 408, 3, "body too slow");
+    assert_eq!(server.stats().bodies_refused, 1);
     assert_eq!(within(leaving.recv()).await, Some("transport error"));
     server.is_unharmed().await;
 }

@@ -4,9 +4,10 @@ use crate::Result;
 use crate::amplification::attack::Attack;
 use crate::amplification::attacker::Attacker;
 
-const DECISIONS: &str = "`namespaces_max` for a connection, and the time that `connect` takes";
-const AUTH: &str =
-    "`namespaces_max` and `payload_bytes_max` for a connection; read auth payloads into types";
+const DECISIONS: &str = "`namespaces_max` for a connection, of which `decisions_max` are decided about; \
+                         `deciding_bytes_max` for all, 4,096 at once; `decision_timeout` for each";
+const AUTH: &str = "`auth_bytes_max` for a payload, of which `deciding_bytes_max` are decided about at \
+                    once; read them into types";
 
 pub(super) fn all() -> Vec<Attack> {
     vec![
@@ -16,11 +17,17 @@ pub(super) fn all() -> Vec<Attack> {
             .counted("refused"),
         Attack::new("connect-name", "`CONNECT`s with names of 500 bytes", long_names)
             .counted("refused"),
-        Attack::new("connect-waits", "32 `CONNECT`s whose decision waits", waits).bound(DECISIONS),
-        Attack::new("connect-pattern", "the same to names of a pattern", pattern_waits)
-            .bound("`child_namespaces_max` for all, `namespaces_max` for a connection"),
-        Attack::new("auth", "32 auth payloads of 10 kB whose decision waits, not read", raw)
+        Attack::new("connect-waits", "32 `CONNECT`s, of which 8 are decided about at once", waits)
+            .counted("decisions_waited")
             .bound(DECISIONS),
+        Attack::new("connect-pattern", "8 to names of a pattern, made for each", pattern_waits)
+            .counted("deciding")
+            .bound(DECISIONS),
+        Attack::new("auth", "32 auth payloads of 10 kB whose decision waits, not read", raw)
+            .counted("decisions_waited")
+            .bound(DECISIONS),
+        Attack::new("auth-large", "auth payloads of 900 kB, of which none is taken", large)
+            .counted("auth_too_large"),
         Attack::new(
             "auth-typed",
             "auth payloads of 10 kB of small objects, read into a type",
@@ -32,6 +39,7 @@ pub(super) fn all() -> Vec<Attack> {
             "32 of 10 kB of small objects, read into values, waiting",
             values,
         )
+        .counted("decisions_waited")
         .bound(AUTH),
         Attack::new("held-events", "64 events for a namespace that is deciding", held)
             .bound("`held_events_max` and `held_bytes_max` for a connection"),
@@ -57,19 +65,19 @@ fn flood(a: &mut Attacker, packet: &[u8], times: usize) -> Result<()> {
     a.send()
 }
 
-/// 32 packets, each with a number in it, on each of some WebSockets that stay.
-fn each_32(
+/// So many packets, each with a number in it, on each of some WebSockets that stay.
+fn each(
     a: &mut Attacker,
-    connections: usize,
+    (connections, packets): (usize, usize),
     packet: impl Fn(usize, usize) -> String,
 ) -> Result<()> {
     let lines = a.websockets(connections, "", "")?;
     for who in lines {
-        for number in 0..32 {
+        for number in 0..packets {
             let packet = packet(who, number);
             a.text(who, packet.as_bytes());
         }
-        a.did(32);
+        a.did(packets);
     }
     a.send()
 }
@@ -89,11 +97,12 @@ fn long_names(a: &mut Attacker) -> Result<()> {
 
 /// Only the first of a namespace on a connection waits; a pattern has names for all.
 fn waits(a: &mut Attacker) -> Result<()> {
-    each_32(a, a.times(2_000, 200), |_, number| format!("40/wait-{number},"))
+    each(a, (a.times(2_000, 200), 32), |_, number| format!("40/wait-{number},"))
 }
 
+/// As many as the share of a pattern is for: 1,024.
 fn pattern_waits(a: &mut Attacker) -> Result<()> {
-    each_32(a, a.times(300, 300), |who, number| format!("40/wait-{who}-{number},"))
+    each(a, (128, 8), |who, number| format!("40/wait-{who}-{number},"))
 }
 
 /// Objects as small as they can be, in about so many bytes.
@@ -104,7 +113,12 @@ pub(super) fn objects(bytes: usize) -> String {
 
 fn raw(a: &mut Attacker) -> Result<()> {
     let auth = objects(10_000);
-    each_32(a, a.times(200, 40), |_, number| format!("40/wait-{number},{auth}"))
+    each(a, (a.times(200, 40), 32), |_, number| format!("40/wait-{number},{auth}"))
+}
+
+fn large(a: &mut Attacker) -> Result<()> {
+    let packet = format!("40/wait-0,{}", objects(900_000));
+    flood(a, packet.as_bytes(), a.times(20, 1))
 }
 
 fn typed(a: &mut Attacker) -> Result<()> {
@@ -114,7 +128,7 @@ fn typed(a: &mut Attacker) -> Result<()> {
 
 pub(super) fn values(a: &mut Attacker) -> Result<()> {
     let auth = objects(10_000);
-    each_32(a, a.times(100, 20), |_, number| format!("40/values-{number},{auth}"))
+    each(a, (a.times(100, 20), 32), |_, number| format!("40/values-{number},{auth}"))
 }
 
 fn held(a: &mut Attacker) -> Result<()> {

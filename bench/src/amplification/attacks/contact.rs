@@ -34,7 +34,10 @@ pub(super) fn all() -> Vec<Attack> {
             .bound("by design: it is served. `serve_client(false)`, or a proxy or CDN that has it"),
         Attack::new("http-unusual", "a poll with a body in chunks, for the HTTP library", unusual)
             .counted("requests_refused")
-            .bound("`http_connections_max`, `keep_alive_timeout`; the HTTP library has buffers for each"),
+            .bound(
+                "`http_connections_max` × 22 KiB, 2.1 GiB for all; `keep_alive_timeout`. The HTTP library has two \
+                 buffers of 8 KiB for each, and nothing smaller can be set",
+            ),
     ]
 }
 

@@ -9,7 +9,7 @@ use crate::amplification::attacker::Attacker;
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 const RATIO: &str =
-    "`inflate_ratio_max` on the average of a connection, and `payload_bytes_max` for one message";
+    "`inflate_ratio_max` × the bytes of a connection and one message of `payload_bytes_max` more";
 
 pub(super) fn all() -> Vec<Attack> {
     vec![

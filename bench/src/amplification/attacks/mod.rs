@@ -38,7 +38,7 @@ pub(super) fn all() -> Vec<Attack> {
 /// Those of which it is measured what stays, and what each of them is.
 pub(super) fn aftermaths() -> [(&'static str, Run); 3] {
     [
-        ("640 auth payloads of 10 kB, read into values", connects::values),
+        ("640 auth payloads of 10 kB, 102 of them read into values at once", connects::values),
         ("45 MB of messages that never end, on 50 connections", messages::endless),
         ("40 outboxes of 7 MB that nobody reads", events::pile),
     ]

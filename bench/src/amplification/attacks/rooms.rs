@@ -4,13 +4,20 @@ use crate::Result;
 use crate::amplification::attack::Attack;
 use crate::amplification::attacker::Attacker;
 
+const CHILDREN: &str =
+    "`child_namespaces_max` × 1.2 KiB, 12 MiB for all; `namespaces_max` for a connection";
+const ROOMS_OF_ONE: &str =
+    "`search_max`; `rooms_max` × `room_name_bytes_max`, which is what the rooms of a socket take";
+const MISSED: &str = "by design: they are sent. `search_max`, three quarters of `outbox_bytes_max`, \
+                      `events_max` and `bytes_max` of `Recovery`";
+
 pub(super) fn all() -> Vec<Attack> {
     vec![
         Attack::new("connect-leave", "`CONNECT` and `DISCONNECT` of one namespace", connect_leave)
             .counted("joined"),
         Attack::new("children", "32 namespaces of a pattern, made for each connection", children)
             .counted("namespaces_made")
-            .bound("`child_namespaces_max` for all, `namespaces_max` for a connection"),
+            .bound(CHILDREN),
         Attack::new("children-ended", "such a namespace, made and left", children_ended)
             .counted("namespaces_made"),
         Attack::new("rooms", "900 rooms for each client", rooms)
@@ -21,15 +28,31 @@ pub(super) fn all() -> Vec<Attack> {
         Attack::new("recovery-lost", "sockets in children that are cut, and may come back", lost)
             .option("recovery")
             .counted("joined")
-            .bound("`sockets_max` and `sockets_bytes_max` of `Recovery`"),
+            .bound("`sockets_max` and `sockets_bytes_max` of `Recovery`: 64 MiB for all"),
         Attack::new(
             "recovery",
-            "returns to 90,000 events, none of them missed, in 999 rooms",
+            "returns with an old offset to 999 rooms, 90,000 events for others later",
             returns,
         )
         .option("recovery")
         .counted("recovered")
-        .bound("`events_max` of `Recovery`, `rooms_max`"),
+        .bound(ROOMS_OF_ONE),
+        Attack::new(
+            "recovery-missed",
+            "returns to 20,000 events, all of which were missed",
+            missed,
+        )
+        .option("recovery")
+        .counted("recovered")
+        .bound(MISSED),
+        Attack::new(
+            "recovery-much",
+            "returns to 90,000 events, more than are looked through",
+            too_much,
+        )
+        .option("recovery")
+        .counted("recoveries_refused")
+        .bound("`search_max`"),
     ]
     .into_iter()
     .map(Attack::login)
@@ -134,8 +157,23 @@ fn lost(a: &mut Attacker) -> Result<()> {
 const EVENTS: usize = 90_000;
 const ROOMS: usize = 999;
 
-/// Rooms whose names begin alike, a log of events for others, and a client that comes back over and over.
 fn returns(a: &mut Attacker) -> Result<()> {
+    come_back(a, ("y", EVENTS), a.times(5, 1))
+}
+
+/// As many as fit into an outbox.
+fn missed(a: &mut Attacker) -> Result<()> {
+    come_back(a, ("x", 20_000), a.times(5, 1))
+}
+
+/// Once, since nothing waits for a client any more that was refused.
+fn too_much(a: &mut Attacker) -> Result<()> {
+    come_back(a, ("x", EVENTS), 1)
+}
+
+/// Rooms whose names begin alike, so many events behind the last one that a client has seen, and that client,
+/// which comes back over and over. With `x` the events are for its rooms, with `y` for others.
+fn come_back(a: &mut Attacker, (whose, events): (&str, usize), times: usize) -> Result<()> {
     let alike = "r".repeat(400);
     let lines = a.joined(1)?;
     let who = lines.start;
@@ -153,16 +191,16 @@ fn returns(a: &mut Attacker) -> Result<()> {
     a.rest()?;
     let filler = a.joined(1)?;
     a.heard(filler.start);
-    a.text(filler.start, format!("4217[\"fill\",{EVENTS},\"{alike}y\"]").as_bytes());
+    a.text(filler.start, format!("4217[\"fill\",{events},\"{alike}{whose}\"]").as_bytes());
     a.hear(filler, "4317[")?;
     a.begin()?;
-    let times = a.times(5, 1);
     let auth = format!("40{{\"pid\":\"{pid}\",\"offset\":\"{offset}\"}}");
     for _ in 0..times {
         let lines = a.websockets(1, "", "")?;
         a.heard(lines.start);
         a.text(lines.start, auth.as_bytes());
         a.hear(lines.clone(), "40{")?;
+        a.rest()?;
         a.cut(lines)?;
     }
     a.did(times);

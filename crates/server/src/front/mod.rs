@@ -301,10 +301,12 @@ impl Front {
                     if matches!(body, Err(NotReceived::Broken)) {
                         return None;
                     }
-                    if body.is_ok() {
-                        missing = 0;
-                    } else {
-                        last = true;
+                    match &body {
+                        Ok(_) => missing = 0,
+                        Err(why) => {
+                            why.count(&self.core.metrics);
+                            last = true;
+                        }
                     }
                     let answer = self.attended(pin!(door::post(guard, body))).await?;
                     if !self.input.is_empty() {

@@ -124,7 +124,7 @@ impl Sockets {
         let (slot, auth_bytes, until) = (caller.slot, caller.auth_bytes(), caller.patience.until);
         let turn = async move {
             let turn = Turn::wait(&core, &link, &share, auth_bytes, &mut caller.patience).await?;
-            caller.turn = Some(turn);
+            caller.turn = Some(Box::new(turn));
             Ok((caller, None))
         };
         self.come(cx, now, (slot, auth_bytes, until), turn);
@@ -141,6 +141,8 @@ impl Sockets {
         let (coming, stop) = abortable(coming);
         self.seat(slot, Seat::Coming { slot, stop: Some(stop) });
         let core = Arc::clone(&self.core);
+        // Apart: a future that is moved into another one has its place in both.
+        let coming = Box::pin(coming);
         let come = async move {
             let coming = AssertUnwindSafe(in_time(&core, until, coming)).catch_unwind();
             let further = match coming.await {
@@ -200,7 +202,7 @@ impl Sockets {
         let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
         let (auth_bytes, until) = (caller.auth_bytes(), caller.patience.until);
         let share = namespace.share(&core);
-        let turn = caller.turn.take().filter(|turn| turn.is_of(share));
+        let turn = caller.turn.take().filter(|turn| turn.is_of(share)).map(|turn| *turn);
         let Some(turn) = turn.or_else(|| Turn::now(&core, &link, share, auth_bytes)) else {
             return self.wait(cx, now, Arc::clone(share), caller);
         };
@@ -208,6 +210,7 @@ impl Sockets {
             decide(link, Arc::clone(&namespace), door, Arc::clone(&table), visitor, auth);
         let (deciding, stop) = abortable(deciding);
         self.seat(slot, Seat::Deciding { entrance: Entrance { slot, namespace, table }, stop });
+        let deciding = Box::pin(deciding);
         let verdict = async move {
             let verdict = AssertUnwindSafe(in_time(&core, until, deciding)).catch_unwind();
             let (verdict, visitor) = match verdict.await {
