@@ -56,7 +56,8 @@ pub(crate) fn credentials(handshake: &Handshake, counts: impl Fn(&str) -> bool) 
     let polls = pairs().any(|pair| pair == "transport=polling");
     for pair in pairs() {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        if !PROTOCOL.contains(&name) && !(polls && name == TIMESTAMP) {
+        let is_of_the_protocol = PROTOCOL.contains(&name) || polls && name == TIMESTAMP;
+        if !is_of_the_protocol {
             pieces.push((b'q', pair.as_bytes()));
         }
     }
