@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use roomful::{Origins, Server};
 use tokio::net::TcpListener;
@@ -43,7 +43,11 @@ pub(crate) async fn run(options: DevOptions) -> Result<(), StartError> {
     let local = listener.local_addr().map_err(failed)?;
     let mut stop = Stop::new().map_err(failed)?;
 
-    let io = Server::builder().origins(origins(&options.origins)).state(room::Open).build();
+    let mut builder = Server::builder().origins(origins(&options.origins));
+    if let Some(hosts) = hosts(local.ip(), &options) {
+        builder = builder.hosts(hosts);
+    }
+    let io = builder.state(room::Open).build();
     room::offer(&io);
     greet(local, &options);
     let close = async {
@@ -63,6 +67,27 @@ fn origins(origins: &[String]) -> Origins {
         origins if origins.iter().any(|origin| origin == "*") => Origins::Any,
         origins => Origins::List(origins.to_vec()),
     }
+}
+
+/// The names by which browsers call a hub that only this machine reaches: a page whose name was made to point
+/// here (DNS rebinding) is none of them. The hosts of the pages that may connect are, for what passes requests
+/// on from there. `None`, any, where others may call it by a name that is not known here, and where all pages
+/// may connect anyway.
+fn hosts(local: IpAddr, options: &DevOptions) -> Option<Vec<String>> {
+    if !local.is_loopback() || options.origins.iter().any(|origin| origin == "*") {
+        return None;
+    }
+    let bracketed = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    };
+    let given = options.host.parse().map_or_else(|_| options.host.clone(), bracketed);
+    let mut hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
+    hosts.extend([bracketed(local), given]);
+    let is_of_the_web =
+        |origin: &str| origin.starts_with("http://") || origin.starts_with("https://");
+    hosts.extend(options.origins.iter().filter(|origin| is_of_the_web(origin)).cloned());
+    Some(hosts)
 }
 
 /// Prints where the hub is and what to paste into a page.

@@ -21,17 +21,28 @@ struct Hub {
 
 impl Hub {
     fn start() -> Self {
-        let mut process = roomful(&["dev", "--port", "0", "--json"]).spawn().unwrap();
+        Self::start_with(&[])
+    }
+
+    fn start_with(arguments: &[&str]) -> Self {
+        let arguments = [&["dev", "--port", "0", "--json"], arguments].concat();
+        let mut process = roomful(&arguments).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         Self { process, ready: serde_json::from_str(&line).unwrap() }
     }
 
+    fn address(&self) -> &str {
+        self.ready["url"].as_str().unwrap().strip_prefix("http://").unwrap()
+    }
+
     fn get(&self, path: &str) -> String {
-        let address = self.ready["url"].as_str().unwrap().strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        self.get_of(self.address(), path)
+    }
+
+    fn get_of(&self, host: &str, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -55,6 +66,29 @@ fn a_ready_hub_says_so_as_json_and_serves_its_pages() {
     assert!(page.contains("content-security-policy: default-src 'none'"), "{page}");
     assert!(hub.get("/none").starts_with("HTTP/1.1 404 Not Found\r\n"));
     assert!(hub.get("/socket.io/?EIO=4&transport=polling").contains("\r\n\r\n0{\"sid\":\""));
+}
+
+/// A page whose name was made to point to this machine.
+#[test]
+fn a_hub_of_this_machine_is_called_by_its_names_alone() {
+    const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
+    let check = |hub: &Hub, host: &str, status: &str| {
+        let answer = hub.get_of(host, POLLING);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
+    };
+    let hub = Hub::start();
+    for host in ["localhost:3000", "127.0.0.1", "[::1]:3000", hub.address()] {
+        check(&hub, host, "200");
+    }
+    for host in ["evil.example", "localhost.evil.example:3000", "its.host"] {
+        check(&hub, host, "421");
+    }
+    let hub = Hub::start_with(&["--host", "127.0.0.2", "--origin", "https://its.host"]);
+    for (host, status) in [("127.0.0.2", "200"), ("its.host", "200"), ("evil.example", "421")] {
+        check(&hub, host, status);
+    }
+    let hub = Hub::start_with(&["--origin", "*"]);
+    check(&hub, "any.example", "200");
 }
 
 #[test]

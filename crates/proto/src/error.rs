@@ -144,7 +144,8 @@ pub struct ArgError {
 pub enum ArgCause {
     /// The peer sent fewer arguments, and the type has no value for a missing one.
     Missing,
-    /// The argument is of another type; the text says which.
+    /// The argument is of another type; the text says which, without the value that came, in at most
+    /// [`MISFIT_BYTES_MAX`](crate::args::MISFIT_BYTES_MAX) bytes and an ellipsis.
     Type(String),
 }
 

@@ -79,8 +79,13 @@ impl<A: Send + Sync + 'static> Builder<A> {
     ///
     /// A request to another host, or to none, is answered 421 and opens nothing, whatever it asks for below the
     /// path of the server; it is counted as `hosts_refused`, and logged. The host is what `:authority` says
-    /// in HTTP/2, and the first line or the header `Host` in HTTP/1.1. A proxy must pass it on as the browser
-    /// has sent it, or the name that the proxy uses must be listed.
+    /// in HTTP/2, and the first line or the header `Host` in HTTP/1.1. A dot at its end is none.
+    ///
+    /// A proxy must pass the host on as the browser has sent it. If it puts its own name for the server there,
+    /// that name must be listed, and two things follow. Pages are of another host then, so their origin belongs
+    /// into [`Origins::List`]. And every request has a listed host, whatever the browser asked for: nothing
+    /// holds DNS rebinding back any more but the names that the proxy itself takes. A health check, one that
+    /// [`on_request`](Self::on_request) answers too, must send a listed host.
     ///
     /// This is against DNS rebinding. A page of `evil.example` may have its own name point to the address of
     /// this server once it is loaded. For the browser, and for [`Origins::SameHost`], it is of the same host
@@ -100,6 +105,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// ```
     ///
     /// [`Origins::SameHost`]: crate::Origins::SameHost
+    /// [`Origins::List`]: crate::Origins::List
     pub fn hosts<T: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
         self.config.hosts = Some(Hosts::new(hosts));
         self
@@ -128,7 +134,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// [`Namespace::connect`]. A function that has to wait fits [`allow_request`], or a tower
     /// layer around [`Server::service`] where the server is inside another.
     ///
-    /// What pages of other origins are told is added to every answer, to those of this function, too.
+    /// What pages of other origins are told is added to every answer, to those of this function, too. Where hosts
+    /// are listed, a health check that is answered here must send one of them as its `Host`.
     ///
     /// ```
     /// use roomful::{Flow, Server, StatusCode};

@@ -46,6 +46,8 @@ pub(crate) struct Core {
     origin: Instant,
     /// The line in the log about a refused origin.
     pub(crate) origin_said: Throttle,
+    /// The one about a page of another site that names no origin.
+    pub(crate) site_said: Throttle,
     /// The one about a refused host.
     pub(crate) host_said: Throttle,
     pub(crate) closing: Closing,
@@ -114,6 +116,7 @@ impl Core {
             on_error: RwLock::default(),
             origin: Instant::now(),
             origin_said: Throttle::default(),
+            site_said: Throttle::default(),
             host_said: Throttle::default(),
             closing: Closing::default(),
         })

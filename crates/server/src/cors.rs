@@ -176,6 +176,11 @@ impl<'a> Origin<'a> {
         if core.config.origins == Origins::Any {
             return Self::Absent;
         }
+        if head.text("sec-fetch-mode") == Some("cors") {
+            // A browser that guards its pages names the origin of every such request to another site. In this
+            // one the page may do whatever it likes: a file in Electron, a WebView with access to everything.
+            return Self::Absent;
+        }
         match head.text("sec-fetch-site") {
             Some(site @ ("cross-site" | "same-site")) => Self::Elsewhere(site),
             // Without it, with `same-origin`, and with `none`: the visitor typed the address. What there

@@ -89,14 +89,11 @@ impl Finish {
 /// Takes a request below the path of the server in: what is to be done with it, and how whatever
 /// comes of that is to be finished.
 pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
+    if !core.config.has_host(head) {
+        return refuse_unseen(core, head, &Cause::host_refused(head.host()));
+    }
     let origin = Origin::of(core, head);
     let cors = CorsHeaders::new(&core.config.origins, origin);
-    if !core.config.has_host(head) {
-        // Nobody else sees it.
-        let cause = Cause::host_refused(head.host());
-        let answer = refuse(core, &Request::new(*head), &cause, is_upgrade(head));
-        return (Finish { cors, any: None, session: None }, answer.into());
-    }
     let mut finish = Finish { cors, any: None, session: None };
     if core.config.hooks.see_requests() {
         let headers = finish.any.insert(Box::default());
@@ -111,15 +108,19 @@ pub(crate) fn receive(core: &Arc<Core>, head: &Head<'_>) -> (Finish, Received) {
     (finish, received)
 }
 
-/// Refuses a request that does not name its host once and rightly (RFC 9112 section 3.2). Nobody else
-/// sees it.
+/// Refuses a request that does not name its host once and rightly (RFC 9112 section 3.2).
 pub(crate) fn refuse_host(core: &Core, head: &Head<'_>) -> (Finish, Received) {
     tracing::debug!(
         "refused: no header `host` in HTTP/1.1, two in any version, or one that is no host"
     );
-    let cors = CorsHeaders::new(&core.config.origins, Origin::of(core, head));
-    let answer = refuse(core, &Request::new(*head), &Cause::InvalidHost, is_upgrade(head));
-    (Finish { cors, any: None, session: None }, answer.into())
+    refuse_unseen(core, head, &Cause::InvalidHost)
+}
+
+/// Refuses a request that is not for this server. Nobody else sees it, the rule of the origins neither, so
+/// no page may read the answer, and it is the same for all.
+fn refuse_unseen(core: &Core, head: &Head<'_>, cause: &Cause<'_>) -> (Finish, Received) {
+    let answer = refuse(core, &Request::new(*head), cause, is_upgrade(head));
+    (Finish { cors: CorsHeaders::Nothing, any: None, session: None }, answer.into())
 }
 
 /// Shows a request to whoever sees it first, and may answer it.
@@ -224,10 +225,12 @@ fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) 
         }
         Cause::SiteRefused { site } => {
             core.metrics.origins_refused.add();
-            if core.origin_said.passes(core.now()) {
+            if core.site_said.passes(core.now()) {
                 tracing::warn!(
                     site,
-                    "refused: a page of another site asks without naming its origin, as for an image or a script.                      Pages of other hosts are allowed with Builder::origins and name it; to let such requests                      in too, only Origins::Any will do"
+                    "refused: a page of another site asks without naming its origin, as for an image or a script. \
+                     Pages of other hosts are allowed with Builder::origins and name it; to let such requests \
+                     in too, only Origins::Any will do"
                 );
             }
         }
@@ -236,7 +239,9 @@ fn refuse(core: &Core, request: &Request<'_>, cause: &Cause<'_>, upgrade: bool) 
             if core.host_said.passes(core.now()) {
                 tracing::warn!(
                     ?host,
-                    "refused: the host is not one of Builder::hosts. Behind a proxy, have it pass the header `host`                      on (nginx: proxy_set_header Host $http_host), or list the name that it uses"
+                    "refused: the host is not one of Builder::hosts. Behind a proxy, have it pass the header `host` \
+                     on (nginx: proxy_set_header Host $http_host). Or list the name that it uses: then its \
+                     pages need Builder::origins, and DNS rebinding is for the proxy to stop"
                 );
             }
         }

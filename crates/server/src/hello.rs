@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use roomful_proto::args::misfit;
 use serde::de::DeserializeOwned;
 
 use crate::handshake::Handshake;
@@ -88,9 +89,8 @@ impl<A> Hello<A> {
     /// ```
     pub fn auth<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         let json = self.auth.as_deref().unwrap_or(b"{}");
-        serde_json::from_slice(json).map_err(|e| {
-            Refusal::new(format!("the auth payload does not fit: {}", without_value(&e)))
-        })
+        serde_json::from_slice(json)
+            .map_err(|e| Refusal::new(format!("the auth payload does not fit: {}", misfit(&e))))
     }
 
     /// A header of the request that opened the connection, by its name in any case.
@@ -123,26 +123,6 @@ impl<A> fmt::Debug for Hello<A> {
             .field("address", &self.address())
             .finish_non_exhaustive()
     }
-}
-
-/// What `serde` says is wrong, without the value that it quotes: passwords and tokens are of the wrong type
-/// or no known variant, too, and refusals are logged.
-fn without_value(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    for beginning in ["invalid type: ", "invalid value: ", "unknown variant "] {
-        let Some(rest) = text.strip_prefix(beginning) else {
-            continue;
-        };
-        // The value may say anything, so this is the last of these; what is expected is the program's.
-        let Some((value, expected)) = rest.rsplit_once(", expected ") else {
-            return beginning.trim_end_matches([':', ' ']).to_owned();
-        };
-        let kind = value.split(['"', '`']).next().unwrap_or_default().trim_end();
-        let colon = if kind.is_empty() { "" } else { ": " };
-        let beginning = beginning.trim_end_matches([':', ' ']);
-        return format!("{beginning}{colon}{kind}, expected {expected}");
-    }
-    text
 }
 
 /// Why a client may not join, or not even open a session (see
@@ -237,39 +217,3 @@ where
 
 /// The types of a namespace, as a type without values.
 pub(crate) type Types<A, U> = PhantomData<fn() -> (A, U)>;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error<T: DeserializeOwned>(json: &str) -> String {
-        without_value(&serde_json::from_str::<T>(json).err().expect("it does not fit"))
-    }
-
-    #[test]
-    fn what_does_not_fit_is_told_without_its_value() {
-        #[derive(Debug, serde::Deserialize)]
-        #[serde(rename_all = "lowercase")]
-        enum Kind {
-            Guest,
-        }
-        #[derive(Debug, serde::Deserialize)]
-        struct Auth {
-            #[serde(rename = "token")]
-            _token: String,
-        }
-        let lie = r#""hunter2\"`, expected hunter3""#;
-        assert_eq!(error::<u8>(lie), "invalid type: string, expected u8 at line 1 column 30");
-        assert_eq!(
-            error::<Auth>(r#"{"token":7331}"#),
-            "invalid type: integer, expected a string at line 1 column 13"
-        );
-        assert_eq!(error::<u8>("7331"), "invalid value: integer, expected u8 at line 1 column 4");
-        assert_eq!(
-            error::<Kind>(r#""hunter2""#),
-            "unknown variant, expected `guest` at line 1 column 9"
-        );
-        assert_eq!(error::<Auth>("{}"), "missing field `token` at line 1 column 2");
-        let _ = Kind::Guest;
-    }
-}

@@ -113,6 +113,8 @@ fn split(host: &str) -> Option<(&str, Option<u16>)> {
     let mark = host.find(']').map_or(0, |end| end + 1);
     let at = host[mark..].find(':').map_or(host.len(), |at| mark + at);
     let (name, port) = host.split_at(at);
+    // A dot at the end says that nothing follows, and the name is the same one.
+    let name = if mark > 0 { name } else { name.strip_suffix('.').unwrap_or(name) };
     if name.is_empty() || mark > 0 && mark != name.len() {
         return None;
     }
@@ -171,6 +173,26 @@ mod tests {
         }
         check("*.example.org:1", "a.example.org:1", true);
         check("*.example.org:1", "a.example.org:2", false);
+    }
+
+    #[test]
+    fn a_dot_at_the_end_is_none() {
+        for listed in ["example.org", "example.org.", "http://example.org./"] {
+            for host in ["example.org", "example.org.", "example.org.:80", "Example.org.:3000"] {
+                check(listed, host, true);
+            }
+            for other in [".", ".:80", "example.org..", "example.org.evil.", "org."] {
+                check(listed, other, false);
+            }
+        }
+        check("example.org.:1", "example.org:1", true);
+        check("*.example.org", "a.example.org.", true);
+        check("*.example.org.", "a.example.org", true);
+        check("*.example.org", "example.org.", false);
+        check("127.0.0.1", "127.0.0.1.:80", true);
+        check("[::1]", "[::1].", false);
+        assert_eq!(Entry::parse("."), None);
+        assert_eq!(Entry::parse("*.."), None);
     }
 
     #[test]

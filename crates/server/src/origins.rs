@@ -15,6 +15,8 @@ use std::sync::Arc;
 /// scripts, frames and links, which no page can read unless they are scripts. Where a request names none,
 /// `Sec-Fetch-Site` counts: what is `cross-site` or `same-site` is refused as an origin would be that is not
 /// allowed, unless it is [`Any`](Self::Any). All browsers send it since 2023, to hosts that are `https` or local.
+/// Not so where `Sec-Fetch-Mode` is `cors`: there every browser names the origin of another site, but for those
+/// that let their pages do everything, as Electron and WebViews may those of files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origins {

@@ -103,6 +103,21 @@ async fn without_an_origin_a_request_of_another_site_is_refused_on_every_way() {
     }
 }
 
+/// Electron and WebViews that let pages of files do everything name no origin for a GET.
+#[tokio::test]
+async fn a_page_in_a_file_whose_browser_guards_nothing_connects() {
+    let files = Origins::List(vec!["file://".into()]);
+    let server = start(Server::builder().origins(files).build()).await;
+    let fetch = format!("{CROSS_SITE}Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n");
+    check_all(&server, &fetch, false).await;
+    check_all(&server, &format!("Origin: file://\r\n{fetch}"), false).await;
+    let modes = ["no-cors", "navigate", "websocket", "same-origin", "CORS", "cors, cors", ""];
+    for mode in modes.map(|mode| format!("{CROSS_SITE}Sec-Fetch-Mode: {mode}\r\n")) {
+        check_all(&server, &mode, true).await;
+    }
+    check_all(&server, &format!("Origin: https://evil.example\r\n{fetch}"), true).await;
+}
+
 #[tokio::test]
 async fn where_all_pages_may_connect_those_of_other_sites_need_name_nothing() {
     let server = start(Server::builder().origins(Origins::Any).build()).await;
@@ -165,6 +180,20 @@ async fn the_cause_says_what_the_browser_said_and_the_log_what_can_be_done() {
     let lines = logs.with("without naming its origin");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("WARN") && lines[0].contains("same-site"), "{lines:?}");
+    assert!(lines[0].contains("or a script. Pages of other"), "{lines:?}");
+    assert!(lines[0].contains("such requests in too"), "{lines:?}");
+}
+
+/// Anybody can send the one, and then nobody would hear of the other.
+#[tokio::test]
+async fn an_origin_and_a_site_that_are_refused_are_each_told_to_the_log() {
+    let logs = Logs::collect();
+    let server = start(Server::new()).await;
+    for headers in ["Origin: https://evil.example\r\n", CROSS_SITE] {
+        assert_eq!(get(server.address, POLLING, headers).await.status, 403);
+    }
+    assert_eq!(logs.with("the origin is not that of the host").len(), 1);
+    assert_eq!(logs.with("without naming its origin").len(), 1);
 }
 
 // Hosts.
@@ -217,6 +246,45 @@ async fn a_request_to_a_host_that_is_not_listed_is_answered_421_and_seen_by_nobo
             let upgrade = to_host(&upgrade_head(WEBSOCKET), host);
             assert_eq!(request(address, upgrade).await.status, 101, "{host}");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_origin_of_a_request_to_a_host_that_is_not_listed_is_no_question() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let rule = Origins::matching(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        true
+    });
+    for (origins, per_request) in [(rule, 1), (Origins::Any, 0)] {
+        let server = start(Server::builder().hosts(["localhost"]).origins(origins).build()).await;
+        for address in in_both_ways(&server).await {
+            asked.store(0, Ordering::Relaxed);
+            let text = head("GET", POLLING, "Origin: https://page.example\r\n");
+            for host in ["evil.example", "a@b"] {
+                let response = request(address, to_host(&text, host)).await;
+                assert!(matches!(response.status, 421 | 400), "{response:?}");
+                for name in ["origin", "credentials"] {
+                    let name = format!("access-control-allow-{name}");
+                    assert_eq!(response.header(&name), None, "{host}");
+                }
+            }
+            assert_eq!(asked.load(Ordering::Relaxed), 0);
+            let response = request(address, &text).await;
+            assert_eq!(response.status, 200);
+            assert!(response.header("access-control-allow-origin").is_some());
+            assert_eq!(asked.load(Ordering::Relaxed), per_request);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dot_at_the_end_of_a_host_is_none() {
+    let server = start(Server::builder().hosts(["example.org"]).build()).await;
+    for address in in_both_ways(&server).await {
+        let text = to_host(&head("GET", POLLING, ""), "example.org.");
+        assert_eq!(request(address, text).await.status, 200);
     }
 }
 
@@ -286,7 +354,7 @@ async fn what_cannot_be_a_host_and_a_host_that_is_refused_are_told_to_the_log() 
     assert_eq!(request(server.address, text).await.status, 421);
     let lines = logs.with("upstream:3000");
     assert_eq!(lines.len(), 1, "{lines:?}");
-    for said in ["WARN", "Builder::hosts", "proxy_set_header Host $http_host"] {
+    for said in ["WARN", "Builder::hosts", "`host` on (nginx: proxy_set_header Host $http_host)"] {
         assert!(lines[0].contains(said), "{said}: {lines:?}");
     }
 }

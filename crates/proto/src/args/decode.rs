@@ -14,6 +14,7 @@ use serde::de::{
 };
 
 use super::cursor::Attachments;
+use super::misfit::misfit;
 use super::scan;
 use crate::error::{ArgCause, ArgError};
 use crate::socket::placeholder;
@@ -35,7 +36,7 @@ pub(super) fn value<T: DeserializeOwned>(
         let mut inner = serde_json::Deserializer::from_slice(json);
         T::deserialize(Attached { inner: &mut inner, attachments })
     };
-    read.map_err(|e| ArgError { index, cause: ArgCause::Type(e.to_string()) })
+    read.map_err(|e| ArgError { index, cause: ArgCause::Type(misfit(&e)) })
 }
 
 /// Reads the first value of a list without brackets, and says where reading ended; `None` when there

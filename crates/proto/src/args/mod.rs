@@ -7,6 +7,7 @@
 mod cursor;
 mod decode;
 mod encode;
+mod misfit;
 mod plain;
 mod scan;
 mod span;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 pub use cursor::{Cursor, FromArg, One, Rest};
 pub use encode::{ArgsWriter, Shape, ToArgs};
 pub(crate) use encode::{Attachments, push_text};
+pub use misfit::{MISFIT_BYTES_MAX, misfit};
 pub(crate) use scan::{PLAIN_DEPTH, check_depth, first_element, first_text, is_plain_list};
 pub(crate) use span::Span;
 

@@ -20,9 +20,10 @@ const CHANGING: [&str; 12] = [
 ];
 /// Beginnings of the names of such cookies.
 const CHANGING_BEGINNINGS: [&str; 5] = ["AWSALB", "AWSELB", "BIGipServer", "_ga_", "_gat_"];
-/// Parameters of the protocol: revision, transport, session, what keeps caches away, and how the client takes
-/// its answers.
-const PROTOCOL: [&str; 6] = ["EIO", "transport", "sid", "t", "j", "b64"];
+/// Parameters of the protocol: revision, transport, session, and how the client takes its answers.
+const PROTOCOL: [&str; 5] = ["EIO", "transport", "sid", "j", "b64"];
+/// What keeps caches away from polls. Elsewhere it may be a token.
+const TIMESTAMP: &str = "t";
 
 /// Whether a cookie is known to say nothing about who somebody is.
 pub(super) fn changes_by_itself(cookie: &str) -> bool {
@@ -30,12 +31,13 @@ pub(super) fn changes_by_itself(cookie: &str) -> bool {
         || CHANGING_BEGINNINGS.iter().any(|beginning| cookie.starts_with(beginning))
 }
 
-/// The values of `Authorization`, of those cookies that count, and of the query.
+/// The values of `Authorization`, of those cookies that count, and of the query, in an order of their own: that
+/// of cookies changes when one of them is set again.
 pub(crate) fn credentials(handshake: &Handshake, counts: impl Fn(&str) -> bool) -> Vec<u8> {
-    let mut credentials = Vec::new();
+    let mut pieces: Vec<(u8, &[u8])> = Vec::new();
     for (name, value) in handshake.headers() {
         match name {
-            "authorization" => add(&mut credentials, b'a', value),
+            "authorization" => pieces.push((b'a', value)),
             // HTTP/2 may send each in a header of its own.
             "cookie" => {
                 let cookies = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
@@ -43,27 +45,31 @@ pub(crate) fn credentials(handshake: &Handshake, counts: impl Fn(&str) -> bool) 
                     let end = cookie.iter().position(|byte| *byte == b'=').unwrap_or(0);
                     // A name that is no text is none that anybody has listed.
                     if counts(std::str::from_utf8(&cookie[..end]).unwrap_or_default()) {
-                        add(&mut credentials, b'c', cookie);
+                        pieces.push((b'c', cookie));
                     }
                 }
             }
             _ => {}
         }
     }
-    for pair in handshake.query_string().split('&').filter(|pair| !pair.is_empty()) {
+    let pairs = || handshake.query_string().split('&').filter(|pair| !pair.is_empty());
+    let polls = pairs().any(|pair| pair == "transport=polling");
+    for pair in pairs() {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        if !PROTOCOL.contains(&name) {
-            add(&mut credentials, b'q', pair.as_bytes());
+        let is_of_the_protocol = PROTOCOL.contains(&name) || polls && name == TIMESTAMP;
+        if !is_of_the_protocol {
+            pieces.push((b'q', pair.as_bytes()));
         }
     }
+    pieces.sort_unstable();
+    let mut credentials = Vec::new();
+    for (kind, value) in pieces {
+        credentials.push(kind);
+        credentials.extend_from_slice(value);
+        // Neither headers nor queries have it in them.
+        credentials.push(0);
+    }
     credentials
-}
-
-/// Neither headers nor queries have a zero byte in them.
-fn add(credentials: &mut Vec<u8>, kind: u8, value: &[u8]) {
-    credentials.push(kind);
-    credentials.extend_from_slice(value);
-    credentials.push(0);
 }
 
 #[cfg(test)]
@@ -100,6 +106,25 @@ mod tests {
         assert_ne!(alice, of_request("EIO=4&transport=polling&token=b", &[]));
         assert_ne!(alice, of_request("EIO=4&transport=polling", &[]));
         assert!(of_request("EIO=4&&transport=polling&t", &[]).is_empty());
+    }
+
+    #[test]
+    fn what_keeps_caches_away_from_polls_is_a_parameter_like_others_elsewhere() {
+        let alice = of_request("EIO=4&transport=websocket&t=a", &[]);
+        assert_ne!(alice, of_request("EIO=4&transport=websocket&t=b", &[]));
+        assert_ne!(alice, of_request("EIO=4&transport=websocket", &[]));
+    }
+
+    #[test]
+    fn the_order_is_no_matter() {
+        let headers = [("cookie", "a=1; b=2"), ("authorization", "x")];
+        let alice = of_request("p=1&q=2&transport=polling", &headers);
+        for cookies in [&["b=2; a=1"][..], &["a=1", "b=2"], &["b=2", "a=1"]] {
+            let mut headers = vec![("authorization", "x")];
+            headers.extend(cookies.iter().map(|cookies| ("cookie", *cookies)));
+            assert_eq!(of_request("transport=polling&q=2&p=1", &headers), alice, "{cookies:?}");
+        }
+        assert_ne!(of(&[("cookie", "a=1; a=1")]), of(&[("cookie", "a=1")]));
     }
 
     #[test]
