@@ -255,10 +255,11 @@ async fn a_function_that_panics_lets_nobody_stay() {
     }
 }
 
-/// Comes in as who shows `pid`; gives what it is now.
+/// Comes in as who shows `pid`, if that is one; gives what it is now.
 async fn enter(server: &Running, pid: &Value) -> (Client, Value) {
     let mut client = Client::open(server.address).await;
-    client.send(&format!("0{{\"pid\":{pid},\"none\":0}}")).await;
+    let pid = if pid.is_null() { String::new() } else { format!("\"pid\":{pid},") };
+    client.send(&format!("0{{{pid}\"none\":0}}")).await;
     let joined = client.next().await.data;
     client.id = joined["sid"].as_str().unwrap().to_owned();
     (client, joined)
@@ -271,7 +272,7 @@ async fn what_is_over_does_not_come_back_and_what_comes_back_has_what_is_left() 
     let server = start(io).await;
     let lost = async || until("lost", || server.is_empty()).await;
 
-    let (mut client, first) = enter(&server, &json!("")).await;
+    let (mut client, first) = enter(&server, &Value::Null).await;
     client.ask("token", "3600000").await;
     drop(client);
     lost().await;
