@@ -289,6 +289,8 @@ impl Identity {
             }
             (Some(_), None) => Beginning::Refused(NotRecovered::Unknown),
         };
+        // Perhaps nobody else has it any more, and its end is a function of the user's.
+        self.replaced = kept;
         journal.enter(self.id, &self.recovery, &newcomer);
         self.sent = journal.last();
         Some(())
