@@ -531,7 +531,12 @@ proptest! {
                 let auth: &serde_json::value::RawValue = serde_json::from_slice(&auth).unwrap();
                 prop_assert_eq!(auth.get().as_bytes()[0], b'{');
             }
-            socket::Packet::Connect(None) | socket::Packet::Disconnect => {}
+            socket::Packet::ConnectError(Some(why)) => {
+                serde_json::from_slice::<serde::de::IgnoredAny>(&why).unwrap();
+            }
+            socket::Packet::ConnectError(None)
+            | socket::Packet::Connect(None)
+            | socket::Packet::Disconnect => {}
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod packet;
 pub mod parser;
 pub(crate) mod placeholder;
 mod query;
+mod reassembly;
 pub mod text;
 
 pub use msgpack::MsgPack;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::packet::{Event, Packet};
 use super::parser::Whole;
 use super::query;
+use super::reassembly::{Progress, Reassembly};
 use super::text::Header;
 use crate::args::Args;
 use crate::engine::{Data, Revision};
@@ -22,9 +23,6 @@ use crate::hidden::Hidden;
 use crate::id::AckId;
 use crate::limits::Limits;
 use crate::time::Moment;
-
-/// Attachments for which there is room from when they are announced.
-const ATTACHMENTS_AT_ONCE: usize = 4;
 
 /// The place of a namespace on one connection. Places are small numbers and used again after a
 /// namespace is left, but two attempts to join never have equal slots.
@@ -125,7 +123,7 @@ pub struct Mux {
     revision: Revision,
     limits: Arc<Limits>,
     seats: Vec<Seat>,
-    assembling: Option<Box<Assembling>>,
+    assembling: Option<Box<Reassembly>>,
     /// Until when a namespace must have been joined; `None` while one is.
     connect_until: Option<Moment>,
     /// Attempts to join that were made so far.
@@ -148,15 +146,6 @@ enum State {
     Joined,
     /// The namespace was left. Packets that were under way then are not held against the client.
     Left,
-}
-
-/// A packet whose attachments are arriving.
-#[derive(Debug)]
-struct Assembling {
-    header: Header,
-    attachments: Vec<Bytes>,
-    bytes: usize,
-    until: Moment,
 }
 
 impl Mux {
@@ -225,7 +214,7 @@ impl Mux {
 
     /// When [`expire`](Self::expire) must be called, at the latest.
     pub fn deadline(&self) -> Option<Moment> {
-        let assembling = self.assembling.as_ref().map(|assembling| assembling.until);
+        let assembling = self.assembling.as_ref().map(|assembling| assembling.until());
         [self.connect_until, assembling].into_iter().flatten().min()
     }
 
@@ -235,7 +224,7 @@ impl Mux {
         if self.connect_until.take_if(|until| now >= *until).is_some() {
             return Err(Violation::ConnectTimeout);
         }
-        let late = |assembling: &mut Box<Assembling>| now >= assembling.until;
+        let late = |assembling: &mut Box<Reassembly>| now >= assembling.until();
         match self.assembling.take_if(late) {
             Some(_) => Err(Violation::AttachmentTimeout),
             None => Ok(()),
@@ -303,35 +292,24 @@ impl Mux {
         if header.attachments == 0 {
             return self.packet(now, header, Box::default(), arrived);
         }
-        let announced = header.attachments as usize;
-        self.assembling = Some(Box::new(Assembling {
-            header,
-            // What an event is to have stays exactly as large as it is; many are not believed in yet.
-            attachments: Vec::with_capacity(announced.min(ATTACHMENTS_AT_ONCE)),
-            bytes: 0,
-            until: now + self.limits.attachments_timeout,
-        }));
+        self.assembling = Some(Reassembly::begin(now, header, &self.limits));
         Ok(())
     }
 
     fn attachment(
         &mut self,
         now: Moment,
-        mut assembling: Box<Assembling>,
+        assembling: Box<Reassembly>,
         bytes: Bytes,
         arrived: &mut Option<Arrived>,
     ) -> Result<(), Violation> {
-        assembling.bytes += bytes.len();
-        if assembling.bytes > self.limits.payload_bytes_max {
-            return Err(Violation::AttachmentBytes);
+        match assembling.push(bytes, &self.limits)? {
+            Progress::Missing(assembling) => {
+                self.assembling = Some(assembling);
+                Ok(())
+            }
+            Progress::Whole(header, attachments) => self.packet(now, header, attachments, arrived),
         }
-        assembling.attachments.push(bytes);
-        if assembling.attachments.len() < assembling.header.attachments as usize {
-            self.assembling = Some(assembling);
-            return Ok(());
-        }
-        let Assembling { header, attachments, .. } = *assembling;
-        self.packet(now, header, attachments.into(), arrived)
     }
 
     /// A packet whose attachments are there.
@@ -402,6 +380,8 @@ impl Mux {
                 *arrived = Some(self.join_again(index, auth)?);
                 return Ok(());
             }
+            // Only a server refuses.
+            Packet::ConnectError(_) => return Err(Violation::Unexpected),
         };
         match seat.state {
             State::Joined => *arrived = Some(new),
@@ -437,6 +417,7 @@ impl Mux {
     fn join_first(&mut self, name: Box<str>, packet: Packet) -> Result<Arrived, Violation> {
         match packet {
             Packet::Connect(auth) => Ok(self.join(name, auth)),
+            Packet::ConnectError(_) => Err(Violation::Unexpected),
             _ => Err(Violation::NotConnected),
         }
     }

@@ -85,17 +85,21 @@ pub fn is_reserved(event: impl AsRef<[u8]>) -> bool {
     (7..=14).contains(&event.len()) && RESERVED_EVENTS.iter().any(|name| name.as_bytes() == event)
 }
 
-/// A packet as it came from a client, its namespace apart.
+/// A packet as it came from the peer, its namespace apart.
 #[derive(Clone)]
 pub enum Packet {
-    /// The JSON of the auth payload, if there was one: an object.
+    /// The JSON of the payload, if there was one, an object: of a client its auth payload, of a server
+    /// the ids of the socket.
     Connect(Option<Bytes>),
-    /// The client leaves.
+    /// The peer ends the socket.
     Disconnect,
     /// An event.
     Event(Event),
     /// The answer to an event of ours.
     Ack(AckId, Args),
+    /// The server refuses the client: the JSON of why, if it says that. An object, or in Socket.IO 2
+    /// any value.
+    ConnectError(Option<Bytes>),
 }
 
 impl fmt::Debug for Packet {
@@ -108,6 +112,9 @@ impl fmt::Debug for Packet {
             Self::Disconnect => f.write_str("Disconnect"),
             Self::Event(event) => f.debug_tuple("Event").field(event).finish(),
             Self::Ack(id, args) => f.debug_tuple("Ack").field(id).field(args).finish(),
+            Self::ConnectError(error) => {
+                f.debug_tuple("ConnectError").field(&error.as_ref().map(Hidden::new)).finish()
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The default encoding of Socket.IO packets:
 //! `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`.
 //!
-//! [`Header`] reads what a client sent. What a server sends is a [`Letter`](crate::Letter).
+//! [`Header`] reads what the peer sent. What is sent is a [`Letter`](crate::Letter).
 
 use std::fmt;
 use std::ops::Range;
@@ -97,11 +97,10 @@ impl Header {
             PacketKind::Connect => self.connect(),
             PacketKind::Disconnect if self.json == self.text.len() => Ok(Packet::Disconnect),
             PacketKind::Ack | PacketKind::BinaryAck => self.ack(attachments),
+            PacketKind::ConnectError => self.connect_error(),
             PacketKind::Disconnect => Err(Violation::Payload),
-            // Only a server refuses; events are done with.
-            PacketKind::ConnectError | PacketKind::Event | PacketKind::BinaryEvent => {
-                Err(Violation::Unexpected)
-            }
+            // Events are done with.
+            PacketKind::Event | PacketKind::BinaryEvent => Err(Violation::Unexpected),
         }
     }
 
@@ -138,6 +137,13 @@ impl Header {
             Some(b'{') => Ok(Packet::Connect(Some(auth))),
             Some(_) => Err(Violation::Payload),
         }
+    }
+
+    /// An object, or in Socket.IO 2 any value.
+    fn connect_error(self) -> Result<Packet, Violation> {
+        let error = self.text.slice(self.json..);
+        let is_empty = error.trim_ascii().is_empty();
+        Ok(Packet::ConnectError((!is_empty).then_some(error)))
     }
 
     pub(super) const fn is_event(&self) -> bool {
@@ -393,7 +399,6 @@ mod tests {
         check("0[]", Violation::Payload);
         check("01[]", Violation::Payload);
         check("1[]", Violation::Payload);
-        check(r#"4{"message":"x"}"#, Violation::Unexpected);
         check(&format!("2[\"a\",{}1{}]", "[".repeat(10_000), "]".repeat(10_000)), Violation::Depth);
         check(&format!("2{}", "[".repeat(1_000_000)), Violation::Depth);
         check(&format!("0/{}", "a".repeat(1_000_000)), Violation::NamespaceName);
