@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   socket   namespaces, events, acks                Socket.IO 5   (socket::Mux)
-//!   engine   handshake, heartbeat, upgrade, polling  Engine.IO 4   (engine::Session)
+//!   engine   handshake, heartbeat, upgrade, polling  Engine.IO 4   (engine::Session, engine::Dialer)
 //!   ws       frames                                  RFC 6455      (ws::Decoder)
 //!   deflate  smaller messages                        RFC 7692      (deflate::Deflate)
 //! ```
@@ -40,6 +40,6 @@ pub use id::{AckId, RecoveryId, SessionId, SocketId};
 pub use letter::{Answer, Letter, Unstamped};
 pub use limits::Limits;
 pub use parcel::{Form, Parcel};
-pub use reason::Reason;
+pub use reason::{DisconnectReason, Reason};
 pub use socket::{MsgPack, Parser};
 pub use time::Moment;
