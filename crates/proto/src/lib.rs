@@ -22,6 +22,7 @@ pub mod args;
 pub mod deflate;
 pub mod engine;
 pub mod error;
+pub mod event;
 mod hidden;
 pub mod id;
 pub mod letter;

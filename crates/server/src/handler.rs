@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use roomful_proto::args::{Cursor, FromArg, One, Rest, ToArgs};
+use roomful_proto::event::Fallible;
 use roomful_proto::socket::{Event, Slot};
 use roomful_proto::{AckId, Answer, ArgError, EncodeError};
 
@@ -186,10 +187,6 @@ pub trait Handler<A, U, M>: Send + Sync + 'static {
     /// Starts the handler; `Err` when the arguments do not fit it.
     fn start(&self, socket: Socket<A, U>, incoming: Incoming<'_>) -> Result<Started, ArgError>;
 }
-
-/// The shape of a handler that may give an [`EventError`]. Only a mark: there is no value of it.
-#[derive(Debug)]
-pub struct Fallible<M>(std::marker::PhantomData<M>);
 
 macro_rules! handler {
     ($($t:ident $v:ident [$($behind:ident)*]),*) => {

@@ -97,7 +97,7 @@ impl<'a> Cursor<'a> {
 /// all arguments that are left.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a handler",
-    label = "this argument cannot be read from what a client sends",
+    label = "this argument cannot be read from what the other end sends",
     note = "an argument must own its data and implement `serde::Deserialize`: add \
             `#[derive(serde::Deserialize)]` to the type, and take `String` instead of `&str`"
 )]
