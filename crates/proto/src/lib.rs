@@ -23,6 +23,7 @@ pub mod deflate;
 pub mod engine;
 pub mod error;
 pub mod event;
+mod failure;
 mod hidden;
 pub mod id;
 pub mod letter;
@@ -37,6 +38,7 @@ pub mod ws;
 
 pub use args::{Args, FromArg, ToArgs};
 pub use error::{ArgError, EncodeError, Violation};
+pub use failure::EventError;
 pub use id::{AckId, RecoveryId, SessionId, SocketId};
 pub use letter::{Answer, Letter, Unstamped};
 pub use limits::Limits;

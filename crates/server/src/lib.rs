@@ -194,7 +194,6 @@ pub use config::Transports;
 pub use cookie::{Cookie, SameSite};
 pub use cors::Cors;
 pub use door::PeerAddress;
-pub use failure::EventError;
 pub use farewell::{Description, Farewell};
 pub use flow::Flow;
 pub use handler::{Ack, Before, FromEvent, Handler, Incoming, Reply, Started};
@@ -213,6 +212,8 @@ pub use remote::{FetchError, RemoteSocket};
 pub use request::Request;
 pub use room_names::RoomNames;
 pub use room_news::RoomEvent;
+#[doc(inline)]
+pub use roomful_proto::EventError;
 #[doc(inline)]
 pub use roomful_proto::event::{CallName, EmitName, Event, Fallible, OnName};
 pub use roomful_proto::ws::WsError;
