@@ -132,8 +132,8 @@ impl<E: Error + Send + Sync + 'static> From<E> for EventError {
     }
 }
 
-/// Reads `{"code": …, "message": …}`, with `data` or without, as it stands below `error` in an answer. The
-/// answer itself is read as a `Result<T, EventError>`.
+/// Reads `{"code": …, "message": …}`, with `data` or without, as it stands below `error` in an answer.
+/// The answer itself is read as a `Result<T, EventError>`.
 impl<'de> Deserialize<'de> for EventError {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_struct("EventError", FIELDS, Fields)
