@@ -13,6 +13,12 @@ use std::fmt;
 pub enum Violation {
     /// An Engine.IO packet without a type, or with an unknown one.
     EnginePacket,
+    /// An open packet that is not what an Engine.IO server sends, or anything before it.
+    Handshake,
+    /// The server speaks Engine.IO 3, and was asked for 4.
+    EngineIo3,
+    /// The server speaks Engine.IO 4, and was asked for 3.
+    EngineIo4,
     /// Broken base64 in a binary packet.
     Base64,
     /// A packet that is not allowed now, or not in this direction, such as a ping from a client.
@@ -69,6 +75,9 @@ impl Violation {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::EnginePacket => "malformed engine packet",
+            Self::Handshake => "malformed handshake",
+            Self::EngineIo3 => "the server speaks Engine.IO 3",
+            Self::EngineIo4 => "the server speaks Engine.IO 4",
             Self::Base64 => "broken base64",
             Self::Unexpected => "unexpected packet",
             Self::PayloadPackets => "too many packets in a payload",

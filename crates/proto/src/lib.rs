@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   socket   namespaces, events, acks                Socket.IO 5   (socket::Mux)
-//!   engine   handshake, heartbeat, upgrade, polling  Engine.IO 4   (engine::Session)
+//!   engine   handshake, heartbeat, upgrade, polling  Engine.IO 4   (engine::Session, engine::Dialer)
 //!   ws       frames                                  RFC 6455      (ws::Decoder)
 //!   deflate  smaller messages                        RFC 7692      (deflate::Deflate)
 //! ```
@@ -22,6 +22,8 @@ pub mod args;
 pub mod deflate;
 pub mod engine;
 pub mod error;
+pub mod event;
+mod failure;
 mod hidden;
 pub mod id;
 pub mod letter;
@@ -36,10 +38,11 @@ pub mod ws;
 
 pub use args::{Args, FromArg, ToArgs};
 pub use error::{ArgError, EncodeError, Violation};
+pub use failure::EventError;
 pub use id::{AckId, RecoveryId, SessionId, SocketId};
 pub use letter::{Answer, Letter, Unstamped};
 pub use limits::Limits;
 pub use parcel::{Form, Parcel};
-pub use reason::Reason;
+pub use reason::{DisconnectReason, Reason};
 pub use socket::{MsgPack, Parser};
 pub use time::Moment;

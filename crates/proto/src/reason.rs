@@ -1,4 +1,4 @@
-//! [`Reason`]: why a socket or a connection ended.
+//! [`Reason`]: why a socket or a connection ended; [`DisconnectReason`]: the same as a client says it.
 
 use std::fmt;
 
@@ -50,6 +50,47 @@ impl Reason {
 }
 
 impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a client's connection ended, or a socket on it. The texts are those of the official client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The transport failed, or the server sent what is not Engine.IO.
+    TransportError,
+    /// The server closed the session, or its WebSocket.
+    TransportClose,
+    /// Nothing came from the server for longer than it had promised.
+    PingTimeout,
+    /// The server sent what is not Socket.IO.
+    ParseError,
+    /// This client closed the connection.
+    ForcedClose,
+    /// The server took the socket out of its namespace.
+    ServerDisconnect,
+    /// This client took the socket out of its namespace.
+    ClientDisconnect,
+}
+
+impl DisconnectReason {
+    /// The text, such as `transport close`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TransportError => "transport error",
+            Self::TransportClose => "transport close",
+            Self::PingTimeout => "ping timeout",
+            Self::ParseError => "parse error",
+            Self::ForcedClose => "forced close",
+            Self::ServerDisconnect => "io server disconnect",
+            Self::ClientDisconnect => "io client disconnect",
+        }
+    }
+}
+
+impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }

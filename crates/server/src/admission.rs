@@ -3,10 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::failure::EventError;
 use crate::namespace::Namespace;
 use crate::socket::Socket;
 use crate::socket_core::SocketCore;
+use roomful_proto::EventError;
 
 /// Whether a socket may join a room.
 pub(crate) type BeforeJoin = Arc<dyn Fn(&Arc<SocketCore>, &str) -> bool + Send + Sync>;

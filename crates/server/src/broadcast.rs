@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use roomful_proto::event::{CallName, EmitName};
 use roomful_proto::socket::packet::is_reserved;
 use roomful_proto::{
     AckId, ArgError, Args, EncodeError, FromArg, Letter, Parcel, SocketId, ToArgs, Unstamped,
@@ -15,7 +16,6 @@ use roomful_proto::{
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use crate::event::{CallName, EmitName};
 use crate::link::Worth;
 use crate::listeners::Recipients;
 use crate::namespace_core::NamespaceCore;

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use roomful_proto::args::{Cursor, FromArg, One, Rest, ToArgs};
+use roomful_proto::event::Fallible;
 use roomful_proto::socket::{Event, Slot};
-use roomful_proto::{AckId, Answer, ArgError, EncodeError};
+use roomful_proto::{AckId, Answer, ArgError, EncodeError, EventError};
 
 use crate::decisions::Caller;
 use crate::entry::Visitor;
-use crate::failure::EventError;
 use crate::hello::Refusal;
 use crate::namespace_core::NamespaceCore;
 use crate::socket::Socket;
@@ -163,6 +163,18 @@ impl Before<(Ack,)> for Rest {}
 /// Handlers of one socket start in the order of their events and run to their first wait before the
 /// next one starts.
 ///
+/// ```
+/// # use roomful::{EventError, Server, Socket};
+/// # let io = Server::new();
+/// io.on("buy", async |_: Socket, count: u32| -> Result<u32, EventError> {
+///     if count > 10 {
+///         return Err(EventError::new("too_many", "at most ten"));
+///     }
+///     let left: u32 = std::fs::read_to_string("stock")?.trim().parse()?;
+///     Ok(left - count)
+/// });
+/// ```
+///
 /// What an argument takes in memory is for its type to say. A type with named fields takes what it keeps. One
 /// that takes anything, such as [`serde_json::Value`], takes up to a hundred times the bytes of its JSON,
 /// which the client chooses: 96 for each byte of `[{"":0},{"":0},…]`. An event may have
@@ -186,10 +198,6 @@ pub trait Handler<A, U, M>: Send + Sync + 'static {
     /// Starts the handler; `Err` when the arguments do not fit it.
     fn start(&self, socket: Socket<A, U>, incoming: Incoming<'_>) -> Result<Started, ArgError>;
 }
-
-/// The shape of a handler that may give an [`EventError`]. Only a mark: there is no value of it.
-#[derive(Debug)]
-pub struct Fallible<M>(std::marker::PhantomData<M>);
 
 macro_rules! handler {
     ($($t:ident $v:ident [$($behind:ident)*]),*) => {

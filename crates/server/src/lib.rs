@@ -44,6 +44,17 @@
 //! An [`Event`] fixes the name, the arguments and the answer of an event in one place, and goes
 //! wherever a name goes.
 //!
+//! ```
+//! use roomful::{Event, Server, Socket};
+//!
+//! const MOVE: Event<(f32, f32)> = Event::new("move");
+//! const ADD: Event<(i64, i64), i64> = Event::new("add");
+//!
+//! let io = Server::new();
+//! io.on(ADD, async |_: Socket, a: i64, b: i64| a + b);
+//! io.on(MOVE, async |me: Socket, x: f32, y: f32| me.others().emit(MOVE, (x, y)));
+//! ```
+//!
 //! # Who may come in
 //!
 //! ```
@@ -120,7 +131,6 @@ mod dialect;
 mod door;
 pub mod embedding;
 mod entry;
-mod event;
 mod expiry;
 mod failure;
 mod farewell;
@@ -184,11 +194,9 @@ pub use config::Transports;
 pub use cookie::{Cookie, SameSite};
 pub use cors::Cors;
 pub use door::PeerAddress;
-pub use event::{CallName, EmitName, Event, OnName};
-pub use failure::EventError;
 pub use farewell::{Description, Farewell};
 pub use flow::Flow;
-pub use handler::{Ack, Before, Fallible, FromEvent, Handler, Incoming, Reply, Started};
+pub use handler::{Ack, Before, FromEvent, Handler, Incoming, Reply, Started};
 pub use handshake::Handshake;
 pub use headers::AnswerHeaders;
 pub use hello::{Connect, Hello, Refusal};
@@ -204,6 +212,10 @@ pub use remote::{FetchError, RemoteSocket};
 pub use request::Request;
 pub use room_names::RoomNames;
 pub use room_news::RoomEvent;
+#[doc(inline)]
+pub use roomful_proto::EventError;
+#[doc(inline)]
+pub use roomful_proto::event::{CallName, EmitName, Event, Fallible, OnName};
 pub use roomful_proto::ws::WsError;
 pub use roomful_proto::{
     ArgError, Args, EncodeError, FromArg, Reason, SocketId, ToArgs, Violation, args,

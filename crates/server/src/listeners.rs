@@ -9,10 +9,9 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use roomful_proto::socket::Event;
-use roomful_proto::{Args, SocketId, ToArgs};
+use roomful_proto::{Args, EventError, SocketId, ToArgs};
 
 use crate::broadcast::Broadcast;
-use crate::failure::EventError;
 use crate::handler::Erased;
 use crate::lanes::Hold;
 use crate::namespace_core::NamespaceCore;

@@ -4,11 +4,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use roomful_proto::{Args, FromArg, Reason, SocketId, ToArgs};
+use roomful_proto::event::{CallName, EmitName, OnName};
+use roomful_proto::{Args, EventError, FromArg, Reason, SocketId, ToArgs};
 
 use crate::broadcast::Broadcast;
-use crate::event::{CallName, EmitName, OnName};
-use crate::failure::EventError;
 use crate::handler::{self, Data, Handler};
 use crate::hello::{Connect, Hello, Types};
 use crate::listeners::{AnyFn, BeforeFn, Catch, Listener, Once, OutgoingFn, Recipients};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use roomful_proto::engine::payload::SEPARATOR;
 use roomful_proto::engine::{Data, Revision, jsonp, v3};
+use roomful_proto::ws::frame;
 use roomful_proto::{Moment, Parcel};
 use tokio::sync::oneshot;
 
@@ -152,7 +153,8 @@ fn fill_v3(batch: &mut Batch, body_bytes_max: usize, base64: bool) -> PollBody {
     let count = batch.left().iter().take_while(fits).count();
     let parcels = || batch.left().iter().take(count);
     let is_plain = parcels().any(Parcel::is_plain);
-    let body = v3::encode(parcels(), base64);
+    let frames = parcels().flat_map(|parcel| frame::split(parcel.wire()));
+    let body = v3::encode(frames, base64);
     (0..count).for_each(|_| batch.written_first());
     match body {
         Data::Text(bytes) => PollBody { bytes, is_text: true, is_plain },

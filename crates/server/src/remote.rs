@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use roomful_proto::event::{CallName, EmitName};
 use roomful_proto::{FromArg, SocketId, ToArgs};
 
 use crate::asks::Call;
-use crate::event::{CallName, EmitName};
 use crate::handshake::Handshake;
 use crate::link::Worth;
 use crate::room_names::RoomNames;

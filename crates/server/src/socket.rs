@@ -6,11 +6,11 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use roomful_proto::event::{CallName, EmitName, OnName};
 use roomful_proto::{EncodeError, FromArg, SocketId, ToArgs};
 
 use crate::asks::Call;
 use crate::broadcast::Broadcast;
-use crate::event::{CallName, EmitName, OnName};
 use crate::farewell::Farewell;
 use crate::handler::{self, Handler};
 use crate::handshake::Handshake;

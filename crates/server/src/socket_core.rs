@@ -9,12 +9,13 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use roomful_proto::socket::Slot;
 use roomful_proto::socket::packet::is_reserved;
-use roomful_proto::{AckId, EncodeError, Letter, Parcel, Reason, SocketId, ToArgs, Unstamped};
+use roomful_proto::{
+    AckId, EncodeError, EventError, Letter, Parcel, Reason, SocketId, ToArgs, Unstamped,
+};
 
 use crate::asks::{Asked, Asks, Call, CallError};
 use crate::entry::Entrance;
 use crate::expiry::Expiry;
-use crate::failure::EventError;
 use crate::farewell::Farewell;
 use crate::handler::{Data, Outcome, Reply};
 use crate::link::{Link, Order, Pushed, Worth};

@@ -9,11 +9,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use roomful_proto::{Args, EncodeError, Reason};
+use roomful_proto::{Args, EncodeError, EventError, Reason};
 
 use crate::admission::BeforeJoin;
 use crate::expiry::OnExpire;
-use crate::failure::EventError;
 use crate::handler::{Data, Erased, Started};
 use crate::hello::Refusal;
 use crate::link::Link;

@@ -95,9 +95,12 @@ impl<'a> Cursor<'a> {
 /// A type that an argument of a handler can have: all that `serde` can read without borrowing, with
 /// binary attachments wherever the type asks for bytes; or [`Args`] in the last place, which takes
 /// all arguments that are left.
+///
+/// A `Result` is read as [`ToArgs`](super::ToArgs) writes it, `{"ok": …}` or `{"error": …}`, and with the names
+/// that `serde` gives its variants (`Ok`, `Err`); inside of another type only with those.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a handler",
-    label = "this argument cannot be read from what a client sends",
+    label = "this argument cannot be read from what the other end sends",
     note = "an argument must own its data and implement `serde::Deserialize`: add \
             `#[derive(serde::Deserialize)]` to the type, and take `String` instead of `&str`"
 )]

@@ -16,6 +16,7 @@ use serde::de::{
 use super::cursor::Attachments;
 use super::misfit::misfit;
 use super::scan;
+use super::top::Top;
 use crate::error::{ArgCause, ArgError};
 use crate::socket::placeholder;
 use crate::text::as_text;
@@ -30,17 +31,18 @@ pub(super) fn value<T: DeserializeOwned>(
         let missing = |_| ArgError { index, cause: ArgCause::Missing };
         return serde_json::from_slice(b"null").map_err(missing);
     };
+    let mut inner = serde_json::Deserializer::from_slice(json);
     let read = if attachments.is_empty() {
-        serde_json::from_slice(json)
+        T::deserialize(Top(&mut inner)).and_then(|value| inner.end().map(|()| value))
     } else {
-        let mut inner = serde_json::Deserializer::from_slice(json);
-        T::deserialize(Attached { inner: &mut inner, attachments })
+        T::deserialize(Attached { inner: Top(&mut inner), attachments })
     };
     read.map_err(|e| ArgError { index, cause: ArgCause::Type(misfit(&e)) })
 }
 
 /// Reads the first value of a list without brackets, and says where reading ended; `None` when there
-/// is none that fits.
+/// is none that fits, or that only [`value`] reads: a `Result` with the names of its variants here. A wrapper
+/// around what reads all other types is no price for that.
 pub(super) fn first<T: DeserializeOwned>(list: &[u8]) -> Option<(T, usize)> {
     first_plain_text(list).or_else(|| first_json(list))
 }

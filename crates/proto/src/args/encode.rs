@@ -21,7 +21,7 @@ use crate::ws::frame::{self, Opcode};
 /// are passed on as they came.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as arguments",
-    label = "this cannot be written for a client",
+    label = "this cannot be written for the other end",
     note = "add `#[derive(serde::Serialize)]` to the type; several arguments are a tuple: `(a, b)`"
 )]
 pub trait ToArgs {

@@ -11,6 +11,7 @@ mod misfit;
 mod plain;
 mod scan;
 mod span;
+mod top;
 
 use std::fmt;
 use std::ops::Range;

@@ -1,7 +1,8 @@
 //! Compression: `permessage-deflate` for WebSockets,
 //! [RFC 7692](https://www.rfc-editor.org/rfc/rfc7692), and the containers of HTTP.
 //!
-//! [`negotiate`] answers what a client offers, [`Deflate`] says which packets are compressed and
+//! [`negotiate`] answers what a client offers, and [`accepted`] reads what a server has answered to [`OFFER`];
+//! [`Deflate`] says which packets are compressed and
 //! counts what came of it, [`Inflater`] and [`Deflater`] do the work, [`container`] is for HTTP.
 //!
 //! We forget everything between two messages (`server_no_context_takeover`), so a packet has one
@@ -21,7 +22,7 @@ use std::sync::{Arc, LazyLock};
 pub use deflater::{DeflateError, Deflater, End};
 pub use inflater::{InflateError, Inflater};
 pub(crate) use inflater::{inflate, remember};
-pub use offer::{Agreed, SMALL_WINDOW_BYTES, Unasked, negotiate};
+pub use offer::{Agreed, OFFER, OfferError, SMALL_WINDOW_BYTES, Unasked, accepted, negotiate};
 
 /// Which packets are compressed, and how well. The packets of a server share one, which counts.
 #[derive(Debug)]

@@ -1,6 +1,11 @@
 //! What a client offers in `Sec-WebSocket-Extensions`, and what it is answered: RFC 7692 sections 5
-//! and 7.1.
+//! and 7.1. A server [`negotiate`]s; a client sends [`OFFER`] and looks at what was [`accepted`].
 
+use std::fmt;
+
+/// What a client of ours offers: no end remembers anything between two messages.
+pub const OFFER: &str =
+    "permessage-deflate; client_no_context_takeover; server_no_context_takeover";
 /// Offers that are looked at, over all headers; those behind are as if they were not there.
 const OFFERS_MAX: usize = 16;
 /// What is answered to most: no end remembers anything between two messages.
@@ -67,10 +72,7 @@ fn answer(offer: &str, unasked: Unasked) -> Option<Agreed> {
     let mut seen = [false; 4];
     let mut client_window = None;
     for part in parts {
-        let (name, value) = match part.split_once('=') {
-            Some((name, value)) => (name.trim_ascii_end(), Some(unquote(value.trim_ascii_start()))),
-            None => (part, None),
-        };
+        let (name, value) = parameter(part);
         let (at, fits) = match name {
             "server_no_context_takeover" => (0, value.is_none()),
             "client_no_context_takeover" => (1, value.is_none()),
@@ -93,6 +95,87 @@ fn answer(offer: &str, unasked: Unasked) -> Option<Agreed> {
     client_window.filter(|bits| *bits >= SMALL_WINDOW_BITS)?;
     let answer = if names_ours { ANSWER_SMALL_WINDOW } else { ANSWER_SMALL };
     Some(Agreed { answer, remembers: true })
+}
+
+/// Why what a server says of extensions is not an answer to [`OFFER`]. The connection must not be used then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OfferError {
+    /// It names an extension that was not offered.
+    Extension,
+    /// It accepts the offer twice.
+    Twice,
+    /// It does not say that it remembers nothing between two messages, and it was asked to:
+    /// `server_no_context_takeover` is missing.
+    ServerContext,
+    /// It bounds our window by `client_max_window_bits`, and that was not offered.
+    ClientWindow,
+    /// It has a parameter that is unknown, comes twice or has a wrong value.
+    Parameter,
+}
+
+impl fmt::Display for OfferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Extension => "the server names an extension that was not offered",
+            Self::Twice => "the server accepts compression twice",
+            Self::ServerContext => "the server does not accept server_no_context_takeover",
+            Self::ClientWindow => "the server names client_max_window_bits, which was not offered",
+            Self::Parameter => "the server names a parameter of compression that is not right",
+        })
+    }
+}
+
+impl std::error::Error for OfferError {}
+
+/// Whether a server that was sent [`OFFER`] compresses messages and takes compressed ones; if not, it answered
+/// nothing. `headers` are the values of all headers of that name.
+///
+/// RFC 7692 section 7.1 lets it leave out `client_no_context_takeover`, which then says only that we might
+/// remember, and we do not; and name a window of its own (`server_max_window_bits`), since ours holds any.
+pub fn accepted<'a>(headers: impl IntoIterator<Item = &'a str>) -> Result<bool, OfferError> {
+    let elements = headers.into_iter().flat_map(|header| split(header, ','));
+    // HTTP has a list with nothing between two commas be read as if it had one comma.
+    let mut answers = elements.filter(|element| !element.is_empty());
+    let Some(answer) = answers.next() else {
+        return Ok(false);
+    };
+    check_answer(answer)?;
+    match answers.next() {
+        None => Ok(true),
+        Some(other) => Err(check_answer(other).err().unwrap_or(OfferError::Twice)),
+    }
+}
+
+/// Checks the answer to [`OFFER`].
+fn check_answer(answer: &str) -> Result<(), OfferError> {
+    let mut parts = split(answer, ';');
+    if parts.next() != Some("permessage-deflate") {
+        return Err(OfferError::Extension);
+    }
+    let mut seen = [false; 3];
+    for part in parts {
+        let (name, value) = parameter(part);
+        let (at, fits) = match name {
+            "server_no_context_takeover" => (0, value.is_none()),
+            "client_no_context_takeover" => (1, value.is_none()),
+            "server_max_window_bits" => (2, value.and_then(window_bits).is_some()),
+            "client_max_window_bits" => return Err(OfferError::ClientWindow),
+            _ => return Err(OfferError::Parameter),
+        };
+        if !fits || std::mem::replace(&mut seen[at], true) {
+            return Err(OfferError::Parameter);
+        }
+    }
+    if seen[0] { Ok(()) } else { Err(OfferError::ServerContext) }
+}
+
+/// The name of a parameter, and its value if it has one.
+fn parameter(part: &str) -> (&str, Option<&str>) {
+    match part.split_once('=') {
+        Some((name, value)) => (name.trim_ascii_end(), Some(unquote(value.trim_ascii_start()))),
+        None => (part, None),
+    }
 }
 
 /// From 8 to 15, in digits without a zero in front.
@@ -203,5 +286,87 @@ mod tests {
         let late = |others: usize| "x,".repeat(others) + "permessage-deflate";
         check(&late(OFFERS_MAX - 1), Some(ANSWER));
         check(&late(OFFERS_MAX), None);
+    }
+
+    #[test]
+    fn our_offer_is_accepted_by_our_server() {
+        for unasked in [Unasked::Taken, Unasked::Unknown] {
+            let agreed = negotiate([OFFER], unasked).unwrap();
+            assert!(!agreed.remembers);
+            assert_eq!(accepted([agreed.answer]), Ok(true));
+        }
+    }
+
+    #[test]
+    fn what_servers_answer_to_our_offer_is_understood() {
+        let good = [
+            ANSWER,
+            ANSWER_WINDOW,
+            "permessage-deflate; server_no_context_takeover",
+            "permessage-deflate;server_no_context_takeover;server_max_window_bits=8",
+            "permessage-deflate; server_max_window_bits=\"15\" ; server_no_context_takeover",
+            " , permessage-deflate; server_no_context_takeover,,",
+        ];
+        for answer in good {
+            assert_eq!(accepted([answer]), Ok(true), "{answer:?}");
+            assert_eq!(accepted(["", answer]), Ok(true), "{answer:?}");
+        }
+        assert_eq!(accepted([]), Ok(false));
+        assert_eq!(accepted([""]), Ok(false));
+        assert_eq!(accepted([",", " , "]), Ok(false));
+    }
+
+    #[test]
+    fn each_answer_to_something_else_than_our_offer_has_its_name() {
+        use OfferError::{ClientWindow, Extension, Parameter, ServerContext, Twice};
+        let cases = [
+            ("x-webkit-deflate-frame", Extension),
+            ("Permessage-Deflate; server_no_context_takeover", Extension),
+            ("permessage-deflated; server_no_context_takeover", Extension),
+            (";", Extension),
+            ("permessage-deflate; server_no_context_takeover, x", Extension),
+            ("x, permessage-deflate; server_no_context_takeover", Extension),
+            ("permessage-deflate", ServerContext),
+            ("permessage-deflate; client_no_context_takeover", ServerContext),
+            ("permessage-deflate; server_max_window_bits=15", ServerContext),
+            (ANSWER_SMALL, ClientWindow),
+            (
+                "permessage-deflate; client_max_window_bits=15; server_no_context_takeover",
+                ClientWindow,
+            ),
+            (
+                "permessage-deflate; server_no_context_takeover; client_max_window_bits",
+                ClientWindow,
+            ),
+            ("permessage-deflate; server_no_context_takeover;", Parameter),
+            ("permessage-deflate; server_no_context_takeover; unknown", Parameter),
+            ("permessage-deflate; server_no_context_takeover=1", Parameter),
+            ("permessage-deflate; server_no_context_takeover=", Parameter),
+            ("permessage-deflate; Server_no_context_takeover", Parameter),
+            (
+                "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
+                Parameter,
+            ),
+            (
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover=0",
+                Parameter,
+            ),
+            ("permessage-deflate; server_no_context_takeover; server_max_window_bits", Parameter),
+            ("permessage-deflate; server_no_context_takeover; server_max_window_bits=7", Parameter),
+            (
+                "permessage-deflate; server_no_context_takeover; server_max_window_bits=16",
+                Parameter,
+            ),
+            (
+                "permessage-deflate; server_no_context_takeover; server_max_window_bits=08",
+                Parameter,
+            ),
+        ];
+        for (answer, error) in cases {
+            assert_eq!(accepted([answer]), Err(error), "{answer:?}");
+        }
+        assert_eq!(accepted([ANSWER, ANSWER]), Err(Twice));
+        assert_eq!(accepted([&*[ANSWER, ANSWER].join(",")]), Err(Twice));
+        assert_eq!(accepted([ANSWER, "permessage-deflate"]), Err(ServerContext));
     }
 }

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes};
 use std::fmt;
 
+use super::handshake::Revision;
+use super::v3;
 use crate::error::Violation;
 use crate::hidden::Hidden;
 
@@ -95,6 +97,15 @@ impl Packet {
             b'b' => Self::Message(Data::Binary(base64_decode(&data)?)),
             _ => return Err(Violation::EnginePacket),
         })
+    }
+
+    /// Reads a message of a WebSocket, on which that revision is spoken.
+    pub(super) fn of_frame(revision: Revision, data: Data) -> Result<Self, Violation> {
+        match (revision, data) {
+            (Revision::V4, Data::Text(text)) => Self::take(text),
+            (Revision::V4, data @ Data::Binary(_)) => Ok(Self::Message(data)),
+            (Revision::V3, data) => v3::decode(data),
+        }
     }
 
     /// Appends the text form, with bytes in base64.

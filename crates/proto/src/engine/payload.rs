@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use std::fmt;
 
+use super::handshake::Revision;
 use super::packet::Packet;
 use super::v3;
 use crate::error::Violation;
@@ -57,6 +58,14 @@ impl Payload {
     pub fn v3(body: Bytes, packets_max: u32) -> Result<Self, Violation> {
         let form = v3::Form::of(&body)?;
         Ok(Self::begin(body, Form::V3(form), packets_max))
+    }
+
+    /// A body of that revision. It may hold up to `packets_max` packets.
+    pub fn of(revision: Revision, body: Bytes, packets_max: u32) -> Result<Self, Violation> {
+        match revision {
+            Revision::V4 => Self::new(body, packets_max),
+            Revision::V3 => Self::v3(body, packets_max),
+        }
     }
 
     const fn begin(body: Bytes, form: Form, packets_max: u32) -> Self {

@@ -20,7 +20,6 @@ use bytes::{Buf, Bytes};
 use super::handshake::{Revision, Transport};
 use super::packet::{Data, MESSAGE, Packet};
 use super::payload::Payload;
-use super::v3;
 use crate::error::Violation;
 use crate::hidden::Hidden;
 use crate::limits::Limits;
@@ -241,7 +240,7 @@ impl Session {
             text.advance(1);
             return Some(data);
         }
-        match self.decode(data) {
+        match Packet::of_frame(self.revision, data) {
             Ok(Packet::Message(message)) if self.out.is_empty() => return Some(message),
             Ok(packet) => self.packet(now, packet),
             Err(violation) => self.fail(now, violation),
@@ -492,11 +491,7 @@ impl Session {
 
     fn body(&mut self, body: Bytes) {
         let packets_max = self.limits.payload_packets_max;
-        let payload = match self.revision {
-            Revision::V4 => Payload::new(body, packets_max),
-            Revision::V3 => Payload::v3(body, packets_max),
-        };
-        match payload {
+        match Payload::of(self.revision, body, packets_max) {
             Ok(payload) => self.bodies.push_back(payload),
             Err(violation) => self.broken(Reason::ParseError, violation),
         }
@@ -532,7 +527,7 @@ impl Session {
     }
 
     fn probe(&mut self, data: Data) {
-        let packet = self.decode(data);
+        let packet = Packet::of_frame(self.revision, data);
         match (self.state, packet) {
             (State::Upgrading { until, probed: false }, Ok(Packet::Ping(text)))
                 if text == "probe" =>
@@ -620,14 +615,6 @@ impl Session {
         self.state = State::Closed;
         self.bodies.clear();
         self.out.push_back(Output::Closed(reason));
-    }
-
-    fn decode(&self, data: Data) -> Result<Packet, Violation> {
-        match (self.revision, data) {
-            (Revision::V4, Data::Text(text)) => Packet::take(text),
-            (Revision::V4, data @ Data::Binary(_)) => Ok(Packet::Message(data)),
-            (Revision::V3, data) => v3::decode(data),
-        }
     }
 }
 

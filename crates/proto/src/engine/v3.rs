@@ -13,9 +13,8 @@ use bytes::{Buf, Bytes};
 
 use super::packet::{Data, Packet, base64_decode, push_base64};
 use crate::error::Violation;
-use crate::parcel::Parcel;
 use crate::text::is_text;
-use crate::ws::frame::{self, Opcode};
+use crate::ws::frame::Opcode;
 
 /// A body with a noop alone.
 pub const NOOP: &[u8] = b"1:6";
@@ -29,10 +28,9 @@ const LENGTH_END: u8 = 0xff;
 /// Digits of a length. One more could only be that of a body that no memory can hold.
 const LENGTH_DIGITS_MAX: usize = 20;
 
-/// The body of an answer to a poll: the packets of `parcels`, in order. With `base64` the client
-/// takes no bytes; else the body is binary as soon as one packet is.
-pub fn encode<'a>(parcels: impl Iterator<Item = &'a Parcel> + Clone, base64: bool) -> Data {
-    let frames = parcels.flat_map(|parcel| frame::split(parcel.wire()));
+/// A body, of a request or an answer: the packets in `frames`, in order. With `base64` the peer takes
+/// no bytes; else the body is binary as soon as one packet is.
+pub fn encode<'a>(frames: impl Iterator<Item = (Opcode, &'a [u8])> + Clone, base64: bool) -> Data {
     let mut body = Vec::new();
     if !base64 && frames.clone().any(|(opcode, _)| opcode == Opcode::Binary) {
         frames.for_each(|(opcode, payload)| push_binary(&mut body, opcode, payload));
@@ -194,6 +192,8 @@ fn utf16_end(text: &[u8], units: usize) -> Option<usize> {
 mod tests {
     use super::super::payload::Payload;
     use super::*;
+    use crate::parcel::Parcel;
+    use crate::ws::frame;
 
     fn text(text: &str) -> Packet {
         Packet::Message(Data::Text(Bytes::copy_from_slice(text.as_bytes())))
@@ -289,7 +289,9 @@ mod tests {
     fn an_answer_is_binary_only_where_it_must_be() {
         let plain = Parcel::event("/", None, "é😀", "x").unwrap();
         let attached = Parcel::event("/", None, "f", &Bytes::from_static(&[1, 2])).unwrap();
-        let body = |parcels: &[&Parcel], base64| encode(parcels.iter().copied(), base64);
+        let body = |parcels: &[&Parcel], base64| {
+            encode(parcels.iter().flat_map(|parcel| frame::split(parcel.wire())), base64)
+        };
         let text = |text: &str| Data::Text(Bytes::copy_from_slice(text.as_bytes()));
         assert_eq!(body(&[&plain], false), text("13:42[\"é😀\",\"x\"]"));
         let json = r#"451-["f",{"_placeholder":true,"num":0}]"#;

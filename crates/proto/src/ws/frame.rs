@@ -115,6 +115,32 @@ pub fn write(wire: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: Option<[u
     }
 }
 
+/// Appends a whole frame in the form that a client sends, its payload in two parts.
+pub(crate) fn write_masked(
+    wire: &mut Vec<u8>,
+    header: &Header,
+    key: [u8; 4],
+    prefix: &[u8],
+    payload: &[u8],
+) {
+    wire.reserve(header.as_bytes().len() + prefix.len() + payload.len());
+    wire.extend_from_slice(header.as_bytes());
+    let start = wire.len();
+    wire.extend_from_slice(prefix);
+    wire.extend_from_slice(payload);
+    super::mask::apply(key, 0, &mut wire[start..]);
+}
+
+/// Bytes of an unmasked frame with that much payload.
+pub(crate) const fn whole_len(payload_len: usize) -> usize {
+    let header = match payload_len {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    };
+    header + payload_len
+}
+
 /// The unmasked frames of `wire`, which must have been written by [`write()`] or [`Header`]: each
 /// as its opcode and payload. Ends at the first byte that is not the start of a whole frame.
 pub fn split(wire: &[u8]) -> impl Iterator<Item = (Opcode, &[u8])> + Clone {

@@ -252,9 +252,12 @@ impl Server {
                         let packets: Vec<_> = parcels.iter().map(Parcel::polling).collect();
                         packets.join(&0x1e)
                     }
-                    Revision::V3 => match v3::encode(parcels.iter(), self.base64) {
-                        Data::Text(body) | Data::Binary(body) => body.to_vec(),
-                    },
+                    Revision::V3 => {
+                        let frames = parcels.iter().flat_map(|parcel| frame::split(parcel.wire()));
+                        match v3::encode(frames, self.base64) {
+                            Data::Text(body) | Data::Binary(body) => body.to_vec(),
+                        }
+                    }
                 };
                 self.sent.push(Sent::Got(body));
                 self.session.receive(self.now, Input::PollAnswered);

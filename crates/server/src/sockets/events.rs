@@ -12,7 +12,7 @@ use super::Sockets;
 use super::seats::Seat;
 use super::work::{Begun, Cause, Parked, begin};
 use crate::asks;
-use crate::failure::EventError;
+use crate::failure;
 use crate::farewell::Description;
 use crate::handler::Work;
 use crate::lanes::Hold;
@@ -269,7 +269,7 @@ impl Sockets {
         }
         self.core.metrics.events_too_fast.add();
         if let Some(Seat::Joined(socket)) = self.seats.get(slot.index()) {
-            socket.fail(event.name(), event.ack, &EventError::too_fast());
+            socket.fail(event.name(), event.ack, &failure::too_fast());
         }
         false
     }
@@ -285,7 +285,7 @@ impl Sockets {
             && !self.buckets.admit(now, socket.slot, *number, rate)
         {
             self.core.metrics.events_too_fast.add();
-            socket.fail(event.name(), event.ack, &EventError::too_fast());
+            socket.fail(event.name(), event.ack, &failure::too_fast());
             if rate.is_strict() {
                 let why = Description::TooFast(*rate);
                 self.link.order(Order::Leave(socket.id, Some(why)));
@@ -294,7 +294,7 @@ impl Sockets {
         }
         if let Some(bytes_max) = extras.exceeded_bytes_max(event) {
             self.core.metrics.events_too_large.add();
-            socket.fail(event.name(), event.ack, &EventError::too_large(bytes_max));
+            socket.fail(event.name(), event.ack, &failure::too_large(bytes_max));
             return false;
         }
         true

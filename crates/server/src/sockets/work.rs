@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use roomful_proto::socket::{Event, Slot};
-use roomful_proto::{AckId, Moment};
+use roomful_proto::{AckId, EventError, Moment};
 
 use super::Sockets;
-use crate::failure::EventError;
 use crate::farewell::Description;
 use crate::handler::{Decided, Done, Started, Work};
 use crate::lanes::Hold;

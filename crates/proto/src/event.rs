@@ -1,26 +1,42 @@
 //! Names of events: a text, or an [`Event`] that also fixes the types of its arguments and its
-//! answer.
+//! answer. Server and clients share them, so that both ends of an event are written down once.
 
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::handler::Fallible;
-
 /// An event as a value: its name, the type of its arguments, and the type of its answer. Written
-/// once and used on every side, it makes a mismatch a compile error.
+/// once and used at both ends, by the server and by its clients, it makes a mismatch a compile error.
 ///
 /// `T` is one argument, or a tuple for several (`()` for none); `R` is the answer, `()` for none.
 /// Wherever a method takes the name of an event, it takes such a value or a plain text.
 ///
 /// ```
-/// use roomful::{Event, Server, Socket};
+/// use roomful_proto::event::{CallName, EmitName, Event};
 ///
 /// const MOVE: Event<(f32, f32)> = Event::new("move");
 /// const ADD: Event<(i64, i64), i64> = Event::new("add");
 ///
-/// let io = Server::new();
-/// io.on(ADD, async |_: Socket, a: i64, b: i64| a + b);
-/// io.on(MOVE, async |me: Socket, x: f32, y: f32| me.others().emit(MOVE, (x, y)));
+/// fn emit<T>(event: impl EmitName<T>, _: T) -> String {
+///     event.event_name().to_owned()
+/// }
+/// fn call<T, R: Default>(_: impl CallName<T, R>, _: T) -> R {
+///     R::default()
+/// }
+///
+/// assert_eq!(emit(MOVE, (1.0, 2.0)), "move");
+/// let sum = call(ADD, (1, 2));
+/// let _: i64 = sum;
+/// ```
+///
+/// Other arguments do not compile:
+///
+/// ```compile_fail
+/// # use roomful_proto::event::{EmitName, Event};
+/// # const MOVE: Event<(f32, f32)> = Event::new("move");
+/// # fn emit<T>(event: impl EmitName<T>, _: T) -> String {
+/// #     event.event_name().to_owned()
+/// # }
+/// emit(MOVE, "north");
 /// ```
 pub struct Event<T = (), R = ()> {
     name: &'static str,
@@ -88,7 +104,8 @@ impl<T, R> EmitName<T> for Event<T, R> {
     }
 }
 
-/// A name under which a question with arguments `T` and an answer `R` can be asked.
+/// A name under which arguments of type `T` can be sent for an answer of type `R`: a text for any, an
+/// [`Event`] for its own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not name an event with these arguments and this answer",
     label = "the arguments or the answer are not those of this event",
@@ -101,7 +118,8 @@ impl<T: ?Sized, R> CallName<T, R> for &String {}
 impl<T: ?Sized, R> CallName<T, R> for String {}
 impl<T, R> CallName<T, R> for Event<T, R> {}
 
-/// A name under which a handler of the shape `M` can be registered.
+/// A name under which a handler of the shape `M` can be registered: a function of the event's arguments, as
+/// `fn(A, B) -> R`, or that as [`Fallible`].
 #[diagnostic::on_unimplemented(
     message = "the handler does not fit the event `{Self}`",
     label = "this event has other arguments or another answer than the handler",
@@ -123,6 +141,11 @@ impl<M> OnName<M> for String {
         self
     }
 }
+
+/// The shape of a handler that may give an [`EventError`](crate::EventError). Only a mark: there is no value
+/// of it.
+#[derive(Debug)]
+pub struct Fallible<M>(PhantomData<M>);
 
 macro_rules! on_name {
     ($types:ty => $shape:ty; $($t:ident),*) => {
