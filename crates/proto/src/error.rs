@@ -68,6 +68,11 @@ pub enum Violation {
     HeldEvents,
     /// No namespace was joined within `connect_timeout`.
     ConnectTimeout,
+    /// More packets than `strays_max` from a server, for namespaces and of acks that its client has not
+    /// asked for.
+    Strays,
+    /// A server that has not told a client the id of its socket, as one of Socket.IO 2 does.
+    NoSocketId,
 }
 
 impl Violation {
@@ -102,6 +107,8 @@ impl Violation {
             Self::NotConnected => "packet for a namespace that was not joined",
             Self::HeldEvents => "too many events before the connection was accepted",
             Self::ConnectTimeout => "no namespace joined in time",
+            Self::Strays => "too many packets that nobody has asked for",
+            Self::NoSocketId => "no socket id in the answer to CONNECT, as from Socket.IO 2",
         }
     }
 }

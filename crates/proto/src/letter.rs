@@ -46,6 +46,14 @@ impl Letter {
         Ok(Draft::event(namespace, ack, name, args)?.finish(b'2', b'5'))
     }
 
+    /// Asks a server to join `namespace`, with the JSON of an object as the auth payload.
+    /// Specification: Socket.IO 5, `CONNECT`.
+    pub fn connect(namespace: &str, payload: Option<&[u8]>) -> Self {
+        let mut draft = Draft::new(namespace, None);
+        draft.text().extend_from_slice(payload.unwrap_or_default());
+        draft.finish(b'0', b'0')
+    }
+
     /// Tells a client that it has joined `namespace` as `socket`, and what it has to show to get that
     /// socket back, where it can.
     pub fn connected(namespace: &str, socket: SocketId, recovery: Option<RecoveryId>) -> Self {

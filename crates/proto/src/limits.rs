@@ -74,6 +74,26 @@ impl Limits {
     /// bits, and of a longer one the end would not be seen.
     pub const PAYLOAD_BYTES: usize = 1 << 31;
 
+    /// The limits of a client: what a server may send it. A server is asked by whoever connects to it, and
+    /// sends more than it is sent.
+    ///
+    /// | limit | here |
+    /// |---|---|
+    /// | `payload_bytes_max` | 16 MiB |
+    /// | `attachments_max` | 1,000 |
+    /// | `held_bytes_max` | 16 MiB: what was missed comes before the socket is connected |
+    ///
+    /// All others are as in [`default`](Self::default); those of what only a server decides have no meaning.
+    pub fn client() -> Self {
+        Self {
+            payload_bytes_max: 16 * 1024 * 1024,
+            attachments_max: 1_000,
+            held_events_max: usize::MAX,
+            held_bytes_max: 16 * 1024 * 1024,
+            ..Self::default()
+        }
+    }
+
     /// Bytes of JSON that a packet may become that came in another encoding: four times
     /// `payload_bytes_max`, and in any case less than 4 GiB.
     pub const fn json_bytes_max(&self) -> usize {

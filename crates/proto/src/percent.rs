@@ -1,4 +1,4 @@
-//! Percent-decoding, as queries and forms need it.
+//! Percent-encoding, as queries and forms need it.
 
 /// Decodes `%41` and `+`; what is not a code stays as it is.
 pub fn decode(text: &[u8]) -> Vec<u8> {
@@ -20,9 +20,35 @@ pub fn decode(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Appends a text as a value of a query: all but letters, digits and `-._~` becomes a code.
+pub fn encode(text: &[u8], out: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in text {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => {
+                out.push('%');
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_encoded_reads_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        let mut text = String::new();
+        encode(&all, &mut text);
+        assert_eq!(decode(text.as_bytes()), all);
+        assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%-._~".contains(&byte)));
+    }
 
     #[test]
     fn only_codes_are_decoded() {

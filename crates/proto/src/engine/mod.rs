@@ -19,7 +19,7 @@ mod welcome;
 
 pub use dialer::{Dial, Dialer};
 pub use handshake::{Handshake, Query, Refused, Revision, Transport};
-pub use outgoing::Outgoing;
+pub use outgoing::{Outgoing, Owner, Unsent};
 pub use packet::{Data, Packet};
 pub use session::{Input, Output, Session};
 pub use welcome::Welcome;

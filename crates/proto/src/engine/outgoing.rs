@@ -4,6 +4,7 @@
 //! WebSocket is masked where it is copied to, and what goes into a POST is joined there. So an upgrade
 //! moves nothing.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use bytes::Bytes;
@@ -14,11 +15,14 @@ use super::payload::SEPARATOR;
 use super::v3;
 use crate::deflate::Deflate;
 use crate::hidden::Hidden;
+use crate::id::AckId;
 use crate::letter::Letter;
 use crate::ws::frame::{self, Header, Opcode};
 
 /// More than this is not kept where nothing waits.
 const IDLE_BYTES_MAX: usize = 4 * 1024;
+/// The same for packets.
+const IDLE_PACKETS_MAX: usize = 32;
 /// Marks the frame, in its first byte, that is not to be compressed. As an extension would have to be
 /// agreed on that gives this bit a meaning (RFC 6455 section 5.2), it is never set on a wire.
 const PLAIN: u8 = 0x20;
@@ -27,10 +31,34 @@ const PLAIN: u8 = 0x20;
 #[derive(Default)]
 pub struct Outgoing {
     wire: Vec<u8>,
+    /// Whose the frames are, in their order.
+    packets: VecDeque<Pending>,
     /// Where what waits begins.
     start: usize,
     /// What the last frame became before it was written, where it has to become something.
     scratch: Vec<u8>,
+}
+
+/// A packet that waits: one frame or several.
+struct Pending {
+    bytes: usize,
+    /// Who gets it back if it is not sent; nobody, once a part of it has left.
+    owner: Option<Owner>,
+    compress: bool,
+}
+
+/// Who has a packet back that was not sent: a socket, and the ack that it waits for.
+pub type Owner = (u32, Option<AckId>);
+
+/// A packet that was not sent.
+#[derive(Debug)]
+pub struct Unsent {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Its frames, unmasked.
+    pub frames: Box<[u8]>,
+    /// Whether it may be compressed.
+    pub compress: bool,
 }
 
 /// A frame that waits.
@@ -43,7 +71,7 @@ struct Waiting<'a> {
 impl Outgoing {
     /// With nothing in it, and without memory.
     pub const fn new() -> Self {
-        Self { wire: Vec::new(), start: 0, scratch: Vec::new() }
+        Self { wire: Vec::new(), packets: VecDeque::new(), start: 0, scratch: Vec::new() }
     }
 
     /// Bytes that wait, as frames.
@@ -56,37 +84,50 @@ impl Outgoing {
         self.len() == 0
     }
 
-    /// Puts a Socket.IO packet behind what waits. `compress` says whether it may be compressed, where
-    /// that was agreed on.
-    pub fn push(&mut self, letter: Letter, compress: bool) {
+    /// Puts a Socket.IO packet behind what waits. `owner` has it back if it is not sent, `compress` says
+    /// whether it may be compressed, where that was agreed on.
+    pub fn push(&mut self, letter: Letter, owner: Option<Owner>, compress: bool) {
         let from = self.wire.len();
         letter.append_to(&mut self.wire);
-        self.mark(from, compress);
+        self.pushed(from, owner, compress);
     }
 
     /// Puts a packet of the session behind what waits.
     pub fn push_packet(&mut self, packet: &Packet) {
+        let from = self.wire.len();
         if let Packet::Message(Data::Binary(bytes)) = packet {
-            return frame::write(&mut self.wire, Opcode::Binary, bytes, None);
+            frame::write(&mut self.wire, Opcode::Binary, bytes, None);
+        } else {
+            self.scratch.clear();
+            packet.encode(&mut self.scratch);
+            frame::write(&mut self.wire, Opcode::Text, &self.scratch, None);
+            tidy(&mut self.scratch);
         }
-        self.scratch.clear();
-        packet.encode(&mut self.scratch);
-        frame::write(&mut self.wire, Opcode::Text, &self.scratch, None);
-        tidy(&mut self.scratch);
+        self.pushed(from, None, true);
     }
 
     /// Puts frames behind what waits that are written already: those of a
     /// [`Parcel`](crate::Parcel::wire), whole and unmasked. A part of one at their end is dropped.
-    pub fn push_wire(&mut self, frames: &[u8], compress: bool) {
+    pub fn push_wire(&mut self, frames: &[u8], owner: Option<Owner>, compress: bool) {
         let from = self.wire.len();
         self.wire.extend_from_slice(frames);
-        self.mark(from, compress);
+        self.pushed(from, owner, compress);
     }
 
-    /// Drops all that waits.
-    pub fn clear(&mut self) {
-        self.wire = Vec::new();
-        self.start = 0;
+    /// Drops all that waits, and gives those packets back that have an owner and of which nothing has left.
+    pub fn take_unsent(&mut self) -> Vec<Unsent> {
+        let Self { wire, packets, start, .. } = std::mem::take(self);
+        let mut at = start;
+        let unsent = packets.into_iter().filter_map(|Pending { bytes, owner, compress }| {
+            let mut frames: Box<[u8]> = wire.get(at..at + bytes)?.into();
+            at += bytes;
+            let owner = owner?;
+            if !compress {
+                for_each_frame(&mut frames, |first| *first &= !PLAIN);
+            }
+            Some(Unsent { owner, frames, compress })
+        });
+        unsent.collect()
     }
 
     /// The body of the next POST; `None` when nothing waits for one. With `base64_only` it is text in
@@ -188,31 +229,37 @@ impl Outgoing {
         })
     }
 
-    /// Marks the frames from there on, and cuts off what is no whole frame.
-    fn mark(&mut self, from: usize, compress: bool) {
-        let mut at = from;
-        loop {
-            let mut frames = frame::split(self.wire.get(at..).unwrap_or_default());
-            let Some(len) = frames.next().map(|(_, payload)| frame::whole_len(payload.len()))
-            else {
-                break;
-            };
-            drop(frames);
-            if !compress {
-                self.wire[at] |= PLAIN;
-            }
-            at += len;
-        }
-        self.wire.truncate(at);
+    /// Notes whose the frames are from there on, and cuts off what is no whole frame.
+    fn pushed(&mut self, from: usize, owner: Option<Owner>, compress: bool) {
+        let mark = if compress { 0 } else { PLAIN };
+        let len =
+            for_each_frame(self.wire.get_mut(from..).unwrap_or_default(), |first| *first |= mark);
+        self.wire.truncate(from + len);
+        self.packets.push_back(Pending { bytes: len, owner, compress });
     }
 
     /// What lies before `end` has left.
     fn taken(&mut self, end: usize) {
+        let mut left = end - self.start;
+        while left > 0
+            && let Some(packet) = self.packets.front_mut()
+        {
+            if packet.bytes > left {
+                // The server has the beginning: nobody may send it again.
+                (packet.bytes, packet.owner) = (packet.bytes - left, None);
+                break;
+            }
+            left -= packet.bytes;
+            self.packets.pop_front();
+        }
         self.start = end;
         if self.start == self.wire.len() {
             self.start = 0;
             self.wire.clear();
             tidy(&mut self.wire);
+            if self.packets.capacity() > IDLE_PACKETS_MAX {
+                self.packets = VecDeque::new();
+            }
         } else if self.start > self.wire.len() / 2 {
             // At most as much is moved as has left.
             self.wire.drain(..self.start);
@@ -226,6 +273,19 @@ impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waiting = &self.wire[self.start..];
         f.debug_struct("Outgoing").field("waiting", &Hidden::new(&waiting)).finish_non_exhaustive()
+    }
+}
+
+/// Calls `f` with the first byte of each frame, and says how long all whole ones are.
+fn for_each_frame(wire: &mut [u8], mut f: impl FnMut(&mut u8)) -> usize {
+    let mut at = 0;
+    loop {
+        let payload = frame::split(wire.get(at..).unwrap_or_default()).next();
+        let Some(len) = payload.map(|(_, payload)| frame::whole_len(payload.len())) else {
+            return at;
+        };
+        f(&mut wire[at]);
+        at += len;
     }
 }
 

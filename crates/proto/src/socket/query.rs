@@ -43,6 +43,26 @@ fn to_json(query: &[u8]) -> Result<Bytes, Violation> {
     serde_json::to_vec(&object).map(Bytes::from).map_err(|_| Violation::Payload)
 }
 
+/// The namespace with an auth payload behind it, as a client of Socket.IO 2 asks to join it. Of the
+/// payload, which is the JSON of an object, texts go as they are, and all else as JSON.
+pub(super) fn join(namespace: &str, auth: Option<&[u8]>) -> String {
+    let mut target = namespace.to_owned();
+    let auth = auth.and_then(|auth| serde_json::from_slice::<serde_json::Value>(auth).ok());
+    let Some(serde_json::Value::Object(auth)) = auth else {
+        return target;
+    };
+    for (index, (key, value)) in auth.iter().enumerate() {
+        target.push(if index == 0 { '?' } else { '&' });
+        percent::encode(key.as_bytes(), &mut target);
+        target.push('=');
+        match value {
+            serde_json::Value::String(text) => percent::encode(text.as_bytes(), &mut target),
+            other => percent::encode(other.to_string().as_bytes(), &mut target),
+        }
+    }
+    target
+}
+
 /// What is not UTF-8 is replaced.
 fn text(encoded: &[u8]) -> String {
     String::from_utf8_lossy(&percent::decode(encoded)).into_owned()
@@ -64,6 +84,17 @@ mod tests {
         check("0/?a=1&a=2&b", "/", r#"{"a":"1","b":""}"#);
         check("0/a?x=%22%2C+%C3%A9%3D=%ff&&=,", "/a", "{\"\":\"\",\"x\":\"\\\", é==\u{fffd}\"}");
         check("0/a?__proto__=1&x=a?b", "/a", r#"{"__proto__":"1","x":"a?b"}"#);
+    }
+
+    #[test]
+    fn what_a_client_says_reads_back() {
+        let auth = br#"{"token":"a&b=c, d","n":1}"#;
+        let packet = format!("0{},", join("/a", Some(auth)));
+        let (name, json) = split(packet.as_bytes(), &Limits::default()).unwrap().unwrap();
+        assert_eq!((&*name, &*json), ("/a", &br#"{"n":"1","token":"a&b=c, d"}"#[..]));
+        for nothing in [None, Some(&b"{}"[..]), Some(b"1")] {
+            assert_eq!(join("/a", nothing), "/a");
+        }
     }
 
     #[test]

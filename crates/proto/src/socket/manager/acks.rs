@@ -1,0 +1,145 @@
+//! [`Acks`]: events of one socket that were sent and wait for their ack.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use crate::id::AckId;
+use crate::time::Moment;
+
+/// Times of acks that have come are dropped when there are so many more of them than of others.
+const STALE_MAX: usize = 64;
+
+/// Events that wait for their ack. One that waits takes an entry here, and no timer of its own.
+#[derive(Debug)]
+pub(super) struct Acks<W> {
+    open: BTreeMap<AckId, Open<W>>,
+    /// When to look at which; also of acks that have come meanwhile.
+    times: BinaryHeap<Reverse<(Moment, AckId)>>,
+    /// One more than the largest id so far.
+    above: u64,
+}
+
+#[derive(Debug)]
+struct Open<W> {
+    waiter: W,
+    until: Option<Moment>,
+    /// The event has left the buffer: it may have reached the server.
+    sent: bool,
+}
+
+impl<W> Acks<W> {
+    pub(super) const fn new() -> Self {
+        Self { open: BTreeMap::new(), times: BinaryHeap::new(), above: 0 }
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// One more waits.
+    pub(super) fn open(&mut self, id: AckId, waiter: W, until: Option<Moment>, sent: bool) {
+        self.above = self.above.max(id.get() + 1);
+        if let Some(until) = until {
+            self.times.push(Reverse((until, id)));
+        }
+        self.open.insert(id, Open { waiter, until, sent });
+    }
+
+    /// The ack has come: who waits for it.
+    pub(super) fn close(&mut self, id: AckId) -> Option<W> {
+        let open = self.open.remove(&id)?;
+        if self.times.len() > 2 * self.open.len() + STALE_MAX {
+            let open = &self.open;
+            self.times.retain(|Reverse((_, id))| open.contains_key(id));
+            self.times.shrink_to(2 * self.times.len());
+        }
+        Some(open.waiter)
+    }
+
+    /// Whether an event was ever sent with that id: then its ack is late, and not invented.
+    pub(super) const fn was_open(&self, id: AckId) -> bool {
+        id.get() < self.above
+    }
+
+    /// The event has left the buffer, or is back in it.
+    pub(super) fn set_sent(&mut self, id: AckId, sent: bool) {
+        if let Some(open) = self.open.get_mut(&id) {
+            open.sent = sent;
+        }
+    }
+
+    /// One of which the event may have reached the server, which will not answer any more.
+    pub(super) fn close_sent(&mut self) -> Option<W> {
+        let id = *self.open.iter().find(|(_, open)| open.sent)?.0;
+        self.close(id)
+    }
+
+    /// One whose time is over, and its id.
+    pub(super) fn close_late(&mut self, now: Moment) -> Option<(AckId, W)> {
+        self.deadline().filter(|until| now >= *until)?;
+        let Reverse((_, id)) = self.times.pop()?;
+        Some((id, self.close(id)?))
+    }
+
+    /// When the next one is over.
+    pub(super) fn deadline(&mut self) -> Option<Moment> {
+        while let Some(Reverse((until, id))) = self.times.peek() {
+            if self.open.get(id).is_some_and(|open| open.until == Some(*until)) {
+                return Some(*until);
+            }
+            self.times.pop();
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> AckId {
+        AckId::new(number).unwrap()
+    }
+
+    fn at(ms: u64) -> Option<Moment> {
+        Some(Moment::from_millis(ms))
+    }
+
+    #[test]
+    fn each_is_over_at_its_time_and_only_once() {
+        let mut acks = Acks::new();
+        acks.open(id(0), "slow", at(20), true);
+        acks.open(id(2), "never", None, true);
+        acks.open(id(4), "fast", at(10), true);
+        assert_eq!(acks.deadline(), at(10));
+        assert_eq!(acks.close_late(Moment::from_millis(9)), None);
+        assert_eq!(acks.close_late(Moment::from_millis(10)), Some((id(4), "fast")));
+        assert_eq!(acks.close_late(Moment::from_millis(10)), None);
+        assert_eq!(acks.close(id(0)), Some("slow"));
+        assert_eq!((acks.close(id(0)), acks.deadline(), acks.len()), (None, None, 1));
+        assert!(acks.was_open(id(0)) && acks.was_open(id(3)) && !acks.was_open(id(5)));
+    }
+
+    #[test]
+    fn times_of_acks_that_have_come_do_not_pile_up() {
+        let mut acks = Acks::new();
+        acks.open(id(0), (), at(1), true);
+        for number in 1..10_000 {
+            acks.open(id(number), (), at(1000), true);
+            acks.close(id(number));
+        }
+        assert!(acks.times.len() <= STALE_MAX + 3, "{}", acks.times.len());
+    }
+
+    #[test]
+    fn what_is_still_in_the_buffer_is_not_given_up_with_the_connection() {
+        let mut acks = Acks::new();
+        acks.open(id(0), "sent", None, true);
+        acks.open(id(2), "kept", None, false);
+        acks.open(id(4), "back", None, true);
+        acks.set_sent(id(4), false);
+        assert_eq!((acks.close_sent(), acks.close_sent()), (Some("sent"), None));
+        assert_eq!(acks.len(), 2);
+    }
+}
