@@ -8,7 +8,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
-use sha1::{Digest, Sha1};
+use sha1_smol::Sha1;
 
 /// What section 1.3 appends to a key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -68,7 +68,10 @@ pub fn accept(request: &Request<'_>) -> Result<String, Refusal> {
 
 /// `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key`.
 pub fn accept_key(key: &str) -> String {
-    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
+    let mut hash = Sha1::new();
+    hash.update(key.as_bytes());
+    hash.update(GUID);
+    STANDARD.encode(hash.digest().bytes())
 }
 
 /// A client's key for one request, the value of `Sec-WebSocket-Key`. The rest of the request says `GET`,
