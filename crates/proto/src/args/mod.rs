@@ -12,6 +12,7 @@ mod plain;
 mod scan;
 mod span;
 mod top;
+mod whole;
 
 use std::fmt;
 use std::ops::Range;
