@@ -5,6 +5,7 @@
 
 mod args;
 mod deflate;
+mod dialer;
 mod frames;
 mod msgpack;
 mod mux;
@@ -14,6 +15,7 @@ mod text_packet;
 
 pub use args::args;
 pub use deflate::deflate;
+pub use dialer::dialer;
 pub use frames::frames;
 pub use msgpack::msgpack;
 pub use mux::mux;

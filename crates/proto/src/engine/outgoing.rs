@@ -331,3 +331,247 @@ fn join<'a>(packets: impl Iterator<Item = (Opcode, &'a [u8])>, len: usize) -> By
     }
     Bytes::from(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::payload::Payload;
+    use crate::parcel::Parcel;
+    use crate::ws::{Decoder, Message, Role};
+
+    fn text(text: &str) -> Packet {
+        Packet::Message(Data::Text(Bytes::copy_from_slice(text.as_bytes())))
+    }
+
+    fn bytes(len: usize) -> Packet {
+        Packet::Message(Data::Binary(vec![7; len].into()))
+    }
+
+    fn outgoing(packets: &[Packet]) -> Outgoing {
+        let mut outgoing = Outgoing::new();
+        packets.iter().for_each(|packet| outgoing.push_packet(packet));
+        outgoing
+    }
+
+    fn v4_body(outgoing: &mut Outgoing, max: usize) -> String {
+        match outgoing.take_body(Revision::V4, false, Some(max)) {
+            Some(Data::Text(body)) => String::from_utf8(body.to_vec()).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The messages that a server reads, and how many of them were compressed.
+    fn read(mut wire: Vec<u8>) -> (Vec<Message>, usize) {
+        let compressed = wire[0] & 0x40;
+        let mut decoder = Decoder::new(Role::Server, 1_000_000, 10).inflating(100_000);
+        let mut rest = &mut wire[..];
+        let mut messages = Vec::new();
+        while let Some(message) = decoder.receive(&mut rest).unwrap() {
+            messages.push(message);
+        }
+        assert!(rest.is_empty());
+        (messages, usize::from(compressed != 0))
+    }
+
+    fn frames(outgoing: &mut Outgoing, revision: Revision, base64: bool) -> Vec<Message> {
+        let mut out = Vec::new();
+        outgoing.take_frames(revision, base64, None, usize::MAX, || [1, 2, 3, 4], &mut out);
+        read(out).0
+    }
+
+    #[test]
+    fn a_body_has_whole_packets_up_to_its_limit_to_the_byte() {
+        let all = [text("é"), bytes(4), text("ab")];
+        let whole = "4é\u{1e}bBwcHBw==\u{1e}4ab";
+        for max in 0..=whole.len() {
+            let mut outgoing = outgoing(&all);
+            let mut bodies = Vec::new();
+            while !outgoing.is_empty() {
+                bodies.push(v4_body(&mut outgoing, max));
+            }
+            assert_eq!(bodies.join("\u{1e}"), whole);
+            let fits = |body: &String| body.len() <= max || !body.contains('\u{1e}');
+            assert!(bodies.iter().all(fits), "{max}: {bodies:?}");
+            let count = match max {
+                ..13 => 3,
+                13..17 => 2,
+                _ => 1,
+            };
+            assert_eq!(bodies.len(), count, "{max}");
+            assert_eq!(outgoing.take_body(Revision::V4, false, None), None);
+        }
+    }
+
+    #[test]
+    fn a_body_of_engine_io_3_reads_back_and_keeps_the_limit() {
+        let all = [text("é😀"), bytes(4), text("ab"), bytes(200), Packet::Ping(Bytes::new())];
+        for base64 in [false, true] {
+            for max in (0..600).step_by(7) {
+                let mut outgoing = outgoing(&all);
+                let mut read = Vec::new();
+                while let Some(body) = outgoing.take_body(Revision::V3, base64, Some(max)) {
+                    assert!(!base64 || matches!(body, Data::Text(_)));
+                    let (Data::Text(body) | Data::Binary(body)) = body;
+                    let len = body.len();
+                    let packets: Vec<_> =
+                        Payload::v3(body, 9).unwrap().map(Result::unwrap).collect();
+                    assert!(len <= max || packets.len() == 1, "{len} > {max}");
+                    read.extend(packets);
+                }
+                assert_eq!(read, all);
+            }
+        }
+    }
+
+    #[test]
+    fn frames_are_masked_and_in_the_form_of_their_revision() {
+        let all = [text("é"), bytes(2)];
+        let said = |first: &str, second: Message| {
+            vec![Message::Text(Bytes::copy_from_slice(first.as_bytes())), second]
+        };
+        let binary = |bytes: &'static [u8]| Message::Binary(Bytes::from_static(bytes));
+        let base64 = |text: &'static str| Message::Text(Bytes::from(text));
+        let of = |revision, base64| frames(&mut outgoing(&all), revision, base64);
+        assert_eq!(of(Revision::V4, false), said("4é", binary(&[7, 7])));
+        assert_eq!(of(Revision::V3, false), said("4é", binary(&[4, 7, 7])));
+        assert_eq!(of(Revision::V4, true), said("4é", base64("bBwc=")));
+        assert_eq!(of(Revision::V3, true), said("4é", base64("b4Bwc=")));
+    }
+
+    #[test]
+    fn each_frame_has_a_key_of_its_own() {
+        let mut outgoing = outgoing(&[text("a"), text("a")]);
+        let (mut out, mut key) = (Vec::new(), 0);
+        let mask = || {
+            key += 1;
+            [key; 4]
+        };
+        outgoing.take_frames(Revision::V4, false, None, usize::MAX, mask, &mut out);
+        assert_eq!((&out[2..6], &out[10..14]), (&[1; 4][..], &[2; 4][..]));
+    }
+
+    #[test]
+    fn only_what_may_be_is_compressed() {
+        let deflate = Deflate::new(100, 6);
+        let long = "x".repeat(1_000);
+        let check = |compress: bool, args: &str, revision, base64, expected| {
+            let mut outgoing = Outgoing::new();
+            outgoing.push(Letter::event("/", None, "e", args).unwrap(), None, compress);
+            let plain = frames(&mut outgoing, revision, base64);
+            outgoing.push(Letter::event("/", None, "e", args).unwrap(), None, compress);
+            let mut out = Vec::new();
+            let key = || [9; 4];
+            outgoing.take_frames(revision, base64, Some(&deflate), usize::MAX, key, &mut out);
+            let (messages, compressed) = read(out);
+            assert_eq!((messages, compressed), (plain, expected));
+        };
+        check(true, &long, Revision::V4, false, 1);
+        check(false, &long, Revision::V4, false, 0);
+        check(true, "short", Revision::V4, false, 0);
+        for (revision, base64) in [
+            (Revision::V3, false),
+            (Revision::V3, true),
+            (Revision::V4, true),
+            (Revision::V4, false),
+        ] {
+            let mut plain = outgoing(&[bytes(1_000)]);
+            let expected = frames(&mut plain, revision, base64);
+            let (mut out, mut outgoing) = (Vec::new(), outgoing(&[bytes(1_000)]));
+            let key = || [9; 4];
+            outgoing.take_frames(revision, base64, Some(&deflate), usize::MAX, key, &mut out);
+            assert_eq!(read(out), (expected, 1), "{revision:?} {base64}");
+        }
+        assert!(deflate.tally().messages > 0);
+    }
+
+    #[test]
+    fn a_letter_with_bytes_is_not_compressed_in_any_part_that_shall_not_be() {
+        let deflate = Deflate::new(10, 6);
+        let args = Bytes::from(vec![7; 500]);
+        let mut outgoing = Outgoing::new();
+        outgoing.push(Letter::event("/", None, "e", &args).unwrap(), None, false);
+        outgoing.push_wire(Parcel::event("/", None, "e", &args).unwrap().wire(), None, false);
+        let mut out = Vec::new();
+        outgoing.take_frames(Revision::V4, false, Some(&deflate), 1 << 20, || [0; 4], &mut out);
+        assert_eq!(deflate.tally().messages, 0);
+        assert_eq!(read(out).0.len(), 4);
+    }
+
+    #[test]
+    fn so_many_bytes_leave_at_once_and_the_rest_waits() {
+        let mut outgoing = outgoing(&vec![text("0123456789"); 100]);
+        let mut sizes = Vec::new();
+        let mut all = Vec::new();
+        while !outgoing.is_empty() {
+            let before = all.len();
+            outgoing.take_frames(Revision::V4, false, None, 500, || [5; 4], &mut all);
+            sizes.push(all.len() - before);
+        }
+        // Each frame has 17 bytes.
+        assert_eq!(sizes, [510, 510, 510, 170]);
+        assert_eq!(read(all).0.len(), 100);
+    }
+
+    #[test]
+    fn with_nothing_in_it_it_holds_next_to_nothing() {
+        let mut outgoing = Outgoing::new();
+        outgoing.push_packet(&bytes(1_000_000));
+        outgoing.push_packet(&text(&"x".repeat(1_000_000)));
+        let mut out = Vec::new();
+        outgoing.take_frames(Revision::V4, true, None, usize::MAX, || [5; 4], &mut out);
+        assert!(outgoing.is_empty());
+        assert!(outgoing.wire.capacity() + outgoing.scratch.capacity() <= 2 * IDLE_BYTES_MAX);
+        outgoing.push_packet(&bytes(1_000_000));
+        assert!(outgoing.take_unsent().is_empty());
+        assert_eq!((outgoing.len(), outgoing.wire.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn memory_that_has_left_is_used_again_while_something_always_waits() {
+        let mut outgoing = outgoing(&[bytes(1_000)]);
+        for _ in 0..1_000 {
+            outgoing.push_packet(&bytes(1_000));
+            let mut out = Vec::new();
+            outgoing.take_frames(Revision::V4, false, None, 1, || [5; 4], &mut out);
+        }
+        assert_eq!(outgoing.len(), 1_004);
+        assert!(outgoing.wire.capacity() < 10_000);
+    }
+
+    #[test]
+    fn part_of_a_frame_is_dropped_and_what_is_for_a_websocket_alone_is_in_no_body() {
+        let mut outgoing = Outgoing::new();
+        outgoing.push_wire(&[0x81], None, true);
+        outgoing.push_wire(&[0x81, 5, b'4'], None, false);
+        assert!(outgoing.is_empty());
+        outgoing.push_wire(Parcel::pong(b"x").wire(), None, true);
+        assert_eq!(outgoing.take_body(Revision::V4, false, None), None);
+        assert!(outgoing.is_empty());
+        outgoing.push_wire(Parcel::pong(b"x").wire(), None, true);
+        outgoing.push_packet(&text("a"));
+        assert_eq!(v4_body(&mut outgoing, 100), "4a");
+        assert!(format!("{outgoing:?}").contains("0 bytes"));
+    }
+
+    #[test]
+    fn what_has_not_left_goes_back_to_its_owner() {
+        let letter =
+            |n: i32| Letter::event("/", None, "e", &(n, Bytes::from_static(b"b"))).unwrap();
+        let mut outgoing = Outgoing::new();
+        for n in 0..4 {
+            outgoing.push(letter(n), (n != 2).then_some((n as u32, None)), n != 3);
+        }
+        let plain = |n| Parcel::from(letter(n)).wire().to_vec();
+        let mut out = Vec::new();
+        // The first, four bytes more for each of its frames, and a part of the second.
+        outgoing.take_frames(Revision::V4, false, None, plain(0).len() + 9, || [0; 4], &mut out);
+        let unsent = outgoing.take_unsent();
+        let expected = [(3, plain(3), false)];
+        let found: Vec<_> = unsent
+            .into_iter()
+            .map(|unsent| (unsent.owner.0, unsent.frames.to_vec(), unsent.compress))
+            .collect();
+        assert_eq!(found, expected);
+        assert!(outgoing.is_empty());
+    }
+}
