@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::data::{At, Data, Outcome};
+use crate::data::{At, Data, Kind, Outcome};
 use crate::servers::{self, FLOOR};
 use crate::spread::{Spread, number};
 use crate::table::{Table, cell};
@@ -20,7 +20,12 @@ pub(crate) fn whole(data: &Data) -> String {
     if !failures.is_empty() {
         let _ = writeln!(text, "{failures}");
     }
-    let _ = writeln!(text, "{}{}\n{METHOD}\n{}", targets(data), missing(data), versions(data));
+    // What must hold is about servers, of which some cases have the names.
+    let judged = match data.kind {
+        Kind::Server => format!("{}{}\n", targets(data), missing(data)),
+        Kind::Client => String::new(),
+    };
+    let _ = writeln!(text, "{judged}{METHOD}\n{}", versions(data));
     text.push_str("## Cases\n\n");
     let cases: Vec<String> = data.cases.iter().map(|outcome| case(data, outcome)).collect();
     text.push_str(&cases.join("\n"));
@@ -89,7 +94,7 @@ pub(crate) fn case(data: &Data, case: &Outcome) -> String {
     let (first, others) = figures.split_first().unwrap_or((&"", &[]));
     let best = best_peer(data, case, first);
     let has_floor = case.spread(FLOOR, first).is_some();
-    let mut head = vec!["server".to_owned(), "median (min..max)".to_owned()];
+    let mut head = vec![data.kind.name().to_owned(), "median (min..max)".to_owned()];
     head.extend(has_floor.then(|| "× floor".to_owned()));
     head.extend(best.map(|best| format!("× {best}")));
     head.extend(others.iter().map(|name| titled(name)));
@@ -141,10 +146,15 @@ fn titled(figure: &str) -> String {
 }
 
 fn versions(data: &Data) -> String {
-    let head = ["server", "what it is", "version"];
+    let kind = data.kind.name();
+    let head = [kind, "what it is", "version"];
     let mut table = Table::new(3, head.map(str::to_owned).to_vec());
     for server in &data.servers {
         table.row(vec![server.name.clone(), server.title.clone(), server.version.clone()]);
     }
-    format!("## Servers\n\n{table}")
+    let title = match data.kind {
+        Kind::Server => "Servers",
+        Kind::Client => "Clients",
+    };
+    format!("## {title}\n\n{table}")
 }
