@@ -8,8 +8,10 @@ use crate::spread::{Spread, number};
 use crate::table::{Table, cell};
 use crate::targets::{self, Target};
 
-/// What is said about how it was measured.
+/// What is said about how it was measured: of servers first, and of clients.
 const METHOD: &str = include_str!("../method.md");
+/// Where the second part begins.
+const METHOD_OF_CLIENTS: &str = "## How clients were measured\n";
 /// Of an error, in a table.
 const WHY_LEN_MAX: usize = 100;
 
@@ -25,11 +27,21 @@ pub(crate) fn whole(data: &Data) -> String {
         Kind::Server => format!("{}{}\n", targets(data), missing(data)),
         Kind::Client => String::new(),
     };
-    let _ = writeln!(text, "{judged}{METHOD}\n{}", versions(data));
+    let method = method(data.kind);
+    let _ = writeln!(text, "{judged}{method}\n{}", versions(data));
     text.push_str("## Cases\n\n");
     let cases: Vec<String> = data.cases.iter().map(|outcome| case(data, outcome)).collect();
     text.push_str(&cases.join("\n"));
     text
+}
+
+fn method(kind: Kind) -> &'static str {
+    let (servers, clients) =
+        METHOD.split_at(METHOD.find(METHOD_OF_CLIENTS).unwrap_or(METHOD.len()));
+    match kind {
+        Kind::Server => servers.strip_suffix('\n').unwrap_or(servers),
+        Kind::Client => clients,
+    }
 }
 
 /// When, where and how.
@@ -157,4 +169,16 @@ fn versions(data: &Data) -> String {
         Kind::Client => "Clients",
     };
     format!("## {title}\n\n{table}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_method_has_a_part_for_each_kind() {
+        assert!(method(Kind::Server).starts_with("## How it was measured\n"));
+        assert!(method(Kind::Server).ends_with("25 seconds.\n"));
+        assert!(method(Kind::Client).starts_with(METHOD_OF_CLIENTS));
+    }
 }

@@ -73,14 +73,6 @@ impl Case {
         }
     }
 
-    /// Memory does not differ from time to time as much as it takes to fill it.
-    pub(crate) const fn repetitions_max(&self) -> usize {
-        match self {
-            Self::Idle { .. } => 1,
-            _ => usize::MAX,
-        }
-    }
-
     /// How long a client may take beside the time that it is measured.
     const fn patience(&self) -> Duration {
         match self {
@@ -121,7 +113,7 @@ impl Case {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::servers::all_clients;
+    use crate::clients::contract;
 
     #[test]
     fn each_case_has_a_name_of_its_own() {
@@ -133,13 +125,24 @@ mod tests {
     }
 
     #[test]
-    fn each_client_has_a_name_of_its_own() -> Result<()> {
-        std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
-        let mut names: Vec<_> = all_clients()?.into_iter().map(|client| client.name).collect();
-        let count = names.len();
+    fn clients_know_each_case_by_its_name() {
+        for case in all() {
+            assert!(contract::Case::named(&case.name()).is_some(), "{}", case.name());
+        }
+        for name in ["", "call", "call-x", "receive", "connect-1", "idle-", "idle-10-0"] {
+            assert!(contract::Case::named(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn each_peer_has_a_name_of_its_own() -> Result<()> {
+        let peers: Vec<Contestant> =
+            serde_json::from_str(include_str!("../../peers/clients.json"))?;
+        let mut names: Vec<_> = peers.iter().map(|peer| peer.name.as_str()).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), count);
+        assert_eq!(names.len(), peers.len());
+        assert!(!names.into_iter().any(servers::is_own));
         Ok(())
     }
 }

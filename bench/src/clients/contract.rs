@@ -56,7 +56,8 @@ impl Order {
 }
 
 impl Case {
-    fn named(name: &str) -> Option<Self> {
+    /// The one that is called so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Some(match name.split_once('-') {
             None if name == "connect" => Self::Connect,
             Some(("call", count)) => Self::Call { in_flight: count.parse().ok()? },

@@ -1,6 +1,9 @@
 //! Clients side by side: what an event, a connection and an idle client cost the process that has them.
 
 pub(crate) mod cases;
+#[cfg(test)]
+#[expect(dead_code, reason = "the client programs are called with it")]
+mod contract;
 mod program;
 
 use std::path::PathBuf;
@@ -55,13 +58,12 @@ impl Plan {
             cases: Vec::new(),
         };
         let takers: Vec<&Contestant> = contestants.iter().collect();
-        let times = |case: &cases::Case| data.repetitions.min(case.repetitions_max());
-        let mut progress = Progress::new(cases.iter().map(|case| times(case) * takers.len()));
+        let mut progress = Progress::new(cases.iter().map(|_| takers.len() * data.repetitions));
         println!("{}\n", report::head(&data));
         for (at, case) in cases.iter().enumerate() {
-            let times = data.repetitions.min(case.repetitions_max());
             let once = |client: &Contestant| case.run(client, self.seconds);
-            let runs = run::measure(&case.name(), at, &takers, times, &mut progress, once);
+            let runs =
+                run::measure(&case.name(), at, &takers, data.repetitions, &mut progress, once);
             data.cases.push(Outcome {
                 name: case.name(),
                 title: case.title(),
