@@ -94,14 +94,17 @@ fuzz-seeds: ## build the fuzz targets, and run each on its seeds and 20,000 muta
 bench-instructions: ## instructions of the hot paths, beside the previous figures
 	@tools/bench-instructions
 
-.PHONY: bench bench-full bench-outside amplification
+.PHONY: bench bench-full bench-clients bench-outside amplification
 bench: ## measure Roomful beside its peers, in some minutes
 	@tools/bench short
 
 bench-full: ## measure everything, for more than an hour; writes bench/RESULTS.md
 	@tools/bench full
 
-bench-outside: ## measure them with Tsung instead, a load tool that is not ours
+bench-clients: ## measure clients beside each other, in some minutes
+	@tools/bench-clients
+
+bench-outside: ## measure the servers with Tsung instead, a load tool that is not ours
 	@tools/bench-outside
 
 .PHONY: fuzz storm

@@ -2,15 +2,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::cases::Figure;
 use crate::machine::Machine;
 use crate::spread::Spread;
+use crate::{Result, fail};
 
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Data {
+    /// What was measured.
+    #[serde(default)]
+    pub(crate) kind: Kind,
     pub(crate) date: String,
     /// A line for each part of a run that was made in parts.
     pub(crate) command: String,
@@ -19,11 +24,20 @@ pub(crate) struct Data {
     /// That each was measured, after a third of that to warm up.
     pub(crate) seconds: f64,
     pub(crate) machine: Machine,
+    /// Or clients.
     pub(crate) servers: Vec<About>,
     pub(crate) cases: Vec<Outcome>,
 }
 
-/// A server.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    #[default]
+    Server,
+    Client,
+}
+
+/// A server, or a client.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct About {
     pub(crate) name: String,
@@ -41,7 +55,7 @@ pub(crate) struct Outcome {
     pub(crate) runs: Vec<Run>,
 }
 
-/// One server, measured once.
+/// One server or client, measured once.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Run {
     pub(crate) server: String,
@@ -78,7 +92,11 @@ impl Data {
         let mut runs = paths.iter().map(|path| Self::read(path));
         let mut all = runs.next().ok_or("no data")??;
         for run in runs {
-            all.join(run?);
+            let run = run?;
+            if run.kind != all.kind {
+                return fail("some of these are of servers, and others of clients");
+            }
+            all.join(run);
         }
         Ok(all)
     }
@@ -185,7 +203,34 @@ impl Outcome {
     }
 }
 
+impl Kind {
+    /// As it is called in a table.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
 impl Run {
+    pub(crate) fn of(
+        server: &str,
+        repetition: usize,
+        measured: Result<Vec<Figure>>,
+        took: Duration,
+    ) -> Self {
+        let (figures, failure) = match measured {
+            Ok(figures) => (figures, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        // The others cannot be written as JSON.
+        let figures = figures.into_iter().filter(|(_, value)| value.is_finite());
+        let figures = figures.map(|(name, value)| (name.to_owned(), value)).collect();
+        let (server, took_s) = (server.to_owned(), took.as_secs_f64());
+        Self { server, repetition, figures, failure, took_s }
+    }
+
     fn get(&self, figure: &str) -> Option<f64> {
         self.figures.iter().find(|(name, _)| name == figure).map(|(_, value)| *value)
     }

@@ -2,6 +2,7 @@
 
 mod amplification;
 mod cases;
+mod clients;
 mod data;
 mod in_memory;
 mod load;
@@ -51,7 +52,10 @@ struct Arguments {
 enum Command {
     /// Measures and prints the tables. Exit code 1 when Roomful or a bare server failed a case.
     Run(Plan),
-    /// Says what servers and cases there are.
+    /// Measures clients side by side, with a bare server, and prints the tables. Exit code 1 when one
+    /// of this repository failed a case.
+    Clients(clients::Plan),
+    /// Says what servers, clients and cases there are.
     List,
     /// Writes the tables of a run, with the method, as Markdown.
     Report(Drawing),
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
     let Arguments { command, plan } = Arguments::parse();
     let done = match command.unwrap_or(Command::Run(plan)) {
         Command::Run(plan) => plan.run(),
+        Command::Clients(plan) => plan.run(),
         Command::List => run::list().map(|()| true),
         Command::Report(drawing) => drawing.write("bench/RESULTS.md", report::whole),
         Command::Plot(drawing) => drawing.write("bench/results.svg", plot::draw),

@@ -2,14 +2,16 @@
 
 use std::fmt::Write as _;
 
-use crate::data::{At, Data, Outcome};
+use crate::data::{At, Data, Kind, Outcome};
 use crate::servers::{self, FLOOR};
 use crate::spread::{Spread, number};
 use crate::table::{Table, cell};
 use crate::targets::{self, Target};
 
-/// What is said about how it was measured.
+/// What is said about how it was measured: of servers first, and of clients.
 const METHOD: &str = include_str!("../method.md");
+/// Where the second part begins.
+const METHOD_OF_CLIENTS: &str = "## How clients were measured\n";
 /// Of an error, in a table.
 const WHY_LEN_MAX: usize = 100;
 
@@ -20,11 +22,26 @@ pub(crate) fn whole(data: &Data) -> String {
     if !failures.is_empty() {
         let _ = writeln!(text, "{failures}");
     }
-    let _ = writeln!(text, "{}{}\n{METHOD}\n{}", targets(data), missing(data), versions(data));
+    // What must hold is about servers, of which some cases have the names.
+    let judged = match data.kind {
+        Kind::Server => format!("{}{}\n", targets(data), missing(data)),
+        Kind::Client => String::new(),
+    };
+    let method = method(data.kind);
+    let _ = writeln!(text, "{judged}{method}\n{}", versions(data));
     text.push_str("## Cases\n\n");
     let cases: Vec<String> = data.cases.iter().map(|outcome| case(data, outcome)).collect();
     text.push_str(&cases.join("\n"));
     text
+}
+
+fn method(kind: Kind) -> &'static str {
+    let (servers, clients) =
+        METHOD.split_at(METHOD.find(METHOD_OF_CLIENTS).unwrap_or(METHOD.len()));
+    match kind {
+        Kind::Server => servers.strip_suffix('\n').unwrap_or(servers),
+        Kind::Client => clients,
+    }
 }
 
 /// When, where and how.
@@ -89,7 +106,7 @@ pub(crate) fn case(data: &Data, case: &Outcome) -> String {
     let (first, others) = figures.split_first().unwrap_or((&"", &[]));
     let best = best_peer(data, case, first);
     let has_floor = case.spread(FLOOR, first).is_some();
-    let mut head = vec!["server".to_owned(), "median (min..max)".to_owned()];
+    let mut head = vec![data.kind.name().to_owned(), "median (min..max)".to_owned()];
     head.extend(has_floor.then(|| "× floor".to_owned()));
     head.extend(best.map(|best| format!("× {best}")));
     head.extend(others.iter().map(|name| titled(name)));
@@ -141,10 +158,27 @@ fn titled(figure: &str) -> String {
 }
 
 fn versions(data: &Data) -> String {
-    let head = ["server", "what it is", "version"];
+    let kind = data.kind.name();
+    let head = [kind, "what it is", "version"];
     let mut table = Table::new(3, head.map(str::to_owned).to_vec());
     for server in &data.servers {
         table.row(vec![server.name.clone(), server.title.clone(), server.version.clone()]);
     }
-    format!("## Servers\n\n{table}")
+    let title = match data.kind {
+        Kind::Server => "Servers",
+        Kind::Client => "Clients",
+    };
+    format!("## {title}\n\n{table}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_method_has_a_part_for_each_kind() {
+        assert!(method(Kind::Server).starts_with("## How it was measured\n"));
+        assert!(method(Kind::Server).ends_with("25 seconds.\n"));
+        assert!(method(Kind::Client).starts_with(METHOD_OF_CLIENTS));
+    }
 }

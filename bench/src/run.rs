@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::cases::{self, Case, Scale};
-use crate::data::{About, Data, Outcome, Run};
+use crate::cases::{self, Case, Figure, Scale};
+use crate::data::{About, Data, Kind, Outcome, Run};
 use crate::machine::{self, Machine};
 use crate::progress::Progress;
 use crate::servers::{self, Contestant};
-use crate::{Result, fail, process, report};
+use crate::{Result, clients, fail, process, report};
 
 /// What is measured, and how long.
 #[derive(Args)]
@@ -39,7 +39,7 @@ pub(crate) struct Plan {
     json: Option<PathBuf>,
 }
 
-/// Says what servers and cases there are.
+/// Says what servers, clients and cases there are.
 pub(crate) fn list() -> Result<()> {
     for server in servers::all()? {
         let version = server.version().unwrap_or_else(|error| error.to_string());
@@ -49,18 +49,27 @@ pub(crate) fn list() -> Result<()> {
         let form = if case.is_short() { "" } else { " [full form]" };
         println!("case    {:22} {}{form}", case.name(), case.title());
     }
+    println!("\nOf `bench clients`:");
+    for client in servers::all_clients()? {
+        let version = client.version().unwrap_or_else(|error| error.to_string());
+        println!("client  {:22} {}: {version}", client.name, client.title);
+    }
+    for case in clients::cases::all() {
+        println!("case    {:22} {}", case.name(), case.title());
+    }
     Ok(())
 }
 
 impl Plan {
     /// Measures, and prints the tables. Tells whether nothing of this repository has failed.
     pub(crate) fn run(&self) -> Result<bool> {
-        let (contestants, about) = self.contestants()?;
+        let (contestants, about) = contestants("server", servers::all()?, &self.servers)?;
         let cases = self.cases()?;
         let seconds = self.seconds.unwrap_or(if self.full { 2.0 } else { 0.5 });
         let window = Duration::try_from_secs_f64(seconds)
             .map_err(|error| format!("--seconds {seconds}: {error}"))?;
         let mut data = Data {
+            kind: Kind::Server,
             date: machine::date(),
             command: command(),
             repetitions: self.repetitions.into(),
@@ -76,7 +85,8 @@ impl Plan {
         println!("{}\n", report::head(&data));
         for (at, case) in cases.iter().enumerate() {
             let takers = takers(case.as_ref(), &contestants);
-            let runs = measure(case.as_ref(), at, &takers, data.repetitions, &scale, &mut progress);
+            let once = |server: &Contestant| once(case.as_ref(), server, &scale);
+            let runs = measure(&case.name(), at, &takers, data.repetitions, &mut progress, once);
             data.cases.push(Outcome {
                 name: case.name(),
                 title: case.title(),
@@ -99,83 +109,94 @@ impl Plan {
         Ok(false)
     }
 
-    /// The servers that take part, and what they are. One that is not installed is left out with
-    /// a word, unless it was asked for.
-    fn contestants(&self) -> Result<(Vec<Contestant>, Vec<About>)> {
-        let (mut taking, mut about) = (Vec::new(), Vec::new());
-        let all = servers::all()?;
-        if let Some(name) =
-            self.servers.iter().find(|name| all.iter().all(|one| one.name != **name))
-        {
-            return fail(format!("there is no server `{name}`; `bench list` names them"));
-        }
-        for server in all {
-            if !self.servers.is_empty() && !self.servers.contains(&server.name) {
-                continue;
-            }
-            match server.version() {
-                Ok(version) => {
-                    let (name, title) = (server.name.clone(), server.title.clone());
-                    about.push(About { name, title, version });
-                    taking.push(server);
-                }
-                Err(error) if self.servers.is_empty() && !servers::is_own(&server.name) => {
-                    eprintln!("note: LEFT OUT: {error}");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((taking, about))
-    }
-
     fn cases(&self) -> Result<Vec<Box<dyn Case>>> {
         let mut all = cases::all();
-        let unknown =
-            |start: &&String| all.iter().all(|case| !case.name().starts_with(start.as_str()));
-        if let Some(start) = self.cases.iter().find(unknown) {
-            return fail(format!("no case begins with `{start}`; `bench list` names them"));
-        }
         if self.cases.is_empty() {
             all.retain(|case| self.full || case.is_short());
         } else {
             let names: Vec<String> = all.iter().map(|case| case.name()).collect();
-            // A whole name means only itself: there are `echo-1` and `echo-16`.
-            let means = |text: &String, name: &str| {
-                if names.contains(text) { name == text } else { name.starts_with(text) }
-            };
-            all.retain(|case| self.cases.iter().any(|text| means(text, &case.name())));
+            let chosen = chosen(&names, &self.cases)?;
+            all.retain(|case| chosen.contains(&case.name()));
         }
         Ok(all)
     }
+}
+
+/// Of all that can be started, what takes part, and what it is. What is not installed is left out
+/// with a word, unless it was asked for. `kind` is a server or a client.
+pub(crate) fn contestants(
+    kind: &str,
+    all: Vec<Contestant>,
+    wanted: &[String],
+) -> Result<(Vec<Contestant>, Vec<About>)> {
+    let (mut taking, mut about) = (Vec::new(), Vec::new());
+    if let Some(name) = wanted.iter().find(|name| all.iter().all(|one| one.name != **name)) {
+        return fail(format!("there is no {kind} `{name}`; `bench list` names them"));
+    }
+    for one in all {
+        if !wanted.is_empty() && !wanted.contains(&one.name) {
+            continue;
+        }
+        match one.version() {
+            Ok(version) => {
+                let (name, title) = (one.name.clone(), one.title.clone());
+                about.push(About { name, title, version });
+                taking.push(one);
+            }
+            Err(error) if wanted.is_empty() && !servers::is_own(&one.name) => {
+                eprintln!("note: LEFT OUT: {error}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((taking, about))
+}
+
+/// The names of cases that these mean: a name, or the beginning of several.
+pub(crate) fn chosen(names: &[String], wanted: &[String]) -> Result<Vec<String>> {
+    let mut chosen = Vec::new();
+    for text in wanted {
+        // A whole name means only itself: there are `echo-1` and `echo-16`.
+        let is_whole = names.contains(text);
+        let means = |name: &&String| if is_whole { *name == text } else { name.starts_with(text) };
+        let count = chosen.len();
+        chosen.extend(names.iter().filter(means).cloned());
+        if chosen.len() == count {
+            return fail(format!("no case begins with `{text}`; `bench list` names them"));
+        }
+    }
+    Ok(chosen)
 }
 
 fn takers<'a>(case: &dyn Case, contestants: &'a [Contestant]) -> Vec<&'a Contestant> {
     contestants.iter().filter(|server| case.takes(server)).collect()
 }
 
-/// Measures one case. The servers take turns, so that a slow minute of the machine is a slow minute
+/// Measures one case. The contestants take turns, so that a slow minute of the machine is a slow minute
 /// for all. One that has failed is not asked again.
-fn measure(
-    case: &dyn Case,
+pub(crate) fn measure(
+    case: &str,
     at: usize,
     takers: &[&Contestant],
     repetitions: usize,
-    scale: &Scale,
     progress: &mut Progress,
+    once: impl Fn(&Contestant) -> Result<Vec<Figure>>,
 ) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for repetition in 0..repetitions {
-        for server in takers {
-            if runs.iter().any(|run| run.server == server.name && run.failure.is_some()) {
+        for one in takers {
+            let name = &one.name;
+            if runs.iter().any(|run| run.server == *name && run.failure.is_some()) {
                 progress.skip(at);
                 continue;
             }
-            let (case_name, name) = (case.name(), &server.name);
-            progress.begin(&format!("{case_name}, {name}, {} of {repetitions}", repetition + 1));
-            let run = once(case, server, repetition, scale);
+            progress.begin(&format!("{case}, {name}, {} of {repetitions}", repetition + 1));
+            let began = Instant::now();
+            let measured = once(one);
+            let run = Run::of(name, repetition, measured, began.elapsed());
             progress.end(at);
             if let Some(why) = &run.failure {
-                progress.note(&format!("FAILED: {case_name}, {name}: {why}"));
+                progress.note(&format!("FAILED: {case}, {name}: {why}"));
             }
             runs.push(run);
         }
@@ -183,26 +204,16 @@ fn measure(
     runs
 }
 
-fn once(case: &dyn Case, server: &Contestant, repetition: usize, scale: &Scale) -> Run {
-    let began = Instant::now();
+fn once(case: &dyn Case, server: &Contestant, scale: &Scale) -> Result<Vec<Figure>> {
     let contestant = match case.env() {
         Some((variable, value)) => &server.clone().with(variable, &value),
         None => server,
     };
-    let measured = contestant.start(case.cpus()).and_then(|running| case.run(&running, scale));
-    let (figures, failure) = match measured {
-        Ok(figures) => (figures, None),
-        Err(error) => (Vec::new(), Some(error.to_string())),
-    };
-    // The others cannot be written as JSON.
-    let figures = figures.into_iter().filter(|(_, value)| value.is_finite());
-    let figures = figures.map(|(name, value)| (name.to_owned(), value)).collect();
-    let took_s = began.elapsed().as_secs_f64();
-    Run { server: server.name.clone(), repetition, figures, failure, took_s }
+    case.run(&contestant.start(case.cpus())?, scale)
 }
 
 /// How this was called.
-fn command() -> String {
+pub(crate) fn command() -> String {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     format!("bench {}", arguments.join(" ")).trim_end().to_owned()
 }

@@ -16,7 +16,9 @@ use crate::{Result, fail};
 
 /// Servers that are not ours, with the command that starts each.
 const PEERS: &str = "bench/peers/peers.json";
-/// What the servers write while they run.
+/// Clients that are not ours.
+const PEER_CLIENTS: &str = "bench/peers/clients.json";
+/// What servers and clients write while they run.
 const LOGS: &str = "target/bench/logs";
 /// A server must accept within this time.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,31 +51,48 @@ pub(crate) fn is_own(name: &str) -> bool {
     [ROOMFUL, ROOMFUL_MALLOC, FLOOR, FLOOR_EPOLL].contains(&name)
 }
 
-/// All that can be started: ours, the floors, and the peers.
+/// All servers that can be started: ours, the floors, and the peers.
 pub(crate) fn all() -> Result<Vec<Contestant>> {
-    let own = std::env::current_exe()?;
-    let beside = |name: &str| own.with_file_name(name).to_string_lossy().into_owned();
-    let ours = |name: &str, title: &str, command: Vec<String>| Contestant {
-        name: name.to_owned(),
-        title: title.to_owned(),
-        command,
-        env: BTreeMap::new(),
-        version: Vec::new(),
-    };
     let mut all = vec![
-        ours(ROOMFUL, "Roomful, mimalloc", vec![beside("roomful-server")]),
-        ours(ROOMFUL_MALLOC, "Roomful, glibc", vec![beside("roomful-server-malloc")]),
-        ours(FLOOR, "a bare server, tokio", vec![beside("floor"), "tokio".to_owned()]),
-        ours(FLOOR_EPOLL, "a bare server, epoll", vec![beside("floor"), "epoll".to_owned()]),
+        Contestant::own(ROOMFUL, "Roomful, mimalloc", &["roomful-server"])?,
+        Contestant::own(ROOMFUL_MALLOC, "Roomful, glibc", &["roomful-server-malloc"])?,
+        Contestant::own(FLOOR, "a bare server, tokio", &["floor", "tokio"])?,
+        Contestant::own(FLOOR_EPOLL, "a bare server, epoll", &["floor", "epoll"])?,
     ];
-    let peers = fs::read_to_string(PEERS).map_err(|error| {
-        format!("cannot read {PEERS}: {error}; run this in the repository's root")
-    })?;
-    all.extend(serde_json::from_str::<Vec<Contestant>>(&peers)?);
+    all.extend(peers(PEERS)?);
     Ok(all)
 }
 
+/// All clients that can be started: the floor, and the peers.
+pub(crate) fn all_clients() -> Result<Vec<Contestant>> {
+    let mut all =
+        vec![Contestant::own(FLOOR, "a bare client, tokio-tungstenite", &["client-floor"])?];
+    all.extend(peers(PEER_CLIENTS)?);
+    Ok(all)
+}
+
+/// The server that clients are measured with.
+pub(crate) fn of_clients() -> Result<Contestant> {
+    Contestant::own("peer-server", "a bare server for any client", &["peer-server"])
+}
+
+fn peers(path: &str) -> Result<Vec<Contestant>> {
+    let peers = fs::read_to_string(path).map_err(|error| {
+        format!("cannot read {path}: {error}; run this in the repository's root")
+    })?;
+    Ok(serde_json::from_str(&peers)?)
+}
+
 impl Contestant {
+    /// One of this repository: a program beside this one, with its first arguments.
+    fn own(name: &str, title: &str, command: &[&str]) -> Result<Self> {
+        let own = std::env::current_exe()?;
+        let mut command: Vec<String> = command.iter().map(|part| (*part).to_owned()).collect();
+        command[0] = own.with_file_name(&command[0]).to_string_lossy().into_owned();
+        let (name, title) = (name.to_owned(), title.to_owned());
+        Ok(Self { name, title, command, env: BTreeMap::new(), version: Vec::new() })
+    }
+
     /// The same with one more variable in its environment.
     pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
         self.env.insert(variable.to_owned(), value.to_owned());
@@ -111,17 +130,8 @@ impl Contestant {
     pub(crate) fn start(&self, cpus: &str) -> Result<Server> {
         // Free now; the server takes it within a moment.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        fs::create_dir_all(LOGS)?;
         let log = Path::new(LOGS).join(format!("{}.log", self.name));
-        let mut process = process::on_cpus(cpus, &self.command[0])
-            .args(&self.command[1..])
-            .arg(port.to_string())
-            .envs(&self.env)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(&log)?)
-            .spawn()
-            .map_err(|error| format!("cannot run setpriv: {error}; install util-linux"))?;
+        let mut process = self.spawn(cpus, &[port.to_string()], Stdio::null(), &log)?;
         let output = process.stdout.take().ok_or("no output")?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         // From here on the process ends with the value.
@@ -131,6 +141,33 @@ impl Contestant {
             _ => fail(format!("it did not start: {}", last_line(&log))),
         }
     }
+
+    /// Runs it on these CPUs with more arguments, and with its errors in a file.
+    pub(crate) fn spawn(
+        &self,
+        cpus: &str,
+        arguments: &[String],
+        input: Stdio,
+        log: &Path,
+    ) -> Result<Child> {
+        if let Some(directory) = log.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let spawned = process::on_cpus(cpus, &self.command[0])
+            .args(&self.command[1..])
+            .args(arguments)
+            .envs(&self.env)
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(log)?)
+            .spawn();
+        Ok(spawned.map_err(|error| format!("cannot run setpriv: {error}; install util-linux"))?)
+    }
+}
+
+/// Where a client writes while it runs.
+pub(crate) fn client_log(name: &str) -> PathBuf {
+    Path::new(LOGS).join(format!("client-{name}.log"))
 }
 
 /// The first line of a program, if it writes one in time.
@@ -145,7 +182,7 @@ fn first_line(output: ChildStdout) -> Option<String> {
 }
 
 /// Mostly says what went wrong.
-fn last_line(log: &PathBuf) -> String {
+pub(crate) fn last_line(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let line = text.lines().rev().find(|line| !line.trim().is_empty());
     format!("{} (all of it in {})", line.unwrap_or("it said nothing").trim(), log.display())
