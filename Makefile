@@ -67,7 +67,7 @@ test-matrix: ## our server against every generation of that client, and those fo
 test-client-site: ## the servers that judge our client, against the official clients
 	@tools/setup client-interop
 	cargo build --locked -p roomful-interop --bin site
-	cd interop/client && SITE="$(BUILT)/site" node --test $(TEST_TIMEOUT) check.mjs
+	cd interop/client && SITE="$(BUILT)/site" node --test $(TEST_TIMEOUT) check.mjs check-outside.mjs
 
 test-proxies-short: ## our server behind nginx, HAProxy, Caddy and Apache, with the official client
 	@tools/setup proxies

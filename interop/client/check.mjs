@@ -63,7 +63,18 @@ function checkCommand(site) {
     assert.equal(existsSync(unix), false);
   });
 
-  if (site !== bun) {
+  test(`${site.title} · heartbeat and upgrades`, async () => {
+    const upgrades = site.cannot.includes("no-upgrade") ? [] : ["--no-upgrade"];
+    const server = await start(...site.command, "--ping-interval", "3000", "--ping-timeout", "2000", ...upgrades);
+    const { text } = await request({ port: server.port, path: opening("polling") });
+    const open = JSON.parse(text.match(/\{.*?\}/)[0]);
+    assert.equal(open.pingInterval, 3000);
+    assert.equal(open.pingTimeout, 2000);
+    assert.deepEqual(open.upgrades, upgrades.length > 0 ? [] : ["websocket"]);
+    assert.equal(await server.end(), 0);
+  });
+
+  if (!site.cannot.includes("transports")) {
     for (const [option, statuses] of [["--no-polling", [400, 101]], ["--no-websocket", [200, 400]]]) {
       test(`${site.title} · ${option}`, async () => {
         const { port, end } = await start(...site.command, option);

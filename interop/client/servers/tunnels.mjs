@@ -38,18 +38,20 @@ export class Tunnels {
   /** Opens the way from `client` to there; `say(true)` when it is open, `say(false)` when it cannot be. */
   open(client, host, port, say) {
     const inside = host.endsWith(INSIDE) ? "127.0.0.1" : host;
+    this.#streams.add(client);
+    client.once("close", () => this.#streams.delete(client));
     const server = connect(port, inside);
-    server.once("error", () => say(false));
+    const fail = () => say(false);
+    server.once("error", fail);
     server.once("connect", () => {
       this.counts.opened++;
-      server.removeAllListeners("error");
+      server.off("error", fail);
       say(true);
       join(client, server);
-      this.#streams.add(client);
-      client.once("close", () => this.#streams.delete(client));
     });
   }
 
+  /** Destroys all tunnels that there are, and those that are about to be. */
   cut() {
     for (const stream of this.#streams) stream.destroy();
   }
