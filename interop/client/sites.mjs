@@ -7,7 +7,14 @@ const OURS = [process.env.SITE ?? "../../target/debug/site"];
 const node48 = { title: "Node 4.8", command: [...NODE, "4.8"], client: "4.8", msgpack: "msgpack-3", cannot: [] };
 const node45 = { ...node48, title: "Node 4.5", command: [...NODE, "4.5"], client: "4.5", cannot: ["recovery"] };
 const node31 = { ...node45, title: "Node 3.1", command: [...NODE, "3.1"], client: "3.1" };
-const node25 = { ...node31, title: "Node 2.5", command: [...NODE, "2.5"], client: "2.5", msgpack: "msgpack-2", cannot: ["auth", "recovery"] };
+const node25 = {
+  ...node31,
+  title: "Node 2.5",
+  command: [...NODE, "2.5"],
+  client: "2.5",
+  msgpack: "msgpack-2",
+  cannot: ["auth", "recovery"],
+};
 const bun = { ...node48, title: "Bun", command: BUN, cannot: ["cut-polling", "no-upgrade", "transports"] };
 const python = { ...node48, title: "Python", command: PYTHON, cannot: ["message", "msgpack", "recovery", "volatile"] };
 const ours = { ...node48, title: "ours", command: OURS, cannot: ["cut-needs-key", "no-upgrade"] };

@@ -26,8 +26,9 @@ const io = require(`server-${values.version}`)(http, {
   transports: values.transports,
   cookie: false,
   allowUpgrades: !values["no-upgrade"],
-  // Without a threshold short messages are compressed as well, so that each is a test.
-  perMessageDeflate: values.deflate && { threshold: 0 },
+  // Without a threshold short messages are compressed as well, so that each is a test. A connection that ends
+  // while a message is decompressed keeps its share of the limit for good, and when ten have, nobody is heard.
+  perMessageDeflate: values.deflate && { threshold: 0, concurrencyLimit: 1_000_000 },
   ...(values.recovery ? { connectionStateRecovery: {} } : {}),
   ...(values.parser === "msgpack" ? { parser: require(version.msgpack) } : {}),
 });

@@ -33,8 +33,9 @@ function throughHttp(port, { host, port: to, user, password }) {
 async function throughSocks(port, { host, port: to, user, password }) {
   const stream = connect(port, "127.0.0.1");
   const answer = () => events(stream, "data").then(([bytes]) => bytes);
-  const say = (...bytes) => {
-    stream.write(Buffer.concat(bytes.map((part) => (typeof part === "number" ? Buffer.from([part]) : Buffer.from(part)))));
+  const say = (...parts) => {
+    const bytes = parts.map((part) => Buffer.from(typeof part === "number" ? [part] : part));
+    stream.write(Buffer.concat(bytes));
     return answer();
   };
   const refuse = (why) => {
