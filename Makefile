@@ -47,7 +47,7 @@ test-rust: ## unit, integration and documentation tests
 	@tools/setup client
 	BUNDLE_REQUIRED=1 cargo test --workspace --locked
 
-.PHONY: storm-short test-interop test-matrix test-proxies-short test-hub test-browser autobahn-core fuzz-seeds bench-instructions
+.PHONY: storm-short test-interop test-matrix test-client-site test-proxies-short test-hub test-browser autobahn-core fuzz-seeds bench-instructions
 storm-short: ## thousands of clients that come, are cut and come back; nothing of them may be left
 	cargo test --locked -p roomful --test storm
 
@@ -63,6 +63,11 @@ test-matrix: ## our server against every generation of that client, and those fo
 	cargo build --locked -p roomful-interop --bin fixture
 	cd interop/node/matrix && SERVER="$(BUILT)/fixture" node run.mjs
 	SERVER="$(BUILT)/fixture" target/python-venv/bin/python -B interop/python/run.py
+
+test-client-site: ## the servers that judge our client, against the official clients
+	@tools/setup client-interop
+	cargo build --locked -p roomful-interop --bin site
+	cd interop/client && SITE="$(BUILT)/site" node --test $(TEST_TIMEOUT) check.mjs check-outside.mjs
 
 test-proxies-short: ## our server behind nginx, HAProxy, Caddy and Apache, with the official client
 	@tools/setup proxies
@@ -153,4 +158,4 @@ deny: ## licences, advisories and sources of the dependencies
 clean: ## remove all that was built or installed here
 	rm -rf target fuzz/target
 	rm -rf crates/server/bundle/node_modules interop/browser/node_modules
-	rm -rf interop/node/node_modules interop/node/matrix/node_modules
+	rm -rf interop/node/node_modules interop/node/matrix/node_modules interop/client/node_modules
