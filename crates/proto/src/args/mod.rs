@@ -55,6 +55,19 @@ impl Args {
         Self { text, span: Span::new(span), attachments }
     }
 
+    /// The same with one more at their end: a text.
+    #[must_use]
+    pub fn and_text(&self, text: &str) -> Self {
+        let mut json = self.as_json().to_vec();
+        if !self.is_empty() {
+            json.push(b',');
+        }
+        // A text can always be written.
+        let _ = push_text(&mut json, text);
+        let span = 0..json.len();
+        Self::from_packet(json.into(), span, self.attachments.clone())
+    }
+
     /// The JSON of all arguments, with commas between and no brackets around.
     pub fn as_json(&self) -> &[u8] {
         self.span.of(&self.text)

@@ -62,6 +62,14 @@ impl<W> Acks<W> {
         id.get() < self.above
     }
 
+    /// Its time is over then.
+    pub(super) fn set_until(&mut self, id: AckId, until: Moment) {
+        if let Some(open) = self.open.get_mut(&id) {
+            open.until = Some(until);
+            self.times.push(Reverse((until, id)));
+        }
+    }
+
     /// The event has left the buffer, or is back in it.
     pub(super) fn set_sent(&mut self, id: AckId, sent: bool) {
         if let Some(open) = self.open.get_mut(&id) {

@@ -23,6 +23,7 @@ mod socket;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::buffer::Overflow;
 use self::buffer::Waiting;
@@ -39,6 +40,7 @@ use super::text::Header;
 use crate::args::Args;
 use crate::engine::{Data, Outgoing, Owner, Revision, Unsent};
 use crate::error::Violation;
+use crate::id::AckId;
 use crate::letter::{Answer, Letter};
 use crate::reason::DisconnectReason;
 use crate::time::Moment;
@@ -164,6 +166,11 @@ impl<W> Manager<W> {
         output
     }
 
+    /// Whether [`poll`](Self::poll) would say something.
+    pub fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     /// What waits to be sent on the connection that is open.
     pub const fn outgoing(&mut self) -> &mut Outgoing {
         &mut self.outgoing
@@ -282,6 +289,20 @@ impl<W> Manager<W> {
         socket.retries.push(retry);
         self.retry(now, key, false);
         Ok(())
+    }
+
+    /// Changes until when the ack of an event is waited for.
+    pub fn set_ack_timeout(&mut self, now: Moment, key: Key, id: AckId, timeout: Duration) {
+        if let Some(socket) = self.get_mut(key) {
+            socket.acks.set_until(id, now + timeout);
+        }
+    }
+
+    /// Nobody waits for the ack of an event any more. One that was not sent yet still is.
+    pub fn forget(&mut self, key: Key, id: AckId) {
+        if let Some(socket) = self.get_mut(key) {
+            drop(socket.acks.close(id));
+        }
     }
 
     /// Answers an event. Dropped where its socket was disconnected since: the server has forgotten it.

@@ -1,0 +1,376 @@
+//! [`Driver`]: the task of a connection, where the protocol, the streams and the clock meet.
+//!
+//! It runs in turns. In each it does what the [`Manager`](roomful_proto::socket::Manager) and the
+//! [`Dialer`] say, reads what has come, and writes what waits; then it rests until a stream, a handle or the
+//! time wakes it. It ends when no socket wants a connection, and begins anew with the next that does.
+
+mod session;
+mod websocket;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use roomful_proto::Moment;
+use roomful_proto::socket::manager::{Attempt, Key, NoAck, Output};
+use tokio::time::{Instant, Sleep};
+
+use self::session::{Ended, Session};
+use crate::core::Auth;
+use crate::error::{ConnectError, Refusal, TransportCause};
+use crate::inbox::{Job, News};
+use crate::shared::{Shared, State, Waiter};
+use crate::status::{Disconnection, Status};
+
+/// Rounds of one turn, until others of the thread get theirs.
+const ROUNDS_MAX: usize = 16;
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The task of a connection.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    session: Option<Box<Session>>,
+    /// Auth payloads that are being made.
+    auths: Vec<(Attempt, Boxed<Option<Bytes>>)>,
+    /// The last thing that went wrong: why sockets wait.
+    trouble: Option<Arc<ConnectError>>,
+    /// What the manager said, taken out under its lock.
+    batch: Vec<Output<Waiter>>,
+    timer: Option<Pin<Box<Sleep>>>,
+    armed: Option<Moment>,
+    /// How the session ended, for what the manager says about its sockets.
+    ended: Option<Disconnection>,
+    /// It has come to its end, and another task may have begun.
+    done: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            session: None,
+            auths: Vec::new(),
+            trouble: None,
+            batch: Vec::new(),
+            timer: None,
+            armed: None,
+            ended: None,
+            done: false,
+        }
+    }
+
+    /// One round; whether there may be more to do at once.
+    fn round(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = self.shared.now();
+        let mut busy = self.do_what_manager_says(now);
+        busy |= self.poll_auths(cx, now);
+        if let Some(session) = &mut self.session {
+            busy |= session.round(cx, now, &self.shared);
+            if let Some(ended) = session.take_ended() {
+                self.session_ended(now, ended);
+                busy = true;
+            }
+        }
+        busy
+    }
+
+    fn do_what_manager_says(&mut self, now: Moment) -> bool {
+        let mut batch = std::mem::take(&mut self.batch);
+        self.shared.look(|state| {
+            if let Err(violation) = state.manager.expire(now)
+                && let Some(session) = &mut self.session
+            {
+                session.fail(now, violation);
+            }
+            batch.extend(std::iter::from_fn(|| state.manager.poll()));
+        });
+        let busy = !batch.is_empty();
+        for output in batch.drain(..) {
+            self.manager_says(now, output);
+        }
+        if batch.capacity() <= 64 {
+            self.batch = batch;
+        }
+        busy
+    }
+
+    fn manager_says(&mut self, now: Moment, output: Output<Waiter>) {
+        match output {
+            Output::Dial { .. } => self.dial(now),
+            Output::HangUp => match &mut self.session {
+                Some(session) => session.close(now),
+                None => self.shared.look(|state| {
+                    state.manager.closed(now, roomful_proto::DisconnectReason::ForcedClose);
+                }),
+            },
+            Output::Opened { .. } => {
+                self.shared.counters.connection();
+                (self.trouble, self.ended) = (None, None);
+            }
+            Output::Waiting { attempt, until } => self.waiting(attempt, until),
+            Output::GaveUp => self.gave_up(),
+            Output::Authorize(attempt) => self.authorize(now, attempt),
+            Output::Connected { attempt, id, recovered } => {
+                if let Some(core) = self.shared.core(attempt.key()) {
+                    core.set_id(id);
+                    core.set_status(Status::Connected { recovered });
+                    self.shared.deliver(Job { core, news: News::Connected });
+                }
+            }
+            Output::Refused { key, why } => {
+                let refusal = Refusal::read(why.as_deref());
+                self.failed(key, &Arc::new(ConnectError::Refused(refusal)));
+            }
+            Output::NotAnswered(key) => self.not_answered(now, key),
+            Output::Event { attempt, event } => {
+                self.shared.counters.event();
+                if let Some(core) = self.shared.core(attempt.key()) {
+                    core.listeners.pour(&event);
+                    self.shared.deliver(Job { core, news: News::Event(attempt, event) });
+                }
+            }
+            // Whoever waited may be gone.
+            Output::Ack { waiter, answer } => drop(waiter.send(answer)),
+            Output::Disconnected { key, reason } => self.disconnected(key, reason),
+        }
+    }
+
+    fn dial(&mut self, now: Moment) {
+        let connecting = |status: &Status| {
+            matches!(status, Status::Waiting { .. } | Status::Idle) || status.is_final()
+        };
+        for core in self.active() {
+            if connecting(&core.status()) {
+                core.set_status(Status::Connecting);
+            }
+        }
+        self.session = Some(Box::new(Session::dial(now, &self.shared)));
+    }
+
+    fn session_ended(&mut self, now: Moment, ended: Ended) {
+        self.session = None;
+        self.auths.clear();
+        if !ended.was_open {
+            self.shared.counters.failure();
+        }
+        let Disconnection { reason, close_code, detail } = ended.how;
+        let error = ended.error.unwrap_or_else(|| TransportCause::Ended(reason).into());
+        self.trouble = Some(Arc::new(ConnectError::Transport(error)));
+        self.ended = Some(Disconnection { reason, close_code, detail });
+        self.shared.look(|state| {
+            (state.transport, state.writable) = (None, false);
+            state.manager.closed(now, reason);
+        });
+    }
+
+    fn waiting(&self, attempt: u32, until: Moment) {
+        let until = self.shared.instant(until);
+        let error = self.trouble();
+        for core in self.active() {
+            core.set_status(Status::Waiting { attempt, until, error: Arc::clone(&error) });
+            let news = News::NotConnected(Arc::clone(&error));
+            self.shared.deliver(Job { core, news });
+        }
+    }
+
+    fn gave_up(&self) {
+        let error = self.trouble();
+        let cores = self.shared.look(|state| state.cores.clone());
+        for core in cores.into_iter().flatten() {
+            if !core.status().is_final() && !matches!(core.status(), Status::Idle) {
+                self.failed(core.key, &error);
+            }
+        }
+    }
+
+    fn failed(&self, key: Key, error: &Arc<ConnectError>) {
+        if let Some(core) = self.shared.core(key) {
+            core.set_id(None);
+            core.set_status(Status::Failed(Arc::clone(error)));
+            let news = News::NotConnected(Arc::clone(error));
+            self.shared.deliver(Job { core, news });
+        }
+    }
+
+    /// A namespace is silent. Where another one of the connection is not, that one goes on.
+    fn not_answered(&mut self, now: Moment, key: Key) {
+        let error = Arc::new(ConnectError::NotAnswered);
+        if let Some(core) = self.shared.core(key) {
+            let news = News::NotConnected(Arc::clone(&error));
+            self.shared.deliver(Job { core, news });
+        }
+        let is_used = self.shared.look(|state| {
+            let State { manager, cores, .. } = state;
+            cores.iter().flatten().any(|core| manager.is_joined(core.key))
+        });
+        if !is_used && let Some(session) = &mut self.session {
+            session.give_up(now, TransportCause::Timeout.into());
+        }
+    }
+
+    fn disconnected(&self, key: Key, reason: roomful_proto::DisconnectReason) {
+        let Some(core) = self.shared.core(key) else {
+            return;
+        };
+        let ended = self.ended.clone().filter(|ended| ended.reason == reason);
+        let why = ended.unwrap_or_else(|| reason.into());
+        let comes_back = self.shared.look(|state| state.manager.is_active(key));
+        core.set_id(None);
+        core.set_status(match comes_back {
+            true => Status::Connecting,
+            false => Status::Disconnected(why.clone()),
+        });
+        self.shared.deliver(Job { core, news: News::Disconnected(why) });
+    }
+
+    fn authorize(&mut self, now: Moment, attempt: Attempt) {
+        let Some(core) = self.shared.core(attempt.key()) else {
+            return;
+        };
+        match core.auth() {
+            Auth::None => self.authorized(now, attempt, None),
+            Auth::Value(json) => self.authorized(now, attempt, Some(&json)),
+            Auth::Made(make) => {
+                let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| make()));
+                match made {
+                    Ok(made) => self.auths.push((attempt, made)),
+                    Err(_) => tracing::error!("the function that makes the auth payload panicked"),
+                }
+            }
+        }
+    }
+
+    fn authorized(&self, now: Moment, attempt: Attempt, auth: Option<&[u8]>) {
+        self.shared.look(|state| state.manager.authorize(now, attempt, auth));
+    }
+
+    fn poll_auths(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+        let mut done = Vec::new();
+        self.auths.retain_mut(|(attempt, made)| {
+            let polled =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| made.as_mut().poll(cx)));
+            match polled {
+                Ok(Poll::Pending) => true,
+                Ok(Poll::Ready(auth)) => {
+                    done.push((*attempt, auth));
+                    false
+                }
+                Err(_) => {
+                    tracing::error!("the function that makes the auth payload panicked");
+                    false
+                }
+            }
+        });
+        for (attempt, auth) in &done {
+            self.authorized(now, *attempt, auth.as_deref());
+        }
+        !done.is_empty()
+    }
+
+    /// The sockets that are connected, or are to be.
+    fn active(&self) -> Vec<Arc<crate::core::Core>> {
+        self.shared.look(|state| {
+            let State { manager, cores, .. } = state;
+            cores.iter().flatten().filter(|core| manager.is_active(core.key)).cloned().collect()
+        })
+    }
+
+    fn trouble(&self) -> Arc<ConnectError> {
+        let none = || Arc::new(ConnectError::Disconnected);
+        self.trouble.clone().unwrap_or_else(none)
+    }
+
+    /// Rests until the time comes, or somebody wakes the task. Ready when there is nothing left to do;
+    /// `None` when there is something at once.
+    fn rest(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        let session = self.session.as_ref().and_then(|session| session.deadline());
+        let (has_session, auths) = (self.session.is_some(), !self.auths.is_empty());
+        let (deadline, ends, abandoned) = self.shared.look(|state| {
+            let manager = state.manager.deadline();
+            let deadline = [manager, session].into_iter().flatten().min();
+            let ends = deadline.is_none() && !has_session && !auths && !state.manager.has_output();
+            if ends {
+                (state.running, state.awake, state.waker) = (false, false, None);
+            } else {
+                state.awake = false;
+                state.waker = Some(cx.waker().clone());
+            }
+            (deadline, ends, state.abandoned)
+        });
+        if ends {
+            self.done = true;
+            if abandoned {
+                self.shared.end();
+            }
+            self.shared.rests();
+            return Some(Poll::Ready(()));
+        }
+        self.shared.rests();
+        let woken = self.arm(cx, deadline);
+        // What was said between the last round and the lock has no waker to call.
+        let said = self.shared.look(|state| state.manager.has_output());
+        if woken || said { None } else { Some(Poll::Pending) }
+    }
+
+    /// Sets the timer; whether it is over already. One that comes too early only costs a round, so that a
+    /// later time need not be set at once.
+    fn arm(&mut self, cx: &mut Context<'_>, deadline: Option<Moment>) -> bool {
+        let Some(deadline) = deadline else {
+            return false;
+        };
+        if self.armed.is_none_or(|armed| deadline < armed) {
+            let at = Instant::from_std(self.shared.instant(deadline));
+            match &mut self.timer {
+                Some(timer) => timer.as_mut().reset(at),
+                None => self.timer = Some(Box::pin(tokio::time::sleep_until(at))),
+            }
+            self.armed = Some(deadline);
+        }
+        match self.timer.as_mut().map(|timer| timer.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => {
+                self.armed = None;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        for _ in 0..ROUNDS_MAX {
+            if !this.round(cx)
+                && let Some(rest) = this.rest(cx)
+            {
+                return rest;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// The runtime has ended: nobody shall wait for what no task does any more.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        self.shared.look(|state| {
+            (state.running, state.awake, state.waker) = (false, false, None);
+            (state.transport, state.writable) = (None, false);
+        });
+        self.shared.rests();
+        for output in self.batch.drain(..) {
+            if let Output::Ack { waiter, .. } = output {
+                drop(waiter.send(Err(NoAck::Disconnected)));
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! [`Inbox`]: what has come for the user's functions, and the task that calls them.
+//!
+//! The connection's task only puts events here. So however long a function takes, heartbeats and acks go
+//! on beside it.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use roomful_proto::socket::manager::Attempt;
+use roomful_proto::socket::packet::Event;
+use roomful_proto::{AckId, EventError};
+use tokio::sync::Semaphore;
+
+use crate::core::Core;
+use crate::error::ConnectError;
+use crate::handler::{Begun, Reply, Started};
+use crate::lock::lock;
+use crate::shared::Shared;
+use crate::socket::Socket;
+use crate::status::Disconnection;
+
+/// What has come for one socket.
+pub(crate) struct Job {
+    pub(crate) core: Arc<Core>,
+    pub(crate) news: News,
+}
+
+pub(crate) enum News {
+    Event(Attempt, Event),
+    Connected,
+    Disconnected(Disconnection),
+    NotConnected(Arc<ConnectError>),
+}
+
+impl Job {
+    fn held_bytes(&self) -> usize {
+        match &self.news {
+            News::Event(_, event) => event.held_bytes(),
+            _ => size_of::<Self>(),
+        }
+    }
+}
+
+/// What waits for the user's functions.
+pub(crate) struct Inbox {
+    bytes_max: usize,
+    /// A permit for each handler that waits for something.
+    handlers: Arc<Semaphore>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+    /// The task that works it off is there.
+    running: bool,
+    /// The connection was told to wait, and wants to know when it need not any more.
+    full: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(bytes_max: usize, handlers_max: usize) -> Self {
+        let handlers = Arc::new(Semaphore::new(handlers_max.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { bytes_max, handlers, queue: Mutex::default() }
+    }
+
+    /// Puts a job behind those that wait; whether the task has to be started.
+    #[must_use]
+    pub(crate) fn push(&self, job: Job) -> bool {
+        let mut queue = lock(&self.queue);
+        queue.bytes += job.held_bytes();
+        queue.jobs.push_back(job);
+        !std::mem::replace(&mut queue.running, true)
+    }
+
+    /// Whether so much waits that nothing more should be read.
+    pub(crate) fn is_full(&self) -> bool {
+        let mut queue = lock(&self.queue);
+        queue.full |= queue.bytes > self.bytes_max;
+        queue.full
+    }
+
+    /// The next job, and whether the connection may go on; `None` when there is none, and the task is to
+    /// end.
+    fn next(&self) -> Option<(Job, bool)> {
+        let mut queue = lock(&self.queue);
+        let Some(job) = queue.jobs.pop_front() else {
+            queue.running = false;
+            queue.jobs = VecDeque::new();
+            return None;
+        };
+        queue.bytes -= job.held_bytes();
+        let relieved = queue.full && queue.bytes <= self.bytes_max / 2;
+        queue.full &= !relieved;
+        Some((job, relieved))
+    }
+}
+
+/// Works off what waits.
+pub(crate) async fn work(shared: Arc<Shared>) {
+    while let Some((job, relieved)) = shared.inbox.next() {
+        if relieved {
+            shared.wake();
+        }
+        // Without a handle nobody can hear anything any more.
+        if let Some(handle) = shared.handle() {
+            let socket = Socket::from_parts(Arc::clone(&job.core), handle);
+            perform(&shared, socket, job).await;
+        }
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+async fn perform(shared: &Shared, socket: Socket, job: Job) {
+    let listeners = &job.core.listeners;
+    let started = match job.news {
+        News::Event(attempt, event) => {
+            hear(shared, &socket, attempt, event).await;
+            return;
+        }
+        News::Connected => listeners.connect().map(|f| guarded(|| f(socket.clone()))),
+        News::Disconnected(why) => {
+            listeners.disconnect().map(|f| guarded(|| f(socket.clone(), why)))
+        }
+        News::NotConnected(why) => listeners.error().map(|f| guarded(|| f(socket.clone(), why))),
+    };
+    match started {
+        None => {}
+        Some(Ok(started)) => run(shared, &socket, None, started).await,
+        Some(Err(panic)) => drop(panicked(&*panic)),
+    }
+}
+
+/// Gives an event to all who hear it.
+async fn hear(shared: &Shared, socket: &Socket, attempt: Attempt, mut event: Event) {
+    let heard = socket.core().listeners.heard(event.name());
+    for any in &heard.any {
+        if let Err(panic) = guarded(|| any(event.name(), &event.args)) {
+            panicked(&*panic);
+        }
+    }
+    if let Some(once) = heard.once {
+        let begun = guarded(|| once(socket, attempt, &mut event));
+        match begun {
+            Ok(Begun::Misfit(..)) => socket.core().listeners.put_back(event.name(), once),
+            begun => return begin(shared, socket, attempt, event, begun).await,
+        }
+    }
+    let Some(on) = heard.on else {
+        return shared.counters.unheard();
+    };
+    let begun = guarded(|| on(socket, attempt, &mut event));
+    begin(shared, socket, attempt, event, begun).await;
+}
+
+async fn begin(
+    shared: &Shared,
+    socket: &Socket,
+    attempt: Attempt,
+    event: Event,
+    begun: Result<Begun, Panic>,
+) {
+    let ack = event.ack.map(|id| (attempt, id));
+    match begun {
+        Ok(Begun::Started(started)) => {
+            // The event is not needed while its handler waits.
+            drop(event);
+            run(shared, socket, ack, started).await;
+        }
+        Ok(Begun::Misfit(misfit, reply)) => {
+            shared.counters.misfit();
+            tracing::debug!("the event {:?} does not fit its handler: {misfit}", event.name());
+            reply.into_iter().for_each(|reply| socket.answer(attempt, reply.answer));
+        }
+        Err(panic) => fail(socket, ack, &*panic),
+    }
+}
+
+/// Runs a handler to its first wait, and the rest of it in a task of its own.
+async fn run(shared: &Shared, socket: &Socket, ack: Option<(Attempt, AckId)>, started: Started) {
+    let mut guard = Guarded(started);
+    match poll_fn(|cx| Poll::Ready(Pin::new(&mut guard).poll(cx))).await {
+        Poll::Ready(done) => finish(socket, ack, done),
+        Poll::Pending => {
+            let permit = Arc::clone(&shared.inbox.handlers).acquire_owned().await;
+            let socket = socket.clone();
+            tokio::spawn(async move {
+                let done = guard.await;
+                finish(&socket, ack, done);
+                drop(permit);
+            });
+        }
+    }
+}
+
+fn finish(socket: &Socket, ack: Option<(Attempt, AckId)>, done: Result<Option<Reply>, Panic>) {
+    match (done, ack) {
+        (Ok(Some(reply)), Some((attempt, _))) => socket.answer(attempt, reply.answer),
+        (Ok(_), _) => {}
+        (Err(panic), ack) => fail(socket, ack, &*panic),
+    }
+}
+
+type Panic = Box<dyn Any + Send>;
+
+/// A handler that has panicked costs its own event, and whoever asked is told that there was an error.
+fn fail(socket: &Socket, ack: Option<(Attempt, AckId)>, panic: &(dyn Any + Send)) {
+    let error = panicked(panic);
+    if let Some((attempt, id)) = ack {
+        socket.answer(attempt, Reply::new(id, &error.to_json()).answer);
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> EventError {
+    let error = EventError::panicked(panic);
+    tracing::error!("a handler panicked: {error:?}");
+    error
+}
+
+fn guarded<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
+    catch_unwind(AssertUnwindSafe(f))
+}
+
+/// A handler whose panics are caught.
+struct Guarded(Started);
+
+impl Future for Guarded {
+    type Output = Result<Option<Reply>, Panic>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let started = &mut self.0;
+        match guarded(|| started.as_mut().poll(cx)) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}

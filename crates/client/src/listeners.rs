@@ -1,0 +1,169 @@
+//! [`Listeners`]: who hears what of one socket.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use roomful_proto::Args;
+use roomful_proto::socket::packet::Event;
+
+use crate::error::ConnectError;
+use crate::events::Tap;
+use crate::handler::{Erased, Started};
+use crate::lock::lock;
+use crate::socket::Socket;
+use crate::status::Disconnection;
+
+/// Sees each event, in or out.
+pub(crate) type AnyFn = dyn Fn(&str, &Args) + Send + Sync;
+/// Is called when a socket has connected.
+pub(crate) type ConnectFn = dyn Fn(Socket) -> Started + Send + Sync;
+/// Is called when a socket was disconnected.
+pub(crate) type DisconnectFn = dyn Fn(Socket, Disconnection) -> Started + Send + Sync;
+/// Is called when a socket could not be connected.
+pub(crate) type ErrorFn = dyn Fn(Socket, Arc<ConnectError>) -> Started + Send + Sync;
+
+/// Who hears what of one socket. Nothing is allocated before the first.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    table: Mutex<Option<Box<Table>>>,
+}
+
+#[derive(Default)]
+struct Table {
+    on: HashMap<Box<str>, Erased>,
+    once: HashMap<Box<str>, Erased>,
+    any: Vec<Arc<AnyFn>>,
+    any_outgoing: Vec<Arc<AnyFn>>,
+    connect: Option<Arc<ConnectFn>>,
+    disconnect: Option<Arc<DisconnectFn>>,
+    error: Option<Arc<ErrorFn>>,
+    taps: Vec<Weak<Tap>>,
+}
+
+/// What an event goes to.
+#[derive(Default)]
+pub(crate) struct Heard {
+    pub(crate) any: Vec<Arc<AnyFn>>,
+    pub(crate) once: Option<Erased>,
+    pub(crate) on: Option<Erased>,
+}
+
+impl Listeners {
+    fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
+        change(lock(&self.table).get_or_insert_default())
+    }
+
+    fn read<R: Default>(&self, read: impl FnOnce(&Table) -> R) -> R {
+        lock(&self.table).as_deref().map(read).unwrap_or_default()
+    }
+
+    // A handler that is replaced is dropped when the lock is free: it may hold a user's values.
+
+    pub(crate) fn on(&self, name: &str, handler: Erased) {
+        let replaced = self.change(|table| table.on.insert(name.into(), handler));
+        drop(replaced);
+    }
+
+    pub(crate) fn once(&self, name: &str, handler: Erased) {
+        let replaced = self.change(|table| table.once.insert(name.into(), handler));
+        drop(replaced);
+    }
+
+    /// Removes all handlers of an event; whether there was one.
+    pub(crate) fn off(&self, name: &str) -> bool {
+        let removed = self.change(|table| (table.on.remove(name), table.once.remove(name)));
+        removed.0.is_some() || removed.1.is_some()
+    }
+
+    pub(crate) fn on_any(&self, listener: Arc<AnyFn>) {
+        self.change(|table| table.any.push(listener));
+    }
+
+    pub(crate) fn on_any_outgoing(&self, listener: Arc<AnyFn>) {
+        self.change(|table| table.any_outgoing.push(listener));
+    }
+
+    pub(crate) fn off_any(&self) {
+        let removed = self.change(|table| {
+            (std::mem::take(&mut table.any), std::mem::take(&mut table.any_outgoing))
+        });
+        drop(removed);
+    }
+
+    pub(crate) fn on_connect(&self, listener: Arc<ConnectFn>) {
+        let replaced = self.change(|table| table.connect.replace(listener));
+        drop(replaced);
+    }
+
+    pub(crate) fn on_disconnect(&self, listener: Arc<DisconnectFn>) {
+        let replaced = self.change(|table| table.disconnect.replace(listener));
+        drop(replaced);
+    }
+
+    pub(crate) fn on_connect_error(&self, listener: Arc<ErrorFn>) {
+        let replaced = self.change(|table| table.error.replace(listener));
+        drop(replaced);
+    }
+
+    pub(crate) fn tap(&self, tap: &Arc<Tap>) {
+        self.change(|table| {
+            table.taps.retain(|tap| tap.strong_count() > 0);
+            table.taps.push(Arc::downgrade(tap));
+        });
+    }
+
+    /// Gives an event to the streams that want it.
+    pub(crate) fn pour(&self, event: &Event) {
+        let taps: Vec<_> = self.read(|table| table.taps.iter().filter_map(Weak::upgrade).collect());
+        for tap in taps {
+            tap.pour(event);
+        }
+    }
+
+    /// The socket is no more: its streams end.
+    pub(crate) fn end(&self) {
+        let table = lock(&self.table).take();
+        for tap in table.iter().flat_map(|table| &table.taps).filter_map(Weak::upgrade) {
+            tap.end();
+        }
+    }
+
+    /// Whom an event goes to. A handler for one event is taken off.
+    pub(crate) fn heard(&self, name: &str) -> Heard {
+        let mut table = lock(&self.table);
+        let Some(table) = table.as_deref_mut() else {
+            return Heard::default();
+        };
+        let once = if table.once.is_empty() { None } else { table.once.remove(name) };
+        Heard { any: table.any.clone(), once, on: table.on.get(name).cloned() }
+    }
+
+    /// Puts a handler for one event back, whose arguments did not fit; unless there is a newer one.
+    pub(crate) fn put_back(&self, name: &str, once: Erased) {
+        self.change(|table| {
+            table.once.entry(name.into()).or_insert(once);
+        });
+    }
+
+    pub(crate) fn outgoing(&self) -> Vec<Arc<AnyFn>> {
+        self.read(|table| table.any_outgoing.clone())
+    }
+
+    pub(crate) fn connect(&self) -> Option<Arc<ConnectFn>> {
+        self.read(|table| table.connect.clone())
+    }
+
+    pub(crate) fn disconnect(&self) -> Option<Arc<DisconnectFn>> {
+        self.read(|table| table.disconnect.clone())
+    }
+
+    pub(crate) fn error(&self) -> Option<Arc<ErrorFn>> {
+        self.read(|table| table.error.clone())
+    }
+}
+
+impl std::fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listeners").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,109 @@
+//! [`Manager`]: one connection, which the sockets of several namespaces share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use roomful_proto::engine::Transport;
+
+use crate::builder::Builder;
+use crate::core::Core;
+use crate::counters::Stats;
+use crate::error::BuildError;
+use crate::shared::Handle;
+use crate::socket::Socket;
+
+/// One connection to a server, which the sockets of several namespaces share. A handle: cloning it is
+/// cheap, and the connection is closed, in order, when the last one and the last [`Socket`] are dropped.
+///
+/// ```no_run
+/// use roomful_client::Manager;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let manager = Manager::builder("https://example.org")?.build()?;
+/// let (chat, admin) = (manager.socket("/chat"), manager.socket("/admin"));
+/// chat.connect().await?;
+/// admin.auth(serde_json::json!({ "token": "…" }))?.connect().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Manager {
+    handle: Arc<Handle>,
+}
+
+impl Manager {
+    pub(crate) const fn new(handle: Arc<Handle>) -> Self {
+        Self { handle }
+    }
+
+    /// Begins to describe a client of the server at `url`. Of the path, which is a namespace, nothing is
+    /// taken.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no URL of a server.
+    pub fn builder(url: &str) -> Result<Builder, BuildError> {
+        Ok(Builder::of(url)?.0)
+    }
+
+    /// The socket of that namespace, such as `/chat`; the same one each time. It is not connected before
+    /// [`Socket::connect`].
+    #[doc(alias = "of")]
+    pub fn socket(&self, namespace: &str) -> Socket {
+        let name = match namespace {
+            "" => "/".to_owned(),
+            name if name.starts_with('/') => name.to_owned(),
+            name => format!("/{name}"),
+        };
+        let core = self.handle.shared.look(|state| {
+            let key = state.manager.socket(&name);
+            if state.cores.len() <= key.index() {
+                state.cores.resize(key.index() + 1, None);
+            }
+            let core =
+                state.cores[key.index()].get_or_insert_with(|| Arc::new(Core::new(key, &name)));
+            Arc::clone(core)
+        });
+        Socket::from_parts(core, Arc::clone(&self.handle))
+    }
+
+    /// The transport that carries the connection; `None` while there is none.
+    pub fn transport(&self) -> Option<Transport> {
+        self.handle.shared.look(|state| state.transport)
+    }
+
+    /// Bytes that wait to be sent, of all sockets, whether they are connected or not.
+    pub fn waiting_bytes(&self) -> usize {
+        self.handle.shared.look(|state| state.manager.waiting_bytes())
+    }
+
+    /// Waits until all that was emitted has left this client: was given to the system, or in polling
+    /// taken by the server. It may wait for ever where there is no connection.
+    pub async fn drained(&self) {
+        let shared = &self.handle.shared;
+        let is_drained = |state: &mut crate::shared::State| {
+            state.manager.waiting_bytes() == 0 && (state.writable || state.transport.is_none())
+        };
+        shared.until(is_drained).await;
+    }
+
+    /// Disconnects all sockets, lets what they have emitted leave, and waits until the connection is
+    /// closed: for `close_timeout` at most (5 s).
+    pub async fn close(&self) {
+        self.handle.shared.act(|state, _| {
+            let keys: Vec<_> = state.cores.iter().flatten().map(|core| core.key).collect();
+            keys.into_iter().for_each(|key| state.manager.disconnect(key));
+        });
+        self.handle.shared.until(|state| !state.running).await;
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> Stats {
+        self.handle.shared.counters.stats()
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager").field("transport", &self.transport()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,219 @@
+//! [`Shared`]: one client: its manager, which its handles and the task of its connection share.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::Waker;
+use std::time::Instant;
+
+use roomful_proto::engine::Transport;
+use roomful_proto::socket::Manager;
+use roomful_proto::socket::manager::{Key, NoAck};
+use roomful_proto::{Args, Moment};
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::{Notify, oneshot};
+
+use crate::core::Core;
+use crate::counters::Counters;
+use crate::driver::Driver;
+use crate::inbox::{self, Inbox, Job};
+use crate::lock::lock;
+use crate::settings::Settings;
+
+/// Who waits for an ack.
+pub(crate) type Waiter = oneshot::Sender<Result<Args, NoAck>>;
+
+/// One client.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) inbox: Inbox,
+    pub(crate) counters: Counters,
+    origin: Instant,
+    state: Mutex<State>,
+    /// What all handles have in common; gone with the last of them.
+    handle: OnceLock<Weak<Handle>>,
+    runtime: OnceLock<Runtime>,
+    /// Told when the task of the connection rests or ends.
+    rests: Notify,
+}
+
+/// What a lock guards.
+pub(crate) struct State {
+    pub(crate) manager: Manager<Waiter>,
+    pub(crate) cores: Vec<Option<Arc<Core>>>,
+    /// The transport that carries the session, while one is open.
+    pub(crate) transport: Option<Transport>,
+    /// What is sent now leaves at once.
+    pub(crate) writable: bool,
+    /// No handle is left.
+    pub(crate) abandoned: bool,
+    /// The task of the connection is there.
+    pub(crate) running: bool,
+    /// It runs, and looks at everything again before it rests.
+    pub(crate) awake: bool,
+    pub(crate) waker: Option<Waker>,
+}
+
+/// What all handles of a client hold. With the last of them the client ends.
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.abandon();
+    }
+}
+
+impl Shared {
+    pub(crate) fn start(settings: Settings, seed: u64) -> Arc<Handle> {
+        let manager = Manager::new(Arc::clone(&settings.manager), settings.parser.clone(), seed);
+        let inbox = Inbox::new(settings.inbox_bytes_max, settings.handlers_max);
+        let shared = Arc::new(Self {
+            settings,
+            inbox,
+            counters: Counters::default(),
+            origin: Instant::now(),
+            state: Mutex::new(State {
+                manager,
+                cores: Vec::new(),
+                transport: None,
+                writable: false,
+                abandoned: false,
+                running: false,
+                awake: false,
+                waker: None,
+            }),
+            handle: OnceLock::new(),
+            runtime: OnceLock::new(),
+            rests: Notify::new(),
+        });
+        let handle = Arc::new(Handle { shared: Arc::clone(&shared) });
+        let _ = shared.handle.set(Arc::downgrade(&handle));
+        handle
+    }
+
+    /// The handle, while anybody has one.
+    pub(crate) fn handle(&self) -> Option<Arc<Handle>> {
+        self.handle.get().and_then(Weak::upgrade)
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        let ms = self.origin.elapsed().as_millis();
+        Moment::from_millis(u64::try_from(ms).unwrap_or(u64::MAX))
+    }
+
+    /// The same moment on the clock of the system.
+    pub(crate) fn instant(&self, moment: Moment) -> Instant {
+        let since = std::time::Duration::from_millis(moment.as_millis());
+        // A moment beyond all times is as good as one in thirty years.
+        let far = std::time::Duration::from_secs(30 * 365 * 24 * 60 * 60);
+        self.origin + since.min(far)
+    }
+
+    /// Looks at the state.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&mut State) -> R) -> R {
+        look(&mut lock(&self.state))
+    }
+
+    /// Changes the state, and sees to it that the task of the connection does what follows. No user's code
+    /// may run in `act`.
+    pub(crate) fn act<R>(self: &Arc<Self>, act: impl FnOnce(&mut State, Moment) -> R) -> R {
+        let now = self.now();
+        let (result, waker, start) = {
+            let mut state = lock(&self.state);
+            let result = act(&mut state, now);
+            if state.running {
+                let sleeps = !std::mem::replace(&mut state.awake, true);
+                (result, if sleeps { state.waker.take() } else { None }, false)
+            } else {
+                let start = self.runtime().is_some();
+                (state.running, state.awake) = (start, start);
+                (result, None, start)
+            }
+        };
+        waker.into_iter().for_each(Waker::wake);
+        if start {
+            self.spawn(Driver::new(Arc::clone(self)));
+        }
+        result
+    }
+
+    /// Waits until that is so at a moment when the task of the connection rests.
+    pub(crate) async fn until(&self, is_so: impl Fn(&mut State) -> bool) {
+        loop {
+            let mut rests = std::pin::pin!(self.rests.notified());
+            // What happens from here on is not missed.
+            rests.as_mut().enable();
+            if self.look(&is_so) {
+                return;
+            }
+            rests.await;
+        }
+    }
+
+    /// The task of the connection rests, or has ended.
+    pub(crate) fn rests(&self) {
+        self.rests.notify_waiters();
+    }
+
+    /// Wakes the task of the connection, if it is there.
+    pub(crate) fn wake(&self) {
+        let waker = {
+            let mut state = lock(&self.state);
+            state.awake = state.running;
+            state.waker.take()
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Gives news to the user's functions.
+    pub(crate) fn deliver(self: &Arc<Self>, job: Job) {
+        if self.inbox.push(job) {
+            self.spawn(inbox::work(Arc::clone(self)));
+        }
+    }
+
+    /// The runtime in which this client lives: the first in which it was used.
+    pub(crate) fn runtime(&self) -> Option<&Runtime> {
+        if let Some(runtime) = self.runtime.get() {
+            return Some(runtime);
+        }
+        let runtime = Runtime::try_current().ok()?;
+        Some(self.runtime.get_or_init(|| runtime))
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = self.runtime() {
+            runtime.spawn(task);
+        }
+    }
+
+    /// Lets a stream end beside all else, which takes no longer than a second.
+    pub(crate) fn part(&self, goodbye: impl Future<Output = ()> + Send + 'static) {
+        self.spawn(goodbye);
+    }
+
+    pub(crate) fn core(&self, key: Key) -> Option<Arc<Core>> {
+        lock(&self.state).cores.get(key.index()).and_then(Option::clone)
+    }
+
+    /// The last handle is gone: all sockets leave, and the connection is closed in order.
+    fn abandon(self: &Arc<Self>) {
+        let runs = self.act(|state, _| {
+            state.abandoned = true;
+            let keys: Vec<_> = state.cores.iter().flatten().map(|core| core.key).collect();
+            keys.into_iter().for_each(|key| state.manager.remove(key));
+            state.running
+        });
+        if !runs && self.runtime().is_none() {
+            self.end();
+        }
+    }
+
+    /// Nothing is left to do for a client that nobody has any more.
+    pub(crate) fn end(&self) {
+        let cores = self.look(|state| std::mem::take(&mut state.cores));
+        // Their listeners may hold users' values, and are dropped when no lock is held.
+        cores.iter().flatten().for_each(|core| core.listeners.end());
+    }
+}
