@@ -151,7 +151,7 @@ impl Socket {
     /// before [`connect`](Self::connect).
     #[doc(alias = "close")]
     pub fn disconnect(&self) {
-        self.handle.shared.act(|state, _| state.manager.disconnect(self.core.key));
+        self.handle.shared.act(|state, _| self.core.disconnect(state));
     }
 
     /// Waits until nothing more happens by itself: the server has refused or put out the socket, this side
@@ -412,7 +412,7 @@ impl Socket {
         if volatile.is_none()
             && let Some(keyed) = self.core.retrying()
         {
-            return Ok(self.retry(name, args, &keyed, None)?);
+            return self.retry(name, args, &keyed, None);
         }
         let letter = Letter::event(&self.core.namespace, None, name, args);
         let shared = &self.handle.shared;
@@ -442,7 +442,7 @@ impl Socket {
         };
         if let Some(keyed) = self.core.retrying() {
             let sent = self.retry(name, args, &keyed, Some(waiter));
-            sent.map_err(|e| CallError::from(EmitError::from(e)))?;
+            sent.map_err(CallError::from)?;
             return Ok(asked(None));
         }
         // Odd ids are those of events that are sent again.
@@ -468,14 +468,16 @@ impl Socket {
         args: &T,
         keyed: &Keyed,
         waiter: Option<oneshot::Sender<Result<Args, roomful_proto::socket::manager::NoAck>>>,
-    ) -> Result<(), NotSent> {
-        let mut args = Args::new(args).map_err(|_| NotSent::Dropped)?;
+    ) -> Result<(), EmitError> {
+        let mut args = Args::new(args).map_err(EmitError::Encode)?;
         if let Keyed::By(own) = keyed {
             args = args.and_text(&format!("{own}-{}", self.core.next()));
         }
-        self.handle
+        let sent = self
+            .handle
             .shared
-            .act(|state, now| state.manager.emit_retrying(now, self.core.key, name, args, waiter))
+            .act(|state, now| state.manager.emit_retrying(now, self.core.key, name, args, waiter));
+        Ok(sent?)
     }
 
     fn tell_outgoing<T: ToArgs + ?Sized>(&self, name: &str, args: &T) -> Result<(), EmitError> {

@@ -10,6 +10,7 @@ mod websocket;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -43,6 +44,8 @@ pub(crate) struct Driver {
     armed: Option<Moment>,
     /// How the session ended, for what the manager says about its sockets.
     ended: Option<Disconnection>,
+    /// Whether the last session was never open: an attempt has failed, and nothing was lost.
+    failed_to_open: bool,
     /// It has come to its end, and another task may have begun.
     done: bool,
 }
@@ -58,6 +61,7 @@ impl Driver {
             timer: None,
             armed: None,
             ended: None,
+            failed_to_open: false,
             done: false,
         }
     }
@@ -153,8 +157,11 @@ impl Driver {
     fn session_ended(&mut self, now: Moment, ended: Ended) {
         self.session = None;
         self.auths.clear();
+        self.failed_to_open = !ended.was_open;
         if !ended.was_open {
             self.shared.counters.failure();
+            // Whatever worked before does not now.
+            self.shared.settings.websocket_worked.store(false, Ordering::Relaxed);
         }
         let Disconnection { reason, close_code, detail } = ended.how;
         let error = ended.error.unwrap_or_else(|| TransportCause::Ended(reason).into());
@@ -171,8 +178,10 @@ impl Driver {
         let error = self.trouble();
         for core in self.active() {
             core.set_status(Status::Waiting { attempt, until, error: Arc::clone(&error) });
-            let news = News::NotConnected(Arc::clone(&error));
-            self.shared.deliver(Job { core, news });
+            if self.failed_to_open {
+                let news = News::NotConnected(Arc::clone(&error));
+                self.shared.deliver(Job { core, news });
+            }
         }
     }
 
@@ -181,7 +190,12 @@ impl Driver {
         let cores = self.shared.look(|state| state.cores.clone());
         for core in cores.into_iter().flatten() {
             if !core.status().is_final() && !matches!(core.status(), Status::Idle) {
-                self.failed(core.key, &error);
+                core.set_id(None);
+                core.set_status(Status::Failed(Arc::clone(&error)));
+                if self.failed_to_open {
+                    let news = News::NotConnected(Arc::clone(&error));
+                    self.shared.deliver(Job { core, news });
+                }
             }
         }
     }
