@@ -4,8 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -182,13 +182,7 @@ impl Builder {
     /// Where it is none, or one that the client sets itself.
     #[doc(alias = "extraHeaders")]
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, BuildError> {
-        let bad = |_| BuildError::Header(name.to_owned());
-        let key = HeaderName::try_from(name).map_err(|_| BuildError::Header(name.to_owned()))?;
-        if OWN_HEADERS.contains(&key) {
-            return Err(BuildError::Header(name.to_owned()));
-        }
-        let mut value = HeaderValue::try_from(value).map_err(bad)?;
-        value.set_sensitive(true);
+        let (key, value) = read_header(name, value)?;
         self.headers.append(key, value);
         Ok(self)
     }
@@ -415,7 +409,7 @@ impl Builder {
         let settings = Settings {
             net: Arc::new(net),
             path: self.path,
-            headers: self.headers,
+            headers: Mutex::new(self.headers),
             cookies: self.cookies.then(Arc::default),
             transports: self.transports,
             try_all_transports: self.try_all_transports,
@@ -435,6 +429,21 @@ impl Builder {
         };
         Ok(Manager::new(Shared::start(settings, u64::from_ne_bytes(seed))))
     }
+}
+
+/// A header as the HTTP library has it.
+pub(crate) fn read_header(
+    name: &str,
+    value: &str,
+) -> Result<(HeaderName, HeaderValue), BuildError> {
+    let bad = || BuildError::Header(name.to_owned());
+    let key = HeaderName::try_from(name).map_err(|_| bad())?;
+    if OWN_HEADERS.contains(&key) {
+        return Err(bad());
+    }
+    let mut value = HeaderValue::try_from(value).map_err(|_| bad())?;
+    value.set_sensitive(true);
+    Ok((key, value))
 }
 
 impl fmt::Debug for Builder {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use roomful_proto::engine::Transport;
 
-use crate::builder::Builder;
+use crate::builder::{Builder, read_header};
 use crate::core::Core;
 use crate::counters::Stats;
 use crate::error::BuildError;
+use crate::lock::lock;
 use crate::shared::Handle;
 use crate::socket::Socket;
 
@@ -64,6 +65,20 @@ impl Manager {
             Arc::clone(core)
         });
         Socket::from_parts(core, Arc::clone(&self.handle))
+    }
+
+    /// Sets a header that goes with each request of the next connection and of those behind it, in place of
+    /// those of that name: a token that has changed, for example. What a namespace is told is better
+    /// [made anew each time](Socket::auth_with).
+    ///
+    /// # Errors
+    ///
+    /// Where it is none, or one that the client sets itself.
+    #[doc(alias = "extraHeaders")]
+    pub fn set_header(&self, name: &str, value: &str) -> Result<&Self, BuildError> {
+        let (name, value) = read_header(name, value)?;
+        lock(&self.handle.shared.settings.headers).insert(name, value);
+        Ok(self)
     }
 
     /// The transport that carries the connection; `None` while there is none.

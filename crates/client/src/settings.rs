@@ -12,6 +12,7 @@ use roomful_proto::percent;
 use roomful_proto::socket::ManagerSettings;
 
 use crate::cookies::Cookies;
+use crate::lock::lock;
 use crate::net::{Http, Net};
 
 /// How a client behaves.
@@ -19,7 +20,7 @@ pub(crate) struct Settings {
     pub(crate) net: Arc<Net>,
     /// The path of the server, such as `/socket.io/`.
     pub(crate) path: String,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Mutex<HeaderMap>,
     pub(crate) cookies: Option<Arc<Mutex<Cookies>>>,
     pub(crate) transports: Vec<Transport>,
     pub(crate) try_all_transports: bool,
@@ -45,7 +46,12 @@ const POLL_FACTOR: usize = 2;
 impl Settings {
     pub(crate) fn http(&self) -> Http {
         let bytes_max = self.manager.limits.payload_bytes_max.saturating_mul(POLL_FACTOR);
-        Http::new(Arc::clone(&self.net), self.headers.clone(), self.cookies.clone(), bytes_max)
+        Http::new(
+            Arc::clone(&self.net),
+            lock(&self.headers).clone(),
+            self.cookies.clone(),
+            bytes_max,
+        )
     }
 
     /// The target of a request: path and query.

@@ -390,6 +390,13 @@ impl Socket {
         self
     }
 
+    /// Drops what was emitted while the socket was not connected and waits to be sent; how many events that
+    /// were. Who waits for an answer of one gets [`CallError::Dropped`].
+    #[doc(alias = "sendBuffer")]
+    pub fn clear_buffer(&self) -> usize {
+        self.handle.shared.act(|state, _| state.manager.clear_buffer(self.core.key))
+    }
+
     /// Waits until all that was emitted has left this client. It may wait for ever where there is no
     /// connection.
     pub async fn drained(&self) {

@@ -114,6 +114,14 @@ impl Outgoing {
         self.pushed(from, owner, compress);
     }
 
+    /// That packet is not to be given back, if it is still here.
+    pub fn disown(&mut self, owner: Owner) {
+        let of_owner = |packet: &&mut Pending| packet.owner == Some(owner);
+        if let Some(packet) = self.packets.iter_mut().find(of_owner) {
+            packet.owner = None;
+        }
+    }
+
     /// Drops all that waits, and gives those packets back that have an owner and of which nothing has left.
     pub fn take_unsent(&mut self) -> Vec<Unsent> {
         let Self { wire, packets, start, .. } = std::mem::take(self);

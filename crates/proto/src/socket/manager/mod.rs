@@ -269,6 +269,22 @@ impl<W> Manager<W> {
         Ok(())
     }
 
+    /// Drops what a socket has emitted while it was not connected, and tells whoever waits for an ack of it;
+    /// how many events that were. Events that are sent again until their ack comes stay.
+    pub fn clear_buffer(&mut self, key: Key) -> usize {
+        let mut dropped = 0;
+        while let Some(socket) = self.get_mut(key)
+            && let Some(waiting) = socket.buffer.pop()
+        {
+            dropped += 1;
+            let waiter = waiting.ack.and_then(|id| socket.acks.close(id));
+            if let Some(Waiter::User(waiter)) = waiter {
+                self.out.push_back(Output::Ack { waiter, answer: Err(NoAck::Dropped) });
+            }
+        }
+        dropped
+    }
+
     /// Takes an event that is sent again until its ack comes, [`retries`](ManagerSettings::retries) times.
     /// One of a socket is under way at a time, so that they arrive in order.
     pub fn emit_retrying(
@@ -570,6 +586,8 @@ impl<W> Manager<W> {
             && let Some((id, waiter)) = socket.acks.close_late(now)
         {
             socket.buffer.remove(id);
+            // Whoever was told that it is too late does not want it sent after all.
+            self.outgoing.disown((key.0, Some(id)));
             self.settle(now, key, waiter, Err(NoAck::Timeout));
         }
     }
