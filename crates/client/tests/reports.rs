@@ -14,7 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 
 fn echoing() -> Server {
-    let io = Server::new();
+    // A handler that never ends is not waited for.
+    let io = Server::builder().stop_timeout(Duration::from_millis(200)).build();
     io.on("echo", async |_: roomful::Socket, text: String| text);
     io.on("leave-me", async |me: roomful::Socket| me.disconnect());
     io
