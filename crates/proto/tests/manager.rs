@@ -1133,7 +1133,7 @@ fn who_has_left_main_asks_for_it_in_socket_io_2() {
 
 #[test]
 fn a_parser_writes_and_reads_whole_packets() {
-    let msgpack: Arc<dyn Parser> = Arc::new(MsgPack::default());
+    let msgpack: Arc<dyn Parser> = Arc::new(MsgPack);
     let mut client = Client::speaking(Some(Arc::clone(&msgpack)), |_| ());
     let key = client.connect("/");
     client.emit(key, "early").unwrap();
@@ -1141,7 +1141,7 @@ fn a_parser_writes_and_reads_whole_packets() {
     let bytes = |client: &mut Client| client.sent().len();
     assert_eq!(bytes(&mut client), 1);
     let hear = |client: &mut Client, letter: Letter| {
-        let parcel = roomful_proto::Parcel::worded(letter, &MsgPack::default());
+        let parcel = roomful_proto::Parcel::worded(letter, &MsgPack);
         let (_, payload) = roomful_proto::ws::frame::split(parcel.wire()).next().unwrap();
         let data = Data::Binary(Bytes::copy_from_slice(payload));
         client.manager.receive(client.now, data).unwrap();
