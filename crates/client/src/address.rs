@@ -40,10 +40,13 @@ impl Address {
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or(BuildError::Url)?;
         let usual = if secure { 443 } else { 80 };
-        let port = match authority.port() {
-            Some(port) => port.as_str().parse().map_err(|_| BuildError::Url)?,
-            None if authority.as_str().ends_with(':') => return Err(BuildError::Url),
-            None => usual,
+        let port = match authority.as_str().strip_prefix(host).unwrap_or_default() {
+            // A colon without a port is as none, as in browsers.
+            "" | ":" => usual,
+            port if port[1..].bytes().all(|byte| byte.is_ascii_digit()) => {
+                port[1..].parse().map_err(|_| BuildError::Url)?
+            }
+            _ => return Err(BuildError::Url),
         };
         let address = Self {
             secure,
@@ -110,6 +113,7 @@ mod tests {
         check("https://a.b/", "https://a.b:443", "a.b", "/", "");
         check("ws://a.b:3000/chat?x=1&y=2", "http://a.b:3000", "a.b:3000", "/chat", "x=1&y=2");
         check("wss://a.b:443/a/b", "https://a.b:443", "a.b", "/a/b", "");
+        check("http://a:/x", "http://a:80", "a", "/x", "");
         check("localhost:3000", "http://localhost:3000", "localhost:3000", "/", "");
         check("127.0.0.1:80/a%20b+c", "http://127.0.0.1:80", "127.0.0.1", "/a b+c", "");
         check("http://[::1]:3000/", "http://[::1]:3000", "[::1]:3000", "/", "");
@@ -124,7 +128,7 @@ mod tests {
         check("http://", BuildError::Url);
         check("http://a b", BuildError::Url);
         check("http://a:99999", BuildError::Url);
-        check("http://a:", BuildError::Url);
+        check("http://a:+80", BuildError::Url);
         check("ftp://a", BuildError::Scheme);
         check("http://me:secret@a", BuildError::Credentials);
     }

@@ -46,7 +46,12 @@ impl<W> Acks<W> {
         self.open.insert(id, Open { waiter, until, sent });
     }
 
-    /// The ack has come: who waits for it.
+    /// The ack has come: who waits for it. An event that was not sent has none.
+    pub(super) fn answer(&mut self, id: AckId) -> Option<W> {
+        if self.open.get(&id)?.sent { self.close(id) } else { None }
+    }
+
+    /// Nobody waits for it any more.
     pub(super) fn close(&mut self, id: AckId) -> Option<W> {
         let open = self.open.remove(&id)?;
         if self.times.len() > 2 * self.open.len() + STALE_MAX {
@@ -57,9 +62,9 @@ impl<W> Acks<W> {
         Some(open.waiter)
     }
 
-    /// Whether an event was ever sent with that id: then its ack is late, and not invented.
-    pub(super) const fn was_open(&self, id: AckId) -> bool {
-        id.get() < self.above
+    /// Whether an event may have been sent with that id: then its ack is late, and not invented.
+    pub(super) fn was_sent(&self, id: AckId) -> bool {
+        id.get() < self.above && self.open.get(&id).is_none_or(|open| open.sent)
     }
 
     /// Its time is over then.
@@ -77,10 +82,17 @@ impl<W> Acks<W> {
         }
     }
 
-    /// One of which the event may have reached the server, which will not answer any more.
-    pub(super) fn close_sent(&mut self) -> Option<W> {
-        let id = *self.open.iter().find(|(_, open)| open.sent)?.0;
-        self.close(id)
+    /// Those of which the events may have reached the server, which will not answer any more.
+    pub(super) fn take_sent(&mut self) -> Vec<W> {
+        let sent = self.open.iter().filter(|(_, open)| open.sent).map(|(id, _)| *id);
+        let sent: Vec<_> = sent.collect();
+        sent.into_iter().filter_map(|id| self.close(id)).collect()
+    }
+
+    /// All of them.
+    pub(super) fn take_all(&mut self) -> Vec<W> {
+        self.times.clear();
+        std::mem::take(&mut self.open).into_values().map(|open| open.waiter).collect()
     }
 
     /// One whose time is over, and its id.
@@ -126,7 +138,7 @@ mod tests {
         assert_eq!(acks.close_late(Moment::from_millis(10)), None);
         assert_eq!(acks.close(id(0)), Some("slow"));
         assert_eq!((acks.close(id(0)), acks.deadline(), acks.len()), (None, None, 1));
-        assert!(acks.was_open(id(0)) && acks.was_open(id(3)) && !acks.was_open(id(5)));
+        assert!(acks.was_sent(id(0)) && acks.was_sent(id(3)) && !acks.was_sent(id(5)));
     }
 
     #[test]
@@ -147,7 +159,9 @@ mod tests {
         acks.open(id(2), "kept", None, false);
         acks.open(id(4), "back", None, true);
         acks.set_sent(id(4), false);
-        assert_eq!((acks.close_sent(), acks.close_sent()), (Some("sent"), None));
+        assert_eq!((acks.answer(id(2)), acks.was_sent(id(2))), (None, false));
+        assert_eq!(acks.take_sent(), ["sent"]);
         assert_eq!(acks.len(), 2);
+        assert_eq!(acks.take_all(), ["kept", "back"]);
     }
 }

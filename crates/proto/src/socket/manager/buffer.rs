@@ -65,13 +65,19 @@ impl Buffer {
         waiting
     }
 
-    /// Nobody waits for that ack any more, so its event need not be sent.
-    pub(super) fn remove(&mut self, ack: AckId) {
-        let Some(at) = self.events.iter().position(|waiting| waiting.ack == Some(ack)) else {
+    /// Nobody waits for those acks any more, so their events need not be sent.
+    pub(super) fn remove(&mut self, mut acks: Vec<AckId>) {
+        if acks.is_empty() || self.events.is_empty() {
             return;
-        };
-        if let Some(waiting) = self.events.remove(at) {
-            self.bytes -= waiting.held_bytes();
         }
+        acks.sort_unstable();
+        let bytes = &mut self.bytes;
+        self.events.retain(|waiting| {
+            let goes = waiting.ack.is_some_and(|id| acks.binary_search(&id).is_ok());
+            if goes {
+                *bytes -= waiting.held_bytes();
+            }
+            !goes
+        });
     }
 }

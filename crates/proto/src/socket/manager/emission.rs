@@ -58,7 +58,9 @@ impl Frames {
 /// An ack that is asked for.
 #[derive(Debug)]
 pub struct Ask<W> {
-    /// The id in the event. Even: the others are those of events that are sent again.
+    /// The id in the event. Even: the others are those of events that are sent again. No two events of
+    /// a manager may have the same, whatever their sockets: an ack may come after its socket has left
+    /// and the next one has joined.
     pub id: AckId,
     /// Who waits.
     pub waiter: W,

@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::buffer::Waiting;
-use super::socket::{self, State, Waiter};
-use super::{Attempt, Frames, Key, Link, Manager, NoAck, Output};
+use super::{Attempt, Key, Link, Manager, NoAck, Output, Recovery, State, Waiter};
 use crate::args::Args;
 use crate::engine::Revision;
 use crate::error::Violation;
 use crate::id::AckId;
-use crate::letter::Letter;
 use crate::reason::DisconnectReason;
 use crate::socket::packet::{Event, Packet};
 use crate::socket::text::Header;
@@ -26,17 +23,26 @@ impl<W> Manager<W> {
         attachments: Box<[Bytes]>,
     ) -> Result<(), Violation> {
         let key = self.find(header.namespace());
+        let was_left = key.is_none() && self.left.contains(header.namespace());
+        let is_main = header.namespace() == "/";
         let packet = header.finish(attachments, &self.settings.limits)?;
         let Some(key) = key else {
-            return self.stray();
+            return match packet {
+                _ if was_left => Ok(()),
+                packet if is_main && self.is_v3() => {
+                    self.main_unasked(&packet);
+                    Ok(())
+                }
+                _ => self.stray(),
+            };
         };
         match packet {
             Packet::Event(event) => self.event(key, event),
             Packet::Ack(id, args) => self.acked(now, key, id, args),
             Packet::Connect(payload) => self.joined(now, key, payload),
-            Packet::ConnectError(why) => self.refused(key, why),
+            Packet::ConnectError(why) => self.refused(now, key, why),
             Packet::Disconnect => {
-                self.expelled(key);
+                self.expelled(now, key);
                 Ok(())
             }
         }
@@ -44,45 +50,72 @@ impl<W> Manager<W> {
 
     /// Something that nobody has asked for.
     fn stray(&mut self) -> Result<(), Violation> {
-        self.strays += 1;
+        self.strays = self.strays.saturating_add(1);
         if self.strays > self.settings.strays_max { Err(Violation::Strays) } else { Ok(()) }
+    }
+
+    const fn is_v3(&self) -> bool {
+        matches!(self.link, Link::Open { revision: Revision::V3 })
+    }
+
+    /// A server of Socket.IO 2 puts everybody into `/`, and nobody here wants to be there, yet.
+    fn main_unasked(&mut self, packet: &Packet) {
+        match packet {
+            Packet::Connect(_) => self.is_put = true,
+            // Whoever wants to be there has to ask now.
+            Packet::ConnectError(_) | Packet::Disconnect => self.left.add("/"),
+            Packet::Event(_) | Packet::Ack(..) => {}
+        }
     }
 
     fn event(&mut self, key: Key, event: Event) -> Result<(), Violation> {
         let limits = Arc::clone(&self.settings.limits);
-        let Some(socket) = self.sockets.get_mut(key.index()).and_then(Option::as_deref_mut) else {
+        let held = self.sockets.iter().flatten().filter_map(|socket| socket.held());
+        let (count, bytes) = held.fold((1, event.held_bytes()), |(count, bytes), held| {
+            (count + held.events.len(), bytes + held.bytes)
+        });
+        let Some(socket) = self.get_mut(key) else {
             return Ok(());
         };
         match &mut socket.state {
-            State::Joined => {
-                socket.recovery.note(&event);
-                let attempt = Attempt { key, number: socket.attempt };
-                self.out.push_back(Output::Event { attempt, event });
-            }
-            State::Joining { held, .. } => {
-                held.bytes += event.held_bytes();
-                if held.bytes > limits.held_bytes_max {
+            State::Joined => self.hand_over(key, event),
+            State::Joining { held: Some(held), .. } => {
+                if count > limits.held_events_max || bytes > limits.held_bytes_max {
                     return Err(Violation::HeldEvents);
                 }
+                held.bytes += event.held_bytes();
                 held.events.push(event);
             }
             // It was under way when this side left.
-            State::Inactive | State::Away | State::Authorizing { .. } => {}
+            State::Joining { held: None, .. }
+            | State::Inactive
+            | State::Away
+            | State::Authorizing { .. }
+            | State::Leaving { .. } => {}
         }
         Ok(())
+    }
+
+    /// An event for a socket that is connected.
+    fn hand_over(&mut self, key: Key, event: Event) {
+        if let Some(socket) = self.get_mut(key) {
+            socket.recovery.note(&event);
+            let attempt = Attempt { key, number: socket.attempt };
+            self.out.push_back(Output::Event { attempt, event });
+        }
     }
 
     fn acked(&mut self, now: Moment, key: Key, id: AckId, args: Args) -> Result<(), Violation> {
         let Some(socket) = self.get_mut(key) else {
             return Ok(());
         };
-        match socket.acks.close(id) {
+        match socket.acks.answer(id) {
             Some(waiter) => {
                 self.settle(now, key, waiter, Ok(args));
                 Ok(())
             }
             // Its time was over.
-            None if socket.acks.was_open(id) => Ok(()),
+            None if socket.acks.was_sent(id) => Ok(()),
             None => self.stray(),
         }
     }
@@ -115,54 +148,51 @@ impl<W> Manager<W> {
         }
     }
 
-    /// Sends the first of the events that are sent again, if it is not under way.
-    pub(super) fn retry(&mut self, now: Moment, key: Key, again: bool) {
-        let until = now + self.settings.retry_timeout;
-        let id = AckId::new(self.next_retry);
-        let parser = self.parser.clone();
-        let Some(socket) = self.get_mut(key).filter(|socket| socket.is_joined()) else {
-            return;
-        };
-        let namespace = socket.namespace.clone();
-        let Some(first) = socket.retries.first().filter(|first| again || first.pending.is_none())
-        else {
-            return;
-        };
-        let Some(id) = id else {
-            return;
-        };
-        // Arguments that have been written once can be written again.
-        let Ok(letter) = Letter::event(&namespace, Some(id), &first.name, &first.args) else {
-            return;
-        };
-        first.tries = first.tries.saturating_add(1);
-        let before = first.pending.replace(id);
-        if let Some(before) = before {
-            socket.acks.close(before);
-        }
-        socket.acks.open(id, Waiter::Retries, Some(until), true);
-        self.next_retry = if self.next_retry + 2 > AckId::MAX { 1 } else { self.next_retry + 2 };
-        // What is sent again is not put back into the buffer besides.
-        self.push(None, Frames::new(letter, parser.as_deref()), true);
-    }
-
     fn joined(&mut self, now: Moment, key: Key, payload: Option<Bytes>) -> Result<(), Violation> {
         let Link::Open { revision } = self.link else {
             return Ok(());
         };
-        let (id, recovery) = match revision {
-            Revision::V4 => socket_ids(payload.as_deref())?,
-            Revision::V3 => (None, None),
-        };
-        let session = self.session.clone();
         let Some(socket) = self.get_mut(key) else {
             return Ok(());
         };
-        let State::Joining { held, .. } = &mut socket.state else {
-            return self.stray();
+        match socket.state {
+            State::Joining { .. } => {
+                let (id, recovery) = match revision {
+                    Revision::V4 => socket_ids(payload.as_deref())?,
+                    Revision::V3 => (None, None),
+                };
+                self.enter(now, key, id, recovery);
+                Ok(())
+            }
+            State::Leaving { .. } => {
+                self.leave(key);
+                self.answered(now, key);
+                Ok(())
+            }
+            _ if revision == Revision::V3 && *socket.namespace == *"/" => {
+                self.is_put = true;
+                Ok(())
+            }
+            _ => self.stray(),
+        }
+    }
+
+    /// A socket that was about to join is in its namespace.
+    pub(super) fn enter(
+        &mut self,
+        now: Moment,
+        key: Key,
+        id: Option<Box<str>>,
+        recovery: Option<Box<str>>,
+    ) {
+        let session = self.session.clone();
+        let Some(socket) = self.get_mut(key) else {
+            return;
         };
-        let held = std::mem::take(held);
-        socket.state = State::Joined;
+        let State::Joining { held, .. } = std::mem::replace(&mut socket.state, State::Joined)
+        else {
+            return;
+        };
         let id = id.or_else(|| match &*socket.namespace {
             "/" => Some(session),
             namespace => Some(format!("{namespace}#{session}").into()),
@@ -174,53 +204,80 @@ impl<W> Manager<W> {
         socket.recovery.id = recovery;
         let attempt = Attempt { key, number: socket.attempt };
         self.out.push_back(Output::Connected { attempt, id, recovered });
-        for event in held.events {
-            self.event(key, event)?;
+        for event in held.unwrap_or_default().events {
+            self.hand_over(key, event);
         }
-        self.retry(now, key, true);
         self.flush_buffer(key);
-        Ok(())
+        self.retry(now, key, true);
     }
 
-    /// What was emitted while the socket was not connected.
-    fn flush_buffer(&mut self, key: Key) {
-        while let Some(socket) = self.get_mut(key)
-            && let Some(waiting) = socket.buffer.pop()
-        {
-            if let Some(id) = waiting.ack {
-                socket.acks.set_sent(id, true);
-            }
-            let Waiting { frames, ack, compress } = waiting;
-            self.outgoing.push_wire(&frames, Some((key.0, ack)), compress);
-        }
-    }
-
-    fn refused(&mut self, key: Key, why: Option<Bytes>) -> Result<(), Violation> {
+    fn refused(&mut self, now: Moment, key: Key, why: Option<Bytes>) -> Result<(), Violation> {
+        let is_v3 = self.is_v3();
         let Some(socket) = self.get_mut(key) else {
             return Ok(());
         };
-        if !matches!(socket.state, State::Joining { .. }) {
-            return self.stray();
+        let is_main = is_v3 && *socket.namespace == *"/";
+        match socket.state {
+            State::Joining { .. } => {
+                socket.state = State::Inactive;
+                self.out.push_back(Output::Refused { key, why });
+                self.hang_up_if_unused();
+            }
+            State::Leaving { .. } => self.answered(now, key),
+            State::Inactive | State::Away if is_main => {}
+            _ => return self.stray(),
         }
-        socket.state = State::Inactive;
-        self.out.push_back(Output::Refused { key, why });
-        self.hang_up_if_unused();
+        if is_main {
+            // It is not put there once more.
+            self.left.add("/");
+        }
         Ok(())
     }
 
     /// The server takes the socket out of its namespace.
-    fn expelled(&mut self, key: Key) {
+    fn expelled(&mut self, now: Moment, key: Key) {
+        let is_v3 = self.is_v3();
+        let Some(socket) = self.sockets.get(key.index()).and_then(Option::as_deref) else {
+            return;
+        };
+        let was_left = self.left.contains(&socket.namespace);
+        let is_main = is_v3 && *socket.namespace == *"/";
+        match socket.state {
+            State::Joined => {
+                self.left.add(&socket.namespace);
+                if let Some(socket) = self.get_mut(key) {
+                    socket.state = State::Inactive;
+                    // Whoever was put out is not to come back as the same.
+                    socket.recovery = Recovery::default();
+                }
+                self.left(key, DisconnectReason::ServerDisconnect);
+                self.hang_up_if_unused();
+            }
+            // It is of the time before the client has left, and the answer to CONNECT is still to come.
+            State::Joining { .. } | State::Leaving { .. } if was_left => {}
+            State::Joining { .. } | State::Leaving { .. } => {
+                // A refusal without a reason: the socket was not connected.
+                let _ = self.refused(now, key, None);
+            }
+            State::Inactive | State::Away if is_main => self.left.add("/"),
+            State::Inactive | State::Away | State::Authorizing { .. } => {}
+        }
+    }
+
+    /// The answer has come for which a socket has waited only to leave.
+    fn answered(&mut self, now: Moment, key: Key) {
         let Some(socket) = self.get_mut(key) else {
             return;
         };
-        if !matches!(socket.state, State::Joined | State::Joining { .. }) {
+        let State::Leaving { again, .. } = socket.state else {
             return;
+        };
+        socket.state = if again { State::Away } else { State::Inactive };
+        if socket.is_removed {
+            self.free(key);
+        } else if let Link::Open { revision } = self.link {
+            self.join(now, key, revision);
         }
-        socket.state = State::Inactive;
-        // Whoever was put out is not to come back as the same.
-        socket.recovery = socket::Recovery::default();
-        self.left(key, DisconnectReason::ServerDisconnect);
-        self.hang_up_if_unused();
     }
 }
 

@@ -15,6 +15,9 @@ mod acks;
 mod buffer;
 mod emission;
 mod inbound;
+mod left;
+mod link;
+mod outbound;
 mod retries;
 mod settings;
 mod signal;
@@ -23,25 +26,20 @@ mod socket;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use self::buffer::Overflow;
-use self::buffer::Waiting;
 pub use self::emission::{Ask, Emission, Frames, NotSent, Writable};
-use self::retries::Retry;
+use self::left::Left;
+use self::link::Link;
 pub use self::settings::ManagerSettings;
 pub use self::signal::{NoAck, Output};
-use self::socket::{Held, Socket, State, Waiter};
+use self::socket::{Recovery, Socket, State, Waiter};
 use super::backoff::Backoff;
 use super::parser::{Parser, Whole};
-use super::query;
 use super::reassembly::{Progress, Reassembly};
 use super::text::Header;
-use crate::args::Args;
-use crate::engine::{Data, Outgoing, Owner, Revision, Unsent};
+use crate::engine::{Data, Outgoing};
 use crate::error::Violation;
-use crate::id::AckId;
-use crate::letter::{Answer, Letter};
 use crate::reason::DisconnectReason;
 use crate::time::Moment;
 
@@ -70,24 +68,6 @@ impl Attempt {
     }
 }
 
-/// The state of the connection.
-#[derive(Debug)]
-enum Link {
-    /// There is none, and none is wanted.
-    Idle,
-    /// One is being opened.
-    Opening,
-    Open {
-        revision: Revision,
-    },
-    /// The next attempt is made then.
-    Waiting {
-        until: Moment,
-    },
-    /// It was asked to close.
-    Closing,
-}
-
 /// The client's end of Socket.IO.
 pub struct Manager<W> {
     settings: Arc<ManagerSettings>,
@@ -95,8 +75,14 @@ pub struct Manager<W> {
     link: Link,
     backoff: Backoff,
     sockets: Vec<Option<Box<Socket<W>>>>,
+    /// Sockets that were made so far, and times that one has asked to join.
+    serials: u32,
     attempts: u32,
     assembling: Option<Box<Reassembly>>,
+    /// Namespaces that were left on this connection.
+    left: Left,
+    /// A server of Socket.IO 2 has put the client into `/` before there was a socket that wanted it.
+    is_put: bool,
     /// The id of the session, which ids of sockets are made of in Socket.IO 2.
     session: Box<str>,
     strays: u32,
@@ -125,8 +111,11 @@ impl<W> Manager<W> {
             link: Link::Idle,
             backoff: Backoff::new(seed),
             sockets: Vec::new(),
+            serials: 0,
             attempts: 0,
             assembling: None,
+            left: Left::default(),
+            is_put: false,
             session: Box::default(),
             strays: 0,
             next_retry: 1,
@@ -137,7 +126,19 @@ impl<W> Manager<W> {
 
     /// A socket of that namespace, which is not connected; the one there is, if there is one.
     pub fn socket(&mut self, namespace: &str) -> Key {
-        if let Some(key) = self.find(namespace) {
+        let found = self.find(namespace);
+        if let Some(key) = found
+            && self.get(key).is_some_and(|socket| !socket.is_removed)
+        {
+            return key;
+        }
+        self.serials = self.serials.wrapping_add(1);
+        let serial = self.serials;
+        if let Some(key) = found {
+            // The one before has still to leave.
+            if let Some(socket) = self.get_mut(key) {
+                (socket.serial, socket.is_removed) = (serial, false);
+            }
             return key;
         }
         let free = self.sockets.iter().position(Option::is_none);
@@ -145,15 +146,21 @@ impl<W> Manager<W> {
             self.sockets.push(None);
             self.sockets.len() - 1
         });
-        self.sockets[index] = Some(Box::new(Socket::new(namespace)));
+        self.sockets[index] = Some(Box::new(Socket::new(namespace, serial)));
         Key(u32::try_from(index).unwrap_or(u32::MAX))
     }
 
-    /// Nobody uses the socket any more: it leaves its namespace, and its key may be given again.
+    /// Nobody uses the socket any more: it leaves its namespace, and its key may be given again. Outputs
+    /// that name it are dropped; those who wait for an ack are told.
     pub fn remove(&mut self, key: Key) {
         self.disconnect(key);
-        if let Some(mut socket) = self.sockets.get_mut(key.index()).and_then(Option::take) {
-            self.give_up(&mut socket);
+        self.give_up(key);
+        self.out.retain(|output| output.key() != Some(key));
+        match self.get_mut(key) {
+            // Its name is not free before it has left.
+            Some(socket) if socket.is_leaving() => socket.is_removed = true,
+            Some(_) => self.sockets[key.index()] = None,
+            None => {}
         }
     }
 
@@ -198,11 +205,16 @@ impl<W> Manager<W> {
 
     /// The socket is to be connected. Does nothing where it is, or is about to be.
     pub fn connect(&mut self, now: Moment, key: Key) {
-        let Some(socket) = self.get_mut(key) else {
+        let leaving_until = now + self.settings.join_timeout;
+        let Some(socket) = self.get_mut(key).filter(|socket| !socket.is_removed) else {
             return;
         };
-        if !socket.is_active() {
-            socket.state = State::Away;
+        match &mut socket.state {
+            State::Inactive => socket.state = State::Away,
+            State::Leaving { again: again @ false, until } => {
+                (*again, *until) = (true, Some(leaving_until));
+            }
+            _ => {}
         }
         match self.link {
             Link::Idle => self.dial(),
@@ -219,182 +231,25 @@ impl<W> Manager<W> {
         let Some(socket) = self.get_mut(key).filter(|socket| socket.is_active()) else {
             return;
         };
-        let state = std::mem::replace(&mut socket.state, State::Inactive);
-        if matches!(state, State::Joined | State::Joining { .. }) {
-            let letter = Letter::disconnected(&socket.namespace);
-            self.send(letter);
-        }
-        if matches!(state, State::Joined) {
-            self.left(key, DisconnectReason::ClientDisconnect);
+        match std::mem::replace(&mut socket.state, State::Inactive) {
+            // A server closes the connection of who leaves where it is not yet, and each CONNECT has its
+            // own answer: so that of this one is waited for.
+            State::Joining { .. } | State::Leaving { .. } => {
+                socket.state = State::Leaving { again: false, until: None };
+                socket.recovery = Recovery::default();
+            }
+            State::Joined => {
+                // Whoever has left is not to come back as the same.
+                socket.recovery = Recovery::default();
+                self.leave(key);
+                self.left(key, DisconnectReason::ClientDisconnect);
+            }
+            State::Inactive | State::Away | State::Authorizing { .. } => {}
         }
         self.hang_up_if_unused();
     }
 
-    /// Takes an event that a user emits on a socket.
-    pub fn emit(&mut self, now: Moment, key: Key, emission: Emission<W>) -> Result<(), NotSent> {
-        let acks_max = self.settings.acks_max;
-        let is_idle = self.outgoing.is_empty();
-        let Some(socket) = self.get_mut(key) else {
-            return Err(NotSent::Dropped);
-        };
-        let joined = socket.is_joined();
-        if let Some(Writable(writable)) = emission.volatile
-            && !(joined && writable && is_idle)
-        {
-            return Err(NotSent::Dropped);
-        }
-        if emission.ask.is_some() && socket.acks.len() >= acks_max {
-            return Err(NotSent::TooManyAcks);
-        }
-        let Emission { frames, ask, compress, volatile } = emission;
-        let ack = ask.as_ref().map(|ask| ask.id);
-        if joined {
-            if self.outgoing.len() >= self.settings.waiting_bytes_max {
-                return Err(NotSent::Full);
-            }
-            // What is volatile is not worth being sent later.
-            let owner = volatile.is_none().then_some((key.0, ack));
-            self.push(owner, frames, compress);
-        } else {
-            let waiting = Waiting { frames: frames.into_bytes(), ack, compress };
-            self.make_room(key, waiting.held_bytes())?;
-            if let Some(socket) = self.get_mut(key) {
-                socket.buffer.push(waiting);
-            }
-        }
-        if let (Some(ask), Some(socket)) = (ask, self.get_mut(key)) {
-            let until = ask.timeout.map(|timeout| now + timeout);
-            socket.acks.open(ask.id, Waiter::User(ask.waiter), until, joined);
-        }
-        Ok(())
-    }
-
-    /// Drops what a socket has emitted while it was not connected, and tells whoever waits for an ack of it;
-    /// how many events that were. Events that are sent again until their ack comes stay.
-    pub fn clear_buffer(&mut self, key: Key) -> usize {
-        let mut dropped = 0;
-        while let Some(socket) = self.get_mut(key)
-            && let Some(waiting) = socket.buffer.pop()
-        {
-            dropped += 1;
-            let waiter = waiting.ack.and_then(|id| socket.acks.close(id));
-            if let Some(Waiter::User(waiter)) = waiter {
-                self.out.push_back(Output::Ack { waiter, answer: Err(NoAck::Dropped) });
-            }
-        }
-        dropped
-    }
-
-    /// Takes an event that is sent again until its ack comes, [`retries`](ManagerSettings::retries) times.
-    /// One of a socket is under way at a time, so that they arrive in order.
-    pub fn emit_retrying(
-        &mut self,
-        now: Moment,
-        key: Key,
-        name: &str,
-        args: Args,
-        waiter: Option<W>,
-    ) -> Result<(), NotSent> {
-        let retry = Retry { name: name.into(), args, waiter, tries: 0, pending: None };
-        if self.waiting_bytes() + retry.held_bytes() > self.settings.waiting_bytes_max {
-            return Err(NotSent::Full);
-        }
-        let Some(socket) = self.get_mut(key) else {
-            return Err(NotSent::Dropped);
-        };
-        socket.retries.push(retry);
-        self.retry(now, key, false);
-        Ok(())
-    }
-
-    /// Changes until when the ack of an event is waited for.
-    pub fn set_ack_timeout(&mut self, now: Moment, key: Key, id: AckId, timeout: Duration) {
-        if let Some(socket) = self.get_mut(key) {
-            socket.acks.set_until(id, now + timeout);
-        }
-    }
-
-    /// Nobody waits for the ack of an event any more. One that was not sent yet still is.
-    pub fn forget(&mut self, key: Key, id: AckId) {
-        if let Some(socket) = self.get_mut(key) {
-            drop(socket.acks.close(id));
-        }
-    }
-
-    /// Answers an event. Dropped where its socket was disconnected since: the server has forgotten it.
-    pub fn answer(&mut self, attempt: Attempt, answer: Answer) {
-        let Some(socket) = self.get(attempt.key).filter(|socket| socket.is_joined()) else {
-            return;
-        };
-        if socket.attempt == attempt.number {
-            let letter = answer.address(&socket.namespace);
-            self.send(letter);
-        }
-    }
-
-    /// The auth payload of a socket that is about to join: the JSON of an object.
-    pub fn authorize(&mut self, now: Moment, attempt: Attempt, auth: Option<&[u8]>) {
-        let Link::Open { revision } = self.link else {
-            return;
-        };
-        let until = now + self.settings.join_timeout;
-        let Some(socket) = self.get_mut(attempt.key) else {
-            return;
-        };
-        if socket.attempt != attempt.number || !matches!(socket.state, State::Authorizing { .. }) {
-            return;
-        }
-        socket.state = State::Joining { until, held: Held::default() };
-        let letter = match revision {
-            Revision::V4 => {
-                let payload = socket.connect_payload(auth);
-                Letter::connect(&socket.namespace, payload.as_deref())
-            }
-            Revision::V3 => Letter::connect(&query::join(&socket.namespace, auth), None),
-        };
-        self.send(letter);
-    }
-
-    // What becomes of the connection.
-
-    /// The connection is open.
-    pub fn opened(&mut self, now: Moment, revision: Revision, session: &str) {
-        if !matches!(self.link, Link::Opening) {
-            return;
-        }
-        self.link = Link::Open { revision };
-        self.session = session.into();
-        (self.strays, self.assembling) = (0, None);
-        self.out.push_back(Output::Opened { attempt: self.backoff.attempts() });
-        self.backoff.reset();
-        for key in self.keys() {
-            self.join(now, key, revision);
-        }
-    }
-
-    /// The connection has ended, or could not be opened.
-    pub fn closed(&mut self, now: Moment, reason: DisconnectReason) {
-        let link = std::mem::replace(&mut self.link, Link::Idle);
-        self.assembling = None;
-        self.take_back();
-        for key in self.keys() {
-            let Some(socket) = self.get_mut(key).filter(|socket| socket.is_active()) else {
-                continue;
-            };
-            if let State::Joined = std::mem::replace(&mut socket.state, State::Away) {
-                self.left(key, reason);
-            }
-        }
-        match link {
-            Link::Closing if self.is_wanted() => self.dial(),
-            Link::Closing | Link::Idle => {}
-            Link::Opening => self.wait(now),
-            Link::Open { .. } | Link::Waiting { .. } => {
-                self.backoff.reset();
-                self.wait(now);
-            }
-        }
-    }
+    // What comes from the server, and time.
 
     /// Takes a message of the session. After an error the connection must be closed.
     pub fn receive(&mut self, now: Moment, data: Data) -> Result<(), Violation> {
@@ -439,7 +294,8 @@ impl<W> Manager<W> {
         };
         let assembling = self.assembling.as_ref().map(|assembling| assembling.until());
         let socket = self.sockets.iter_mut().flatten().filter_map(|socket| {
-            [socket.join_until(), socket.acks.deadline()].into_iter().flatten().min()
+            let join = socket.join_until().and_then(|until| *until);
+            [join, socket.acks.deadline()].into_iter().flatten().min()
         });
         [link, assembling, socket.min()].into_iter().flatten().min()
     }
@@ -483,179 +339,29 @@ impl<W> Manager<W> {
         self.sockets.get_mut(key.index()).and_then(Option::as_deref_mut)
     }
 
-    fn is_wanted(&self) -> bool {
-        self.sockets.iter().flatten().any(|socket| socket.is_active())
-    }
-
-    fn dial(&mut self) {
-        self.link = Link::Opening;
-        self.out.push_back(Output::Dial { attempt: self.backoff.attempts() });
-    }
-
-    /// The next attempt is to be made after a while, if there is to be one.
-    fn wait(&mut self, now: Moment) {
-        if !self.is_wanted() {
-            self.backoff.reset();
-            return;
-        }
-        let reconnection = &self.settings.reconnection;
-        if reconnection.attempts_max.is_some_and(|max| self.backoff.attempts() >= max) {
-            self.backoff.reset();
-            for socket in self.sockets.iter_mut().flatten() {
-                socket.state = State::Inactive;
-            }
-            self.out.push_back(Output::GaveUp);
-            return;
-        }
-        let until = now + self.backoff.next(reconnection);
-        self.link = Link::Waiting { until };
-        self.out.push_back(Output::Waiting { attempt: self.backoff.attempts(), until });
-    }
-
-    fn hang_up_if_unused(&mut self) {
-        if self.is_wanted() {
-            return;
-        }
-        match self.link {
-            Link::Opening | Link::Open { .. } => {
-                self.link = Link::Closing;
-                self.backoff.reset();
-                self.out.push_back(Output::HangUp);
-            }
-            Link::Waiting { .. } => {
-                self.link = Link::Idle;
-                self.backoff.reset();
-            }
-            Link::Idle | Link::Closing => {}
-        }
-    }
-
-    /// Begins to join the namespace of a socket that wants to be there and is not.
-    fn join(&mut self, now: Moment, key: Key, revision: Revision) {
-        let number = self.attempts.wrapping_add(1);
-        let until = now + self.settings.join_timeout;
-        let Some(socket) = self.get_mut(key).filter(|socket| matches!(socket.state, State::Away))
-        else {
-            return;
-        };
-        socket.attempt = number;
-        // A server of Socket.IO 2 puts everybody into `/` by itself.
-        let is_put = revision == Revision::V3 && *socket.namespace == *"/";
-        socket.state = if is_put {
-            State::Joining { until, held: Held::default() }
-        } else {
-            State::Authorizing { until }
-        };
-        self.attempts = number;
-        if !is_put {
-            self.out.push_back(Output::Authorize(Attempt { key, number }));
-        }
-    }
-
-    /// The socket is not connected any more: nobody will answer what it has sent.
-    fn left(&mut self, key: Key, reason: DisconnectReason) {
-        self.out.push_back(Output::Disconnected { key, reason });
-        while let Some(socket) = self.get_mut(key)
-            && let Some(waiter) = socket.acks.close_sent()
-        {
-            // It is not connected, so nothing is sent again now, and the time does not matter.
-            self.settle(Moment::default(), key, waiter, Err(NoAck::Disconnected));
-        }
-    }
-
-    /// Tells all that wait for an ack of a socket that is no more.
-    fn give_up(&mut self, socket: &mut Socket<W>) {
-        let mut waiters = Vec::new();
-        while let Some(waiting) = socket.buffer.pop() {
-            waiters.extend(waiting.ack.and_then(|id| socket.acks.close(id)));
-        }
-        while let Some(waiter) = socket.acks.close_sent() {
-            waiters.push(waiter);
-        }
-        let users = waiters.into_iter().filter_map(|waiter| match waiter {
-            Waiter::User(waiter) => Some(waiter),
-            Waiter::Retries => None,
-        });
-        let retries = std::iter::from_fn(|| socket.retries.pop()).filter_map(|retry| retry.waiter);
-        let answer = |waiter| Output::Ack { waiter, answer: Err(NoAck::Disconnected) };
-        self.out.extend(users.chain(retries).map(answer));
-    }
-
     fn expire_acks(&mut self, now: Moment, key: Key) {
+        let mut late = Vec::new();
         while let Some(socket) = self.get_mut(key)
             && let Some((id, waiter)) = socket.acks.close_late(now)
         {
-            socket.buffer.remove(id);
+            let serial = socket.serial;
             // Whoever was told that it is too late does not want it sent after all.
-            self.outgoing.disown((key.0, Some(id)));
+            self.outgoing.disown((serial, Some(id)));
+            late.push(id);
             self.settle(now, key, waiter, Err(NoAck::Timeout));
+        }
+        if let Some(socket) = self.get_mut(key) {
+            socket.buffer.remove(late);
         }
     }
 
     /// The namespace has not answered in time.
     fn expire_join(&mut self, now: Moment, key: Key) {
-        let Some(socket) = self.get_mut(key) else {
+        let Some(until) = self.get_mut(key).and_then(|socket| socket.join_until()) else {
             return;
         };
-        if socket.join_until().is_none_or(|until| now < until) {
-            return;
-        }
-        match &mut socket.state {
-            State::Authorizing { until } | State::Joining { until, .. } => {
-                *until = Moment::from_millis(u64::MAX);
-            }
-            _ => {}
-        }
-        self.out.push_back(Output::NotAnswered(key));
-    }
-
-    /// Makes room for an event that is to wait.
-    fn make_room(&mut self, key: Key, bytes: usize) -> Result<(), NotSent> {
-        let max = self.settings.waiting_bytes_max;
-        while self.waiting_bytes() + bytes > max {
-            if self.settings.overflow == Overflow::Refuse {
-                return Err(NotSent::Full);
-            }
-            let dropped = self.get_mut(key).and_then(|socket| {
-                let waiting = socket.buffer.pop()?;
-                Some(waiting.ack.and_then(|id| socket.acks.close(id)))
-            });
-            match dropped {
-                None => return Err(NotSent::Full),
-                Some(Some(Waiter::User(waiter))) => {
-                    let answer = Err(NoAck::Dropped);
-                    self.out.push_back(Output::Ack { waiter, answer });
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends a packet that is lost with its connection.
-    fn send(&mut self, letter: Letter) {
-        let frames = Frames::new(letter, self.parser.as_deref());
-        self.push(None, frames, true);
-    }
-
-    fn push(&mut self, owner: Option<Owner>, frames: Frames, compress: bool) {
-        match frames {
-            Frames::Letter(letter) => self.outgoing.push(letter, owner, compress),
-            Frames::Parcel(parcel) => self.outgoing.push_wire(parcel.wire(), owner, compress),
-        }
-    }
-
-    /// Events that the connection has taken and not sent go back into the buffers of their sockets.
-    fn take_back(&mut self) {
-        for Unsent { owner: (key, ack), frames, compress } in
-            self.outgoing.take_unsent().into_iter().rev()
-        {
-            if let Some(socket) = self.get_mut(Key(key)) {
-                if let Some(id) = ack {
-                    socket.acks.set_sent(id, false);
-                }
-                socket.buffer.push_front(Waiting { frames, ack, compress });
-            }
+        if until.take_if(|until| now >= *until).is_some() {
+            self.out.push_back(Output::NotAnswered(key));
         }
     }
 }

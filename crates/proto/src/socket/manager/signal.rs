@@ -13,17 +13,17 @@ use crate::time::Moment;
 
 /// What is to be done. `W` is whoever waits for an ack.
 pub enum Output<W> {
-    /// Open a connection: how many attempts have failed before it in this series.
+    /// Open a connection.
     Dial {
-        /// 0 for the first.
+        /// The number of the attempt: 0 for the first connection, from 1 after one has failed or was lost.
         attempt: u32,
     },
     /// Close the connection, or stop opening it; [`Manager::closed`] is to follow. What waits to be
     /// sent is to leave before.
     HangUp,
-    /// A connection is there again, or for the first time, after so many attempts that failed.
+    /// A connection is there again, or for the first time.
     Opened {
-        /// 0 where the first has not failed.
+        /// The number of the attempt, as in [`Dial`](Self::Dial).
         attempt: u32,
     },
     /// There is no connection; the next attempt is made then.
@@ -47,7 +47,8 @@ pub enum Output<W> {
         recovered: bool,
     },
     /// The server has refused the client in the namespace; the socket is inactive. The JSON of why: an
-    /// object with a `message`, or in Socket.IO 2 any value.
+    /// object with a `message`, or in Socket.IO 2 any value. None where the server has sent DISCONNECT
+    /// instead.
     Refused {
         /// Which.
         key: Key,
@@ -79,6 +80,26 @@ pub enum Output<W> {
         /// Why.
         reason: DisconnectReason,
     },
+}
+
+impl<W> Output<W> {
+    /// The socket that it names.
+    pub(super) const fn key(&self) -> Option<Key> {
+        match self {
+            Self::Authorize(attempt)
+            | Self::Connected { attempt, .. }
+            | Self::Event { attempt, .. } => Some(attempt.key),
+            Self::Refused { key, .. } | Self::NotAnswered(key) | Self::Disconnected { key, .. } => {
+                Some(*key)
+            }
+            Self::Dial { .. }
+            | Self::HangUp
+            | Self::Opened { .. }
+            | Self::Waiting { .. }
+            | Self::GaveUp
+            | Self::Ack { .. } => None,
+        }
+    }
 }
 
 impl<W> fmt::Debug for Output<W> {

@@ -13,9 +13,12 @@ use crate::time::Moment;
 pub(super) struct Socket<W> {
     pub(super) namespace: Box<str>,
     pub(super) state: State,
+    /// Which socket of the manager this is: keys are used again.
+    pub(super) serial: u32,
     /// Which connection attempt to the namespace this is: what belongs to an earlier one is dropped.
     pub(super) attempt: u32,
-    /// The handle is gone: the socket is removed when it has left.
+    /// Nobody uses it any more, but it has still to leave.
+    pub(super) is_removed: bool,
     pub(super) acks: Acks<Waiter<W>>,
     pub(super) buffer: Buffer,
     pub(super) retries: Retries<W>,
@@ -31,14 +34,22 @@ pub(super) enum State {
     Away,
     /// There is a connection, and the auth payload is asked for.
     Authorizing {
-        until: Moment,
+        /// When the client is told that this takes long; `None` when it was.
+        until: Option<Moment>,
     },
     /// CONNECT was sent.
     Joining {
-        until: Moment,
-        held: Held,
+        until: Option<Moment>,
+        /// What came before the answer. Without it, that is dropped.
+        held: Option<Held>,
     },
     Joined,
+    /// CONNECT was sent, and then nobody wanted it any more. The server can be told when it has answered.
+    Leaving {
+        /// The socket is to be connected after that.
+        again: bool,
+        until: Option<Moment>,
+    },
 }
 
 /// Events that came before the answer to CONNECT, as those do that were missed.
@@ -110,11 +121,13 @@ impl Recovery {
 }
 
 impl<W> Socket<W> {
-    pub(super) fn new(namespace: &str) -> Self {
+    pub(super) fn new(namespace: &str, serial: u32) -> Self {
         Self {
             namespace: namespace.into(),
             state: State::Inactive,
+            serial,
             attempt: 0,
+            is_removed: false,
             acks: Acks::new(),
             buffer: Buffer::default(),
             retries: Retries::new(),
@@ -123,11 +136,23 @@ impl<W> Socket<W> {
     }
 
     pub(super) const fn is_active(&self) -> bool {
-        !matches!(self.state, State::Inactive)
+        !matches!(self.state, State::Inactive | State::Leaving { again: false, .. })
     }
 
     pub(super) const fn is_joined(&self) -> bool {
         matches!(self.state, State::Joined)
+    }
+
+    pub(super) const fn is_leaving(&self) -> bool {
+        matches!(self.state, State::Leaving { .. })
+    }
+
+    /// Events that came before the answer to CONNECT.
+    pub(super) const fn held(&self) -> Option<&Held> {
+        match &self.state {
+            State::Joining { held: Some(held), .. } => Some(held),
+            _ => None,
+        }
     }
 
     /// Bytes that wait here to be sent.
@@ -135,12 +160,23 @@ impl<W> Socket<W> {
         self.buffer.bytes() + self.retries.bytes()
     }
 
-    /// Until when the namespace must have answered.
-    pub(super) const fn join_until(&self) -> Option<Moment> {
-        match self.state {
-            State::Authorizing { until } | State::Joining { until, .. } => Some(until),
+    /// Until when the namespace must have answered; gone when the client was told that it has not.
+    pub(super) const fn join_until(&mut self) -> Option<&mut Option<Moment>> {
+        match &mut self.state {
+            State::Authorizing { until }
+            | State::Joining { until, .. }
+            | State::Leaving { until, .. } => Some(until),
             State::Inactive | State::Away | State::Joined => None,
         }
+    }
+
+    /// Drops all that is to be sent, and says who waited for acks.
+    pub(super) fn clear(&mut self) -> (Vec<Waiter<W>>, Vec<W>) {
+        self.buffer = Buffer::default();
+        self.recovery = Recovery::default();
+        let retries = std::iter::from_fn(|| self.retries.pop());
+        let retries = retries.filter_map(|retry| retry.waiter).collect();
+        (self.acks.take_all(), retries)
     }
 
     /// The payload of CONNECT: what recovers the socket, and the user's payload behind it.
