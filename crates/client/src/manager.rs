@@ -90,8 +90,8 @@ impl Manager {
     /// closed: for `close_timeout` at most (5 s).
     pub async fn close(&self) {
         self.handle.shared.act(|state, _| {
-            let keys: Vec<_> = state.cores.iter().flatten().map(|core| core.key).collect();
-            keys.into_iter().for_each(|key| state.manager.disconnect(key));
+            let cores: Vec<_> = state.cores.iter().flatten().cloned().collect();
+            cores.iter().for_each(|core| state.leave(core));
         });
         self.handle.shared.until(|state| !state.running).await;
     }
