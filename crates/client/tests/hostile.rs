@@ -14,6 +14,7 @@ use support::raw::{
     BOTH, JOINED, POLLING, Raw, WEBSOCKET, Wire, binary, frame, ok, open_packet, status, text,
 };
 use support::{main_socket, soon};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
                        client_no_context_takeover\r\n";
@@ -374,6 +375,36 @@ async fn pings_without_end_are_named_where_the_pongs_are_not_read() {
         let socket = main_socket(client(&raw, WEBSOCKET).limits(limits()));
         assert_eq!(cause(&socket).await, broken(Violation::Pings), "engine: {engine}");
         assert_eq!(socket.manager().stats().violations, 1);
+    }
+}
+
+#[tokio::test]
+async fn many_pings_at_once_are_answered_where_the_pongs_are_read() {
+    for (ping, pong) in [(text("2"), 7), (frame(Opcode::Ping, ""), 6)] {
+        let many = ping.repeat(100_000);
+        let raw = Raw::start(move |mut wire| {
+            let many = many.clone();
+            async move {
+                wire.join("").await;
+                let (mut from, mut to) = wire.stream.split();
+                let pongs = async {
+                    let (mut left, mut bytes) = (100_000 * pong, [0; 4096]);
+                    while left > 0 {
+                        left -= from.read(&mut bytes).await.unwrap();
+                    }
+                };
+                let pings = async { to.write_all(&many).await.unwrap() };
+                tokio::join!(pings, pongs);
+                wire.say(text("42[\"last\",1]")).await;
+                wire.read_all().await;
+            }
+        })
+        .await;
+        let socket = main_socket(client(&raw, WEBSOCKET));
+        let mut last = socket.events::<_, i32>("last");
+        soon(socket.connect()).await.unwrap();
+        assert_eq!(soon(last.next()).await.unwrap().unwrap(), 1);
+        assert_eq!(socket.manager().stats().violations, 0);
     }
 }
 

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use roomful_client::{Builder, Manager, Reconnection, Socket, Status, Transport};
+use roomful_client::{Builder, Limits, Manager, Reconnection, Socket, Status, Transport};
 use roomful_proto::deflate::Deflate;
 use roomful_proto::ws::frame::{Header, Opcode};
 use support::raw::{POLLING, Raw, WEBSOCKET, Wire, binary, frame, open_packet, text};
@@ -23,8 +23,11 @@ fn resident_bytes() -> usize {
 }
 
 fn client(raw: &Raw, way: &[Transport]) -> Builder {
+    let mut limits = Limits::client();
+    limits.close_timeout = Duration::from_millis(50);
     Manager::builder(&raw.url)
         .unwrap()
+        .limits(limits)
         .transports(way.iter().copied())
         .reconnection(Reconnection::every(Duration::from_secs(3600)))
 }

@@ -19,8 +19,8 @@ use crate::status::Disconnection;
 /// Reads of one round, until what was read is worked off.
 const READS_MAX: usize = 8;
 /// Bytes of pongs that may wait to be sent, with [`PONG_COST`] for each; above it the server is one that
-/// pings and does not read.
-const PONG_BYTES_MAX: usize = 64 * 1024;
+/// pings and does not read. More than one round can bring, after which they are written.
+const PONG_BYTES_MAX: usize = 1024 * 1024;
 /// What a pong without data counts.
 const PONG_COST: usize = 8;
 /// Nothing is read while so many times `waiting_bytes_max` wait to be sent: what a user emits is refused

@@ -24,8 +24,10 @@ pub(super) const READ_BYTES: usize = 32 * 1024;
 const WRITE_BYTES: usize = 64 * 1024;
 /// How long a WebSocket that was closed may take to end.
 const GOODBYE_TIME: Duration = Duration::from_secs(1);
-/// Bytes of pongs that may wait to be written.
-const PONG_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of pongs that may wait to be written: more than what is read at once can ask for.
+const PONG_BYTES_MAX: usize = 1024 * 1024;
+/// What a pong counts beside its data.
+const PONG_COST: usize = 6;
 /// More than this is not kept while nothing is written.
 const IDLE_BYTES_MAX: usize = 4 * 1024;
 
@@ -100,7 +102,7 @@ impl WebSocket {
             return false;
         }
         self.frame(Opcode::Pong, ping);
-        self.pong_bytes += frame::HEADER_BYTES_MAX + ping.len();
+        self.pong_bytes += ping.len() + PONG_COST;
         true
     }
 
