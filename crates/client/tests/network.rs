@@ -359,3 +359,85 @@ async fn a_server_that_closes_at_once_is_connected_again_and_again() {
     socket.disconnect();
     assert!(matches!(soon(socket.closed()).await, Status::Disconnected(_)));
 }
+
+/// Where the WebSocket beside the polling fails, wherever that is, the polling goes on.
+#[tokio::test]
+async fn an_upgrade_that_is_cut_costs_nothing() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Fails {
+        BeforeTheAnswer,
+        BehindTheAnswer,
+        BehindTheProbe,
+        /// The polling has been paused for it.
+        BehindThePong,
+        Silently,
+        SilentlyBehindThePong,
+    }
+    for fails in [
+        Fails::BeforeTheAnswer,
+        Fails::BehindTheAnswer,
+        Fails::BehindTheProbe,
+        Fails::BehindThePong,
+        Fails::Silently,
+        Fails::SilentlyBehindThePong,
+    ] {
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let raw = Raw::start(move |mut wire: Wire| {
+            let tell = tell.clone();
+            async move {
+                while let Some(head) = wire.head().await {
+                    if head.contains("transport=websocket") {
+                        if fails == Fails::BeforeTheAnswer {
+                            wire.reset();
+                        } else {
+                            wire.switch(&head, "").await;
+                            if fails != Fails::BehindTheAnswer {
+                                wire.read_frame().await;
+                            }
+                            if matches!(fails, Fails::BehindThePong | Fails::SilentlyBehindThePong)
+                            {
+                                wire.say(text("3probe")).await;
+                            }
+                            if matches!(fails, Fails::Silently | Fails::SilentlyBehindThePong) {
+                                wire.read_all().await;
+                            }
+                            wire.reset();
+                        }
+                        let _ = tell.send("cut");
+                        return;
+                    }
+                    if head.starts_with("POST") {
+                        wire.answer("ok").await;
+                        let _ = tell.send("post");
+                    } else if !head.contains("sid=") {
+                        wire.answer(&open_packet("\"websocket\"", 25_000, 20_000)).await;
+                    } else {
+                        wire.answer(JOINED).await;
+                        // The next poll is held.
+                        wire.read_all().await;
+                        return;
+                    }
+                }
+            }
+        })
+        .await;
+        let mut limits = roomful_client::Limits::client();
+        limits.upgrade_timeout = Duration::from_millis(50);
+        let socket = main_socket(client(&raw.url, BOTH).limits(limits));
+        soon(socket.connect()).await.unwrap();
+        let mut posts = 0;
+        let mut is_cut = false;
+        // One of them is CONNECT.
+        while !is_cut || posts < 2 {
+            match soon(told.recv()).await {
+                Some("cut") => {
+                    is_cut = true;
+                    socket.emit("event", ());
+                }
+                _ => posts += 1,
+            }
+        }
+        assert!(socket.is_connected(), "{fails:?}");
+        assert_eq!(socket.manager().transport(), Some(Transport::Polling), "{fails:?}");
+    }
+}
