@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use roomful_proto::DisconnectReason;
 use roomful_proto::socket::manager::Key;
 use tokio::sync::watch;
 
 use crate::listeners::Listeners;
 use crate::lock::lock;
-use crate::shared::State;
 use crate::status::Status;
 
 /// Makes an auth payload, as a user does.
@@ -72,16 +70,6 @@ impl Core {
 
     pub(crate) fn set_status(&self, status: Status) {
         self.status.send_replace(status);
-    }
-
-    /// This side leaves. Where the socket was not connected, nobody else says so.
-    pub(crate) fn disconnect(&self, state: &mut State) {
-        let (is_joined, is_active) =
-            (state.manager.is_joined(self.key), state.manager.is_active(self.key));
-        state.manager.disconnect(self.key);
-        if is_active && !is_joined {
-            self.set_status(Status::Disconnected(DisconnectReason::ClientDisconnect.into()));
-        }
     }
 
     pub(crate) fn auth(&self) -> Auth {

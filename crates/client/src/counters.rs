@@ -18,7 +18,8 @@ pub struct Stats {
     pub events_misfit: u64,
     /// Connections that were closed because the server broke the protocol or a limit.
     pub violations: u64,
-    /// How often reading was put off since handlers did not keep up (`inbox_bytes_max`).
+    /// How often reading was put off, since handlers did not keep up (`inbox_bytes_max`) or the server did
+    /// not take their answers (twice `waiting_bytes_max`).
     pub pauses: u64,
 }
 

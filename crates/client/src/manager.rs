@@ -106,7 +106,7 @@ impl Manager {
     pub async fn close(&self) {
         self.handle.shared.act(|state, _| {
             let cores: Vec<_> = state.cores.iter().flatten().cloned().collect();
-            cores.iter().for_each(|core| core.disconnect(state));
+            cores.iter().for_each(|core| state.leave(core));
         });
         self.handle.shared.until(|state| !state.running).await;
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use roomful_proto::engine::Transport;
 use roomful_proto::socket::Manager;
 use roomful_proto::socket::manager::{Key, NoAck};
-use roomful_proto::{Args, Moment};
+use roomful_proto::{Args, DisconnectReason, Moment};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Notify, oneshot};
 
@@ -18,6 +18,7 @@ use crate::driver::Driver;
 use crate::inbox::{self, Inbox, Job};
 use crate::lock::lock;
 use crate::settings::Settings;
+use crate::status::Status;
 
 /// Who waits for an ack.
 pub(crate) type Waiter = oneshot::Sender<Result<Args, NoAck>>;
@@ -51,6 +52,18 @@ pub(crate) struct State {
     /// It runs, and looks at everything again before it rests.
     pub(crate) awake: bool,
     pub(crate) waker: Option<Waker>,
+}
+
+impl State {
+    /// The socket leaves its namespace, or gives up to get there.
+    pub(crate) fn leave(&mut self, core: &Core) {
+        let is_on_its_way = self.manager.is_active(core.key) && !self.manager.is_joined(core.key);
+        self.manager.disconnect(core.key);
+        // The manager only tells of those that were there.
+        if is_on_its_way {
+            core.set_status(Status::Disconnected(DisconnectReason::ClientDisconnect.into()));
+        }
+    }
 }
 
 /// What all handles of a client hold. With the last of them the client ends.

@@ -151,7 +151,7 @@ impl Socket {
     /// before [`connect`](Self::connect).
     #[doc(alias = "close")]
     pub fn disconnect(&self) {
-        self.handle.shared.act(|state, _| self.core.disconnect(state));
+        self.handle.shared.act(|state, _| state.leave(&self.core));
     }
 
     /// Waits until nothing more happens by itself: the server has refused or put out the socket, this side

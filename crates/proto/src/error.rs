@@ -71,6 +71,8 @@ pub enum Violation {
     /// More packets than `strays_max` from a server, for namespaces and of acks that its client has not
     /// asked for.
     Strays,
+    /// More pings than could be answered: the server sends them and does not read the pongs.
+    Pings,
     /// A server that has not told a client the id of its socket, as one of Socket.IO 2 does.
     NoSocketId,
 }
@@ -108,6 +110,7 @@ impl Violation {
             Self::HeldEvents => "too many events before the connection was accepted",
             Self::ConnectTimeout => "no namespace joined in time",
             Self::Strays => "too many packets that nobody has asked for",
+            Self::Pings => "more pings than could be answered",
             Self::NoSocketId => "no socket id in the answer to CONNECT, as from Socket.IO 2",
         }
     }

@@ -327,11 +327,12 @@ impl World {
                 assert!(name == 0 || !recovered);
                 self.recovered += usize::from(recovered);
             }
-            Output::NotAnswered(_) => {
-                if !self.keys.iter().any(|key| self.manager.is_joined(*key)) {
-                    self.cut(DisconnectReason::ForcedClose);
-                }
+            Output::NotAnswered(_)
+                if !self.keys.iter().any(|key| self.manager.is_joined(*key)) =>
+            {
+                self.cut(DisconnectReason::ForcedClose);
             }
+            Output::NotAnswered(_) => {}
             Output::Event { attempt, event } => self.event(attempt, &event),
             Output::Ack { waiter, answer } => {
                 assert!(self.waiting.remove(&waiter), "{waiter} is told twice: {answer:?}");

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use roomful_proto::Moment;
-use roomful_proto::socket::manager::{Attempt, Key, NoAck, Output};
+use roomful_proto::socket::manager::{Attempt, Key, Output};
 use tokio::time::{Instant, Sleep};
 
 use self::session::{Ended, Session};
@@ -38,6 +38,8 @@ pub(crate) struct Driver {
     auths: Vec<(Attempt, Boxed<Option<Bytes>>)>,
     /// The last thing that went wrong: why sockets wait.
     trouble: Option<Arc<ConnectError>>,
+    /// No namespace has answered, for which the session is ended.
+    silence: Option<Arc<ConnectError>>,
     /// What the manager said, taken out under its lock.
     batch: Vec<Output<Waiter>>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -57,6 +59,7 @@ impl Driver {
             session: None,
             auths: Vec::new(),
             trouble: None,
+            silence: None,
             batch: Vec::new(),
             timer: None,
             armed: None,
@@ -110,10 +113,7 @@ impl Driver {
                     state.manager.closed(now, roomful_proto::DisconnectReason::ForcedClose);
                 }),
             },
-            Output::Opened { .. } => {
-                self.shared.counters.connection();
-                (self.trouble, self.ended) = (None, None);
-            }
+            Output::Opened { .. } => self.shared.counters.connection(),
             Output::Waiting { attempt, until } => self.waiting(attempt, until),
             Output::GaveUp => self.gave_up(),
             Output::Authorize(attempt) => self.authorize(now, attempt),
@@ -143,6 +143,8 @@ impl Driver {
     }
 
     fn dial(&mut self, now: Moment) {
+        // Not when it is open: a session may open and end in one round.
+        (self.trouble, self.ended) = (None, None);
         let connecting = |status: &Status| {
             matches!(status, Status::Waiting { .. } | Status::Idle) || status.is_final()
         };
@@ -165,7 +167,8 @@ impl Driver {
         }
         let Disconnection { reason, close_code, detail } = ended.how;
         let error = ended.error.unwrap_or_else(|| TransportCause::Ended(reason).into());
-        self.trouble = Some(Arc::new(ConnectError::Transport(error)));
+        let silence = self.silence.take();
+        self.trouble = silence.or_else(|| Some(Arc::new(ConnectError::Transport(error))));
         self.ended = Some(Disconnection { reason, close_code, detail });
         self.shared.look(|state| {
             (state.transport, state.writable) = (None, false);
@@ -212,16 +215,17 @@ impl Driver {
     /// A namespace is silent. Where another one of the connection is not, that one goes on.
     fn not_answered(&mut self, now: Moment, key: Key) {
         let error = Arc::new(ConnectError::NotAnswered);
-        if let Some(core) = self.shared.core(key) {
-            let news = News::NotConnected(Arc::clone(&error));
-            self.shared.deliver(Job { core, news });
-        }
         let is_used = self.shared.look(|state| {
             let State { manager, cores, .. } = state;
             cores.iter().flatten().any(|core| manager.is_joined(core.key))
         });
         if !is_used && let Some(session) = &mut self.session {
+            // What follows tells it.
+            self.silence = Some(error);
             session.give_up(now, TransportCause::Timeout.into());
+        } else if let Some(core) = self.shared.core(key) {
+            let news = News::NotConnected(error);
+            self.shared.deliver(Job { core, news });
         }
     }
 
@@ -376,15 +380,28 @@ impl Drop for Driver {
         if self.done {
             return;
         }
+        let active = self.active();
+        let mut batch = std::mem::take(&mut self.batch);
         self.shared.look(|state| {
             (state.running, state.awake, state.waker) = (false, false, None);
             (state.transport, state.writable) = (None, false);
+            state.manager.end();
+            batch.extend(std::iter::from_fn(|| state.manager.poll()));
         });
-        self.shared.rests();
-        for output in self.batch.drain(..) {
-            if let Output::Ack { waiter, .. } = output {
-                drop(waiter.send(Err(NoAck::Disconnected)));
+        for output in batch {
+            if let Output::Ack { waiter, answer } = output {
+                drop(waiter.send(answer));
             }
         }
+        let error = Arc::new(ConnectError::Transport(TransportCause::NoRuntime.into()));
+        for core in active {
+            core.set_id(None);
+            core.set_status(Status::Failed(Arc::clone(&error)));
+        }
+        let abandoned = self.shared.look(|state| state.abandoned);
+        if abandoned {
+            self.shared.end();
+        }
+        self.shared.rests();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use roomful_proto::engine::dialer::{Input, Output};
-use roomful_proto::engine::{Data, Dial, Dialer, Transport};
+use roomful_proto::engine::{Data, Dial, Dialer, Packet, Transport};
 use roomful_proto::ws::{CloseCode, Message};
 use roomful_proto::{DisconnectReason, Moment, Violation};
 
@@ -18,6 +18,14 @@ use crate::status::Disconnection;
 
 /// Reads of one round, until what was read is worked off.
 const READS_MAX: usize = 8;
+/// Bytes of pongs that may wait to be sent, with [`PONG_COST`] for each; above it the server is one that
+/// pings and does not read. More than one round can bring, after which they are written.
+const PONG_BYTES_MAX: usize = 1024 * 1024;
+/// What a pong without data counts.
+const PONG_COST: usize = 8;
+/// Nothing is read while so many times `waiting_bytes_max` wait to be sent: what a user emits is refused
+/// before that, so these are answers, and the server takes none of them.
+const BACKLOG_FACTOR: usize = 2;
 
 /// One Engine.IO connection.
 pub(super) struct Session {
@@ -39,6 +47,14 @@ pub(super) struct Session {
     detail: Option<Arc<str>>,
     ended: Option<Ended>,
     paused: bool,
+    /// Bytes of pongs since nothing waited.
+    pong_bytes: usize,
+}
+
+/// Whether the server takes so little that nothing more should be read of it.
+fn is_behind(shared: &Shared) -> bool {
+    let max = shared.settings.manager.waiting_bytes_max.saturating_mul(BACKLOG_FACTOR);
+    shared.look(|state| state.manager.outgoing().len() > max)
 }
 
 /// A WebSocket, or the way to one.
@@ -88,6 +104,7 @@ impl Session {
             detail: None,
             ended: None,
             paused: false,
+            pong_bytes: 0,
         }
     }
 
@@ -128,7 +145,8 @@ impl Session {
             self.give_up(now, TransportCause::Timeout.into());
             return true;
         }
-        let was_paused = mem::replace(&mut self.paused, shared.inbox.is_full());
+        let is_full = shared.inbox.is_full();
+        let was_paused = mem::replace(&mut self.paused, is_full || is_behind(shared));
         if self.paused && !was_paused {
             shared.counters.pause();
         }
@@ -141,7 +159,7 @@ impl Session {
         busy |= self.poll_lines(cx, now, shared);
         // Only now: what had come before counts as a sign of life.
         if self.dialer.deadline().is_some_and(|until| now >= until) {
-            if self.paused {
+            if is_full {
                 // This side does not listen, so the server is not silent.
                 self.dialer.alive(now);
             }
@@ -149,7 +167,8 @@ impl Session {
         }
         busy |= self.do_what_dialer_says(now, shared);
         busy |= self.write(cx, now, shared);
-        busy | self.do_what_dialer_says(now, shared)
+        busy |= self.do_what_dialer_says(now, shared);
+        busy | (self.paused && !is_full && !is_behind(shared))
     }
 
     fn do_what_dialer_says(&mut self, now: Moment, shared: &Arc<Shared>) -> bool {
@@ -175,9 +194,7 @@ impl Session {
             Output::OpenProbe => self.probe = self.open_line(shared),
             Output::Open => self.opened(now, shared),
             Output::Message(data) => self.message(now, data, shared),
-            Output::Send(packet) => {
-                shared.look(|state| state.manager.outgoing().push_packet(&packet));
-            }
+            Output::Send(packet) => self.send(now, &packet, shared),
             Output::Probe(packet) => {
                 if let Line::Open(line) = &mut self.probe {
                     line.push(&packet);
@@ -204,6 +221,17 @@ impl Session {
             }
             Output::Closed(reason) => self.end(reason),
         }
+    }
+
+    /// Puts a packet of the session behind what waits.
+    fn send(&mut self, now: Moment, packet: &Packet, shared: &Shared) {
+        if let Packet::Pong(data) = packet {
+            self.pong_bytes = self.pong_bytes.saturating_add(data.len() + PONG_COST);
+            if self.pong_bytes > PONG_BYTES_MAX {
+                return self.fail(now, Violation::Pings);
+            }
+        }
+        shared.look(|state| state.manager.outgoing().push_packet(packet));
     }
 
     fn end(&mut self, reason: DisconnectReason) {
@@ -265,9 +293,7 @@ impl Session {
         self.get = None;
         match answer {
             Ok(Answer { content_type, body }) => {
-                if self.open_until.is_some()
-                    && let Some(cause) = foreign(&content_type, &body)
-                {
+                if let Some(cause) = foreign(&content_type, &body) {
                     self.error = Some(cause.into());
                 }
                 self.dialer.receive(now, Input::Answered(body));
@@ -399,7 +425,11 @@ impl Session {
                 Ok(Some(Message::Binary(bytes))) => {
                     self.frame(now, is_probe, Data::Binary(bytes), shared);
                 }
-                Ok(Some(Message::Ping(bytes))) => line.pong(&bytes),
+                Ok(Some(Message::Ping(bytes))) => {
+                    if !line.pong(&bytes) {
+                        self.fail(now, Violation::Pings);
+                    }
+                }
                 Ok(None | Some(Message::Pong(_))) => {}
                 Ok(Some(Message::Close(code, said))) => {
                     line.close(code);
@@ -522,6 +552,7 @@ impl Session {
             state.writable = is_writable;
             if state.manager.outgoing().is_empty() {
                 self.dialer.flushed();
+                self.pong_bytes = 0;
             }
         });
         false
@@ -536,6 +567,7 @@ impl Session {
             let outgoing = state.manager.outgoing();
             if outgoing.is_empty() {
                 self.dialer.flushed();
+                self.pong_bytes = 0;
             }
             let takes = is_writable && self.post.is_none();
             takes.then(|| outgoing.take_body(self.dialer.revision(), base64, max)).flatten()

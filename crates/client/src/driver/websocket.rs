@@ -24,6 +24,10 @@ pub(super) const READ_BYTES: usize = 32 * 1024;
 const WRITE_BYTES: usize = 64 * 1024;
 /// How long a WebSocket that was closed may take to end.
 const GOODBYE_TIME: Duration = Duration::from_secs(1);
+/// Bytes of pongs that may wait to be written: more than what is read at once can ask for.
+const PONG_BYTES_MAX: usize = 1024 * 1024;
+/// What a pong counts beside its data.
+const PONG_COST: usize = 6;
 /// More than this is not kept while nothing is written.
 const IDLE_BYTES_MAX: usize = 4 * 1024;
 
@@ -37,6 +41,8 @@ pub(super) struct WebSocket {
     /// Masked frames that are being written.
     out: Vec<u8>,
     written: usize,
+    /// Bytes of pongs in there.
+    pong_bytes: usize,
 }
 
 impl WebSocket {
@@ -45,7 +51,7 @@ impl WebSocket {
         let decoder = Decoder::new(Role::Client, limits.payload_bytes_max, limits.fragments_max);
         let decoder = if agreed { decoder.inflating(limits.inflate_ratio_max) } else { decoder };
         let deflate = deflate.filter(|_| agreed).cloned();
-        Self { stream, decoder, ahead, deflate, out: Vec::new(), written: 0 }
+        Self { stream, decoder, ahead, deflate, out: Vec::new(), written: 0, pong_bytes: 0 }
     }
 
     /// Reads bytes into `scratch`; how many, or 0 at the end of the stream.
@@ -90,8 +96,14 @@ impl WebSocket {
         self.frame(Opcode::Text, &text);
     }
 
-    pub(super) fn pong(&mut self, ping: &[u8]) {
+    /// Answers a ping; `false` where more than [`PONG_BYTES_MAX`] would wait to be written.
+    pub(super) fn pong(&mut self, ping: &[u8]) -> bool {
+        if self.pong_bytes > PONG_BYTES_MAX {
+            return false;
+        }
         self.frame(Opcode::Pong, ping);
+        self.pong_bytes += ping.len() + PONG_COST;
+        true
     }
 
     pub(super) fn close(&mut self, code: Option<CloseCode>) {
@@ -107,7 +119,7 @@ impl WebSocket {
     }
 
     fn rewind(&mut self) {
-        self.written = 0;
+        (self.written, self.pong_bytes) = (0, 0);
         self.out.clear();
     }
 

@@ -242,7 +242,12 @@ impl Http {
 
 fn failed(e: hyper::Error) -> TransportError {
     let text = told(&e);
-    match e.is_parse() {
+    // So hyper tells of chunks that are none.
+    let is_invalid = |e: &std::io::Error| {
+        matches!(e.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
+    };
+    let source = std::error::Error::source(&e).and_then(|source| source.downcast_ref());
+    match e.is_parse() || source.is_some_and(is_invalid) {
         true => TransportCause::Http(text).into(),
         false => TransportCause::Stream(text).into(),
     }
@@ -276,7 +281,10 @@ fn refusal(status: StatusCode, location: String, body: &[u8]) -> TransportError 
 
 /// That an answer of status 200 is not of Socket.IO, if it looks like that.
 pub(crate) fn foreign(content_type: &str, body: &[u8]) -> Option<TransportCause> {
-    let is_page = content_type.contains("html") || body.trim_ascii_start().first() == Some(&b'<');
+    // No packet begins like that, so that what is set down here is what ends the session.
+    let is_none = body.first().is_none_or(|first| !first.is_ascii_digit() && *first != b'b');
+    let is_html = || content_type.contains("html") || body.trim_ascii_start().starts_with(b"<");
+    let is_page = is_none && is_html();
     is_page.then(|| TransportCause::NotSocketIo {
         content_type: content_type.to_owned(),
         excerpt: excerpt(&String::from_utf8_lossy(&body[..body.len().min(ERROR_BYTES_MAX)])),

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses its part of this")]
 
+pub(crate) mod proxy;
+pub(crate) mod raw;
+
 use std::time::Duration;
 
 use roomful::Server;

@@ -164,6 +164,25 @@ impl<W> Manager<W> {
         }
     }
 
+    /// Nobody runs the connection any more: all sockets leave without a word, and whoever waits for an ack
+    /// is told so.
+    pub fn end(&mut self) {
+        (self.link, self.assembling) = (Link::Idle, None);
+        self.take_back();
+        for key in self.keys() {
+            let Some(socket) = self.get_mut(key) else {
+                continue;
+            };
+            if let State::Joined = std::mem::replace(&mut socket.state, State::Inactive) {
+                self.left(key, DisconnectReason::ForcedClose);
+            }
+            if let Some(mut socket) = self.sockets.get_mut(key.index()).and_then(Option::take) {
+                self.give_up(&mut socket);
+                self.sockets[key.index()] = Some(socket);
+            }
+        }
+    }
+
     /// What is to be done next; `None` when that was all.
     pub fn poll(&mut self) -> Option<Output<W>> {
         let output = self.out.pop_front();
