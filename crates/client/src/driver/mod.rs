@@ -4,6 +4,7 @@
 //! [`Dialer`] say, reads what has come, and writes what waits; then it rests until a stream, a handle or the
 //! time wakes it. It ends when no socket wants a connection, and begins anew with the next that does.
 
+mod batch;
 mod session;
 mod websocket;
 
@@ -17,15 +18,17 @@ use roomful_proto::Moment;
 use roomful_proto::socket::manager::{Attempt, Key, NoAck, Output};
 use tokio::time::{Instant, Sleep};
 
+use self::batch::Batch;
 use self::session::{Ended, Session};
-use crate::core::Auth;
+use crate::core::{Auth, Core};
 use crate::error::{ConnectError, Refusal, TransportCause};
 use crate::inbox::{Job, News};
 use crate::shared::{Shared, State, Waiter};
 use crate::status::{Disconnection, Status};
 
-/// Rounds of one turn, until others of the thread get theirs.
-const ROUNDS_MAX: usize = 16;
+/// Rounds of one turn, until others of the thread get theirs. A few, so that handlers find what was read
+/// in the cache.
+const ROUNDS_MAX: usize = 4;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -38,7 +41,9 @@ pub(crate) struct Driver {
     /// The last thing that went wrong: why sockets wait.
     trouble: Option<Arc<ConnectError>>,
     /// What the manager said, taken out under its lock.
-    batch: Vec<Output<Waiter>>,
+    batch: Batch,
+    /// The socket whose event came last.
+    last: Option<Arc<Core>>,
     timer: Option<Pin<Box<Sleep>>>,
     armed: Option<Moment>,
     /// How the session ended, for what the manager says about its sockets.
@@ -54,7 +59,8 @@ impl Driver {
             session: None,
             auths: Vec::new(),
             trouble: None,
-            batch: Vec::new(),
+            batch: Batch::default(),
+            last: None,
             timer: None,
             armed: None,
             ended: None,
@@ -78,22 +84,21 @@ impl Driver {
     }
 
     fn do_what_manager_says(&mut self, now: Moment) -> bool {
-        let mut batch = std::mem::take(&mut self.batch);
         self.shared.look(|state| {
             if let Err(violation) = state.manager.expire(now)
                 && let Some(session) = &mut self.session
             {
                 session.fail(now, violation);
             }
-            batch.extend(std::iter::from_fn(|| state.manager.poll()));
+            self.batch.take_from(&mut state.manager);
         });
-        let busy = !batch.is_empty();
-        for output in batch.drain(..) {
+        let mut busy = false;
+        while let Some(output) = self.batch.next() {
+            busy = true;
             self.manager_says(now, output);
         }
-        if batch.capacity() <= 64 {
-            self.batch = batch;
-        }
+        self.last = None;
+        self.shared.look(|state| self.batch.give_back(&mut state.manager));
         busy
     }
 
@@ -127,7 +132,10 @@ impl Driver {
             Output::NotAnswered(key) => self.not_answered(now, key),
             Output::Event { attempt, event } => {
                 self.shared.counters.event();
-                if let Some(core) = self.shared.core(attempt.key()) {
+                if self.last.as_ref().is_none_or(|core| core.key != attempt.key()) {
+                    self.last = self.shared.core(attempt.key());
+                }
+                if let Some(core) = self.last.clone() {
                     core.listeners.pour(&event);
                     self.shared.deliver(Job { core, news: News::Event(attempt, event) });
                 }
@@ -271,7 +279,7 @@ impl Driver {
     }
 
     /// The sockets that are connected, or are to be.
-    fn active(&self) -> Vec<Arc<crate::core::Core>> {
+    fn active(&self) -> Vec<Arc<Core>> {
         self.shared.look(|state| {
             let State { manager, cores, .. } = state;
             cores.iter().flatten().filter(|core| manager.is_active(core.key)).cloned().collect()
@@ -298,6 +306,7 @@ impl Driver {
                 state.awake = false;
                 state.waker = Some(cx.waker().clone());
             }
+            self.batch.rest(&mut state.manager);
             (deadline, ends, state.abandoned)
         });
         if ends {
@@ -367,7 +376,7 @@ impl Drop for Driver {
             (state.transport, state.writable) = (None, false);
         });
         self.shared.rests();
-        for output in self.batch.drain(..) {
+        while let Some(output) = self.batch.next() {
             if let Output::Ack { waiter, .. } = output {
                 drop(waiter.send(Err(NoAck::Disconnected)));
             }

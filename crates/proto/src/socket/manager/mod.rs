@@ -166,6 +166,19 @@ impl<W> Manager<W> {
         output
     }
 
+    /// All that is to be done next, in its order: [`poll`](Self::poll) until it gives `None`, at once.
+    pub fn take_outputs(&mut self) -> VecDeque<Output<W>> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Gives the memory of what was [taken](Self::take_outputs) back, for what is said next.
+    pub fn give_back(&mut self, mut taken: VecDeque<Output<W>>) {
+        if self.out.is_empty() {
+            taken.clear();
+            self.out = taken;
+        }
+    }
+
     /// Whether [`poll`](Self::poll) would say something.
     pub fn has_output(&self) -> bool {
         !self.out.is_empty()
