@@ -1,7 +1,5 @@
 //! What a [`Manager`] does with the packets of its server.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::buffer::Waiting;
@@ -49,7 +47,7 @@ impl<W> Manager<W> {
     }
 
     fn event(&mut self, key: Key, event: Event) -> Result<(), Violation> {
-        let limits = Arc::clone(&self.settings.limits);
+        let bytes_max = self.settings.limits.held_bytes_max;
         let Some(socket) = self.sockets.get_mut(key.index()).and_then(Option::as_deref_mut) else {
             return Ok(());
         };
@@ -61,7 +59,7 @@ impl<W> Manager<W> {
             }
             State::Joining { held, .. } => {
                 held.bytes += event.held_bytes();
-                if held.bytes > limits.held_bytes_max {
+                if held.bytes > bytes_max {
                     return Err(Violation::HeldEvents);
                 }
                 held.events.push(event);
