@@ -63,10 +63,12 @@ pub(crate) fn all() -> Result<Vec<Contestant>> {
     Ok(all)
 }
 
-/// All clients that can be started: the floor, and the peers.
+/// All clients that can be started: ours, the floor, and the peers.
 pub(crate) fn all_clients() -> Result<Vec<Contestant>> {
-    let mut all =
-        vec![Contestant::own(FLOOR, "a bare client, tokio-tungstenite", &["client-floor"])?];
+    let mut all = vec![
+        Contestant::own(ROOMFUL, "roomful-client, tokio", &["client-roomful"])?,
+        Contestant::own(FLOOR, "a bare client, tokio-tungstenite", &["client-floor"])?,
+    ];
     all.extend(peers(PEER_CLIENTS)?);
     Ok(all)
 }

@@ -1,4 +1,5 @@
-//! The bare client and the bare server of `bench clients` understand each other in each case.
+//! The clients of this repository and the bare server of `bench clients` understand each other in each
+//! case.
 
 use std::error::Error;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -44,23 +45,30 @@ impl Drop for Program {
 }
 
 #[test]
-fn the_bare_client_does_each_case_with_the_bare_server() -> Result<()> {
+fn each_client_does_each_case_with_the_bare_server() -> Result<()> {
     // Free now; the server takes it within a moment.
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let mut server = Program::start(env!("CARGO_BIN_EXE_peer-server"), &[&port.to_string()])?;
     assert_eq!(server.line()?, "ready");
     let url = format!("http://127.0.0.1:{port}");
-    for case in ["call-1", "call-16", "receive-1000", "receive-flood", "connect", "idle-60"] {
-        let mut client = Program::start(env!("CARGO_BIN_EXE_client-floor"), &[case, &url, "0.02"])?;
-        assert_eq!(client.line()?, r#"{"ready":true}"#, "{case}");
-        client.go_on()?;
-        let count: serde_json::Value = serde_json::from_str(&client.line()?)?;
-        assert!(count["done"].as_u64() > Some(0), "{case}: {count}");
-        if case == "idle-60" {
-            assert_eq!(count["done"], 60);
+    for program in [env!("CARGO_BIN_EXE_client-floor"), env!("CARGO_BIN_EXE_client-roomful")] {
+        for case in ["call-1", "call-16", "receive-1000", "receive-flood", "connect", "idle-60"] {
+            check(program, case, &url)?;
         }
-        client.go_on()?;
-        assert!(client.process.wait()?.success(), "{case}");
     }
+    Ok(())
+}
+
+fn check(program: &str, case: &str, url: &str) -> Result<()> {
+    let mut client = Program::start(program, &[case, url, "0.02"])?;
+    assert_eq!(client.line()?, r#"{"ready":true}"#, "{program} {case}");
+    client.go_on()?;
+    let count: serde_json::Value = serde_json::from_str(&client.line()?)?;
+    assert!(count["done"].as_u64() > Some(0), "{program} {case}: {count}");
+    if case == "idle-60" {
+        assert_eq!(count["done"], 60, "{program}");
+    }
+    client.go_on()?;
+    assert!(client.process.wait()?.success(), "{program} {case}");
     Ok(())
 }

@@ -65,6 +65,7 @@ impl Address {
     }
 
     /// The name or the number of the host; one of IPv6 without brackets.
+    #[cfg(feature = "tls")]
     pub(crate) fn host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }

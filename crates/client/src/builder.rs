@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -27,6 +27,8 @@ use crate::shared::Shared;
 
 /// Parameters of Engine.IO.
 const RESERVED_PARAMETERS: [&str; 6] = ["EIO", "transport", "sid", "t", "j", "b64"];
+/// What the server may send where the user does not say.
+static LIMITS: LazyLock<Arc<Limits>> = LazyLock::new(|| Arc::new(Limits::client()));
 /// Headers that the client sets itself.
 const OWN_HEADERS: [HeaderName; 8] = [
     header::CONNECTION,
@@ -70,7 +72,8 @@ pub struct Builder {
     compress_from: Option<usize>,
     parser: Option<Arc<dyn Parser>>,
     manager: ManagerSettings,
-    limits: Limits,
+    /// Those of all clients without it.
+    limits: Option<Limits>,
     inbox_bytes_max: usize,
     handlers_max: usize,
     stream_bytes_max: usize,
@@ -101,7 +104,7 @@ impl Builder {
             compress_from: Some(1024),
             parser: None,
             manager: ManagerSettings::default(),
-            limits: Limits::client(),
+            limits: None,
             inbox_bytes_max: 16 * 1024 * 1024,
             handlers_max: 1_000,
             stream_bytes_max: 4 * 1024 * 1024,
@@ -320,7 +323,7 @@ impl Builder {
 
     /// Limits on what the server sends. Default [`Limits::client`].
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.limits = Some(limits);
         self
     }
 
@@ -391,7 +394,10 @@ impl Builder {
             return Err(BuildError::NoTransport);
         }
         let mut manager = self.manager;
-        manager.limits = Arc::new(self.limits);
+        manager.limits = match self.limits {
+            Some(limits) => Arc::new(limits),
+            None => Arc::clone(&LIMITS),
+        };
         let mut address = self.address;
         address.set_query(self.query);
         let net = Net {

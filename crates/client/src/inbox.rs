@@ -24,6 +24,9 @@ use crate::shared::Shared;
 use crate::socket::Socket;
 use crate::status::Disconnection;
 
+/// After so many bytes of jobs they are taken off those that wait: not after each job, for the lock.
+const BYTES_AT_ONCE: usize = 4 * 1024;
+
 /// What has come for one socket.
 pub(crate) struct Job {
     pub(crate) core: Arc<Core>,
@@ -86,40 +89,54 @@ impl Inbox {
         queue.full
     }
 
-    /// The next job, and whether the connection may go on; `None` when there is none, and the task is to
-    /// end.
-    fn next(&self) -> Option<(Job, bool)> {
+    /// Swaps all that waits into `jobs`, which are done; whether there is any. If there is none the task
+    /// is to end.
+    fn take(&self, jobs: &mut VecDeque<Job>) -> bool {
         let mut queue = lock(&self.queue);
-        let Some(job) = queue.jobs.pop_front() else {
-            queue.running = false;
+        std::mem::swap(&mut queue.jobs, jobs);
+        queue.running = !jobs.is_empty();
+        if !queue.running {
             queue.jobs = VecDeque::new();
-            return None;
-        };
-        queue.bytes -= job.held_bytes();
+        }
+        queue.running
+    }
+
+    /// So many bytes do not wait any more; whether the connection may go on.
+    fn done(&self, bytes: usize) -> bool {
+        let mut queue = lock(&self.queue);
+        queue.bytes -= bytes;
         let relieved = queue.full && queue.bytes <= self.bytes_max / 2;
         queue.full &= !relieved;
-        Some((job, relieved))
+        relieved
     }
 }
 
 /// Works off what waits.
 pub(crate) async fn work(shared: Arc<Shared>) {
-    while let Some((job, relieved)) = shared.inbox.next() {
-        if relieved {
-            shared.wake();
+    let mut jobs = VecDeque::new();
+    let bytes_at_once = BYTES_AT_ONCE.min(shared.inbox.bytes_max / 2);
+    while shared.inbox.take(&mut jobs) {
+        let mut bytes = 0;
+        while let Some(job) = jobs.pop_front() {
+            bytes += job.held_bytes();
+            if (bytes >= bytes_at_once || jobs.is_empty())
+                && shared.inbox.done(std::mem::take(&mut bytes))
+            {
+                shared.wake();
+            }
+            // Without a handle nobody can hear anything any more.
+            if let Some(handle) = shared.handle() {
+                let Job { core, news } = job;
+                perform(&shared, Socket::from_parts(core, handle), news).await;
+            }
+            tokio::task::coop::consume_budget().await;
         }
-        // Without a handle nobody can hear anything any more.
-        if let Some(handle) = shared.handle() {
-            let socket = Socket::from_parts(Arc::clone(&job.core), handle);
-            perform(&shared, socket, job).await;
-        }
-        tokio::task::coop::consume_budget().await;
     }
 }
 
-async fn perform(shared: &Shared, socket: Socket, job: Job) {
-    let listeners = &job.core.listeners;
-    let started = match job.news {
+async fn perform(shared: &Shared, socket: Socket, news: News) {
+    let listeners = &socket.core().listeners;
+    let started = match news {
         News::Event(attempt, event) => {
             hear(shared, &socket, attempt, event).await;
             return;

@@ -1,6 +1,7 @@
 //! [`Listeners`]: who hears what of one socket.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use roomful_proto::Args;
@@ -26,6 +27,8 @@ pub(crate) type ErrorFn = dyn Fn(Socket, Arc<ConnectError>) -> Started + Send + 
 #[derive(Default)]
 pub(crate) struct Listeners {
     table: Mutex<Option<Box<Table>>>,
+    /// Whether there ever was a stream. Where none was, no event has to look for one.
+    has_taps: AtomicBool,
 }
 
 #[derive(Default)]
@@ -110,10 +113,14 @@ impl Listeners {
             table.taps.retain(|tap| tap.strong_count() > 0);
             table.taps.push(Arc::downgrade(tap));
         });
+        self.has_taps.store(true, Ordering::Release);
     }
 
     /// Gives an event to the streams that want it.
     pub(crate) fn pour(&self, event: &Event) {
+        if !self.has_taps.load(Ordering::Acquire) {
+            return;
+        }
         let taps: Vec<_> = self.read(|table| table.taps.iter().filter_map(Weak::upgrade).collect());
         for tap in taps {
             tap.pour(event);

@@ -327,9 +327,7 @@ impl World {
                 assert!(name == 0 || !recovered);
                 self.recovered += usize::from(recovered);
             }
-            Output::NotAnswered(_)
-                if !self.keys.iter().any(|key| self.manager.is_joined(*key)) =>
-            {
+            Output::NotAnswered(_) if !self.keys.iter().any(|key| self.manager.is_joined(*key)) => {
                 self.cut(DisconnectReason::ForcedClose);
             }
             Output::NotAnswered(_) => {}

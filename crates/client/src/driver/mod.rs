@@ -4,6 +4,7 @@
 //! [`Dialer`] say, reads what has come, and writes what waits; then it rests until a stream, a handle or the
 //! time wakes it. It ends when no socket wants a connection, and begins anew with the next that does.
 
+mod batch;
 mod session;
 mod websocket;
 
@@ -18,15 +19,17 @@ use roomful_proto::Moment;
 use roomful_proto::socket::manager::{Attempt, Key, Output};
 use tokio::time::{Instant, Sleep};
 
+use self::batch::Batch;
 use self::session::{Ended, Session};
-use crate::core::Auth;
+use crate::core::{Auth, Core};
 use crate::error::{ConnectError, Refusal, TransportCause};
 use crate::inbox::{Job, News};
 use crate::shared::{Shared, State, Waiter};
 use crate::status::{Disconnection, Status};
 
-/// Rounds of one turn, until others of the thread get theirs.
-const ROUNDS_MAX: usize = 16;
+/// Rounds of one turn, until others of the thread get theirs. A few, so that handlers find what was read
+/// in the cache.
+const ROUNDS_MAX: usize = 4;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -41,7 +44,9 @@ pub(crate) struct Driver {
     /// No namespace has answered, for which the session is ended.
     silence: Option<Arc<ConnectError>>,
     /// What the manager said, taken out under its lock.
-    batch: Vec<Output<Waiter>>,
+    batch: Batch,
+    /// The socket whose event came last.
+    last: Option<Arc<Core>>,
     timer: Option<Pin<Box<Sleep>>>,
     armed: Option<Moment>,
     /// How the session ended, for what the manager says about its sockets.
@@ -60,7 +65,8 @@ impl Driver {
             auths: Vec::new(),
             trouble: None,
             silence: None,
-            batch: Vec::new(),
+            batch: Batch::default(),
+            last: None,
             timer: None,
             armed: None,
             ended: None,
@@ -85,22 +91,21 @@ impl Driver {
     }
 
     fn do_what_manager_says(&mut self, now: Moment) -> bool {
-        let mut batch = std::mem::take(&mut self.batch);
         self.shared.look(|state| {
             if let Err(violation) = state.manager.expire(now)
                 && let Some(session) = &mut self.session
             {
                 session.fail(now, violation);
             }
-            batch.extend(std::iter::from_fn(|| state.manager.poll()));
+            self.batch.take_from(&mut state.manager);
         });
-        let busy = !batch.is_empty();
-        for output in batch.drain(..) {
+        let mut busy = false;
+        while let Some(output) = self.batch.next() {
+            busy = true;
             self.manager_says(now, output);
         }
-        if batch.capacity() <= 64 {
-            self.batch = batch;
-        }
+        self.last = None;
+        self.shared.look(|state| self.batch.give_back(&mut state.manager));
         busy
     }
 
@@ -131,7 +136,10 @@ impl Driver {
             Output::NotAnswered(key) => self.not_answered(now, key),
             Output::Event { attempt, event } => {
                 self.shared.counters.event();
-                if let Some(core) = self.shared.core(attempt.key()) {
+                if self.last.as_ref().is_none_or(|core| core.key != attempt.key()) {
+                    self.last = self.shared.core(attempt.key());
+                }
+                if let Some(core) = self.last.clone() {
                     core.listeners.pour(&event);
                     self.shared.deliver(Job { core, news: News::Event(attempt, event) });
                 }
@@ -289,7 +297,7 @@ impl Driver {
     }
 
     /// The sockets that are connected, or are to be.
-    fn active(&self) -> Vec<Arc<crate::core::Core>> {
+    fn active(&self) -> Vec<Arc<Core>> {
         self.shared.look(|state| {
             let State { manager, cores, .. } = state;
             cores.iter().flatten().filter(|core| manager.is_active(core.key)).cloned().collect()
@@ -316,6 +324,7 @@ impl Driver {
                 state.awake = false;
                 state.waker = Some(cx.waker().clone());
             }
+            self.batch.rest(&mut state.manager);
             (deadline, ends, state.abandoned)
         });
         if ends {
@@ -381,14 +390,13 @@ impl Drop for Driver {
             return;
         }
         let active = self.active();
-        let mut batch = std::mem::take(&mut self.batch);
         self.shared.look(|state| {
             (state.running, state.awake, state.waker) = (false, false, None);
             (state.transport, state.writable) = (None, false);
             state.manager.end();
-            batch.extend(std::iter::from_fn(|| state.manager.poll()));
+            self.batch.take_from(&mut state.manager);
         });
-        for output in batch {
+        while let Some(output) = self.batch.next() {
             if let Output::Ack { waiter, answer } = output {
                 drop(waiter.send(answer));
             }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use roomful_proto::engine::dialer::{Input, Output};
 use roomful_proto::engine::{Data, Dial, Dialer, Packet, Transport};
-use roomful_proto::ws::{CloseCode, Message};
+use roomful_proto::ws::{CloseCode, Message, WsError};
 use roomful_proto::{DisconnectReason, Moment, Violation};
 
 use super::Boxed;
@@ -16,8 +16,6 @@ use crate::net::{Answer, Exchange, Http, Upgraded, foreign};
 use crate::shared::Shared;
 use crate::status::Disconnection;
 
-/// Reads of one round, until what was read is worked off.
-const READS_MAX: usize = 8;
 /// Bytes of pongs that may wait to be sent, with [`PONG_COST`] for each; above it the server is one that
 /// pings and does not read. More than one round can bring, after which they are written.
 const PONG_BYTES_MAX: usize = 1024 * 1024;
@@ -30,7 +28,9 @@ const BACKLOG_FACTOR: usize = 2;
 /// One Engine.IO connection.
 pub(super) struct Session {
     dialer: Dialer,
-    http: Arc<Http>,
+    /// How requests are sent; made when one is, and gone once a WebSocket carries the session, with the
+    /// streams that it keeps.
+    http: Option<Arc<Http>>,
     /// Until when it must be open; `None` once it is.
     open_until: Option<Moment>,
     /// The WebSocket that carries the session.
@@ -64,6 +64,16 @@ enum Line {
     Open(Box<WebSocket>),
 }
 
+/// What ended a run of messages.
+enum Taken {
+    /// Something else, or the end of what was read.
+    Decoded(Result<Option<Message>, WsError>),
+    /// A packet of the session itself.
+    Framed,
+    /// A message that breaks Socket.IO.
+    Broken(Violation),
+}
+
 /// How a session ended.
 pub(super) struct Ended {
     pub(super) how: Disconnection,
@@ -92,7 +102,7 @@ impl Session {
                 revision: settings.revision,
                 limits: Arc::clone(&settings.manager.limits),
             }),
-            http: Arc::new(settings.http()),
+            http: None,
             open_until: Some(now + settings.connect_timeout),
             carrier: Line::None,
             probe: Line::None,
@@ -186,7 +196,7 @@ impl Session {
         match output {
             Output::Get => {
                 let target = self.target(Transport::Polling, shared);
-                let http = Arc::clone(&self.http);
+                let http = self.http(shared);
                 self.get =
                     Some(Box::pin(async move { http.exchange(&target, Exchange::Get).await }));
             }
@@ -212,7 +222,7 @@ impl Session {
             Output::NextTransport => {
                 (self.get, self.post) = (None, None);
                 self.carrier = Line::None;
-                self.http = Arc::new(shared.settings.http());
+                self.http = None;
                 self.error = None;
             }
             Output::HangUp => {
@@ -246,8 +256,12 @@ impl Session {
 
     fn open_line(&mut self, shared: &Shared) -> Line {
         let target = self.target(Transport::WebSocket, shared);
-        let (http, deflate) = (Arc::clone(&self.http), shared.settings.deflate.is_some());
+        let (http, deflate) = (self.http(shared), shared.settings.deflate.is_some());
         Line::Opening(Box::pin(async move { http.upgrade(&target, deflate).await }))
+    }
+
+    fn http(&mut self, shared: &Shared) -> Arc<Http> {
+        Arc::clone(self.http.get_or_insert_with(|| Arc::new(shared.settings.http())))
     }
 
     fn target(&mut self, transport: Transport, shared: &Shared) -> String {
@@ -267,10 +281,11 @@ impl Session {
         self.transport_works(shared);
     }
 
-    fn transport_works(&self, shared: &Shared) {
+    fn transport_works(&mut self, shared: &Shared) {
         let transport = self.dialer.transport();
         shared.look(|state| state.transport = Some(transport));
         if transport == Transport::WebSocket {
+            self.http = None;
             let worked = &shared.settings.websocket_worked;
             worked.store(true, std::sync::atomic::Ordering::Relaxed);
         }
@@ -361,15 +376,8 @@ impl Session {
         let mut busy = false;
         for is_probe in [false, true] {
             let line = if is_probe { &mut self.probe } else { &mut self.carrier };
-            if !matches!(line, Line::Open(_)) {
-                continue;
-            }
-            let mut scratch = Scratch::take();
-            for _ in 0..READS_MAX {
-                match self.read_once(cx, now, is_probe, &mut scratch, shared) {
-                    true => busy = true,
-                    false => break,
-                }
+            if matches!(line, Line::Open(_)) {
+                busy |= self.read_once(cx, now, is_probe, &mut Scratch::take(), shared);
             }
         }
         busy
@@ -408,7 +416,23 @@ impl Session {
         }
         let mut rest = &mut bytes[..len];
         loop {
-            match line.decode(&mut rest) {
+            let decoded = if is_probe || self.ended.is_some() {
+                line.decode(&mut rest)
+            } else {
+                match self.take_messages(now, &mut line, &mut rest, shared) {
+                    Taken::Decoded(decoded) => decoded,
+                    Taken::Framed => {
+                        self.do_what_dialer_says(now, shared);
+                        continue;
+                    }
+                    Taken::Broken(violation) => {
+                        self.fail(now, violation);
+                        self.do_what_dialer_says(now, shared);
+                        continue;
+                    }
+                }
+            };
+            match decoded {
                 Ok(None) if self.ended.is_none() => {
                     self.put_back(is_probe, line);
                     return true;
@@ -419,11 +443,12 @@ impl Session {
                     shared.part(line.say_goodbye());
                     return true;
                 }
+                // Other messages were taken above.
                 Ok(Some(Message::Text(text))) => {
-                    self.frame(now, is_probe, Data::Text(text), shared);
+                    self.dialer.receive(now, Input::Probe(Data::Text(text)));
                 }
                 Ok(Some(Message::Binary(bytes))) => {
-                    self.frame(now, is_probe, Data::Binary(bytes), shared);
+                    self.dialer.receive(now, Input::Probe(Data::Binary(bytes)));
                 }
                 Ok(Some(Message::Ping(bytes))) => {
                     if !line.pong(&bytes) {
@@ -454,15 +479,30 @@ impl Session {
         }
     }
 
-    fn frame(&mut self, now: Moment, is_probe: bool, data: Data, shared: &Arc<Shared>) {
-        if is_probe {
-            self.dialer.receive(now, Input::Probe(data));
-            return;
-        }
-        if let Some(message) = self.dialer.frame(now, data) {
-            self.message(now, message, shared);
-        }
-        self.do_what_dialer_says(now, shared);
+    /// Takes messages as long as they are all that was read: that is mostly so, and the lock is taken once
+    /// for all of them.
+    fn take_messages(
+        &mut self,
+        now: Moment,
+        line: &mut WebSocket,
+        rest: &mut &mut [u8],
+        shared: &Shared,
+    ) -> Taken {
+        shared.look(|state| {
+            loop {
+                let data = match line.decode(rest) {
+                    Ok(Some(Message::Text(text))) => Data::Text(text),
+                    Ok(Some(Message::Binary(bytes))) => Data::Binary(bytes),
+                    decoded => return Taken::Decoded(decoded),
+                };
+                let Some(message) = self.dialer.frame(now, data) else {
+                    return Taken::Framed;
+                };
+                if let Err(violation) = state.manager.receive(now, message) {
+                    return Taken::Broken(violation);
+                }
+            }
+        })
     }
 
     fn line_gone(&mut self, now: Moment, is_probe: bool, in_order: bool, said: Option<Arc<str>>) {
@@ -577,7 +617,7 @@ impl Session {
         };
         self.dialer.posting();
         let target = self.target(Transport::Polling, shared);
-        let http = Arc::clone(&self.http);
+        let http = self.http(shared);
         self.post =
             Some(Box::pin(async move { http.exchange(&target, Exchange::Post(body)).await }));
         true

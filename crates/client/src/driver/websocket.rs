@@ -48,6 +48,8 @@ pub(super) struct WebSocket {
 impl WebSocket {
     pub(super) fn new(upgraded: Upgraded, limits: &Limits, deflate: Option<&Arc<Deflate>>) -> Self {
         let Upgraded { stream, ahead, deflate: agreed } = upgraded;
+        // Without the rest of the memory that the answer was read into.
+        let ahead = Bytes::copy_from_slice(&ahead);
         let decoder = Decoder::new(Role::Client, limits.payload_bytes_max, limits.fragments_max);
         let decoder = if agreed { decoder.inflating(limits.inflate_ratio_max) } else { decoder };
         let deflate = deflate.filter(|_| agreed).cloned();
@@ -162,7 +164,7 @@ impl WebSocket {
 }
 
 /// Keys that are drawn from the system in one call.
-const KEYS: usize = 64;
+const KEYS: usize = 256;
 
 /// Random bytes of the thread.
 struct Keys {

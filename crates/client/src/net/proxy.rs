@@ -18,7 +18,7 @@ use crate::error::{BuildError, TransportCause, TransportError};
 /// A proxy through which the server is reached.
 #[derive(Default)]
 pub struct Proxy {
-    rule: Option<Matcher>,
+    rule: Option<Box<Matcher>>,
 }
 
 impl Proxy {
@@ -39,13 +39,13 @@ impl Proxy {
         if !known || uri.host().is_none_or(str::is_empty) {
             return Err(BuildError::Proxy);
         }
-        Ok(Self { rule: Some(Matcher::builder().all(url.to_owned()).build()) })
+        Ok(Self { rule: Some(Box::new(Matcher::builder().all(url.to_owned()).build())) })
     }
 
     /// The proxy that the environment names: `HTTPS_PROXY` or `HTTP_PROXY` by the scheme of the server,
     /// `ALL_PROXY` for both, also in small letters, and none for the hosts in `NO_PROXY`.
     pub fn environment() -> Self {
-        Self { rule: Some(Matcher::from_env()) }
+        Self { rule: Some(Box::new(Matcher::from_env())) }
     }
 }
 

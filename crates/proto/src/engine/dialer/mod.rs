@@ -233,6 +233,10 @@ impl Dialer {
             if let Some(output) = self.out.pop_front() {
                 return Some(output);
             }
+            if self.out.capacity() > 0 {
+                // A session that is idle shall not keep it.
+                self.out = VecDeque::new();
+            }
             self.next_of_answer(now)?;
         }
     }

@@ -1,10 +1,8 @@
 //! What a [`Manager`] does with the packets of its server.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
-use super::{Attempt, Key, Link, Manager, NoAck, Output, Recovery, State, Waiter};
+use super::{Attempt, Key, Link, Manager, NoAck, Output, Recovery, Socket, State, Waiter};
 use crate::args::Args;
 use crate::engine::Revision;
 use crate::error::Violation;
@@ -69,7 +67,13 @@ impl<W> Manager<W> {
     }
 
     fn event(&mut self, key: Key, event: Event) -> Result<(), Violation> {
-        let limits = Arc::clone(&self.settings.limits);
+        let socket = self.get(key);
+        if socket.is_some_and(Socket::is_joined) {
+            self.hand_over(key, event);
+            return Ok(());
+        }
+        let limits = &self.settings.limits;
+        let (events_max, bytes_max) = (limits.held_events_max, limits.held_bytes_max);
         let held = self.sockets.iter().flatten().filter_map(|socket| socket.held());
         let (count, bytes) = held.fold((1, event.held_bytes()), |(count, bytes), held| {
             (count + held.events.len(), bytes + held.bytes)
@@ -78,9 +82,8 @@ impl<W> Manager<W> {
             return Ok(());
         };
         match &mut socket.state {
-            State::Joined => self.hand_over(key, event),
             State::Joining { held: Some(held), .. } => {
-                if count > limits.held_events_max || bytes > limits.held_bytes_max {
+                if count > events_max || bytes > bytes_max {
                     return Err(Violation::HeldEvents);
                 }
                 held.bytes += event.held_bytes();
@@ -88,6 +91,7 @@ impl<W> Manager<W> {
             }
             // It was under way when this side left.
             State::Joining { held: None, .. }
+            | State::Joined
             | State::Inactive
             | State::Away
             | State::Authorizing { .. }

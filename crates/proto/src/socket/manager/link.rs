@@ -222,7 +222,7 @@ impl<W> Manager<W> {
     }
 
     /// Events that the connection has taken and not sent go back into the buffers of their sockets.
-    fn take_back(&mut self) {
+    pub(super) fn take_back(&mut self) {
         let unsent = self.outgoing.take_unsent();
         if unsent.is_empty() {
             return;

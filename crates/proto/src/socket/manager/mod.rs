@@ -176,10 +176,7 @@ impl<W> Manager<W> {
             if let State::Joined = std::mem::replace(&mut socket.state, State::Inactive) {
                 self.left(key, DisconnectReason::ForcedClose);
             }
-            if let Some(mut socket) = self.sockets.get_mut(key.index()).and_then(Option::take) {
-                self.give_up(&mut socket);
-                self.sockets[key.index()] = Some(socket);
-            }
+            self.give_up(key);
         }
     }
 
@@ -190,6 +187,19 @@ impl<W> Manager<W> {
             self.out = VecDeque::new();
         }
         output
+    }
+
+    /// All that is to be done next, in its order: [`poll`](Self::poll) until it gives `None`, at once.
+    pub fn take_outputs(&mut self) -> VecDeque<Output<W>> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Gives the memory of what was [taken](Self::take_outputs) back, for what is said next.
+    pub fn give_back(&mut self, mut taken: VecDeque<Output<W>>) {
+        if self.out.is_empty() {
+            taken.clear();
+            self.out = taken;
+        }
     }
 
     /// Whether [`poll`](Self::poll) would say something.
