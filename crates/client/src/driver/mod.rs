@@ -112,7 +112,10 @@ impl Driver {
             },
             Output::Opened { .. } => {
                 self.shared.counters.connection();
-                (self.trouble, self.ended) = (None, None);
+                // Where it has ended since, why is still to be told.
+                if self.session.is_some() {
+                    (self.trouble, self.ended) = (None, None);
+                }
             }
             Output::Waiting { attempt, until } => self.waiting(attempt, until),
             Output::GaveUp => self.gave_up(),

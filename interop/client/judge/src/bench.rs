@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use roomful_client::{Args, Builder, FromArg, Manager, MsgPack, Reconnection, Socket, ToArgs, Transport};
+use roomful_client::{
+    Args, Builder, FromArg, Manager, MsgPack, Reconnection, Socket, ToArgs, Transport,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -103,7 +105,8 @@ impl Servers {
             with(transports, &["--no-websocket"]),
             with(transports, &["--no-polling"]),
         )?;
-        let tls = tokio::try_join!(tls(&[]), tls(&["--client-certificate"]), tls(&["--wrong-name"]))?;
+        let tls =
+            tokio::try_join!(tls(&[]), tls(&["--client-certificate"]), tls(&["--wrong-name"]))?;
         let proxies = tokio::try_join!(
             proxy("http-proxy", &[]),
             proxy("socks5", &[]),
@@ -119,7 +122,8 @@ impl Servers {
     pub(crate) async fn end(self) -> Result<(), Failure> {
         let maybe = [self.msgpack, self.no_websocket, self.no_polling];
         let around = self.tls.into_iter().chain(self.proxies);
-        let all = maybe.into_iter().flatten().chain([self.deflate]).chain(around).chain([self.main]);
+        let all =
+            maybe.into_iter().flatten().chain([self.deflate]).chain(around).chain([self.main]);
         for child in all {
             child.end().await?;
         }
@@ -227,7 +231,11 @@ impl Guest {
     }
 
     /// Asks, and gives the first argument of the answer.
-    pub(crate) async fn ask<R: FromArg>(&self, event: &str, args: impl ToArgs) -> Result<R, Failure> {
+    pub(crate) async fn ask<R: FromArg>(
+        &self,
+        event: &str,
+        args: impl ToArgs,
+    ) -> Result<R, Failure> {
         Ok(self.socket.call::<_, _, R>(event, args).await?)
     }
 

@@ -34,10 +34,9 @@ impl Child {
         };
         let lines = BufReader::new(output).lines();
         let mut child = Self { process, input, lines, said: Value::Null };
-        child.said = child
-            .line()
-            .await
-            .map_err(|e| format!("{} did not listen: {e}", [command, options].concat().join(" ")))?;
+        child.said = child.line().await.map_err(|e| {
+            format!("{} did not listen: {e}", [command, options].concat().join(" "))
+        })?;
         Ok(child)
     }
 

@@ -106,7 +106,12 @@ async fn ask(site: &'static Site, only: Option<String>) -> Result<Vec<Cell>, Fai
             let at_once = Arc::clone(&at_once);
             asked.spawn(async move {
                 let _permit = at_once.acquire_owned().await;
-                Cell { site: site.title, way, feature: feature.name, verdict: tried(feature, bench).await }
+                Cell {
+                    site: site.title,
+                    way,
+                    feature: feature.name,
+                    verdict: tried(feature, bench).await,
+                }
             });
         }
     }

@@ -65,9 +65,9 @@ pub(super) async fn socks(bench: Bench) -> Answer {
 
 pub(super) async fn http_proxy_password(bench: Bench) -> Answer {
     let proxy = &bench.servers.proxies[2];
-    fails(through(&bench, "http://", proxy)?, &["407", "authentication"]).await?;
+    fails(through(&bench, "http://", proxy)?, &["proxy authorization required"]).await?;
     let wrong = through(&bench, "http://ada:wrong@", proxy)?;
-    fails(wrong, &["407", "authentication"]).await?;
+    fails(wrong, &["proxy authorization required"]).await?;
     works(&bench, through(&bench, "http://ada:s3cret@", proxy)?).await
 }
 
@@ -79,10 +79,16 @@ pub(super) async fn socks_password(bench: Bench) -> Answer {
 }
 
 pub(super) async fn refusing_proxies(bench: Bench) -> Answer {
-    fails(through(&bench, "http://", &bench.servers.proxies[4])?, &["cannot get through the proxy"])
-        .await?;
-    fails(through(&bench, "socks5://", &bench.servers.proxies[5])?, &["cannot get through the proxy"])
-        .await
+    fails(
+        through(&bench, "http://", &bench.servers.proxies[4])?,
+        &["cannot get through the proxy"],
+    )
+    .await?;
+    fails(
+        through(&bench, "socks5://", &bench.servers.proxies[5])?,
+        &["cannot get through the proxy"],
+    )
+    .await
 }
 
 /// The word by which this program is started with a proxy in its environment.
@@ -118,7 +124,8 @@ pub(super) async fn environment(bench: Bench) -> Answer {
             command.env_remove(name).env_remove(name.to_lowercase());
         }
         command.envs(variables.iter().map(|(name, value)| (name, value)));
-        let command = command.args([THROUGH_ENVIRONMENT, &url]).stdin(Stdio::null()).kill_on_drop(true);
+        let command =
+            command.args([THROUGH_ENVIRONMENT, &url]).stdin(Stdio::null()).kill_on_drop(true);
         let output = command.output().await?;
         match output.status.success() {
             true => Ok(()),

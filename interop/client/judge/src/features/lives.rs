@@ -286,7 +286,15 @@ pub(super) async fn again(bench: Bench) -> Answer {
         before = welcome["id"].clone();
         same("the sum", guest.ask::<i64>("sum", (1, 2)).await?, 3)?;
     }
-    // Closed in order, with what was said before.
+    Ok(Outcome::Passed)
+}
+
+/// Who leaves is heard to the end.
+pub(super) async fn last_words(bench: Bench) -> Answer {
+    if !bench.site.can("last-words") {
+        return Ok(Outcome::NotThere("last-words"));
+    }
+    let guest = bench.join().await?;
     let key = bench.key();
     guest.emit("flaky", (&key, 9, "value"));
     guest.manager().close().await;

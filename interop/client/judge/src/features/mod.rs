@@ -58,6 +58,7 @@ features! {
     "server cuts": lives::cut_me,
     "recovery": lives::recovery,
     "disconnect and connect": lives::again,
+    "last words": lives::last_words,
     "server gone": lives::gone,
     "server comes back": lives::comes_back,
     "remembers the upgrade": lives::remembers,
