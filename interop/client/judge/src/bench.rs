@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use roomful_client::{
-    Args, Builder, FromArg, Manager, MsgPack, Reconnection, Socket, ToArgs, Transport,
+    Args, Builder, FromArg, Manager, MsgPack, MsgPackV2, Reconnection, Socket, ToArgs, Transport,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -185,7 +185,12 @@ impl Bench {
 
     /// Such a client of a server that speaks MessagePack.
     pub(crate) async fn join_packed(&self, server: &Child) -> Result<Guest, Failure> {
-        self.enter(self.builder_at(server)?.parser(MsgPack), "/").await
+        let builder = self.builder_at(server)?;
+        let builder = match self.site.is_old() {
+            true => builder.parser(MsgPackV2),
+            false => builder.parser(MsgPack),
+        };
+        self.enter(builder, "/").await
     }
 
     /// A client that is connected, welcomed, and on its last transport.

@@ -209,13 +209,19 @@ async fn is_waiting(guest: &Guest) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A client that is recovered also by servers that give a socket back to nobody but who shows the same
+/// cookies: the cookie of the site comes only with the answer to the first handshake.
+async fn recoverable(bench: &Bench) -> Result<Guest, Failure> {
+    bench.enter(bench.builder()?.cookies(false), "/").await
+}
+
 fn is_cut(why: &Disconnection) -> Result<(), Failure> {
     let reason = why.reason.to_string();
     holds(why.to_string(), ["transport close", "transport error"].contains(&&*reason))
 }
 
 pub(super) async fn cut_me(bench: Bench) -> Answer {
-    let guest = bench.join().await?;
+    let guest = recoverable(&bench).await?;
     let mut farewells = farewells(&guest.socket);
     let mut welcomes = guest.socket.events::<_, (Value,)>("welcome");
     is_waiting(&guest).await?;
@@ -254,7 +260,7 @@ pub(super) async fn recovery(bench: Bench) -> Answer {
     if !bench.site.can("recovery") {
         return Ok(Outcome::NotThere("recovery"));
     }
-    let guest = bench.join().await?;
+    let guest = recoverable(&bench).await?;
     let mut numbers = guest.socket.events::<_, i64>("number");
     let mut welcomes = guest.socket.events::<_, (Value,)>("welcome");
     // What is only its own does not come again, and what comes later has an offset.
