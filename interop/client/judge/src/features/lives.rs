@@ -202,9 +202,11 @@ pub(super) async fn close_me(bench: Bench) -> Answer {
     Ok(Outcome::Passed)
 }
 
-/// A poll waits there when this is answered, nearly always: see the README.
+/// A poll waits there then: see the README. It was sent when the answer had come, and so before what the
+/// server has taken since.
 async fn is_waiting(guest: &Guest) -> Result<(), Failure> {
     same("the sum", guest.ask::<i64>("sum", (1, 2)).await?, 3)?;
+    guest.emit("never", ());
     guest.socket.drained().await;
     Ok(())
 }
