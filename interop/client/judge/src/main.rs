@@ -67,7 +67,7 @@ async fn judge() -> Result<ExitCode, Failure> {
         let (site, at_once, only) = (*site, Arc::clone(&at_once), options.feature.clone());
         asked.spawn(async move {
             let _permit = at_once.acquire_owned().await;
-            ask(site, only).await
+            Box::pin(ask(site, only)).await
         });
     }
     let mut cells = Vec::new();
@@ -120,7 +120,7 @@ async fn ask(site: &'static Site, only: Option<String>) -> Result<Vec<Cell>, Fai
         cells.push(cell?);
     }
     if let Some(servers) = Arc::into_inner(servers) {
-        servers.end().await?;
+        Box::pin(servers.end()).await?;
     }
     Ok(cells)
 }
