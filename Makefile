@@ -47,7 +47,7 @@ test-rust: ## unit, integration and documentation tests
 	@tools/setup client
 	BUNDLE_REQUIRED=1 cargo test --workspace --locked
 
-.PHONY: storm-short test-interop test-matrix test-client-site test-proxies-short test-hub test-browser autobahn-core fuzz-seeds bench-instructions
+.PHONY: storm-short test-interop test-matrix test-client test-client-site test-proxies-short test-hub test-browser autobahn-core fuzz-seeds bench-instructions
 storm-short: ## thousands of clients that come, are cut and come back; nothing of them may be left
 	cargo test --locked -p roomful --test storm
 
@@ -63,6 +63,11 @@ test-matrix: ## our server against every generation of that client, and those fo
 	cargo build --locked -p roomful-interop --bin fixture
 	cd interop/node/matrix && SERVER="$(BUILT)/fixture" node run.mjs
 	SERVER="$(BUILT)/fixture" target/python-venv/bin/python -B interop/python/run.py
+
+test-client: ## our client against the official servers of four versions, Bun, Python and ours
+	@tools/setup client-interop
+	cargo build --locked -p roomful-interop -p roomful-judge --bin site --bin judge
+	SITE="$(BUILT)/site" "$(BUILT)/judge"
 
 test-client-site: ## the servers that judge our client, against the official clients
 	@tools/setup client-interop

@@ -108,12 +108,17 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Reads what the server says: an object, or in Socket.IO 2 any value.
+    /// Reads what the server says: an object with a message, or in Socket.IO 2 the data alone, if there is
+    /// any, and otherwise the message.
     pub(crate) fn read(json: Option<&[u8]>) -> Self {
         let value = json.and_then(|json| serde_json::from_slice(json).ok());
         match value {
             Some(serde_json::Value::Object(mut object)) => {
                 let message = object.remove("message");
+                if message.is_none() && !object.contains_key("data") {
+                    let data = serde_json::Value::Object(object);
+                    return Self { message: String::new(), data: Some(data) };
+                }
                 let data = object.remove("data");
                 let message = message.map(text).unwrap_or_default();
                 Self { message, data }
@@ -135,6 +140,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.data {
             None => f.write_str(&self.message),
+            Some(data) if self.message.is_empty() => write!(f, "{data}"),
             Some(data) => write!(f, "{} ({data})", self.message),
         }
     }
@@ -341,5 +347,31 @@ impl From<EmitError> for CallError {
             EmitError::Full => Self::Full,
             EmitError::Dropped => Self::Dropped,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_a_message_or_data_or_both() {
+        let read = |text: &str| {
+            let refusal = Refusal::read(Some(text.as_bytes()));
+            let told = refusal.to_string();
+            (refusal.message, refusal.data, told)
+        };
+        let (message, data, told) = read(r#"{"message":"no","data":{"code":401}}"#);
+        assert_eq!((&*message, data), ("no", Some(json!({ "code": 401 }))));
+        assert_eq!(told, r#"no ({"code":401})"#);
+        // Socket.IO 2.
+        let (message, data, told) = read(r#"{"code":401}"#);
+        assert_eq!((&*message, data), ("", Some(json!({ "code": 401 }))));
+        assert_eq!(told, r#"{"code":401}"#);
+        assert_eq!(read(r#""Invalid namespace""#).0, "Invalid namespace");
+        assert_eq!(read(r#"{"message":"no"}"#).1, None);
+        assert_eq!(Refusal::read(None), Refusal::default());
     }
 }

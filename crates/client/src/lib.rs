@@ -45,8 +45,8 @@ pub use roomful_proto::socket::Reconnection;
 pub use roomful_proto::socket::manager::Overflow;
 pub use roomful_proto::ws::CloseCode;
 pub use roomful_proto::{
-    ArgError, Args, DisconnectReason, EncodeError, EventError, FromArg, Limits, MsgPack, Parser,
-    ToArgs, Violation,
+    ArgError, Args, DisconnectReason, EncodeError, EventError, FromArg, Limits, MsgPack, MsgPackV2,
+    Parser, ToArgs, Violation,
 };
 
 pub use crate::builder::Builder;

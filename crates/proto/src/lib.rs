@@ -44,5 +44,5 @@ pub use letter::{Answer, Letter, Unstamped};
 pub use limits::Limits;
 pub use parcel::{Form, Parcel};
 pub use reason::{DisconnectReason, Reason};
-pub use socket::{MsgPack, Parser};
+pub use socket::{MsgPack, MsgPackV2, Parser};
 pub use time::Moment;

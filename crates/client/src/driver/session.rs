@@ -12,7 +12,7 @@ use roomful_proto::{DisconnectReason, Moment, Violation};
 use super::Boxed;
 use super::websocket::{Scratch, WebSocket};
 use crate::error::{TransportCause, TransportError};
-use crate::net::{Answer, Exchange, Http, Upgraded, foreign};
+use crate::net::{Answer, Exchange, Http, Upgraded, foreign, refusal};
 use crate::shared::Shared;
 use crate::status::Disconnection;
 
@@ -470,7 +470,11 @@ impl Session {
                 Err(e) => {
                     line.close(Some(e.code()));
                     shared.part(line.say_goodbye());
-                    self.error.get_or_insert(TransportCause::WebSocket(e.to_string()).into());
+                    if !is_probe {
+                        let why = late_refusal(&bytes[..len]);
+                        let broken = || TransportCause::WebSocket(e.to_string()).into();
+                        self.error.get_or_insert_with(|| why.unwrap_or_else(broken));
+                    }
                     shared.counters.violation();
                     self.line_gone(now, is_probe, false, None);
                     return true;
@@ -622,4 +626,13 @@ impl Session {
             Some(Box::pin(async move { http.exchange(&target, Exchange::Post(body)).await }));
         true
     }
+}
+
+/// Servers of Engine.IO 6 refuse some clients by an answer of HTTP on a WebSocket that they have opened: its
+/// status and its body.
+fn late_refusal(bytes: &[u8]) -> Option<TransportError> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (head, body) = text.strip_prefix("HTTP/1.1 ")?.split_once("\r\n\r\n")?;
+    let status = head.get(..3)?.parse().ok()?;
+    Some(refusal(status, String::new(), body.as_bytes()))
 }

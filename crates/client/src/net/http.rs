@@ -268,7 +268,7 @@ fn excerpt(text: &str) -> String {
 }
 
 /// Why an answer is none.
-fn refusal(status: StatusCode, location: String, body: &[u8]) -> TransportError {
+pub(crate) fn refusal(status: StatusCode, location: String, body: &[u8]) -> TransportError {
     if status.is_redirection() && !location.is_empty() {
         return TransportCause::Redirect { location }.into();
     }

@@ -17,7 +17,7 @@ use hyper::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(crate) use self::http::{Answer, Exchange, Http, Upgraded, foreign};
+pub(crate) use self::http::{Answer, Exchange, Http, Upgraded, foreign, refusal};
 pub use self::proxy::Proxy;
 #[cfg(feature = "tls")]
 pub use self::tls::{Tls, TlsError};

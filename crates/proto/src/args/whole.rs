@@ -3,7 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, VariantAccess,
+    Visitor,
+};
 
 use super::{Args, decode, push_text};
 use crate::error::ArgError;
@@ -11,7 +15,8 @@ use crate::socket::Event;
 
 impl Args {
     /// All arguments as a `T`, as [`ToArgs`](super::ToArgs) writes it: a tuple is several arguments, `()` none,
-    /// everything else the first.
+    /// everything else the first. Arguments behind those are ignored, and one that is missing reads as
+    /// `null`, as in a handler.
     ///
     /// # Errors
     ///
@@ -29,37 +34,56 @@ impl Args {
         match shape_of::<T>() {
             Shape::One => self.get(0),
             Shape::None => decode::value(0, Some(b"null"), &[]),
-            Shape::Several => {
-                let json = [b"[", self.as_json(), b"]"].concat();
-                decode::value(0, Some(&json), self.attachments())
-            }
+            Shape::Several(count) => decode::value(0, Some(&self.list(count)), self.attachments()),
+            Shape::Unknown => self.get(0),
         }
+    }
+
+    /// The first so many arguments as an array. One that is missing reads as `null`, and those behind are
+    /// nobody's: a server that recovers puts an offset at the end of an event.
+    fn list(&self, count: usize) -> Vec<u8> {
+        let mut json = b"[".to_vec();
+        let missing = std::iter::repeat(&b"null"[..]);
+        for (i, arg) in self.iter().chain(missing).take(count).enumerate() {
+            if i > 0 {
+                json.push(b',');
+            }
+            json.extend_from_slice(arg);
+        }
+        json.push(b']');
+        json
     }
 }
 
 impl Event {
     /// The event as a variant of an enum, of its name: a unit variant for no argument, a newtype variant for
-    /// one, a tuple variant for several.
+    /// one, a tuple variant for several. Arguments behind those are ignored, and one that is missing reads
+    /// as `null`.
     ///
     /// # Errors
     ///
     /// Where there is no variant of that name, or its arguments do not fit.
     pub fn read<E: DeserializeOwned>(&self) -> Result<E, ArgError> {
-        let mut json = Vec::new();
         let mut name = Vec::new();
         // A text can always be written.
         let _ = push_text(&mut name, self.name());
-        let args = self.args.as_json();
-        match self.args.iter().take(2).count() {
-            0 => json = name,
-            count => {
-                let (open, close): (&[u8], &[u8]) =
-                    if count == 1 { (b":", b"}") } else { (b":[", b"]}") };
-                for part in [b"{", &name[..], open, args, close] {
-                    json.extend_from_slice(part);
-                }
+        let shape = match variant_of::<E>(self.name()) {
+            // No enum, or no variant of it: what it says to all that came.
+            Shape::Unknown => match self.args.iter().take(2).count() {
+                0 => Shape::None,
+                1 => Shape::One,
+                _ => Shape::Several(self.args.iter().count()),
+            },
+            known => known,
+        };
+        let json = match shape {
+            Shape::None => name,
+            Shape::Several(count) => [b"{", &name[..], b":", &self.args.list(count), b"}"].concat(),
+            Shape::One | Shape::Unknown => {
+                let first = self.args.iter().next().unwrap_or(b"null");
+                [b"{", &name[..], b":", first, b"}"].concat()
             }
-        }
+        };
         decode::value(0, Some(&Bytes::from(json)), self.args.attachments())
     }
 }
@@ -68,7 +92,10 @@ impl Event {
 enum Shape {
     None,
     One,
-    Several,
+    /// So many.
+    Several(usize),
+    /// It asks for nothing that tells.
+    Unknown,
 }
 
 /// What a type asks for first tells what it is: there need not be a value for that.
@@ -80,8 +107,75 @@ fn shape_of<T: DeserializeOwned>() -> Shape {
     }
 }
 
+/// What the variant of that name asks for, of a type that is an enum.
+fn variant_of<E: DeserializeOwned>(name: &str) -> Shape {
+    match E::deserialize(VariantProbe(name)) {
+        Err(Asked(shape)) => shape,
+        Ok(_) => Shape::Unknown,
+    }
+}
+
 /// Gives no value, but tells what was asked for.
 struct Probe;
+
+/// Gives the name of a variant and no value, but tells what was asked for then.
+struct VariantProbe<'a>(&'a str);
+
+impl<'de> Deserializer<'de> for VariantProbe<'_> {
+    type Error = Asked;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Asked> {
+        Err(Asked(Shape::Unknown))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Asked> {
+        visitor.visit_enum(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl<'de> EnumAccess<'de> for VariantProbe<'_> {
+    type Error = Asked;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Asked> {
+        let name: StrDeserializer<'_, Asked> = self.0.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for VariantProbe<'_> {
+    type Error = Asked;
+
+    fn unit_variant(self) -> Result<(), Asked> {
+        Err(Asked(Shape::None))
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, _: S) -> Result<S::Value, Asked> {
+        Err(Asked(Shape::One))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, count: usize, _: V) -> Result<V::Value, Asked> {
+        Err(Asked(Shape::Several(count)))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Asked> {
+        Err(Asked(Shape::One))
+    }
+}
 
 /// What was asked for.
 #[derive(Debug)]
@@ -94,8 +188,8 @@ impl<'de> Deserializer<'de> for Probe {
         Err(Asked(Shape::One))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Asked> {
-        Err(Asked(Shape::Several))
+    fn deserialize_tuple<V: Visitor<'de>>(self, count: usize, _: V) -> Result<V::Value, Asked> {
+        Err(Asked(Shape::Several(count)))
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Asked> {
@@ -110,7 +204,7 @@ impl<'de> Deserializer<'de> for Probe {
 
 impl serde::de::Error for Asked {
     fn custom<T: fmt::Display>(_: T) -> Self {
-        Self(Shape::One)
+        Self(Shape::Unknown)
     }
 }
 
@@ -159,7 +253,7 @@ mod tests {
     #[test]
     fn several_arguments_are_a_tuple_and_one_is_itself() {
         let args = event(r#"2["e",[1,2],{"x":3},"s"]"#, &[]).args;
-        assert_eq!(args.read::<(Vec<i32>, Named)>().unwrap_err().index, 0);
+        assert_eq!(args.read::<(Vec<i32>, i32)>().unwrap_err().index, 0);
         let three: (Vec<i32>, Named, String) = args.read().unwrap();
         assert_eq!(three, (vec![1, 2], Named { x: 3 }, "s".to_owned()));
         assert_eq!(args.read::<Vec<i32>>().unwrap(), [1, 2]);
@@ -179,6 +273,27 @@ mod tests {
         assert!(read(r#"2["other"]"#).is_err());
         assert!(read(r#"2["said"]"#).is_err());
         let file = event(r#"51-["file",{"x":1},{"_placeholder":true,"num":0}]"#, &[b"\x01\x02"]);
+        let expected = Heard::File(Named { x: 1 }, Bytes::from_static(b"\x01\x02"));
+        assert_eq!(file.read::<Heard>().unwrap(), expected);
+    }
+
+    #[test]
+    fn more_arguments_than_are_asked_for_are_ignored_and_missing_ones_are_null() {
+        let args = event(r#"2["e",1,"two","offset"]"#, &[]).args;
+        assert_eq!(args.read::<(i32, String)>().unwrap(), (1, "two".to_owned()));
+        assert_eq!(args.read::<(i32,)>().unwrap(), (1,));
+        type Four = (i32, String, String, Option<i32>);
+        assert_eq!(args.read::<Four>().unwrap().3, None);
+        assert!(args.read::<(i32, String, String, i32)>().is_err());
+
+        let read = |text| event(text, &[]).read::<Heard>();
+        assert_eq!(read(r#"2["bye","offset"]"#).unwrap(), Heard::Bye);
+        assert_eq!(read(r#"2["said","a","offset"]"#).unwrap(), Heard::Said("a".to_owned()));
+        assert_eq!(read(r#"2["moved",1,2,"offset"]"#).unwrap(), Heard::Moved(1.0, 2.0));
+        assert_eq!(read(r#"2["at",{"x":1},"offset"]"#).unwrap(), Heard::At { x: 1 });
+        assert!(read(r#"2["other",1,2]"#).is_err());
+        let file =
+            event(r#"51-["file",{"x":1},{"_placeholder":true,"num":0},"offset"]"#, &[b"\x01\x02"]);
         let expected = Heard::File(Named { x: 1 }, Bytes::from_static(b"\x01\x02"));
         assert_eq!(file.read::<Heard>().unwrap(), expected);
     }

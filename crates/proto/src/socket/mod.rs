@@ -23,7 +23,7 @@ pub mod text;
 
 pub use backoff::Reconnection;
 pub use manager::{Manager, ManagerSettings};
-pub use msgpack::MsgPack;
+pub use msgpack::{MsgPack, MsgPackV2};
 pub use mux::{Arrived, Mux, Slot};
 pub use packet::{Event, Packet, PacketKind};
 pub use parser::{Parser, Plain, Whole};

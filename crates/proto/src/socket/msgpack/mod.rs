@@ -39,6 +39,41 @@ impl Parser for MsgPack {
     }
 }
 
+/// Packets as version 2 of that package writes them: for a client of a server of Socket.IO 2. What joins,
+/// leaves and refuses comes as JSON text then, and events and acks with bytes have types of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MsgPackV2;
+
+impl Parser for MsgPackV2 {
+    fn decode(&self, message: Data, limits: &Limits) -> Result<Whole, Violation> {
+        match message {
+            Data::Binary(message) => read::old_packet(&message, limits),
+            Data::Text(text) => old_text(&text),
+        }
+    }
+
+    /// As [`MsgPack`]: that version reads the types without bytes with them, too.
+    fn encode(&self, packet: &Plain<'_>) -> Data {
+        MsgPack.encode(packet)
+    }
+}
+
+/// Reads a packet that is JSON text. Its payload is written anew, and is checked as any other.
+fn old_text(text: &[u8]) -> Result<Whole, Violation> {
+    let packet: serde_json::Value =
+        serde_json::from_slice(text).map_err(|_| Violation::Malformed)?;
+    let number = packet.get("type").and_then(serde_json::Value::as_u64);
+    let number = number.and_then(|number| u8::try_from(number).ok());
+    // CONNECT, DISCONNECT and ERROR.
+    let number = number.filter(|number| [0, 1, 4].contains(number)).ok_or(Violation::PacketType)?;
+    let namespace = packet.get("nsp").and_then(serde_json::Value::as_str);
+    let mut whole = Whole::new(number, namespace.ok_or(Violation::Malformed)?, None)?;
+    if let Some(data) = packet.get("data").filter(|data| !data.is_null()) {
+        serde_json::to_writer(whole.json(), data).map_err(|_| Violation::Malformed)?;
+    }
+    Ok(whole)
+}
+
 /// A number in one of the integer forms.
 enum Integer {
     Unsigned(u64),
@@ -71,6 +106,41 @@ mod tests {
 
     use super::*;
     use crate::socket::Packet;
+
+    fn read(parser: impl Parser, message: Data) -> Result<Packet, Violation> {
+        let limits = Limits::default();
+        let (header, attachments) = parser.decode(message, &limits)?.into_parts(&limits)?;
+        header.finish(attachments.into(), &limits)
+    }
+
+    #[test]
+    fn version_2_has_json_texts_and_types_for_bytes() {
+        let text = |text: &'static str| Data::Text(Bytes::from_static(text.as_bytes()));
+        let joined = read(MsgPackV2, text(r#"{"type":0,"nsp":"/a"}"#)).unwrap();
+        assert!(matches!(joined, Packet::Connect(None)));
+        let left = read(MsgPackV2, text(r#"{"type":1,"nsp":"/a"}"#)).unwrap();
+        assert!(matches!(left, Packet::Disconnect));
+        for why in [r#""Invalid namespace""#, r#"{"code":401}"#] {
+            let message = format!(r#"{{"type":4,"nsp":"/a","data":{why}}}"#);
+            match read(MsgPackV2, Data::Text(message.into())).unwrap() {
+                Packet::ConnectError(found) => assert_eq!(found.unwrap(), why),
+                other => panic!("{other:?}"),
+            }
+        }
+        for bad in ["", "[]", r#"{"type":2,"nsp":"/","data":["e"]}"#, r#"{"type":0}"#] {
+            read(MsgPackV2, text(bad)).unwrap_err();
+        }
+
+        let binary = |message: &'static [u8]| Data::Binary(Bytes::from_static(message));
+        let event = b"\x83\xa4type\x05\xa3nsp\xa1/\xa4data\x92\xa1e\xc4\x01\x07";
+        match read(MsgPackV2, binary(event)).unwrap() {
+            Packet::Event(event) => assert_eq!(event.args.get::<Bytes>(0).unwrap(), &b"\x07"[..]),
+            other => panic!("{other:?}"),
+        }
+        let ack = b"\x84\xa4type\x06\xa3nsp\xa1/\xa2id\x01\xa4data\x91\xc4\x01\x07";
+        assert!(matches!(read(MsgPackV2, binary(ack)).unwrap(), Packet::Ack(..)));
+        assert_eq!(read(MsgPack, binary(event)).unwrap_err(), Violation::PacketType);
+    }
 
     #[test]
     fn memory_of_what_was_left_out_is_given_back() {

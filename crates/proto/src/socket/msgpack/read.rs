@@ -24,7 +24,22 @@ const NS_PER_MS: u32 = 1_000_000;
 
 /// Reads a packet.
 pub(super) fn packet(message: &Bytes, limits: &Limits) -> Result<Whole, Violation> {
-    let envelope = Envelope::read(message)?;
+    whole(Envelope::read(message)?, message, limits)
+}
+
+/// Reads a packet that version 2 of the npm package wrote, in which events and acks with bytes have types of
+/// their own.
+pub(super) fn old_packet(message: &Bytes, limits: &Limits) -> Result<Whole, Violation> {
+    let mut envelope = Envelope::read(message)?;
+    envelope.number = match envelope.number {
+        5 => 2,
+        6 => 3,
+        other => other,
+    };
+    whole(envelope, message, limits)
+}
+
+fn whole(envelope: Envelope<'_>, message: &Bytes, limits: &Limits) -> Result<Whole, Violation> {
     let mut whole = Whole::new(envelope.number, envelope.namespace, envelope.ack)?;
     if let Some(data) = envelope.data {
         let start = whole.json().len();
