@@ -19,6 +19,8 @@
 //! and the answer of an event for both ends.
 
 mod address;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod call;
 mod cookies;

@@ -93,7 +93,7 @@ impl Manager {
             let keys: Vec<_> = state.cores.iter().flatten().map(|core| core.key).collect();
             keys.into_iter().for_each(|key| state.manager.disconnect(key));
         });
-        self.handle.shared.until(|state| !state.running).await;
+        self.handle.shared.until(|state| !state.running && state.parting == 0).await;
     }
 
     /// What was counted.

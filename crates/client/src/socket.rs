@@ -68,6 +68,11 @@ impl Socket {
         &self.core
     }
 
+    #[cfg(feature = "blocking")]
+    pub(crate) fn shared(&self) -> &Arc<crate::shared::Shared> {
+        &self.handle.shared
+    }
+
     /// The manager of its connection.
     #[doc(alias = "io")]
     pub fn manager(&self) -> Manager {
