@@ -30,6 +30,9 @@ pub enum BuildError {
     NoTransport,
     /// The auth payload is not an object, or cannot be written as JSON.
     Auth(String),
+    /// The system gives no thread, for [`blocking`](crate::blocking).
+    #[cfg(feature = "blocking")]
+    Thread(String),
     /// A certificate or a key cannot be used.
     #[cfg(feature = "tls")]
     Tls(TlsError),
@@ -49,6 +52,8 @@ impl fmt::Display for BuildError {
             Self::Proxy => f.write_str("a proxy is http://[user:password@]host:port or socks5://…"),
             Self::NoTransport => f.write_str("no transport is left to try"),
             Self::Auth(why) => write!(f, "the auth payload must be an object: {why}"),
+            #[cfg(feature = "blocking")]
+            Self::Thread(why) => write!(f, "no thread for the client: {why}"),
             #[cfg(feature = "tls")]
             Self::Tls(e) => e.fmt(f),
         }

@@ -26,6 +26,14 @@ pub struct Incoming<'a> {
     ack: &'a mut Option<AckId>,
 }
 
+#[cfg(feature = "blocking")]
+impl Incoming<'_> {
+    /// The ack that is wanted, when all arguments were taken.
+    pub(crate) const fn ack(&self) -> Option<AckId> {
+        *self.ack
+    }
+}
+
 /// Where the ack of an event goes. As an argument of a handler it lets the handler answer later; what the
 /// handler returns is then not sent. Where the server asked for no ack, sending one does nothing; nor does
 /// it once the socket was disconnected.
@@ -120,7 +128,7 @@ impl Reply {
         Self { answer: Answer::new(id, answer) }
     }
 
-    fn failed(ack: Option<AckId>, error: &EventError) -> Option<Self> {
+    pub(crate) fn failed(ack: Option<AckId>, error: &EventError) -> Option<Self> {
         tracing::debug!("a handler failed: {error}");
         ack.map(|id| Self::new(id, &error.to_json()))
     }

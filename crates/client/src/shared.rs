@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) running: bool,
     /// It runs, and looks at everything again before it rests.
     pub(crate) awake: bool,
+    /// Streams that end beside all else.
+    pub(crate) parting: usize,
     pub(crate) waker: Option<Waker>,
 }
 
@@ -94,6 +96,7 @@ impl Shared {
                 abandoned: false,
                 running: false,
                 awake: false,
+                parting: 0,
                 waker: None,
             }),
             handle: OnceLock::new(),
@@ -202,8 +205,13 @@ impl Shared {
     }
 
     /// Lets a stream end beside all else, which takes no longer than a second.
-    pub(crate) fn part(&self, goodbye: impl Future<Output = ()> + Send + 'static) {
-        self.spawn(goodbye);
+    pub(crate) fn part(self: &Arc<Self>, goodbye: impl Future<Output = ()> + Send + 'static) {
+        self.look(|state| state.parting += 1);
+        let parting = Parting(Arc::clone(self));
+        self.spawn(async move {
+            goodbye.await;
+            drop(parting);
+        });
     }
 
     pub(crate) fn core(&self, key: Key) -> Option<Arc<Core>> {
@@ -228,5 +236,15 @@ impl Shared {
         let cores = self.look(|state| std::mem::take(&mut state.cores));
         // Their listeners may hold users' values, and are dropped when no lock is held.
         cores.iter().flatten().for_each(|core| core.listeners.end());
+    }
+}
+
+/// A stream that ends beside all else, until it has.
+struct Parting(Arc<Shared>);
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        self.0.look(|state| state.parting -= 1);
+        self.0.rests();
     }
 }

@@ -538,7 +538,7 @@ impl Session {
     }
 
     /// Closes the WebSocket beside the polling, or else the one of the session.
-    fn leave(&mut self, is_probe: bool, shared: &Shared) {
+    fn leave(&mut self, is_probe: bool, shared: &Arc<Shared>) {
         match self.take_line(is_probe) {
             Some(mut line) => {
                 line.close(Some(CloseCode::NORMAL));

@@ -1,0 +1,277 @@
+//! [`Socket`]: the client in one namespace, for programs without async.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomful_proto::event::{CallName, EmitName, OnName};
+use roomful_proto::{FromArg, ToArgs};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::events::Events;
+use super::handler::{Handler, Posted};
+use super::threads::{self, Worker, wait};
+use crate::builder::Builder;
+use crate::error::{BuildError, CallError, ConnectError, EmitError};
+use crate::status::{Disconnection, Status};
+
+/// The client in one namespace. A handle: cloning it is cheap, and the connection is closed, in order,
+/// when the last one is dropped; [`close`](Self::close) also waits for that. So a handler should use the
+/// socket that it is given, and not hold one of its own.
+#[derive(Clone)]
+pub struct Socket {
+    socket: crate::Socket,
+    worker: Worker,
+}
+
+impl Socket {
+    /// A socket of a client of its own. The path of the URL is the namespace; all else is as by default.
+    /// Nothing is connected before [`connect`](Self::connect).
+    ///
+    /// # Errors
+    ///
+    /// Where it is no URL of a server, or the system gives no thread.
+    #[doc(alias = "io")]
+    pub fn new(url: &str) -> Result<Self, BuildError> {
+        let (builder, namespace) = Builder::of(url)?;
+        Self::build(builder, &namespace)
+    }
+
+    /// The socket of that namespace of a client that is made as the builder says.
+    ///
+    /// ```no_run
+    /// # use roomful_client::{Manager, Transport, blocking::Socket};
+    /// # fn example() -> Result<(), roomful_client::BuildError> {
+    /// let builder = Manager::builder("https://example.org")?.transports([Transport::WebSocket]);
+    /// let chat = Socket::build(builder, "/chat")?;
+    /// # drop(chat); Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`], or where the system gives no thread.
+    pub fn build(builder: Builder, namespace: &str) -> Result<Self, BuildError> {
+        let socket = builder.build()?.socket(namespace);
+        threads::run(Arc::clone(socket.shared()))?;
+        Ok(Self { socket, worker: Worker::start()? })
+    }
+
+    pub(super) const fn from_parts(socket: crate::Socket, worker: Worker) -> Self {
+        Self { socket, worker }
+    }
+
+    /// The socket of another namespace on the same connection.
+    #[doc(alias = "of")]
+    pub fn socket(&self, namespace: &str) -> Self {
+        let socket = self.socket.manager().socket(namespace);
+        Self { socket, worker: self.worker.clone() }
+    }
+
+    /// The name of its namespace.
+    #[doc(alias = "nsp")]
+    pub fn namespace(&self) -> &str {
+        self.socket.namespace()
+    }
+
+    /// Its public id; `None` while it is not connected.
+    pub fn id(&self) -> Option<String> {
+        self.socket.id()
+    }
+
+    /// What the server is told each time that the socket is connected: anything that is an object in JSON.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none.
+    pub fn auth(&self, auth: impl Serialize) -> Result<&Self, BuildError> {
+        self.socket.auth(auth)?;
+        Ok(self)
+    }
+
+    /// Connects the socket, and keeps it connected until [`disconnect`](Self::disconnect). Waits for the
+    /// first thing that happens: that the socket is connected, or the first attempt has failed. Further
+    /// attempts are then made all the same: [`connected`](Self::connected) waits for them.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not connected at the first attempt.
+    #[doc(alias = "open")]
+    pub fn connect(&self) -> Result<(), ConnectError> {
+        wait(self.socket.connect().into_future())
+    }
+
+    /// Waits until the socket is connected, through as many attempts as it takes. Call
+    /// [`connect`](Self::connect) first.
+    ///
+    /// # Errors
+    ///
+    /// When no further attempt is made.
+    pub fn connected(&self) -> Result<(), ConnectError> {
+        wait(self.socket.connected())
+    }
+
+    /// Leaves the namespace, and closes the connection if no other socket uses it. Waits for nothing.
+    pub fn disconnect(&self) {
+        self.socket.disconnect();
+    }
+
+    /// Disconnects all sockets of the connection, lets what they have emitted leave, and waits until the
+    /// connection is closed: for `close_timeout` at most (5 s).
+    pub fn close(&self) {
+        wait(self.socket.manager().close());
+    }
+
+    /// Waits until nothing more happens by itself, and tells why.
+    pub fn closed(&self) -> Status {
+        wait(self.socket.closed())
+    }
+
+    /// Waits until all that was emitted has left this client. It may wait for ever where there is no
+    /// connection.
+    pub fn drained(&self) {
+        wait(self.socket.drained());
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> Status {
+        self.socket.status()
+    }
+
+    /// Whether it is connected.
+    #[doc(alias = "connected")]
+    pub fn is_connected(&self) -> bool {
+        self.socket.is_connected()
+    }
+
+    /// Calls `handler` for each event of that name: see [`Handler`]. It takes the place of the one before.
+    pub fn on<N: OnName<M>, H: Handler<M>, M: 'static>(&self, event: N, handler: H) -> &Self {
+        self.socket.on::<_, _, M>(event, self.posted(handler));
+        self
+    }
+
+    /// As [`on`](Self::on), for one event only: the first whose arguments fit.
+    pub fn once<N: OnName<M>, H: Handler<M>, M: 'static>(&self, event: N, handler: H) -> &Self {
+        self.socket.once::<_, _, M>(event, self.posted(handler));
+        self
+    }
+
+    /// Removes the handlers of an event; `false` when there was none.
+    pub fn off(&self, event: &str) -> bool {
+        self.socket.off(event)
+    }
+
+    /// Calls `greet` each time that the socket has connected.
+    pub fn on_connect(&self, greet: impl Fn(Self) + Send + Sync + 'static) -> &Self {
+        let (worker, greet) = (self.worker.clone(), Arc::new(greet));
+        self.socket.on_connect(move |socket| {
+            let (socket, greet) = (Self::from_parts(socket, worker.clone()), Arc::clone(&greet));
+            let called = worker.call(move || greet(socket));
+            async move { called.await.unwrap_or_default() }
+        });
+        self
+    }
+
+    /// Calls `farewell` each time that the socket was disconnected, and says why.
+    pub fn on_disconnect(
+        &self,
+        farewell: impl Fn(Self, Disconnection) + Send + Sync + 'static,
+    ) -> &Self {
+        let (worker, farewell) = (self.worker.clone(), Arc::new(farewell));
+        self.socket.on_disconnect(move |socket, why| {
+            let socket = Self::from_parts(socket, worker.clone());
+            let farewell = Arc::clone(&farewell);
+            let called = worker.call(move || farewell(socket, why));
+            async move { called.await.unwrap_or_default() }
+        });
+        self
+    }
+
+    /// Calls `failed` each time that the socket could not be connected.
+    #[doc(alias = "connect_error")]
+    pub fn on_connect_error(
+        &self,
+        failed: impl Fn(Self, Arc<ConnectError>) + Send + Sync + 'static,
+    ) -> &Self {
+        let (worker, failed) = (self.worker.clone(), Arc::new(failed));
+        self.socket.on_connect_error(move |socket, why| {
+            let (socket, failed) = (Self::from_parts(socket, worker.clone()), Arc::clone(&failed));
+            let called = worker.call(move || failed(socket, why));
+            async move { called.await.unwrap_or_default() }
+        });
+        self
+    }
+
+    /// The events of one name, one after the other, from now on: all arguments of each as a `T`, as
+    /// [`emit`](Self::emit) writes it. Do not wait for them in a handler for long: no other is called
+    /// meanwhile.
+    pub fn events<N: EmitName<T>, T: DeserializeOwned>(&self, event: N) -> Events<T> {
+        Events::new(self.socket.events(event))
+    }
+
+    /// All events as values of one type: an enum that `serde` reads, with a variant for each name.
+    pub fn all_events<T: DeserializeOwned>(&self) -> Events<T> {
+        Events::new(self.socket.all_events())
+    }
+
+    /// Sends an event. A tuple is several arguments, everything else is one, `()` is none. It waits for
+    /// nothing: while the socket is not connected the event is kept, up to `waiting_bytes_max`.
+    pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
+        self.socket.emit(event, args);
+    }
+
+    /// Sends an event, and tells what became of it.
+    ///
+    /// # Errors
+    ///
+    /// Where it can not be written, or too much waits.
+    pub fn try_emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) -> Result<(), EmitError> {
+        self.socket.try_emit(event, args)
+    }
+
+    /// Sends an event if it can leave at once, and drops it otherwise.
+    #[doc(alias = "volatile")]
+    pub fn emit_volatile<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
+        self.socket.emit_volatile(event, args);
+    }
+
+    /// Sends an event that the server is to answer: [`Call::wait`] waits for that.
+    #[doc(alias = "emitWithAck")]
+    pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
+        Call { call: self.socket.call(event, args) }
+    }
+
+    fn posted<H>(&self, handler: H) -> Posted<H> {
+        Posted { handler: Arc::new(handler), worker: self.worker.clone() }
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket.fmt(f)
+    }
+}
+
+/// An event that was sent and is to be answered.
+#[derive(Debug)]
+#[must_use = "an answer that is not waited for is lost; use `emit` to ask for none"]
+pub struct Call<R> {
+    call: crate::Call<R>,
+}
+
+impl<R: FromArg> Call<R> {
+    /// Waits for so long at most, from now on; otherwise as long as
+    /// [`Builder::ack_timeout`](crate::Builder::ack_timeout) says (10 s).
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { call: self.call.timeout(timeout) }
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none.
+    pub fn wait(self) -> Result<R, CallError> {
+        wait(self.call)
+    }
+}

@@ -1,0 +1,9 @@
+use roomful_client::{Event, Socket};
+
+const MOVE: Event<(f32, f32)> = Event::new("move");
+
+fn tell(me: Socket) {
+    me.emit(MOVE, "north");
+}
+
+fn main() {}
