@@ -15,7 +15,7 @@ fn site() -> Server {
     io.on("ask", async |_: roomful::Socket, args: Args| args);
     io.on("add", async |_: roomful::Socket, a: i64, b: i64| a + b);
     io.on("divide", async |_: roomful::Socket, a: i64, b: i64| {
-        a.checked_div(b).ok_or_else(|| roomful::EventError::new("zero", "division by zero"))
+        a.checked_div(b).ok_or_else(|| EventError::new("zero", "division by zero"))
     });
     io.on("never", async |_: roomful::Socket, _ack: roomful::Ack| {
         std::future::pending::<()>().await;

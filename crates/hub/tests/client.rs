@@ -150,7 +150,7 @@ async fn a_call_prints_the_answer_by_every_transport_and_parser() {
         run(&call).check(0, "-1\n");
     }
     let packed = serve(&{
-        let io = Server::builder().parser(roomful::MsgPack::default()).build();
+        let io = Server::builder().parser(roomful::MsgPack).build();
         io.on("ask", async |_: Socket, args: Args| args);
         io
     })

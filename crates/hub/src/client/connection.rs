@@ -74,7 +74,7 @@ impl Connection {
             builder = builder.query(name, value)?;
         }
         if options.parser == ParserChoice::Msgpack {
-            builder = builder.parser(MsgPack::default());
+            builder = builder.parser(MsgPack);
         }
         let manager = builder.build()?;
         let socket = manager.socket(&namespace);
