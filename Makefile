@@ -79,10 +79,10 @@ test-proxies-short: ## our server behind nginx, HAProxy, Caddy and Apache, with 
 	cargo build --locked -p roomful-interop --bin fixture
 	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs --short
 
-test-hub: ## the hub's own events, asked with the official client
+test-hub: ## the hub's own events, asked with the official client, and its client with the official server
 	@tools/setup interop
 	cargo build --locked -p roomful-hub
-	cd interop/node && ../../tools/with-hub node --test $(TEST_TIMEOUT) hub/
+	cd interop/node && ROOMFUL="$(BUILT)/roomful" ../../tools/with-hub node --test $(TEST_TIMEOUT) hub/
 
 autobahn-core: ## our WebSocket codec against the Autobahn suite, 1-7 and 10, some of 12 and 13
 	@tools/setup autobahn

@@ -57,6 +57,7 @@ const OWN_HEADERS: [HeaderName; 8] = [
 /// ```
 pub struct Builder {
     address: Address,
+    namespace: String,
     query: String,
     path: String,
     headers: HeaderMap,
@@ -84,11 +85,12 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(crate) fn of(url: &str) -> Result<(Self, String), BuildError> {
+    pub(crate) fn of(url: &str) -> Result<Self, BuildError> {
         let (address, namespace) = Address::parse(url)?;
         let query = address.query().to_owned();
         let builder = Self {
             address,
+            namespace,
             query: String::new(),
             path: "/socket.io/".to_owned(),
             headers: HeaderMap::new(),
@@ -113,7 +115,14 @@ impl Builder {
             #[cfg(feature = "tls")]
             tls: Tls::new(),
         };
-        Ok((builder.add_query(&query)?, namespace))
+        builder.add_query(&query)
+    }
+
+    /// The namespace that the path of the URL names, which JavaScript's `io(url)` would connect to; `/`
+    /// without one.
+    #[doc(alias = "nsp")]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     // What is asked.

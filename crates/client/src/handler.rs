@@ -39,7 +39,7 @@ impl Incoming<'_> {
 /// it once the socket was disconnected.
 #[must_use = "the server waits for an answer"]
 pub struct Ack {
-    wanted: Option<(Socket, Attempt, AckId)>,
+    pub(crate) wanted: Option<(Socket, Attempt, AckId)>,
 }
 
 impl Ack {

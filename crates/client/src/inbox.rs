@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::core::Core;
 use crate::error::ConnectError;
-use crate::handler::{Begun, Reply, Started};
+use crate::handler::{Ack, Begun, Reply, Started};
 use crate::lock::lock;
 use crate::shared::Shared;
 use crate::socket::Socket;
@@ -170,7 +170,14 @@ async fn hear(shared: &Shared, socket: &Socket, attempt: Attempt, mut event: Eve
         }
     }
     let Some(on) = heard.on else {
-        return shared.counters.unheard();
+        let Some(unhandled) = heard.unhandled else {
+            return shared.counters.unheard();
+        };
+        let ack = Ack { wanted: event.ack.map(|id| (socket.clone(), attempt, id)) };
+        if let Err(panic) = guarded(|| unhandled(event.name(), event.args.clone(), ack)) {
+            panicked(&*panic);
+        }
+        return;
     };
     let begun = guarded(|| on(socket, attempt, &mut event));
     begin(shared, socket, attempt, event, begun).await;

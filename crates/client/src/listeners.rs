@@ -9,13 +9,15 @@ use roomful_proto::socket::packet::Event;
 
 use crate::error::ConnectError;
 use crate::events::Tap;
-use crate::handler::{Erased, Started};
+use crate::handler::{Ack, Erased, Started};
 use crate::lock::lock;
 use crate::socket::Socket;
 use crate::status::Disconnection;
 
 /// Sees each event, in or out.
 pub(crate) type AnyFn = dyn Fn(&str, &Args) + Send + Sync;
+/// Takes an event that has no handler.
+pub(crate) type UnhandledFn = dyn Fn(&str, Args, Ack) + Send + Sync;
 /// Is called when a socket has connected.
 pub(crate) type ConnectFn = dyn Fn(Socket) -> Started + Send + Sync;
 /// Is called when a socket was disconnected.
@@ -37,6 +39,7 @@ struct Table {
     once: HashMap<Box<str>, Erased>,
     any: Vec<Arc<AnyFn>>,
     any_outgoing: Vec<Arc<AnyFn>>,
+    unhandled: Option<Arc<UnhandledFn>>,
     connect: Option<Arc<ConnectFn>>,
     disconnect: Option<Arc<DisconnectFn>>,
     error: Option<Arc<ErrorFn>>,
@@ -49,6 +52,8 @@ pub(crate) struct Heard {
     pub(crate) any: Vec<Arc<AnyFn>>,
     pub(crate) once: Option<Erased>,
     pub(crate) on: Option<Erased>,
+    /// For an event that neither of both takes.
+    pub(crate) unhandled: Option<Arc<UnhandledFn>>,
 }
 
 impl Listeners {
@@ -91,6 +96,11 @@ impl Listeners {
             (std::mem::take(&mut table.any), std::mem::take(&mut table.any_outgoing))
         });
         drop(removed);
+    }
+
+    pub(crate) fn on_unhandled(&self, listener: Arc<UnhandledFn>) {
+        let replaced = self.change(|table| table.unhandled.replace(listener));
+        drop(replaced);
     }
 
     pub(crate) fn on_connect(&self, listener: Arc<ConnectFn>) {
@@ -142,7 +152,8 @@ impl Listeners {
             return Heard::default();
         };
         let once = if table.once.is_empty() { None } else { table.once.remove(name) };
-        Heard { any: table.any.clone(), once, on: table.on.get(name).cloned() }
+        let (any, on) = (table.any.clone(), table.on.get(name).cloned());
+        Heard { any, once, on, unhandled: table.unhandled.clone() }
     }
 
     /// Puts a handler for one event back, whose arguments did not fit; unless there is a newer one.

@@ -36,14 +36,14 @@ impl Manager {
         Self { handle }
     }
 
-    /// Begins to describe a client of the server at `url`. Of the path, which is a namespace, nothing is
-    /// taken.
+    /// Begins to describe a client of the server at `url`. The path, which is a namespace, has no effect
+    /// but on [`Builder::namespace`].
     ///
     /// # Errors
     ///
     /// Where it is no URL of a server.
     pub fn builder(url: &str) -> Result<Builder, BuildError> {
-        Ok(Builder::of(url)?.0)
+        Builder::of(url)
     }
 
     /// The socket of that namespace, such as `/chat`; the same one each time. It is not connected before

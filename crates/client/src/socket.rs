@@ -21,7 +21,7 @@ use crate::call::{Asked, Call};
 use crate::core::{Auth, Core, Keyed};
 use crate::error::{BuildError, CallError, ConnectError, EmitError};
 use crate::events::{Events, Tap};
-use crate::handler::{self, Handler};
+use crate::handler::{self, Ack, Handler};
 use crate::manager::Manager;
 use crate::shared::Handle;
 use crate::status::{Disconnection, Status};
@@ -56,7 +56,8 @@ impl Socket {
     /// Where it is no URL of a server.
     #[doc(alias = "io")]
     pub fn new(url: &str) -> Result<Self, BuildError> {
-        let (builder, namespace) = Builder::of(url)?;
+        let builder = Builder::of(url)?;
+        let namespace = builder.namespace().to_owned();
         Ok(builder.build()?.socket(&namespace))
     }
 
@@ -228,6 +229,17 @@ impl Socket {
     #[doc(alias = "prependAny")]
     pub fn on_any(&self, listener: impl Fn(&str, &Args) + Send + Sync + 'static) -> &Self {
         self.core.listeners.on_any(Arc::new(listener));
+        self
+    }
+
+    /// Calls `listener` with each event that has no handler: with its name, its arguments, and the ack,
+    /// which it may send at once or hand to a task that sends it later. It takes the place of the one before.
+    #[doc(alias = "catch-all")]
+    pub fn on_unhandled(
+        &self,
+        listener: impl Fn(&str, Args, Ack) + Send + Sync + 'static,
+    ) -> &Self {
+        self.core.listeners.on_unhandled(Arc::new(listener));
         self
     }
 

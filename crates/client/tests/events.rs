@@ -156,3 +156,32 @@ async fn what_is_emitted_before_the_connection_is_there_goes_with_it() {
         assert!(!socket.is_connected());
     }
 }
+
+#[tokio::test]
+async fn an_event_without_a_handler_goes_to_the_listener_with_its_ack() {
+    let io = site();
+    let site = serve(&io).await;
+    let socket = main_socket(builder(&site, WAYS[1]));
+    let mut answered = socket.events::<_, Vec<i32>>("answered");
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    socket.on("echo", async |_: Socket| ());
+    socket.on_unhandled(move |name, args, ack| {
+        told.send((name.to_owned(), args.clone(), ack.is_wanted())).unwrap();
+        ack.send(args.get::<i32>(0).unwrap_or_default() + 1);
+    });
+    soon(socket.connect()).await.unwrap();
+    socket.emit("echo", ());
+    socket.emit("question-me", 1);
+    assert_eq!(soon(answered.next()).await.unwrap().unwrap(), [1]);
+    let first = soon(heard.recv()).await.unwrap();
+    assert_eq!(first, ("question".to_owned(), Args::new(&0).unwrap(), true));
+    let second = soon(heard.recv()).await.unwrap();
+    assert_eq!((second.0.as_str(), second.2), ("answered", false));
+}
+
+#[test]
+fn the_path_of_a_url_is_the_namespace() {
+    let namespace = |url| roomful_client::Manager::builder(url).unwrap().namespace().to_owned();
+    assert_eq!(namespace("http://localhost:3000"), "/");
+    assert_eq!(namespace("localhost:3000/chat?x=1"), "/chat");
+}

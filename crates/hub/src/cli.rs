@@ -2,7 +2,10 @@
 
 use clap::{Args, Parser, Subcommand};
 
-/// A Socket.IO hub: rooms and events between many clients, in any language.
+use crate::client::options::{CallOptions, EmitOptions, ListenOptions, PromptOptions};
+
+/// A Socket.IO hub: rooms and events between many clients, in any language; and a client on the command line
+/// for any Socket.IO server.
 #[derive(Debug, Parser)]
 #[command(name = "roomful", version, propagate_version = true)]
 pub(crate) struct Cli {
@@ -17,6 +20,14 @@ pub(crate) enum Command {
     /// Every client may join every room and emit to the rooms that it is in, so listen only where
     /// everybody is trusted: the default address is reached from this machine alone.
     Dev(DevOptions),
+    /// Connect to a Socket.IO server: print what comes, and send what is typed.
+    Connect(Box<PromptOptions>),
+    /// Send an event to a Socket.IO server.
+    Emit(Box<EmitOptions>),
+    /// Print the events that a Socket.IO server sends.
+    Listen(Box<ListenOptions>),
+    /// Send an event to a Socket.IO server, and print its answer.
+    Call(Box<CallOptions>),
 }
 
 #[derive(Args, Clone, Debug)]

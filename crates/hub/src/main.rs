@@ -1,6 +1,7 @@
-//! `roomful`: a Socket.IO hub as a program.
+//! `roomful`: a Socket.IO hub as a program, and a client on the command line.
 
 mod cli;
+mod client;
 mod dev;
 mod pages;
 mod room;
@@ -15,23 +16,35 @@ use crate::cli::{Cli, Command};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    log();
-    let done = match cli.command {
-        Command::Dev(options) => dev::run(options).await,
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("roomful: {error}");
-            ExitCode::FAILURE
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Nobody may read it.
+            let _ = e.print();
+            // clap's own 2 would mean that there is no connection.
+            return if e.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
+    };
+    // What goes wrong with a client is told as the outcome of its command.
+    log(if matches!(cli.command, Command::Dev(_)) { "warn" } else { "off" });
+    match cli.command {
+        Command::Dev(options) => match dev::run(options).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("roomful: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Command::Connect(options) => client::connect(&options).await,
+        Command::Emit(options) => client::emit(&options).await,
+        Command::Listen(options) => client::listen(&options).await,
+        Command::Call(options) => client::call(&options).await,
     }
 }
 
-/// Logs to standard error: warnings, or what `RUST_LOG` asks for.
-fn log() {
+/// Logs to standard error what `RUST_LOG` asks for, or that.
+fn log(usual: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
