@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use roomful::{Recovery, Server};
+use roomful::{Beginning, Recovery, Server};
 use roomful_client::{Reconnection, Socket};
 use support::proxy::Proxy;
 use support::{WAYS, main_socket, serve, soon};
@@ -45,6 +45,11 @@ async fn nothing_is_lost_and_nothing_comes_twice_through_hundreds_of_cuts() {
         }
         std::future::ready(())
     });
+    let (tell, mut began) = mpsc::unbounded_channel();
+    io.on_connect(move |me: roomful::Socket| {
+        let _ = tell.send(me.recovery());
+        std::future::ready(())
+    });
     let site = serve(&io).await;
     for (at, way) in WAYS.into_iter().enumerate() {
         let proxy = Proxy::start(site.port).await;
@@ -62,13 +67,8 @@ async fn nothing_is_lost_and_nothing_comes_twice_through_hundreds_of_cuts() {
             let _ = tell.send(n);
             std::future::ready(())
         });
-        let (again, mut recovered) = mpsc::unbounded_channel();
-        socket.on_connect(move |me: Socket| {
-            let _ = again.send(me.is_recovered());
-            std::future::ready(())
-        });
         soon(socket.connect()).await.unwrap();
-        assert_eq!(soon(recovered.recv()).await, Some(false));
+        assert_eq!(soon(began.recv()).await, Some(Beginning::New));
         socket.retry_events(true);
         let answers: Vec<_> = (0..EVENTS / 10).map(|n| socket.call::<_, _, ()>("up", n)).collect();
         let (mut emitted, mut cuts) = (0, 0);
@@ -112,8 +112,9 @@ async fn nothing_is_lost_and_nothing_comes_twice_through_hundreds_of_cuts() {
         let order = order.lock().unwrap();
         assert!(order[..order.len() - 1].iter().copied().eq(0..EVENTS / 10), "in order");
         let mut came_back = 0;
-        while let Ok(recovered) = recovered.try_recv() {
-            assert!(recovered, "it came back as another");
+        while let Ok(beginning) = began.try_recv() {
+            let is_same = matches!(beginning, Beginning::Recovered { .. });
+            assert!(is_same, "it came back as another: {beginning:?}");
             came_back += 1;
         }
         assert!(came_back > 10, "{came_back}");
