@@ -1,4 +1,5 @@
 //! Connection state recovery and events that are sent again, while the network is cut hundreds of times.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod support;
 
