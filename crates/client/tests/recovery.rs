@@ -85,7 +85,7 @@ async fn nothing_is_lost_and_nothing_comes_twice_through_hundreds_of_cuts() {
             for _ in 0..random.next() % 20 {
                 tokio::task::yield_now().await;
             }
-            if random.next() % 3 == 0 && (heard.len() as u32) < emitted {
+            if random.next().is_multiple_of(3) && (heard.len() as u32) < emitted {
                 heard.push(soon(down.recv()).await.unwrap());
             }
             if proxy.cut_one(random.next()) {
