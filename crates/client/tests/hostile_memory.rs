@@ -1,6 +1,6 @@
 //! What a server may make a client hold. A program of its own with a single test, because it reads the
 //! memory of the whole process.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 #![cfg(target_os = "linux")]
 
 mod support;

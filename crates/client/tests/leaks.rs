@@ -1,6 +1,6 @@
 //! What a connection leaves behind when it is gone: nothing. A program of its own with a single test,
 //! because it reads what the whole process holds.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 #![cfg(target_os = "linux")]
 
 mod support;

@@ -1,5 +1,5 @@
 //! A network that fails in every way, at every step: the client says how, and is back when it works.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Connection state recovery and events that are sent again, while the network is cut hundreds of times.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use roomful::{Recovery, Server};
+use roomful::{Beginning, Recovery, Server};
 use roomful_client::{Reconnection, Socket};
 use support::proxy::Proxy;
 use support::{WAYS, main_socket, serve, soon};
@@ -46,6 +46,11 @@ async fn nothing_is_lost_and_nothing_comes_twice_through_hundreds_of_cuts() {
         }
         std::future::ready(())
     });
+    let (tell, mut began) = mpsc::unbounded_channel();
+    io.on_connect(move |me: roomful::Socket| {
+        let _ = tell.send(me.recovery());
+        std::future::ready(())
+    });
     let site = serve(&io).await;
     for (at, way) in WAYS.into_iter().enumerate() {
         let proxy = Proxy::start(site.port).await;
@@ -63,13 +68,8 @@ async fn nothing_is_lost_and_nothing_comes_twice_through_hundreds_of_cuts() {
             let _ = tell.send(n);
             std::future::ready(())
         });
-        let (again, mut recovered) = mpsc::unbounded_channel();
-        socket.on_connect(move |me: Socket| {
-            let _ = again.send(me.is_recovered());
-            std::future::ready(())
-        });
         soon(socket.connect()).await.unwrap();
-        assert_eq!(soon(recovered.recv()).await, Some(false));
+        assert_eq!(soon(began.recv()).await, Some(Beginning::New));
         socket.retry_events(true);
         let answers: Vec<_> = (0..EVENTS / 10).map(|n| socket.call::<_, _, ()>("up", n)).collect();
         let (mut emitted, mut cuts) = (0, 0);
@@ -85,7 +85,7 @@ async fn nothing_is_lost_and_nothing_comes_twice_through_hundreds_of_cuts() {
             for _ in 0..random.next() % 20 {
                 tokio::task::yield_now().await;
             }
-            if random.next() % 3 == 0 && (heard.len() as u32) < emitted {
+            if random.next().is_multiple_of(3) && (heard.len() as u32) < emitted {
                 heard.push(soon(down.recv()).await.unwrap());
             }
             if proxy.cut_one(random.next()) {
@@ -113,8 +113,9 @@ async fn nothing_is_lost_and_nothing_comes_twice_through_hundreds_of_cuts() {
         let order = order.lock().unwrap();
         assert!(order[..order.len() - 1].iter().copied().eq(0..EVENTS / 10), "in order");
         let mut came_back = 0;
-        while let Ok(recovered) = recovered.try_recv() {
-            assert!(recovered, "it came back as another");
+        while let Ok(beginning) = began.try_recv() {
+            let is_same = matches!(beginning, Beginning::Recovered { .. });
+            assert!(is_same, "it came back as another: {beginning:?}");
             came_back += 1;
         }
         assert!(came_back > 10, "{came_back}");

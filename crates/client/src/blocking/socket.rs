@@ -34,7 +34,8 @@ impl Socket {
     /// Where it is no URL of a server, or the system gives no thread.
     #[doc(alias = "io")]
     pub fn new(url: &str) -> Result<Self, BuildError> {
-        let (builder, namespace) = Builder::of(url)?;
+        let builder = Builder::of(url)?;
+        let namespace = builder.namespace().to_owned();
         Self::build(builder, &namespace)
     }
 
