@@ -125,7 +125,7 @@ async fn a_socket_that_leaves_before_it_is_there_has_left() {
         let manager = Manager::builder(url).unwrap().reconnection(reconnection.clone());
         let socket = main_socket(manager);
         let connecting = socket.connect();
-        if url != &silent.url {
+        if url != silent.url {
             soon(connecting).await.unwrap_err();
         }
         let connected = socket.connected();
