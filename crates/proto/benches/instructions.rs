@@ -7,17 +7,22 @@
 #![allow(missing_docs, unused_qualifications, reason = "of what the macros write")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use gungraun::Callgrind;
 use gungraun::prelude::*;
+use roomful_proto::engine::dialer::Input;
 use roomful_proto::engine::payload::{self, Payload};
-use roomful_proto::engine::{Data, Packet};
+use roomful_proto::engine::{Data, Dial, Dialer, Packet, Revision, Transport};
+use roomful_proto::socket::manager::{self, Ask, Emission, Frames, Key, Manager, ManagerSettings};
 use roomful_proto::socket::text::Header;
 use roomful_proto::socket::{self, Event};
 use roomful_proto::ws::frame::{self, Opcode};
 use roomful_proto::ws::{Decoder, Message, Role};
-use roomful_proto::{AckId, ArgError, EncodeError, FromArg, Limits, Parcel, Violation};
+use roomful_proto::{
+    AckId, ArgError, EncodeError, FromArg, Letter, Limits, Moment, Parcel, Violation,
+};
 
 const TEXT_EVENT: &str = r#"2["message","hello there",42]"#;
 const BINARY_EVENT: &str = r#"51-["file","a.png",{"_placeholder":true,"num":0}]"#;
@@ -140,12 +145,82 @@ fn payload_decode(body: Bytes) -> Result<usize, Violation> {
     Ok(count)
 }
 
+/// A client that is connected by WebSocket, and has sent and received before.
+struct Client {
+    dialer: Dialer,
+    manager: Manager<()>,
+    key: Key,
+    out: Vec<u8>,
+}
+
+const NOW: Moment = Moment::from_millis(1);
+const ACK: Bytes = Bytes::from_static(br#"437["a message of forty-four characters"]"#);
+
+fn client() -> Client {
+    let limits = Arc::new(Limits::client());
+    let mut dialer = Dialer::new(Dial {
+        transports: vec![Transport::WebSocket],
+        try_all: false,
+        upgrade: false,
+        revision: Revision::V4,
+        limits,
+    });
+    let mut manager = Manager::new(Arc::new(ManagerSettings::default()), None, 1);
+    let key = manager.socket("/");
+    manager.connect(NOW, key);
+    dialer.receive(NOW, Input::Opened);
+    let open = br#"0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
+    dialer.receive(NOW, Input::Frame(Data::Text(Bytes::from_static(open))));
+    while dialer.poll(NOW).is_some() {}
+    manager.opened(NOW, Revision::V4, "a");
+    while let Some(output) = manager.poll() {
+        if let manager::Output::Authorize(attempt) = output {
+            manager.authorize(NOW, attempt, None);
+        }
+    }
+    manager.receive(NOW, Data::Text(Bytes::from_static(br#"0{"sid":"b"}"#))).unwrap();
+    let mut client = Client { dialer, manager, key, out: Vec::new() };
+    // The memory that it keeps is there then.
+    called(&mut client);
+    client
+}
+
+fn called(client: &mut Client) -> Option<manager::Output<()>> {
+    let Client { dialer, manager, key, out } = client;
+    let id = AckId::new(7)?;
+    let letter = Letter::event("/", Some(id), "echo", "a message of forty-four characters").ok()?;
+    let ask = Some(Ask { id, waiter: (), timeout: None });
+    let frames = Frames::new(letter, None);
+    manager.emit(NOW, *key, Emission { frames, ask, volatile: None, compress: true }).ok()?;
+    out.clear();
+    manager.outgoing().take_frames(Revision::V4, false, None, usize::MAX, key_of_frame, out);
+    manager.receive(NOW, dialer.frame(NOW, Data::Text(ACK))?).ok()?;
+    let mut last = None;
+    while let Some(output) = manager.poll() {
+        last = Some(output);
+    }
+    last
+}
+
+const fn key_of_frame() -> [u8; 4] {
+    [0x12, 0x34, 0x56, 0x78]
+}
+
+// An event that a client emits, to masked frames; and its ack, from the frame to whoever waits for it.
+#[library_benchmark(setup = client)]
+#[bench::small()]
+fn client_call(mut client: Client) -> (Client, Option<manager::Output<()>>) {
+    let ack = called(black_box(&mut client));
+    (client, ack)
+}
+
 library_benchmark_group!(
     name = proto,
     benchmarks = [
         event_parse,
         event_read,
         ack_encode,
+        client_call,
         parcel_text,
         parcel_binary,
         frame_parse,
