@@ -224,6 +224,7 @@ impl Builder {
     }
 
     /// Whether polling is upgraded to a WebSocket. Default yes.
+    #[doc(alias = "allowUpgrades")]
     pub const fn upgrade(mut self, upgrade: bool) -> Self {
         self.upgrade = upgrade;
         self
@@ -261,6 +262,7 @@ impl Builder {
 
     /// The encoding of packets, which must be that of the server, such as
     /// [`MsgPack`](crate::MsgPack).
+    #[doc(alias = "msgpack")]
     pub fn parser(mut self, parser: impl Parser) -> Self {
         self.parser = Some(Arc::new(parser));
         self
@@ -296,6 +298,7 @@ impl Builder {
 
     /// How often events are sent again, and the time for the ack each time, where
     /// [`Socket::retry_events`](crate::Socket::retry_events) says that they are. Default 3 times, 10 s.
+    #[doc(alias = "ackTimeout")]
     pub const fn retries(mut self, retries: u32, timeout: Duration) -> Self {
         self.manager.retries = retries;
         self.manager.retry_timeout = timeout;
@@ -306,6 +309,7 @@ impl Builder {
 
     /// Bytes that may wait to be sent, of all sockets together. Default 16 MiB; above it `emit` drops the
     /// event, with a line in the log, and `try_emit` says so.
+    #[doc(alias = "sendBuffer")]
     pub const fn waiting_bytes_max(mut self, bytes: usize) -> Self {
         self.manager.waiting_bytes_max = bytes;
         self
@@ -319,6 +323,7 @@ impl Builder {
     }
 
     /// Events of one socket that may wait for their answer. Default 100,000.
+    #[doc(alias = "acks")]
     pub const fn acks_max(mut self, acks: usize) -> Self {
         self.manager.acks_max = acks;
         self
@@ -354,6 +359,7 @@ impl Builder {
     // By which way.
 
     /// The proxy. Default none.
+    #[doc(alias = "agent")]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = proxy;
         self
@@ -361,6 +367,10 @@ impl Builder {
 
     /// Whom to trust, for `https`. Default the roots of the system.
     #[cfg(feature = "tls")]
+    #[doc(alias = "rejectUnauthorized")]
+    #[doc(alias = "ca")]
+    #[doc(alias = "cert")]
+    #[doc(alias = "pfx")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
         self

@@ -67,17 +67,22 @@ impl Manager {
     }
 
     /// The transport that carries the connection; `None` while there is none.
+    #[doc(alias = "io.engine")]
+    #[doc(alias = "engine")]
     pub fn transport(&self) -> Option<Transport> {
         self.handle.shared.look(|state| state.transport)
     }
 
     /// Bytes that wait to be sent, of all sockets, whether they are connected or not.
+    #[doc(alias = "sendBuffer")]
+    #[doc(alias = "bufferedAmount")]
     pub fn waiting_bytes(&self) -> usize {
         self.handle.shared.look(|state| state.manager.waiting_bytes())
     }
 
     /// Waits until all that was emitted has left this client: was given to the system, or in polling
     /// taken by the server. It may wait for ever where there is no connection.
+    #[doc(alias = "drain")]
     pub async fn drained(&self) {
         let shared = &self.handle.shared;
         let is_drained = |state: &mut crate::shared::State| {

@@ -75,6 +75,7 @@ impl Socket {
 
     /// The manager of its connection.
     #[doc(alias = "io")]
+    #[doc(alias = "io.engine")]
     pub fn manager(&self) -> Manager {
         Manager::new(Arc::clone(&self.handle))
     }
@@ -87,6 +88,7 @@ impl Socket {
 
     /// Its public id, which is another each time that it is connected, unless it was recovered. `None`
     /// while it is not connected.
+    #[doc(alias = "socket.id")]
     pub fn id(&self) -> Option<String> {
         self.core.id().map(String::from)
     }
@@ -105,6 +107,7 @@ impl Socket {
 
     /// The same, made anew each time: a token that expires, for example. What cannot be written as an
     /// object is left out, with a line in the log. While it is made, the namespace is waited for.
+    #[doc(alias = "auth")]
     pub fn auth_with<F, Fut>(&self, auth: F) -> &Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -200,6 +203,7 @@ impl Socket {
     // Hearing.
 
     /// Calls `handler` for each event of that name: see [`Handler`]. It takes the place of the one before.
+    #[doc(alias = "addListener")]
     pub fn on<N: OnName<M>, H: Handler<M>, M: 'static>(&self, event: N, handler: H) -> &Self {
         self.core.listeners.on(event.event_name(), handler::erase(handler));
         self
@@ -213,12 +217,15 @@ impl Socket {
     }
 
     /// Removes the handlers of an event; `false` when there was none.
+    #[doc(alias = "removeListener")]
+    #[doc(alias = "removeAllListeners")]
     pub fn off(&self, event: &str) -> bool {
         self.core.listeners.off(event)
     }
 
     /// Calls `listener` with each event that comes, before its handler: with its name and its arguments.
     #[doc(alias = "onAny")]
+    #[doc(alias = "prependAny")]
     pub fn on_any(&self, listener: impl Fn(&str, &Args) + Send + Sync + 'static) -> &Self {
         self.core.listeners.on_any(Arc::new(listener));
         self
@@ -226,6 +233,7 @@ impl Socket {
 
     /// Calls `listener` with each event that is emitted, before it is sent.
     #[doc(alias = "onAnyOutgoing")]
+    #[doc(alias = "prependAnyOutgoing")]
     pub fn on_any_outgoing(&self, listener: impl Fn(&str, &Args) + Send + Sync + 'static) -> &Self {
         self.core.listeners.on_any_outgoing(Arc::new(listener));
         self
@@ -239,6 +247,7 @@ impl Socket {
     }
 
     /// Calls `greet` each time that the socket has connected.
+    #[doc(alias = "connect")]
     pub fn on_connect<F, Fut>(&self, greet: F) -> &Self
     where
         F: Fn(Self) -> Fut + Send + Sync + 'static,
@@ -249,6 +258,7 @@ impl Socket {
     }
 
     /// Calls `farewell` each time that the socket was disconnected, and says why.
+    #[doc(alias = "disconnect")]
     pub fn on_disconnect<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Self, Disconnection) -> Fut + Send + Sync + 'static,
@@ -288,6 +298,7 @@ impl Socket {
     /// }
     /// # Ok(()) }
     /// ```
+    #[doc(alias = "on")]
     pub fn events<N: EmitName<T>, T: DeserializeOwned>(&self, event: N) -> Events<T> {
         let tap = Tap::new(Some(event.event_name()), self.handle.shared.settings.stream_bytes_max);
         self.core.listeners.tap(&tap);
@@ -344,6 +355,7 @@ impl Socket {
     /// # Errors
     ///
     /// Where it can not be written, or too much waits.
+    #[doc(alias = "emit")]
     pub fn try_emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) -> Result<(), EmitError> {
         self.send_event(event.event_name(), &args, None, true)
     }
@@ -368,11 +380,14 @@ impl Socket {
     /// Sends an event that the server is to answer.
     ///
     /// ```no_run
-    /// # use roomful_client::{CallError, Socket};     /// # async fn example(io: Socket) -> Result<(), CallError> {
+    /// # use roomful_client::{CallError, Socket};
+    /// # use std::time::Duration;
+    /// # async fn example(io: Socket) -> Result<(), CallError> {
     /// let sum: i64 = io.call("add", (1, 2)).timeout(Duration::from_secs(5)).await?;
     /// # drop(sum); Ok(()) }
     /// ```
     #[doc(alias = "emitWithAck")]
+    #[doc(alias = "timeout")]
     pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
         let asked = self.ask(event.event_name(), &args).map_err(Some);
         Call { asked, types: PhantomData }
