@@ -126,7 +126,7 @@ amplification: ## measure what a byte of an attacker costs, in some minutes; wri
 	cargo build --release --locked -p roomful-bench --bin bench --bin victim --bin victim-malloc
 	$(dir $(BUILT))release/bench amplification --page docs/security.md
 
-.PHONY: test-proxies interop-reference autobahn autobahn-deflate deny clean
+.PHONY: test-proxies interop-reference autobahn autobahn-deflate deny packages clean
 test-proxies: ## our server behind more proxies than in make test, and for longer than they wait
 	@tools/setup proxies
 	cargo build --locked -p roomful-interop --bin fixture
@@ -154,6 +154,10 @@ deny: ## licences, advisories and sources of the dependencies
 	@cargo deny --version >/dev/null 2>&1 || \
 	    { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	cargo deny check
+
+packages: ## pack what is published, and build each crate from what was packed
+	@tools/setup client
+	tools/check-packages
 
 clean: ## remove all that was built or installed here
 	rm -rf target fuzz/target
