@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = std::env::args().nth(1).unwrap_or_else(|| "somebody".to_owned());
     let io = client("http://127.0.0.1:3000", name)?;
     io.connect().await?;
-    let heard = io.call(SAY, "hello".to_owned()).await?;
+    let heard = io.call(SAY, "hello".to_owned()).await?.map_err(|why| why.to_string())?;
     println!("{heard} others hear it");
     io.closed().await;
     Ok(())

@@ -1,7 +1,7 @@
 //! The events of one application, written down once: the server, its clients and the tests use them, and
 //! a mistake on either side does not compile.
 
-use roomful_client::Event;
+use roomful_client::{Event, EventError};
 use serde::{Deserialize, Serialize};
 
 /// What somebody says to all.
@@ -13,8 +13,8 @@ pub struct Said {
     pub text: String,
 }
 
-/// A client says something; the answer is how many others hear it.
-pub const SAY: Event<String, usize> = Event::new("say");
+/// A client says something; the answer is how many others hear it, or why nobody does.
+pub const SAY: Event<String, Result<usize, EventError>> = Event::new("say");
 
 /// The server tells what was said.
 pub const SAID: Event<Said> = Event::new("said");

@@ -23,7 +23,7 @@ async fn what_one_client_says_another_hears() {
     let all = async {
         ada.connect().await.unwrap();
         bob.connect().await.unwrap();
-        assert_eq!(ada.call(SAY, "hello".to_owned()).await.unwrap(), 1);
+        assert_eq!(ada.call(SAY, "hello".to_owned()).await.unwrap().unwrap(), 1);
         let said = heard.next().await.unwrap().unwrap();
         assert_eq!(said, Said { by: "Ada".to_owned(), text: "hello".to_owned() });
     };
