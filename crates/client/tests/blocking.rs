@@ -1,5 +1,6 @@
 //! The client without async: no runtime is anywhere but where the server is.
 #![cfg(feature = "blocking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! What all tests need: a server of ours, and a client of it.
 
 #![allow(dead_code, reason = "each test uses its part of this")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub(crate) mod proxy;
 pub(crate) mod raw;

@@ -177,7 +177,13 @@ impl<W> Manager<W> {
                 self.is_put = true;
                 Ok(())
             }
-            _ => self.stray(),
+            _ => {
+                // One without an id, before it was asked for, is how a server of Socket.IO 2 begins.
+                if revision == Revision::V4 {
+                    socket_ids(payload.as_deref())?;
+                }
+                self.stray()
+            }
         }
     }
 
