@@ -90,6 +90,9 @@ pub fn text_packet(data: &[u8]) {
         Ok(Packet::Connect(Some(auth))) => {
             assert!(auth.trim_ascii().starts_with(b"{"));
         }
-        Ok(Packet::Connect(None) | Packet::Disconnect) | Err(_) => {}
+        Ok(Packet::ConnectError(Some(why))) => {
+            assert!(serde_json::from_slice::<&serde_json::value::RawValue>(&why).is_ok());
+        }
+        Ok(Packet::Connect(None) | Packet::Disconnect | Packet::ConnectError(None)) | Err(_) => {}
     }
 }
