@@ -55,7 +55,7 @@ impl<W> Manager<W> {
         Ok(())
     }
 
-    /// Takes an event that is sent again until its ack comes, [`retries`](ManagerSettings::retries) times.
+    /// Takes an event that is sent again until its ack comes, [`retries`](super::ManagerSettings::retries) times.
     /// One of a socket is under way at a time, so that they arrive in order.
     pub fn emit_retrying(
         &mut self,

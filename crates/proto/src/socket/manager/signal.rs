@@ -18,7 +18,7 @@ pub enum Output<W> {
         /// The number of the attempt: 0 for the first connection, from 1 after one has failed or was lost.
         attempt: u32,
     },
-    /// Close the connection, or stop opening it; [`Manager::closed`] is to follow. What waits to be
+    /// Close the connection, or stop opening it; [`Manager::closed`](super::Manager::closed) is to follow. What waits to be
     /// sent is to leave before.
     HangUp,
     /// A connection is there again, or for the first time.
@@ -35,7 +35,7 @@ pub enum Output<W> {
     },
     /// No further attempt is made; all sockets are inactive.
     GaveUp,
-    /// CONNECT is to be sent: [`Manager::authorize`] wants the auth payload.
+    /// CONNECT is to be sent: [`Manager::authorize`](super::Manager::authorize) wants the auth payload.
     Authorize(Attempt),
     /// The socket is connected.
     Connected {
@@ -146,6 +146,6 @@ pub enum NoAck {
     Timeout,
     /// The socket was disconnected after the event was sent: nobody knows whether it arrived.
     Disconnected,
-    /// The event was dropped to make room for later ones ([`Overflow::DropOldest`]).
+    /// The event was dropped to make room for later ones ([`Overflow::DropOldest`](super::Overflow::DropOldest)).
     Dropped,
 }
