@@ -286,7 +286,10 @@ impl Builder {
         self
     }
 
-    /// Time for a connection to be open, and again for a namespace to answer. Default 20 s each.
+    /// Time for a connection to be open, and again for a namespace to answer. Default 20 s each. A namespace
+    /// that does not answer fails with [`ConnectError::NotAnswered`](crate::ConnectError::NotAnswered), and is
+    /// not tried again by itself; where no other one of the connection is connected, the connection is closed
+    /// and made again.
     #[doc(alias = "timeout")]
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;

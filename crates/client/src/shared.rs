@@ -49,10 +49,11 @@ pub(crate) struct State {
     pub(crate) abandoned: bool,
     /// The task of the connection is there.
     pub(crate) running: bool,
-    /// It runs, and looks at everything again before it rests.
-    pub(crate) awake: bool,
+    /// Something has changed since it looked last: it does not rest before it has looked again.
+    pub(crate) changed: bool,
     /// Streams that end beside all else.
     pub(crate) parting: usize,
+    /// Wakes it; there while it rests.
     pub(crate) waker: Option<Waker>,
 }
 
@@ -95,7 +96,7 @@ impl Shared {
                 writable: false,
                 abandoned: false,
                 running: false,
-                awake: false,
+                changed: false,
                 parting: 0,
                 waker: None,
             }),
@@ -139,11 +140,11 @@ impl Shared {
             let mut state = lock(&self.state);
             let result = act(&mut state, now);
             if state.running {
-                let sleeps = !std::mem::replace(&mut state.awake, true);
-                (result, if sleeps { state.waker.take() } else { None }, false)
+                state.changed = true;
+                (result, state.waker.take(), false)
             } else {
                 let start = self.runtime().is_some();
-                (state.running, state.awake) = (start, start);
+                (state.running, state.changed) = (start, start);
                 (result, None, start)
             }
         };
@@ -176,7 +177,7 @@ impl Shared {
     pub(crate) fn wake(&self) {
         let waker = {
             let mut state = lock(&self.state);
-            state.awake = state.running;
+            state.changed = state.running;
             state.waker.take()
         };
         waker.into_iter().for_each(Waker::wake);

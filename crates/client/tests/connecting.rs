@@ -204,3 +204,26 @@ async fn the_last_handle_closes_the_connection() {
         assert!(soon(heard.recv()).await.is_some());
     }
 }
+
+/// The other namespace keeps the connection, so nothing else would tell.
+#[tokio::test]
+async fn a_namespace_that_never_answers_beside_another_is_given_up_in_time() {
+    let io = Server::new();
+    io.of("/silent").connect(async |_: Hello| {
+        std::future::pending::<()>().await;
+        Ok::<_, roomful::Refusal>(())
+    });
+    io.on("echo", async |_: roomful::Socket, text: String| text);
+    let site = serve(&io).await;
+    for way in WAYS {
+        let soon_over = Duration::from_millis(100);
+        let manager = builder(&site, way).connect_timeout(soon_over).build().unwrap();
+        let (main, silent) = (manager.socket("/"), manager.socket("/silent"));
+        soon(main.connect()).await.unwrap();
+        let error = soon(silent.connect()).await.unwrap_err();
+        assert!(matches!(error, ConnectError::NotAnswered), "{error:?}");
+        assert!(matches!(soon(silent.closed()).await, Status::Failed(_)) && !silent.is_active());
+        let echo: String = soon(main.call("echo", "still there")).await.unwrap();
+        assert_eq!((echo.as_str(), manager.stats().connections), ("still there", 1));
+    }
+}

@@ -92,6 +92,8 @@ impl Driver {
 
     fn do_what_manager_says(&mut self, now: Moment) -> bool {
         self.shared.look(|state| {
+            // What is said from here on is looked at in another round.
+            (state.changed, state.waker) = (false, None);
             if let Err(violation) = state.manager.expire(now)
                 && let Some(session) = &mut self.session
             {
@@ -220,7 +222,8 @@ impl Driver {
         }
     }
 
-    /// A namespace is silent. Where another one of the connection is not, that one goes on.
+    /// A namespace is silent. Where another one of the connection is not, that one goes on, and the silent
+    /// one is given up.
     fn not_answered(&mut self, now: Moment, key: Key) {
         let error = Arc::new(ConnectError::NotAnswered);
         let is_used = self.shared.look(|state| {
@@ -231,9 +234,9 @@ impl Driver {
             // What follows tells it.
             self.silence = Some(error);
             session.give_up(now, TransportCause::Timeout.into());
-        } else if let Some(core) = self.shared.core(key) {
-            let news = News::NotConnected(error);
-            self.shared.deliver(Job { core, news });
+        } else {
+            self.shared.look(|state| state.manager.disconnect(key));
+            self.failed(key, &error);
         }
     }
 
@@ -315,18 +318,20 @@ impl Driver {
         let session = self.session.as_ref().and_then(|session| session.deadline());
         let (has_session, auths) = (self.session.is_some(), !self.auths.is_empty());
         let (deadline, ends, abandoned) = self.shared.look(|state| {
+            if state.changed || state.manager.has_output() {
+                return None;
+            }
             let manager = state.manager.deadline();
             let deadline = [manager, session].into_iter().flatten().min();
-            let ends = deadline.is_none() && !has_session && !auths && !state.manager.has_output();
+            let ends = deadline.is_none() && !has_session && !auths;
             if ends {
-                (state.running, state.awake, state.waker) = (false, false, None);
+                (state.running, state.waker) = (false, None);
             } else {
-                state.awake = false;
                 state.waker = Some(cx.waker().clone());
             }
             self.batch.rest(&mut state.manager);
-            (deadline, ends, state.abandoned)
-        });
+            Some((deadline, ends, state.abandoned))
+        })?;
         if ends {
             self.done = true;
             if abandoned {
@@ -336,10 +341,7 @@ impl Driver {
             return Some(Poll::Ready(()));
         }
         self.shared.rests();
-        let woken = self.arm(cx, deadline);
-        // What was said between the last round and the lock has no waker to call.
-        let said = self.shared.look(|state| state.manager.has_output());
-        if woken || said { None } else { Some(Poll::Pending) }
+        if self.arm(cx, deadline) { None } else { Some(Poll::Pending) }
     }
 
     /// Sets the timer; whether it is over already. One that comes too early only costs a round, so that a
@@ -391,7 +393,7 @@ impl Drop for Driver {
         }
         let active = self.active();
         self.shared.look(|state| {
-            (state.running, state.awake, state.waker) = (false, false, None);
+            (state.running, state.changed, state.waker) = (false, false, None);
             (state.transport, state.writable) = (None, false);
             state.manager.end();
             self.batch.take_from(&mut state.manager);

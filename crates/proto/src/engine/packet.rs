@@ -83,6 +83,8 @@ impl Packet {
     }
 
     /// Reads a packet from a text that it may keep: without a second reference to it.
+    // As a call it would be given back in memory and moved once more.
+    #[inline(always)]
     pub(crate) fn take(mut data: Bytes) -> Result<Self, Violation> {
         let digit = data.first().copied().ok_or(Violation::EnginePacket)?;
         data.advance(1);

@@ -55,8 +55,8 @@ pub enum Output<W> {
         /// The JSON, if there was any.
         why: Option<Bytes>,
     },
-    /// The namespace has not answered CONNECT within `join_timeout`. The socket goes on waiting where
-    /// another one is connected; else the connection is closed.
+    /// The namespace has not answered CONNECT within `join_timeout`. The socket still waits: the caller
+    /// disconnects it, or closes the connection where no other socket is connected.
     NotAnswered(Key),
     /// An event for a connected socket. What answers it names the attempt.
     Event {
