@@ -7,6 +7,7 @@ use roomful_proto::{ArgError, DisconnectReason, EncodeError, Violation};
 
 #[cfg(feature = "tls")]
 use crate::net::TlsError;
+use crate::status::Disconnection;
 
 /// Why a client cannot be built.
 #[derive(Debug)]
@@ -79,8 +80,8 @@ pub enum ConnectError {
     Refused(Refusal),
     /// The namespace did not answer in time.
     NotAnswered,
-    /// This side has disconnected meanwhile.
-    Disconnected,
+    /// One of both sides has left the namespace meanwhile: the disconnection says which.
+    Disconnected(Disconnection),
 }
 
 impl fmt::Display for ConnectError {
@@ -89,7 +90,7 @@ impl fmt::Display for ConnectError {
             Self::Transport(e) => e.fmt(f),
             Self::Refused(refusal) => write!(f, "the server refused: {refusal}"),
             Self::NotAnswered => f.write_str("the namespace did not answer in time"),
-            Self::Disconnected => f.write_str("the client has disconnected"),
+            Self::Disconnected(why) => write!(f, "disconnected: {why}"),
         }
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use roomful_proto::event::{CallName, EmitName, OnName};
 use roomful_proto::socket::manager::{Ask, Attempt, Emission, Frames, NotSent, Writable};
 use roomful_proto::socket::packet::is_reserved;
-use roomful_proto::{AckId, Answer, Args, EncodeError, FromArg, Letter, ToArgs};
+use roomful_proto::{AckId, Answer, Args, DisconnectReason, EncodeError, FromArg, Letter, ToArgs};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -127,7 +127,8 @@ impl Socket {
     /// Connects the socket, and keeps it connected until [`disconnect`](Self::disconnect). It begins at
     /// once; awaited, it tells of the first thing that happens: that the socket is connected, or the
     /// first attempt has failed. Further attempts are then made all the same, as
-    /// [`Builder::reconnection`] says: [`connected`](Self::connected) waits for them.
+    /// [`Builder::reconnection`] says: [`connected`](Self::connected) waits for them. A server that
+    /// disconnects the socket at once can be faster than whoever awaits, who then hears only that.
     #[doc(alias = "open")]
     pub fn connect(&self) -> Connect {
         let shared = &self.handle.shared;
@@ -586,13 +587,15 @@ impl IntoFuture for Connect {
                 Status::Waiting { .. } => !self.patient,
                 _ => true,
             };
-            let Ok(status) = watch.wait_for(decided).await else {
-                return Err(ConnectError::Disconnected);
-            };
-            match &*status {
+            let status = watch.wait_for(decided).await.map(|status| status.clone());
+            match status.unwrap_or_default() {
                 Status::Connected { .. } => Ok(()),
-                Status::Waiting { error, .. } | Status::Failed(error) => Err((**error).clone()),
-                _ => Err(ConnectError::Disconnected),
+                Status::Waiting { error, .. } | Status::Failed(error) => Err((*error).clone()),
+                Status::Disconnected(why) => Err(ConnectError::Disconnected(why)),
+                // The socket is held, so that its status stays.
+                Status::Idle | Status::Connecting => {
+                    Err(ConnectError::Disconnected(DisconnectReason::ClientDisconnect.into()))
+                }
             }
         })
     }

@@ -105,10 +105,25 @@ async fn who_leaves_while_it_is_being_connected_is_disconnected() {
     let connect = socket.connect();
     assert!(matches!(socket.status(), Status::Connecting));
     socket.disconnect();
-    assert!(matches!(soon(connect).await, Err(ConnectError::Disconnected)));
+    assert!(matches!(soon(connect).await, Err(ConnectError::Disconnected(_))));
     let Status::Disconnected(why) = soon(socket.closed()).await else { panic!() };
     assert_eq!(why.reason, DisconnectReason::ClientDisconnect);
     soon(socket.manager().close()).await;
+}
+
+/// A listener on the command line said that it had disconnected itself.
+#[tokio::test]
+async fn who_was_put_out_before_it_looked_hears_by_whom() {
+    let io = Server::new();
+    io.on_connect(async |me: roomful::Socket| me.disconnect());
+    let site = serve(&io).await;
+    for way in WAYS {
+        let socket = main_socket(builder(&site, way));
+        let connect = socket.connect();
+        let Status::Disconnected(_) = soon(socket.closed()).await else { panic!() };
+        let Err(ConnectError::Disconnected(why)) = soon(connect).await else { panic!() };
+        assert_eq!(why.reason, DisconnectReason::ServerDisconnect);
+    }
 }
 
 #[tokio::test]

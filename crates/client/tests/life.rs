@@ -130,7 +130,7 @@ async fn a_socket_that_leaves_before_it_is_there_has_left() {
         }
         let connected = socket.connected();
         socket.disconnect();
-        assert!(matches!(soon(connected).await, Err(ConnectError::Disconnected)));
+        assert!(matches!(soon(connected).await, Err(ConnectError::Disconnected(_))));
         match soon(socket.closed()).await {
             Status::Disconnected(why) => {
                 assert_eq!(why.reason, DisconnectReason::ClientDisconnect);

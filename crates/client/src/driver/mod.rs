@@ -15,8 +15,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use roomful_proto::Moment;
 use roomful_proto::socket::manager::{Attempt, Key, Output};
+use roomful_proto::{DisconnectReason, Moment};
 use tokio::time::{Instant, Sleep};
 
 use self::batch::Batch;
@@ -117,7 +117,7 @@ impl Driver {
             Output::HangUp => match &mut self.session {
                 Some(session) => session.close(now),
                 None => self.shared.look(|state| {
-                    state.manager.closed(now, roomful_proto::DisconnectReason::ForcedClose);
+                    state.manager.closed(now, DisconnectReason::ForcedClose);
                 }),
             },
             Output::Opened { .. } => self.shared.counters.connection(),
@@ -240,7 +240,7 @@ impl Driver {
         }
     }
 
-    fn disconnected(&self, key: Key, reason: roomful_proto::DisconnectReason) {
+    fn disconnected(&self, key: Key, reason: DisconnectReason) {
         let Some(core) = self.shared.core(key) else {
             return;
         };
@@ -308,8 +308,8 @@ impl Driver {
     }
 
     fn trouble(&self) -> Arc<ConnectError> {
-        let none = || Arc::new(ConnectError::Disconnected);
-        self.trouble.clone().unwrap_or_else(none)
+        let none = || TransportCause::Ended(DisconnectReason::TransportClose).into();
+        self.trouble.clone().unwrap_or_else(|| Arc::new(ConnectError::Transport(none())))
     }
 
     /// Rests until the time comes, or somebody wakes the task. Ready when there is nothing left to do;

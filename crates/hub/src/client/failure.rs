@@ -125,6 +125,7 @@ impl From<&ConnectError> for Failure {
                 return Self::new(Kind::Timeout, message)
                     .fix("More time: --timeout SECONDS. A server of Socket.IO 2: --revision 3");
             }
+            ConnectError::Disconnected(why) => return Self::lost(why),
             ConnectError::Transport(error) => error.cause(),
             _ => return Self::new(Kind::Connection, message),
         };
