@@ -200,7 +200,9 @@ impl Builder {
     }
 
     /// Whether cookies that the server sets go with what is sent to it, as sticky load balancers need it.
-    /// Default yes, other than in the official client.
+    /// Default yes, other than in the official client. A server that knows visitors by their cookies, such as
+    /// Roomful with recovery, can take the client for somebody else when it first comes back with one that the
+    /// first answer has set.
     #[doc(alias = "withCredentials")]
     pub const fn cookies(mut self, cookies: bool) -> Self {
         self.cookies = cookies;

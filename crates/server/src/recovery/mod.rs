@@ -358,7 +358,9 @@ impl RecoveryBuilder {
     /// of them is another visitor, where no [`same_visitor`](crate::Namespace::same_visitor) decides. Default
     /// all, but the [`Cookie`](crate::Cookie) that the server sets itself, and those that say nothing about
     /// a visitor: of load balancers (such as `AWSALB`, `__cf_bm`, `INGRESSCOOKIE`) and of statistics (`_ga`,
-    /// `_gid`, `_gat`). Give the name of the session's cookie here where others change while a page is open.
+    /// `_gid`, `_gat`). Give the name of the session's cookie here where others change while a page is open, or
+    /// where the first answer to a client sets one: who comes back with a cookie that it did not have before
+    /// may have logged in meanwhile, and is another visitor.
     pub fn visitor_cookies<I>(mut self, names: I) -> Self
     where
         I: IntoIterator,
