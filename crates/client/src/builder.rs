@@ -278,7 +278,9 @@ impl Builder {
 
     // When.
 
-    /// When the client connects again.
+    /// When the client connects again. Default after 1 s, then 2 s, and at most 5 s, each more or less by
+    /// up to a half, without end; the delays begin anew with a connection that has held for
+    /// [`steady_after`](Reconnection::steady_after) (10 s).
     #[doc(alias = "reconnectionAttempts")]
     #[doc(alias = "reconnectionDelay")]
     #[doc(alias = "reconnectionDelayMax")]

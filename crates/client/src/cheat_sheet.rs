@@ -75,9 +75,12 @@
 //! // socket.io.engine.transport.name
 //! let transport = socket.manager().transport();
 //!
+//! // socket.io.engine.on("upgrade", () => …)
+//! let changes = socket.manager().watch_transport();
+//!
 //! // socket.sendBuffer.length
 //! let waiting = socket.manager().waiting_bytes();
-//! # let _ = (transport, waiting); }
+//! # let _ = (transport, changes, waiting); }
 //! ```
 //!
 //! # Sending

@@ -35,6 +35,9 @@ pub enum StreamError {
     Misfit(ArgError),
     /// So many events were dropped, since they were not taken in time.
     Lagged(u64),
+    /// None came in the time for which it was waited. More may follow. Only
+    /// `blocking::Events::next_timeout` says so.
+    Timeout,
 }
 
 impl fmt::Display for StreamError {
@@ -42,6 +45,7 @@ impl fmt::Display for StreamError {
         match self {
             Self::Misfit(e) => e.fmt(f),
             Self::Lagged(events) => write!(f, "{events} events were not taken in time"),
+            Self::Timeout => f.write_str("no event came in time"),
         }
     }
 }

@@ -111,6 +111,14 @@ impl Before<(Ack,)> for Rest {}
 /// A handler that has started, and ends with its answer, if one is wanted and no [`Ack`] gave it.
 pub type Started = Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
 
+/// A function that nobody waits for.
+pub(crate) fn unasked(started: impl Future<Output = ()> + Send + 'static) -> Started {
+    Box::pin(async move {
+        started.await;
+        None
+    })
+}
+
 /// What a handler has answered, already written.
 #[must_use = "whoever runs the handler has to pass its answer on"]
 pub struct Reply {

@@ -147,9 +147,14 @@ async fn perform(shared: &Shared, socket: Socket, news: News) {
         }
         News::NotConnected(why) => listeners.error().map(|f| guarded(|| f(socket.clone(), why))),
     };
+    tell(shared, &socket, started).await;
+}
+
+/// Runs a function that answers nobody, if there is one.
+async fn tell(shared: &Shared, socket: &Socket, started: Option<Result<Started, Panic>>) {
     match started {
         None => {}
-        Some(Ok(started)) => run(shared, &socket, None, started).await,
+        Some(Ok(started)) => run(shared, socket, None, started).await,
         Some(Err(panic)) => drop(panicked(&*panic)),
     }
 }
@@ -158,9 +163,8 @@ async fn perform(shared: &Shared, socket: Socket, news: News) {
 async fn hear(shared: &Shared, socket: &Socket, attempt: Attempt, mut event: Event) {
     let heard = socket.core().listeners.heard(event.name());
     for any in &heard.any {
-        if let Err(panic) = guarded(|| any(event.name(), &event.args)) {
-            panicked(&*panic);
-        }
+        let seen = guarded(|| any(event.name(), &event.args));
+        tell(shared, socket, seen.transpose()).await;
     }
     if let Some(once) = heard.once {
         let begun = guarded(|| once(socket, attempt, &mut event));
@@ -174,10 +178,8 @@ async fn hear(shared: &Shared, socket: &Socket, attempt: Attempt, mut event: Eve
             return shared.counters.unheard();
         };
         let ack = Ack { wanted: event.ack.map(|id| (socket.clone(), attempt, id)) };
-        if let Err(panic) = guarded(|| unhandled(event.name(), event.args.clone(), ack)) {
-            panicked(&*panic);
-        }
-        return;
+        let taken = guarded(|| unhandled(event.name(), event.args.clone(), ack));
+        return tell(shared, socket, taken.transpose()).await;
     };
     let begun = guarded(|| on(socket, attempt, &mut event));
     begin(shared, socket, attempt, event, begun).await;

@@ -50,7 +50,8 @@
 //! [`on_connect_error`](Socket::on_connect_error) call functions.
 //!
 //! After a loss, or where no connection can be opened, the next attempt follows after a second, then two,
-//! and at most five, each more or less by up to a half: [`Builder::reconnection`]. Where the server
+//! and at most five, each more or less by up to a half: [`Builder::reconnection`]. The delays begin anew
+//! with a connection that has held for ten seconds ([`Reconnection::steady_after`]). Where the server
 //! refuses the socket in its namespace, or puts it out, the client makes no further attempt by itself.
 //!
 //! # While there is no connection

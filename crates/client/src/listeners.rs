@@ -14,10 +14,12 @@ use crate::lock::lock;
 use crate::socket::Socket;
 use crate::status::Disconnection;
 
-/// Sees each event, in or out.
-pub(crate) type AnyFn = dyn Fn(&str, &Args) + Send + Sync;
-/// Takes an event that has no handler.
-pub(crate) type UnhandledFn = dyn Fn(&str, Args, Ack) + Send + Sync;
+/// Sees each event that comes, and gives what is to be waited for, if anything is.
+pub(crate) type AnyFn = dyn Fn(&str, &Args) -> Option<Started> + Send + Sync;
+/// Sees each event that is emitted.
+pub(crate) type OutgoingFn = dyn Fn(&str, &Args) + Send + Sync;
+/// Takes an event that has no handler, and gives what is to be waited for, if anything is.
+pub(crate) type UnhandledFn = dyn Fn(&str, Args, Ack) -> Option<Started> + Send + Sync;
 /// Is called when a socket has connected.
 pub(crate) type ConnectFn = dyn Fn(Socket) -> Started + Send + Sync;
 /// Is called when a socket was disconnected.
@@ -38,7 +40,7 @@ struct Table {
     on: HashMap<Box<str>, Erased>,
     once: HashMap<Box<str>, Erased>,
     any: Vec<Arc<AnyFn>>,
-    any_outgoing: Vec<Arc<AnyFn>>,
+    any_outgoing: Vec<Arc<OutgoingFn>>,
     unhandled: Option<Arc<UnhandledFn>>,
     connect: Option<Arc<ConnectFn>>,
     disconnect: Option<Arc<DisconnectFn>>,
@@ -87,7 +89,7 @@ impl Listeners {
         self.change(|table| table.any.push(listener));
     }
 
-    pub(crate) fn on_any_outgoing(&self, listener: Arc<AnyFn>) {
+    pub(crate) fn on_any_outgoing(&self, listener: Arc<OutgoingFn>) {
         self.change(|table| table.any_outgoing.push(listener));
     }
 
@@ -163,7 +165,7 @@ impl Listeners {
         });
     }
 
-    pub(crate) fn outgoing(&self) -> Vec<Arc<AnyFn>> {
+    pub(crate) fn outgoing(&self) -> Vec<Arc<OutgoingFn>> {
         self.read(|table| table.any_outgoing.clone())
     }
 

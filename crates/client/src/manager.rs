@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use roomful_proto::engine::Transport;
+use tokio::sync::watch;
 
 use crate::builder::{Builder, read_header};
 use crate::core::Core;
@@ -85,7 +86,24 @@ impl Manager {
     #[doc(alias = "io.engine")]
     #[doc(alias = "engine")]
     pub fn transport(&self) -> Option<Transport> {
-        self.handle.shared.look(|state| state.transport)
+        self.handle.shared.look(|state| state.transport())
+    }
+
+    /// Tells of each change of its [`transport`](Self::transport), of several at once only the last: an
+    /// upgrade makes a WebSocket of polling. The receiver ends with the client.
+    ///
+    /// ```no_run
+    /// # use roomful_client::{Manager, Transport};
+    /// # async fn example(manager: Manager) -> Result<(), Box<dyn std::error::Error>> {
+    /// // Until the connection is upgraded, or has begun with a WebSocket.
+    /// let mut transport = manager.watch_transport();
+    /// transport.wait_for(|transport| *transport == Some(Transport::WebSocket)).await?;
+    /// # Ok(()) }
+    /// ```
+    #[doc(alias = "upgrade")]
+    #[doc(alias = "upgrading")]
+    pub fn watch_transport(&self) -> watch::Receiver<Option<Transport>> {
+        self.handle.shared.look(|state| state.watch_transport())
     }
 
     /// Bytes that wait to be sent, of all sockets, whether they are connected or not.
@@ -101,7 +119,7 @@ impl Manager {
     pub async fn drained(&self) {
         let shared = &self.handle.shared;
         let is_drained = |state: &mut crate::shared::State| {
-            state.manager.waiting_bytes() == 0 && (state.writable || state.transport.is_none())
+            state.manager.waiting_bytes() == 0 && (state.writable || state.transport().is_none())
         };
         shared.until(is_drained).await;
     }

@@ -10,7 +10,7 @@ use roomful_proto::socket::Manager;
 use roomful_proto::socket::manager::{Key, NoAck};
 use roomful_proto::{Args, DisconnectReason, Moment};
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::core::Core;
 use crate::counters::Counters;
@@ -42,7 +42,9 @@ pub(crate) struct State {
     pub(crate) manager: Manager<Waiter>,
     pub(crate) cores: Vec<Option<Arc<Core>>>,
     /// The transport that carries the session, while one is open.
-    pub(crate) transport: Option<Transport>,
+    transport: Option<Transport>,
+    /// Tells of each change of it. Not there before somebody watches.
+    watched: Option<watch::Sender<Option<Transport>>>,
     /// What is sent now leaves at once.
     pub(crate) writable: bool,
     /// No handle is left.
@@ -58,6 +60,22 @@ pub(crate) struct State {
 }
 
 impl State {
+    pub(crate) const fn transport(&self) -> Option<Transport> {
+        self.transport
+    }
+
+    pub(crate) fn set_transport(&mut self, transport: Option<Transport>) {
+        self.transport = transport;
+        if let Some(watched) = &self.watched {
+            watched.send_if_modified(|before| std::mem::replace(before, transport) != transport);
+        }
+    }
+
+    pub(crate) fn watch_transport(&mut self) -> watch::Receiver<Option<Transport>> {
+        let transport = self.transport;
+        self.watched.get_or_insert_with(|| watch::Sender::new(transport)).subscribe()
+    }
+
     /// The socket leaves its namespace, or gives up to get there.
     pub(crate) fn leave(&mut self, core: &Core) {
         let is_on_its_way = self.manager.is_active(core.key) && !self.manager.is_joined(core.key);
@@ -93,6 +111,7 @@ impl Shared {
                 manager,
                 cores: Vec::new(),
                 transport: None,
+                watched: None,
                 writable: false,
                 abandoned: false,
                 running: false,

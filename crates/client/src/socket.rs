@@ -229,7 +229,10 @@ impl Socket {
     #[doc(alias = "onAny")]
     #[doc(alias = "prependAny")]
     pub fn on_any(&self, listener: impl Fn(&str, &Args) + Send + Sync + 'static) -> &Self {
-        self.core.listeners.on_any(Arc::new(listener));
+        self.core.listeners.on_any(Arc::new(move |name, args| {
+            listener(name, args);
+            None
+        }));
         self
     }
 
@@ -240,7 +243,10 @@ impl Socket {
         &self,
         listener: impl Fn(&str, Args, Ack) + Send + Sync + 'static,
     ) -> &Self {
-        self.core.listeners.on_unhandled(Arc::new(listener));
+        self.core.listeners.on_unhandled(Arc::new(move |name, args, ack| {
+            listener(name, args, ack);
+            None
+        }));
         self
     }
 
@@ -266,7 +272,7 @@ impl Socket {
         F: Fn(Self) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.core.listeners.on_connect(Arc::new(move |socket| unasked(greet(socket))));
+        self.core.listeners.on_connect(Arc::new(move |socket| handler::unasked(greet(socket))));
         self
     }
 
@@ -279,7 +285,7 @@ impl Socket {
     {
         self.core
             .listeners
-            .on_disconnect(Arc::new(move |socket, why| unasked(farewell(socket, why))));
+            .on_disconnect(Arc::new(move |socket, why| handler::unasked(farewell(socket, why))));
         self
     }
 
@@ -293,7 +299,7 @@ impl Socket {
     {
         self.core
             .listeners
-            .on_connect_error(Arc::new(move |socket, why| unasked(failed(socket, why))));
+            .on_connect_error(Arc::new(move |socket, why| handler::unasked(failed(socket, why))));
         self
     }
 
@@ -548,14 +554,6 @@ pub(crate) fn object(auth: &impl Serialize) -> Result<Bytes, BuildError> {
         Some(b'{') => Ok(json.into()),
         _ => Err(BuildError::Auth("it is another value".to_owned())),
     }
-}
-
-/// A function that nobody waits for.
-fn unasked(started: impl Future<Output = ()> + Send + 'static) -> handler::Started {
-    Box::pin(async move {
-        started.await;
-        None
-    })
 }
 
 impl fmt::Debug for Socket {

@@ -160,15 +160,40 @@ async fn polling_is_upgraded_and_remembered() {
     let manager = builder(&site, WAYS[2]).remember_upgrade(true).build().unwrap();
     let socket = manager.socket("/");
     soon(socket.connect()).await.unwrap();
-    soon(async {
-        while manager.transport() != Some(Transport::WebSocket) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let mut transport = manager.watch_transport();
+    let upgraded = transport.wait_for(|transport| *transport == Some(Transport::WebSocket));
+    soon(upgraded).await.unwrap();
     soon(manager.close()).await;
     soon(socket.connect()).await.unwrap();
     assert_eq!(manager.transport(), Some(Transport::WebSocket));
+}
+
+#[tokio::test]
+async fn who_watches_the_transport_hears_when_it_changes() {
+    let io = guarded();
+    let site = serve(&io).await;
+    for way in WAYS {
+        let manager = builder(&site, way).build().unwrap();
+        let socket = manager.socket("/");
+        let mut transport = manager.watch_transport();
+        assert_eq!(*transport.borrow_and_update(), None);
+        let connecting = socket.connect();
+        let last = way.last().copied();
+        soon(transport.wait_for(|transport| *transport == last)).await.unwrap();
+        soon(connecting).await.unwrap();
+        assert_eq!(manager.transport(), last);
+        // One that comes later finds what is.
+        let mut second = manager.watch_transport();
+        assert_eq!(*second.borrow_and_update(), last);
+        socket.disconnect();
+        for watch in [&mut transport, &mut second] {
+            soon(watch.changed()).await.unwrap();
+            assert_eq!(*watch.borrow_and_update(), None);
+        }
+        soon(manager.close()).await;
+        drop((manager, socket));
+        soon(transport.changed()).await.unwrap_err();
+    }
 }
 
 #[tokio::test]

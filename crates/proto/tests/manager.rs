@@ -921,12 +921,29 @@ fn attempts_are_made_until_there_are_too_many() {
     assert_eq!(client.said(), ["dial 0"]);
 }
 
-#[test]
-fn delays_double_and_begin_anew_with_each_connection() {
-    let mut client = Client::with(|settings| {
+/// A client whose delays double and have no jitter.
+fn doubling(change: impl FnOnce(&mut Reconnection)) -> Client {
+    Client::with(|settings| {
         settings.reconnection = Reconnection::default();
         settings.reconnection.jitter = 0.0;
-    });
+        change(&mut settings.reconnection);
+    })
+}
+
+impl Client {
+    /// The next connection opens, and is lost after a while; how the client waits then.
+    fn holds(&mut self, ms: u64) -> String {
+        self.wait(5_000);
+        self.open();
+        self.wait(ms);
+        self.manager.closed(self.now, CUT);
+        self.said().pop().unwrap()
+    }
+}
+
+#[test]
+fn delays_double_and_begin_anew_with_a_connection_that_holds() {
+    let mut client = doubling(|_| ());
     client.connect("/");
     client.said();
     for delay in ["waits 1 1000", "waits 2 2000", "waits 3 4000", "waits 4 5000"] {
@@ -937,8 +954,54 @@ fn delays_double_and_begin_anew_with_each_connection() {
     }
     client.manager.opened(client.now, Revision::V4, "S");
     assert_eq!(client.said()[0], "opened 4");
+    client.wait(10_000);
     client.manager.closed(client.now, CUT);
     assert_eq!(client.said(), ["waits 1 1000"]);
+}
+
+#[test]
+fn a_server_that_accepts_and_closes_at_once_is_called_less_and_less() {
+    let mut client = doubling(|_| ());
+    client.connect("/");
+    // Each is the first attempt after a connection, so that no number of them is used up.
+    let delays = ["waits 1 1000", "waits 1 2000", "waits 1 4000", "waits 1 5000", "waits 1 5000"];
+    assert_eq!(delays.map(|_| client.holds(0)), delays);
+    // Just not long enough.
+    assert_eq!(client.holds(9_999), "waits 1 5000");
+    assert_eq!(client.holds(10_000), "waits 1 1000");
+    assert_eq!(client.holds(0), "waits 1 2000");
+    // Nor is it long enough to be open in between attempts that fail.
+    client.wait(2_000);
+    client.manager.closed(client.now, CUT);
+    assert_eq!(client.said().pop().unwrap(), "waits 2 4000");
+}
+
+#[test]
+fn delays_begin_anew_with_each_connection_where_none_must_hold() {
+    let mut client = doubling(|reconnection| reconnection.steady_after = Duration::ZERO);
+    client.connect("/");
+    assert_eq!([0; 3].map(|ms| client.holds(ms)), ["waits 1 1000"; 3]);
+}
+
+#[test]
+fn connections_that_do_not_hold_use_up_no_attempts() {
+    let mut client = doubling(|reconnection| reconnection.attempts_max = Some(1));
+    client.connect("/");
+    assert_eq!([0; 3].map(|ms| client.holds(ms)), ["waits 1 1000", "waits 1 2000", "waits 1 4000"]);
+    client.wait(5_000);
+    client.said();
+    client.manager.closed(client.now, CUT);
+    assert_eq!(client.said(), ["gave up"]);
+}
+
+#[test]
+fn a_user_who_leaves_and_comes_back_begins_the_delays_anew() {
+    let mut client = doubling(|_| ());
+    let key = client.connect("/");
+    assert_eq!([0; 2].map(|ms| client.holds(ms)), ["waits 1 1000", "waits 1 2000"]);
+    client.manager.disconnect(key);
+    client.manager.connect(client.now, key);
+    assert_eq!(client.holds(0), "waits 1 1000");
 }
 
 #[test]

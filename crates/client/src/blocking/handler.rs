@@ -24,7 +24,7 @@ impl fmt::Debug for Ready {
 
 /// A plain function that can be registered for an event.
 ///
-/// Implemented for functions and closures of up to six arguments behind the [`Socket`]. What it returns is
+/// Implemented for functions and closures of up to eight arguments behind the [`Socket`]. What it returns is
 /// the ack; one that returns a `Result` with an [`EventError`] answers `{"ok": …}` or `{"error": …}`. It
 /// is called on a thread for handlers, and may wait.
 #[diagnostic::on_unimplemented(
@@ -109,6 +109,25 @@ handler!(
     T4 t4 [T5 T6],
     T5 t5 [T6],
     T6 t6 []
+);
+handler!(
+    T1 t1 [T2 T3 T4 T5 T6 T7],
+    T2 t2 [T3 T4 T5 T6 T7],
+    T3 t3 [T4 T5 T6 T7],
+    T4 t4 [T5 T6 T7],
+    T5 t5 [T6 T7],
+    T6 t6 [T7],
+    T7 t7 []
+);
+handler!(
+    T1 t1 [T2 T3 T4 T5 T6 T7 T8],
+    T2 t2 [T3 T4 T5 T6 T7 T8],
+    T3 t3 [T4 T5 T6 T7 T8],
+    T4 t4 [T5 T6 T7 T8],
+    T5 t5 [T6 T7 T8],
+    T6 t6 [T7 T8],
+    T7 t7 [T8],
+    T8 t8 []
 );
 
 /// A plain function as a handler of the connection, which calls it on the thread for handlers.

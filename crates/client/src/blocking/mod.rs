@@ -21,6 +21,22 @@
 //! [`Call`]; the connection goes on beside it. What comes meanwhile waits, as
 //! [`Builder::handlers_max`](crate::Builder::handlers_max) and
 //! [`Builder::inbox_bytes_max`](crate::Builder::inbox_bytes_max) bound it.
+//!
+//! # What is not here
+//!
+//! [`Builder`](crate::Builder) is the same for both: [`Socket::build`] takes it. What of
+//! [`crate::Socket`], [`Manager`](crate::Manager), [`crate::Call`] and [`crate::Events`] has no namesake
+//! here is left out since something else takes its place:
+//!
+//! | with async | here |
+//! |---|---|
+//! | [`Socket::watch`](crate::Socket::watch) | [`Socket::wait_for`] waits for a status; [`Socket::on_connect`], [`on_disconnect`](Socket::on_disconnect) and [`on_connect_error`](Socket::on_connect_error) hear of each |
+//! | [`Connect`](crate::Connect), which goes on when it is dropped | [`Socket::connect`] waits; another thread can wait in its place |
+//! | [`Call`](crate::Call) and [`Events`](crate::Events) as futures and streams | [`Call::wait`]; [`Events`] as an iterator, and [`Events::next_timeout`] |
+//! | a time for anything else (`tokio::time::timeout`) | [`Socket::wait_for`] takes one, as [`Call::timeout`] does; [`Socket::close`] has its own |
+//! | [`Manager::socket`](crate::Manager::socket) | [`Socket::socket`] |
+//! | [`Manager::close`](crate::Manager::close), [`drained`](crate::Manager::drained) | [`Socket::close`], [`Socket::drained`] |
+//! | [`Manager::watch_transport`](crate::Manager::watch_transport) | [`Manager::transport`](crate::Manager::transport) of [`Socket::manager`], which has all of the manager that waits for nothing |
 
 mod events;
 mod handler;

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomful_proto::event::{CallName, EmitName, OnName};
-use roomful_proto::{FromArg, ToArgs};
+use roomful_proto::{Args, FromArg, ToArgs};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::events::Events;
 use super::handler::{Handler, Posted};
-use super::threads::{self, Worker, wait};
+use super::threads::{self, Worker, wait, wait_at_most};
 use crate::builder::Builder;
 use crate::error::{BuildError, CallError, ConnectError, EmitError};
+use crate::handler::{Ack, unasked};
+use crate::manager::Manager;
 use crate::status::{Disconnection, Status};
 
 /// The client in one namespace. A handle: cloning it is cheap, and the connection is closed, in order,
@@ -69,6 +71,15 @@ impl Socket {
         Self { socket, worker: self.worker.clone() }
     }
 
+    /// The manager of its connection: its counters, its transport, headers for the next connection. What
+    /// of it waits is a future, of which [`close`](Self::close) and [`drained`](Self::drained) are there
+    /// here; sockets that it gives are those for async.
+    #[doc(alias = "io")]
+    #[doc(alias = "io.engine")]
+    pub fn manager(&self) -> Manager {
+        self.socket.manager()
+    }
+
     /// The name of its namespace.
     #[doc(alias = "nsp")]
     pub fn namespace(&self) -> &str {
@@ -76,6 +87,7 @@ impl Socket {
     }
 
     /// Its public id; `None` while it is not connected.
+    #[doc(alias = "socket.id")]
     pub fn id(&self) -> Option<String> {
         self.socket.id()
     }
@@ -88,6 +100,29 @@ impl Socket {
     pub fn auth(&self, auth: impl Serialize) -> Result<&Self, BuildError> {
         self.socket.auth(auth)?;
         Ok(self)
+    }
+
+    /// The same, made anew each time: a token that expires, for example. `auth` is called on a thread
+    /// beside, and may wait; meanwhile the namespace is waited for. What cannot be written as an object is
+    /// left out, with a line in the log.
+    ///
+    /// ```no_run
+    /// # use roomful_client::blocking::Socket;
+    /// # fn example(io: Socket) {
+    /// io.auth_with(|| serde_json::json!({ "token": std::fs::read_to_string("token").ok() }));
+    /// # }
+    /// ```
+    #[doc(alias = "auth")]
+    pub fn auth_with<T: Serialize + Send + 'static>(
+        &self,
+        auth: impl Fn() -> T + Send + Sync + 'static,
+    ) -> &Self {
+        let auth = Arc::new(auth);
+        self.socket.auth_with(move || {
+            let auth = Arc::clone(&auth);
+            threads::aside(move || auth())
+        });
+        self
     }
 
     /// Connects the socket, and keeps it connected until [`disconnect`](Self::disconnect). Waits for the
@@ -103,7 +138,7 @@ impl Socket {
     }
 
     /// Waits until the socket is connected, through as many attempts as it takes. Call
-    /// [`connect`](Self::connect) first.
+    /// [`connect`](Self::connect) first. [`wait_for`](Self::wait_for) can do so for a time only.
     ///
     /// # Errors
     ///
@@ -113,6 +148,7 @@ impl Socket {
     }
 
     /// Leaves the namespace, and closes the connection if no other socket uses it. Waits for nothing.
+    #[doc(alias = "close")]
     pub fn disconnect(&self) {
         self.socket.disconnect();
     }
@@ -134,6 +170,33 @@ impl Socket {
         wait(self.socket.drained());
     }
 
+    /// Waits until `is_so` of its status, for that long at most; its status then, whether it is so or not.
+    /// Of several changes at once only the last is looked at.
+    ///
+    /// ```no_run
+    /// # use roomful_client::{Status, blocking::Socket};
+    /// # use std::time::Duration;
+    /// # fn example(io: Socket) {
+    /// let status = io.wait_for(Status::is_connected, Duration::from_secs(60));
+    /// if !status.is_connected() {
+    ///     println!("there is no connection after a minute: {status:?}");
+    /// }
+    /// # }
+    /// ```
+    pub fn wait_for(&self, is_so: impl Fn(&Status) -> bool, timeout: Duration) -> Status {
+        let mut watch = self.socket.watch();
+        let waiting = async {
+            loop {
+                // Not while the status is borrowed, which is a lock.
+                let status = watch.borrow_and_update().clone();
+                if is_so(&status) || watch.changed().await.is_err() {
+                    return status;
+                }
+            }
+        };
+        wait_at_most(timeout, waiting).unwrap_or_else(|| self.status())
+    }
+
     /// Where it stands.
     pub fn status(&self) -> Status {
         self.socket.status()
@@ -145,7 +208,20 @@ impl Socket {
         self.socket.is_connected()
     }
 
+    /// Whether it is connected, or will be without being told to.
+    #[doc(alias = "active")]
+    pub fn is_active(&self) -> bool {
+        self.socket.is_active()
+    }
+
+    /// Whether it is the same socket as before its connection was lost, and has missed nothing.
+    #[doc(alias = "recovered")]
+    pub fn is_recovered(&self) -> bool {
+        self.socket.is_recovered()
+    }
+
     /// Calls `handler` for each event of that name: see [`Handler`]. It takes the place of the one before.
+    #[doc(alias = "addListener")]
     pub fn on<N: OnName<M>, H: Handler<M>, M: 'static>(&self, event: N, handler: H) -> &Self {
         self.socket.on::<_, _, M>(event, self.posted(handler));
         self
@@ -158,22 +234,68 @@ impl Socket {
     }
 
     /// Removes the handlers of an event; `false` when there was none.
+    #[doc(alias = "removeListener")]
+    #[doc(alias = "removeAllListeners")]
     pub fn off(&self, event: &str) -> bool {
         self.socket.off(event)
     }
 
+    /// Calls `listener` with each event that comes, before its handler and on the same thread: with its
+    /// name and its arguments.
+    #[doc(alias = "onAny")]
+    #[doc(alias = "prependAny")]
+    pub fn on_any(&self, listener: impl Fn(&str, &Args) + Send + Sync + 'static) -> &Self {
+        let (worker, listener) = (self.worker.clone(), Arc::new(listener));
+        self.socket.core().listeners.on_any(Arc::new(move |name, args| {
+            let (listener, name, args) = (Arc::clone(&listener), name.to_owned(), args.clone());
+            Some(unasked(worker.run(move || listener(&name, &args))))
+        }));
+        self
+    }
+
+    /// Calls `listener` with each event that has no handler: with its name, its arguments, and the ack,
+    /// which it may send at once or hand to others that send it later. It takes the place of the one before.
+    #[doc(alias = "catch-all")]
+    pub fn on_unhandled(
+        &self,
+        listener: impl Fn(&str, Args, Ack) + Send + Sync + 'static,
+    ) -> &Self {
+        let (worker, listener) = (self.worker.clone(), Arc::new(listener));
+        self.socket.core().listeners.on_unhandled(Arc::new(move |name, args, ack| {
+            let (listener, name) = (Arc::clone(&listener), name.to_owned());
+            Some(unasked(worker.run(move || listener(&name, args, ack))))
+        }));
+        self
+    }
+
+    /// Calls `listener` with each event that is emitted, before it is sent and on the thread that emits it.
+    #[doc(alias = "onAnyOutgoing")]
+    #[doc(alias = "prependAnyOutgoing")]
+    pub fn on_any_outgoing(&self, listener: impl Fn(&str, &Args) + Send + Sync + 'static) -> &Self {
+        self.socket.on_any_outgoing(listener);
+        self
+    }
+
+    /// Removes all functions of [`on_any`](Self::on_any) and [`on_any_outgoing`](Self::on_any_outgoing).
+    #[doc(alias = "offAny")]
+    #[doc(alias = "offAnyOutgoing")]
+    pub fn off_any(&self) {
+        self.socket.off_any();
+    }
+
     /// Calls `greet` each time that the socket has connected.
+    #[doc(alias = "connect")]
     pub fn on_connect(&self, greet: impl Fn(Self) + Send + Sync + 'static) -> &Self {
         let (worker, greet) = (self.worker.clone(), Arc::new(greet));
         self.socket.on_connect(move |socket| {
             let (socket, greet) = (Self::from_parts(socket, worker.clone()), Arc::clone(&greet));
-            let called = worker.call(move || greet(socket));
-            async move { called.await.unwrap_or_default() }
+            worker.run(move || greet(socket))
         });
         self
     }
 
     /// Calls `farewell` each time that the socket was disconnected, and says why.
+    #[doc(alias = "disconnect")]
     pub fn on_disconnect(
         &self,
         farewell: impl Fn(Self, Disconnection) + Send + Sync + 'static,
@@ -182,8 +304,7 @@ impl Socket {
         self.socket.on_disconnect(move |socket, why| {
             let socket = Self::from_parts(socket, worker.clone());
             let farewell = Arc::clone(&farewell);
-            let called = worker.call(move || farewell(socket, why));
-            async move { called.await.unwrap_or_default() }
+            worker.run(move || farewell(socket, why))
         });
         self
     }
@@ -197,8 +318,7 @@ impl Socket {
         let (worker, failed) = (self.worker.clone(), Arc::new(failed));
         self.socket.on_connect_error(move |socket, why| {
             let (socket, failed) = (Self::from_parts(socket, worker.clone()), Arc::clone(&failed));
-            let called = worker.call(move || failed(socket, why));
-            async move { called.await.unwrap_or_default() }
+            worker.run(move || failed(socket, why))
         });
         self
     }
@@ -221,6 +341,11 @@ impl Socket {
         self.socket.emit(event, args);
     }
 
+    /// Sends a `message`: a short form of [`emit`](Self::emit).
+    pub fn send<T: ToArgs>(&self, args: T) {
+        self.socket.send(args);
+    }
+
     /// Sends an event, and tells what became of it.
     ///
     /// # Errors
@@ -236,10 +361,34 @@ impl Socket {
         self.socket.emit_volatile(event, args);
     }
 
+    /// Sends an event that is not compressed, where others are: what must not be guessed from the size
+    /// of a message.
+    #[doc(alias = "compress")]
+    pub fn emit_uncompressed<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
+        self.socket.emit_uncompressed(event, args);
+    }
+
     /// Sends an event that the server is to answer: [`Call::wait`] waits for that.
     #[doc(alias = "emitWithAck")]
     pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
         Call { call: self.socket.call(event, args) }
+    }
+
+    /// From now on each event of this socket, but for volatile ones, is sent again until its ack comes, as
+    /// often and as long as [`Builder::retries`] says (3 times, 10 s each). With `keyed` each has a text
+    /// at its end by which the server knows one that it had: see
+    /// [`Socket::retry_events`](crate::Socket::retry_events).
+    #[doc(alias = "retries")]
+    pub fn retry_events(&self, keyed: bool) -> &Self {
+        self.socket.retry_events(keyed);
+        self
+    }
+
+    /// Drops what was emitted while the socket was not connected and waits to be sent; how many events that
+    /// were. Who waits for an answer of one gets [`CallError::Dropped`].
+    #[doc(alias = "sendBuffer")]
+    pub fn clear_buffer(&self) -> usize {
+        self.socket.clear_buffer()
     }
 
     fn posted<H>(&self, handler: H) -> Posted<H> {

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -48,6 +49,15 @@ impl Worker {
             }
         }
     }
+
+    /// The same for what gives nothing.
+    pub(super) fn run<F>(&self, f: F) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        let called = self.call(f);
+        async move { called.await.unwrap_or_default() }
+    }
 }
 
 /// Starts the thread of a connection, which ends when nobody has the client any more and its connection
@@ -72,8 +82,27 @@ fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<(), BuildError
     spawned.map(drop).map_err(|e| BuildError::Thread(e.to_string()))
 }
 
+/// Calls `f` on a thread of the runtime that is there for what may take long; `None` when the runtime ends
+/// before.
+pub(super) async fn aside<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> Option<R> {
+    match tokio::task::spawn_blocking(f).await {
+        Ok(result) => Some(result),
+        Err(e) => e.try_into_panic().ok().map(|panic| resume_unwind(panic)),
+    }
+}
+
 /// Waits on this thread. What is waited for needs no runtime: others bring it about.
 pub(super) fn wait<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if let Some(output) = wait_at_most(Duration::MAX, future.as_mut()) {
+            return output;
+        }
+    }
+}
+
+/// The same, for so long at most.
+pub(super) fn wait_at_most<F: Future>(timeout: Duration, future: F) -> Option<F::Output> {
     struct Unpark(Thread);
 
     impl Wake for Unpark {
@@ -82,13 +111,18 @@ pub(super) fn wait<F: Future>(future: F) -> F::Output {
         }
     }
 
+    let begun = Instant::now();
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     loop {
-        match future.as_mut().poll(&mut cx) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Some(output);
         }
+        let left = timeout.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return None;
+        }
+        thread::park_timeout(left);
     }
 }

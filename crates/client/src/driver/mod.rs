@@ -181,7 +181,8 @@ impl Driver {
         self.trouble = silence.or_else(|| Some(Arc::new(ConnectError::Transport(error))));
         self.ended = Some(Disconnection { reason, close_code, detail });
         self.shared.look(|state| {
-            (state.transport, state.writable) = (None, false);
+            state.set_transport(None);
+            state.writable = false;
             state.manager.closed(now, reason);
         });
     }
@@ -394,7 +395,8 @@ impl Drop for Driver {
         let active = self.active();
         self.shared.look(|state| {
             (state.running, state.changed, state.waker) = (false, false, None);
-            (state.transport, state.writable) = (None, false);
+            state.set_transport(None);
+            state.writable = false;
             state.manager.end();
             self.batch.take_from(&mut state.manager);
         });

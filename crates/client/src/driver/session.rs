@@ -283,7 +283,7 @@ impl Session {
 
     fn transport_works(&mut self, shared: &Shared) {
         let transport = self.dialer.transport();
-        shared.look(|state| state.transport = Some(transport));
+        shared.look(|state| state.set_transport(Some(transport)));
         if transport == Transport::WebSocket {
             self.http = None;
             let worked = &shared.settings.websocket_worked;

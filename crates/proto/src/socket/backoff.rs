@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// How a client reconnects, with the defaults of the official client.
+/// How a client reconnects, with the defaults of the official client but for
+/// [`steady_after`](Self::steady_after).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Reconnection {
@@ -15,6 +16,12 @@ pub struct Reconnection {
     pub delay_max: Duration,
     /// By how much of itself a delay is changed at random, from 0 to 1. Default 0.5.
     pub jitter: f64,
+    /// How long a connection must hold before the delays begin anew. Default 10 s, other than in the
+    /// official client, where each connection begins them anew, as zero does here: then a server that
+    /// accepts its clients and loses them at once is called again by all of them after the shortest
+    /// delay, for as long as that lasts. The attempts that `attempts_max` bounds are counted anew with
+    /// each connection in any case.
+    pub steady_after: Duration,
 }
 
 impl Default for Reconnection {
@@ -24,6 +31,7 @@ impl Default for Reconnection {
             delay: Duration::from_secs(1),
             delay_max: Duration::from_secs(5),
             jitter: 0.5,
+            steady_after: Duration::from_secs(10),
         }
     }
 }
@@ -59,6 +67,9 @@ impl Reconnection {
 #[derive(Debug)]
 pub(super) struct Backoff {
     attempts: u32,
+    /// How often the next delay is doubled: more often than there were attempts, where connections were
+    /// opened meanwhile that did not hold.
+    doublings: u32,
     random: u64,
 }
 
@@ -68,24 +79,36 @@ const DOUBLINGS_MAX: u32 = 52;
 impl Backoff {
     /// `seed` is what the jitter is made of; it must differ from client to client.
     pub(super) const fn new(seed: u64) -> Self {
-        Self { attempts: 0, random: seed }
+        Self { attempts: 0, doublings: 0, random: seed }
     }
 
-    /// Delays that were given since the last [`reset`](Self::reset).
+    /// Delays that were given since a connection was [`opened`](Self::opened).
     pub(super) const fn attempts(&self) -> u32 {
         self.attempts
     }
 
+    /// A connection is open: attempts are counted anew. Whether it holds is not known yet.
+    pub(super) const fn opened(&mut self) {
+        self.attempts = 0;
+    }
+
+    /// A connection has ended that was open for that long.
+    pub(super) fn lost(&mut self, after: Duration, reconnection: &Reconnection) {
+        if after >= reconnection.steady_after {
+            self.reset();
+        }
+    }
+
     /// The series is over.
     pub(super) const fn reset(&mut self) {
-        self.attempts = 0;
+        (self.attempts, self.doublings) = (0, 0);
     }
 
     /// The delay before the next attempt.
     pub(super) fn next(&mut self, reconnection: &Reconnection) -> Duration {
-        let doublings = self.attempts.min(DOUBLINGS_MAX);
+        let mut ms = reconnection.delay.as_secs_f64() * 1000.0 * (1_u64 << self.doublings) as f64;
         self.attempts = self.attempts.saturating_add(1);
-        let mut ms = reconnection.delay.as_secs_f64() * 1000.0 * (1_u64 << doublings) as f64;
+        self.doublings = (self.doublings + 1).min(DOUBLINGS_MAX);
         let jitter = reconnection.jitter.clamp(0.0, 1.0);
         if jitter > 0.0 {
             let random = self.random();

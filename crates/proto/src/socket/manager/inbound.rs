@@ -53,7 +53,7 @@ impl<W> Manager<W> {
     }
 
     const fn is_v3(&self) -> bool {
-        matches!(self.link, Link::Open { revision: Revision::V3 })
+        matches!(self.link, Link::Open { revision: Revision::V3, .. })
     }
 
     /// A server of Socket.IO 2 puts everybody into `/`, and nobody here wants to be there, yet.
@@ -153,7 +153,7 @@ impl<W> Manager<W> {
     }
 
     fn joined(&mut self, now: Moment, key: Key, payload: Option<Bytes>) -> Result<(), Violation> {
-        let Link::Open { revision } = self.link else {
+        let Link::Open { revision, .. } = self.link else {
             return Ok(());
         };
         let Some(socket) = self.get_mut(key) else {
@@ -285,7 +285,7 @@ impl<W> Manager<W> {
         socket.state = if again { State::Away } else { State::Inactive };
         if socket.is_removed {
             self.free(key);
-        } else if let Link::Open { revision } = self.link {
+        } else if let Link::Open { revision, .. } = self.link {
             self.join(now, key, revision);
         }
     }

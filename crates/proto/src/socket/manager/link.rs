@@ -21,6 +21,7 @@ pub(super) enum Link {
     Opening,
     Open {
         revision: Revision,
+        since: Moment,
     },
     /// The next attempt is made then.
     Waiting {
@@ -36,11 +37,11 @@ impl<W> Manager<W> {
         if !matches!(self.link, Link::Opening) {
             return;
         }
-        self.link = Link::Open { revision };
+        self.link = Link::Open { revision, since: now };
         self.session = session.into();
         self.strays = 0;
         self.out.push_back(Output::Opened { attempt: self.backoff.attempts() });
-        self.backoff.reset();
+        self.backoff.opened();
         for key in self.keys() {
             self.join(now, key, revision);
         }
@@ -70,8 +71,8 @@ impl<W> Manager<W> {
             Link::Closing if self.is_wanted() => self.dial(),
             Link::Closing | Link::Idle | Link::Waiting { .. } => {}
             Link::Opening => self.wait(now),
-            Link::Open { .. } => {
-                self.backoff.reset();
+            Link::Open { since, .. } => {
+                self.backoff.lost(now.since(since), &self.settings.reconnection);
                 self.wait(now);
             }
         }
@@ -79,7 +80,7 @@ impl<W> Manager<W> {
 
     /// The auth payload of a socket that is about to join: the JSON of an object.
     pub fn authorize(&mut self, now: Moment, attempt: Attempt, auth: Option<&[u8]>) {
-        let Link::Open { revision } = self.link else {
+        let Link::Open { revision, .. } = self.link else {
             return;
         };
         let until = Some(now + self.settings.join_timeout);

@@ -249,7 +249,7 @@ impl<W> Manager<W> {
             Link::Idle => self.dial(),
             // Whoever asks does not want to wait.
             Link::Waiting { .. } => self.dial(),
-            Link::Open { revision } => self.join(now, key, revision),
+            Link::Open { revision, .. } => self.join(now, key, revision),
             Link::Opening | Link::Closing => {}
         }
     }
