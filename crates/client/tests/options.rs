@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::HashSet;
 
-use roomful_client::{Builder, Bytes, Manager, Socket, Transport};
+use roomful_client::{BuildError, Builder, Bytes, Manager, Socket, Transport};
 use support::raw::{BOTH, JOINED, POLLING, Raw, WEBSOCKET, Wire, open_packet, status, text};
 use support::{main_socket, soon};
 use tokio::io::AsyncReadExt;
@@ -88,6 +88,21 @@ async fn path_query_and_headers_go_with_each_request() {
         let head = heads(&mut told, 1).await.remove(0);
         assert!(head.starts_with("GET /my?EIO=4&"), "{head}");
     }
+}
+
+#[test]
+fn what_belongs_to_the_protocol_cannot_be_set() {
+    let builder = || Manager::builder("http://localhost").unwrap();
+    for name in ["EIO", "transport", "sid", "t", "j", "b64"] {
+        let refused = builder().query(name, "1");
+        assert!(matches!(refused, Err(BuildError::Query(own)) if own == name));
+        let refused = Manager::builder(&format!("http://localhost/?x=1&{name}=1"));
+        assert!(matches!(refused, Err(BuildError::Query(own)) if own == name));
+    }
+    for name in ["Connection", "upgrade", "content-length", "Sec-WebSocket-Key", "a b"] {
+        assert!(matches!(builder().header(name, "1"), Err(BuildError::Header(_))), "{name}");
+    }
+    assert!(matches!(builder().header("x", "a\r\nb"), Err(BuildError::Header(_))));
 }
 
 #[tokio::test]
