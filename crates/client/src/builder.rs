@@ -266,8 +266,11 @@ impl Builder {
         self
     }
 
-    /// The encoding of packets, which must be that of the server, such as
-    /// [`MsgPack`](crate::MsgPack).
+    /// The encoding of packets, which must be that of the server, such as [`MsgPack`](crate::MsgPack), or
+    /// [`MsgPackV2`](crate::MsgPackV2) for a server of Socket.IO 2.
+    ///
+    /// One of your own runs under the lock of this client's state: while it works, all that use the client
+    /// wait, and if it calls the client it waits for itself, for ever.
     #[doc(alias = "msgpack")]
     pub fn parser(mut self, parser: impl Parser) -> Self {
         self.parser = Some(Arc::new(parser));
