@@ -230,7 +230,6 @@ impl Builder {
     }
 
     /// Whether polling is upgraded to a WebSocket. Default yes.
-    #[doc(alias = "allowUpgrades")]
     pub const fn upgrade(mut self, upgrade: bool) -> Self {
         self.upgrade = upgrade;
         self
@@ -321,7 +320,6 @@ impl Builder {
 
     /// Bytes that may wait to be sent, of all sockets together. Default 16 MiB; above it `emit` drops the
     /// event, with a line in the log, and `try_emit` says so.
-    #[doc(alias = "sendBuffer")]
     pub const fn waiting_bytes_max(mut self, bytes: usize) -> Self {
         self.manager.waiting_bytes_max = bytes;
         self
@@ -335,7 +333,6 @@ impl Builder {
     }
 
     /// Events of one socket that may wait for their answer. Default 100,000.
-    #[doc(alias = "acks")]
     pub const fn acks_max(mut self, acks: usize) -> Self {
         self.manager.acks_max = acks;
         self
@@ -370,7 +367,7 @@ impl Builder {
 
     // By which way.
 
-    /// The proxy. Default none.
+    /// The proxy, of both transports. Default none.
     #[doc(alias = "agent")]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = proxy;
@@ -379,16 +376,13 @@ impl Builder {
 
     /// Whom to trust, for `https`. Default the roots of the system.
     #[cfg(feature = "tls")]
-    #[doc(alias = "rejectUnauthorized")]
-    #[doc(alias = "ca")]
-    #[doc(alias = "cert")]
-    #[doc(alias = "pfx")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
         self
     }
 
     /// Connects through this Unix socket, in place of the host and the port of the URL.
+    #[doc(alias = "socketPath")]
     pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.way = Way::Unix(path.into());
         self
@@ -396,6 +390,9 @@ impl Builder {
 
     /// Connects by streams that `open` opens, in place of TCP to the host and the port of the URL: one for
     /// a WebSocket, and up to two at once for polling.
+    #[doc(alias = "agent")]
+    #[doc(alias = "localAddress")]
+    #[doc(alias = "family")]
     pub fn stream<F, Fut, S>(mut self, open: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,

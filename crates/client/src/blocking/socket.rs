@@ -63,7 +63,6 @@ impl Socket {
     }
 
     /// The socket of another namespace on the same connection.
-    #[doc(alias = "of")]
     pub fn socket(&self, namespace: &str) -> Self {
         let socket = self.socket.manager().socket(namespace);
         Self { socket, worker: self.worker.clone() }
@@ -112,7 +111,8 @@ impl Socket {
         wait(self.socket.connected())
     }
 
-    /// Leaves the namespace, and closes the connection if no other socket uses it. Waits for nothing.
+    /// Leaves the namespace, and closes the connection if no other socket uses it. Waits for nothing. (The
+    /// `close` of JavaScript does no more than that, [`close`](Self::close) here does.)
     pub fn disconnect(&self) {
         self.socket.disconnect();
     }
@@ -163,6 +163,7 @@ impl Socket {
     }
 
     /// Calls `greet` each time that the socket has connected.
+    #[doc(alias = "connect")]
     pub fn on_connect(&self, greet: impl Fn(Self) + Send + Sync + 'static) -> &Self {
         let (worker, greet) = (self.worker.clone(), Arc::new(greet));
         self.socket.on_connect(move |socket| {
@@ -174,6 +175,7 @@ impl Socket {
     }
 
     /// Calls `farewell` each time that the socket was disconnected, and says why.
+    #[doc(alias = "disconnect")]
     pub fn on_disconnect(
         &self,
         farewell: impl Fn(Self, Disconnection) + Send + Sync + 'static,
