@@ -428,7 +428,8 @@ impl Socket {
     }
 
     /// Drops what was emitted while the socket was not connected and waits to be sent; how many events that
-    /// were. Who waits for an answer of one gets [`CallError::Dropped`].
+    /// were. Who waits for an answer of one gets [`CallError::Dropped`]. Events that are
+    /// [sent again](Self::retry_events) until their ack comes stay.
     #[doc(alias = "sendBuffer")]
     pub fn clear_buffer(&self) -> usize {
         self.handle.shared.act(|state, _| state.manager.clear_buffer(self.core.key))
