@@ -232,7 +232,6 @@ impl Builder {
     }
 
     /// Whether polling is upgraded to a WebSocket. Default yes.
-    #[doc(alias = "allowUpgrades")]
     pub const fn upgrade(mut self, upgrade: bool) -> Self {
         self.upgrade = upgrade;
         self
@@ -268,8 +267,11 @@ impl Builder {
         self
     }
 
-    /// The encoding of packets, which must be that of the server, such as
-    /// [`MsgPack`](crate::MsgPack).
+    /// The encoding of packets, which must be that of the server, such as [`MsgPack`](crate::MsgPack), or
+    /// [`MsgPackV2`](crate::MsgPackV2) for a server of Socket.IO 2.
+    ///
+    /// One of your own runs under the lock of this client's state: while it works, all that use the client
+    /// wait, and if it calls the client it waits for itself, for ever.
     #[doc(alias = "msgpack")]
     pub fn parser(mut self, parser: impl Parser) -> Self {
         self.parser = Some(Arc::new(parser));
@@ -322,7 +324,6 @@ impl Builder {
 
     /// Bytes that may wait to be sent, of all sockets together. Default 16 MiB; above it `emit` drops the
     /// event, with a line in the log, and `try_emit` says so.
-    #[doc(alias = "sendBuffer")]
     pub const fn waiting_bytes_max(mut self, bytes: usize) -> Self {
         self.manager.waiting_bytes_max = bytes;
         self
@@ -336,7 +337,6 @@ impl Builder {
     }
 
     /// Events of one socket that may wait for their answer. Default 100,000.
-    #[doc(alias = "acks")]
     pub const fn acks_max(mut self, acks: usize) -> Self {
         self.manager.acks_max = acks;
         self
@@ -371,7 +371,7 @@ impl Builder {
 
     // By which way.
 
-    /// The proxy. Default none.
+    /// The proxy, of both transports. Default none.
     #[doc(alias = "agent")]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = proxy;
@@ -380,16 +380,13 @@ impl Builder {
 
     /// Whom to trust, for `https`. Default the roots of the system.
     #[cfg(feature = "tls")]
-    #[doc(alias = "rejectUnauthorized")]
-    #[doc(alias = "ca")]
-    #[doc(alias = "cert")]
-    #[doc(alias = "pfx")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
         self
     }
 
     /// Connects through this Unix socket, in place of the host and the port of the URL.
+    #[doc(alias = "socketPath")]
     pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.way = Way::Unix(path.into());
         self
@@ -397,6 +394,9 @@ impl Builder {
 
     /// Connects by streams that `open` opens, in place of TCP to the host and the port of the URL: one for
     /// a WebSocket, and up to two at once for polling.
+    #[doc(alias = "agent")]
+    #[doc(alias = "localAddress")]
+    #[doc(alias = "family")]
     pub fn stream<F, Fut, S>(mut self, open: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,

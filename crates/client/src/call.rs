@@ -50,7 +50,6 @@ impl Drop for Asked {
 impl<R> Call<R> {
     /// Waits for so long at most, from now on. It has no effect on an event that is sent again until its
     /// answer comes.
-    #[doc(alias = "emitWithAck")]
     pub fn timeout(self, timeout: Duration) -> Self {
         if let Ok(Asked { handle, core, id: Some(id), .. }) = &self.asked {
             handle.shared.act(|state, now| {

@@ -3,7 +3,7 @@
 //! # Connecting
 //!
 //! ```no_run
-//! # use roomful_client::{BuildError, ConnectError, Manager, Reconnection, Socket, Transport};
+//! # use roomful_client::{Manager, MsgPack, Proxy, Reconnection, Socket, Transport};
 //! # use std::time::Duration;
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! // const socket = io("https://example.org/chat")
@@ -23,11 +23,38 @@
 //!     .upgrade(false)
 //!     .remember_upgrade(true);
 //!
-//! // { reconnectionAttempts: 10, reconnectionDelay: 1000, timeout: 20000, ackTimeout: 10000 }
+//! // { reconnectionAttempts: 10, reconnectionDelay: 1000, reconnectionDelayMax: 5000,
+//! //   randomizationFactor: 0.5 }
+//! let mut reconnection = Reconnection::default().attempts(10);
+//! reconnection.delay = Duration::from_secs(1);
+//! reconnection.delay_max = Duration::from_secs(5);
+//! reconnection.jitter = 0.5;
+//! let builder = builder.reconnection(reconnection);
+//!
+//! // { reconnectionAttempts: 5, reconnectionDelay: 1000, reconnectionDelayMax: 1000,
+//! //   randomizationFactor: 0 }
+//! let builder =
+//!     builder.reconnection(Reconnection::every(Duration::from_secs(1)).attempts(5));
+//!
+//! // { reconnection: false }
+//! let builder = builder.reconnection(Reconnection::never());
+//!
+//! // { timeout: 20000, ackTimeout: 10000 }
 //! let builder = builder
-//!     .reconnection(Reconnection::every(Duration::from_secs(1)).attempts(10))
 //!     .connect_timeout(Duration::from_secs(20))
 //!     .ack_timeout(Duration::from_secs(10));
+//!
+//! // { parser: require("socket.io-msgpack-parser") }
+//! let builder = builder.parser(MsgPack);
+//!
+//! // { perMessageDeflate: false, forceBase64: true, withCredentials: false }
+//! let builder = builder.compress_from(None).force_base64(true).cookies(false);
+//!
+//! // { agent: new HttpsProxyAgent("http://proxy:8080") }
+//! let builder = builder.proxy(Proxy::url("http://proxy:8080")?);
+//!
+//! // { retries: 3, ackTimeout: 10000 }, with `retry_events` below
+//! let builder = builder.retries(3, Duration::from_secs(10));
 //!
 //! // const manager = new Manager(url, options)
 //! let manager = builder.build()?;
@@ -41,10 +68,10 @@
 //! // { auth: (cb) => cb({ token: localStorage.token }) }
 //! admin.auth_with(|| async { serde_json::json!({ "token": "123" }) });
 //!
-//! // { retries: 3 }
+//! // { retries: 3, … }
 //! admin.retry_events(false);
 //!
-//! // socket.connect(), socket.open()
+//! // { autoConnect: false }, socket.connect(), socket.open()
 //! admin.connect().await?;
 //!
 //! // socket.disconnect(), socket.close()
@@ -52,12 +79,29 @@
 //! # Ok(()) }
 //! ```
 //!
+//! ```no_run
+//! # #[cfg(feature = "tls")]
+//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! # use roomful_client::{Manager, Tls};
+//! # let (ca, cert, key) = ([0], [0], [0]);
+//! # let builder = Manager::builder("https://example.org")?;
+//! // { ca, cert, key }
+//! let builder = builder.tls(Tls::new().ca(&ca)?.certificate(&cert, &key)?);
+//!
+//! // { rejectUnauthorized: false }
+//! let builder = builder.tls(Tls::new().dangerously_trust_anybody());
+//! # drop(builder); Ok(()) }
+//! ```
+//!
+//! Nothing is connected before `connect`, whatever `autoConnect` would be, and each [`Manager`](crate::Manager)
+//! is a connection of its own, as with `forceNew`.
+//!
 //! # What happens to a socket
 //!
 //! ```
-//! # use roomful_client::{Socket, ConnectError, Disconnection};
+//! # use roomful_client::{Socket, ConnectError, Disconnection, Status};
 //! # use std::sync::Arc;
-//! # fn example(socket: Socket) {
+//! # async fn example(socket: Socket) {
 //! // socket.on("connect", () => console.log(socket.id, socket.recovered))
 //! socket.on_connect(async |me: Socket| println!("{:?} {}", me.id(), me.is_recovered()));
 //!
@@ -69,8 +113,19 @@
 //! // socket.on("disconnect", (reason, details) => console.log(reason, details))
 //! socket.on_disconnect(async |_: Socket, why: Disconnection| println!("{why}"));
 //!
+//! // socket.io.on("reconnect_attempt", (attempt) => console.log(attempt))
+//! let mut watch = socket.watch();
+//! while watch.changed().await.is_ok() {
+//!     if let Status::Waiting { attempt, .. } = &*watch.borrow_and_update() {
+//!         println!("{attempt}");
+//!     }
+//! }
+//!
 //! // socket.id, socket.connected, socket.active, socket.recovered
 //! let _ = (socket.id(), socket.is_connected(), socket.is_active(), socket.is_recovered());
+//!
+//! // socket.nsp, socket.io
+//! let (namespace, manager) = (socket.namespace(), socket.manager());
 //!
 //! // socket.io.engine.transport.name
 //! let transport = socket.manager().transport();
@@ -78,9 +133,12 @@
 //! // socket.io.engine.on("upgrade", () => …)
 //! let changes = socket.manager().watch_transport();
 //!
-//! // socket.sendBuffer.length
+//! // socket.sendBuffer.length, of all sockets and in bytes
 //! let waiting = socket.manager().waiting_bytes();
-//! # let _ = (transport, changes, waiting); }
+//!
+//! // socket.sendBuffer = []
+//! let dropped = socket.clear_buffer();
+//! # let _ = (transport, changes, waiting, namespace, manager, dropped); }
 //! ```
 //!
 //! # Sending
@@ -104,7 +162,8 @@
 //! // const answer = await socket.emitWithAck("hello", "world")
 //! let answer: String = socket.call("hello", "world").await?;
 //!
-//! // const answer = await socket.timeout(5000).emitWithAck("hello", "world")
+//! // const answer = await socket.timeout(5000).emitWithAck("hello", "world"),
+//! // socket.timeout(5000).emit("hello", "world", (error, answer) => …)
 //! let answer: String = socket.call("hello", "world").timeout(Duration::from_secs(5)).await?;
 //!
 //! // socket.volatile.emit("hello", "world")
@@ -132,7 +191,7 @@
 //! // socket.once("hello", (a) => …)
 //! socket.once("hello", async |_: Socket, a: i64| println!("{a}"));
 //!
-//! // socket.off("hello")
+//! // socket.off("hello"), socket.removeAllListeners("hello")
 //! socket.off("hello");
 //!
 //! // socket.onAny((name, ...args) => …)
@@ -145,6 +204,10 @@
 //! socket.off_any();
 //! # }
 //! ```
+//!
+//! An event has one handler, since its value is the ack: a second `on` takes the place of the first, and
+//! [`Socket::events`](crate::Socket::events) hears it as often as you like. `prependAny`, `listeners` and their
+//! like have no counterpart.
 //!
 //! Names that no event can have: `connect`, `connect_error`, `disconnect`, `disconnecting`,
 //! `newListener`, `removeListener`.

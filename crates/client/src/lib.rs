@@ -94,18 +94,19 @@
 //! | [`Builder::inbox_bytes_max`] | 16 MiB | nothing is read until half of it is worked off; [`Stats::pauses`] |
 //! | [`Builder::handlers_max`] | 1,000 | others start when one has ended |
 //! | [`Builder::stream_bytes_max`] | 4 MiB | the oldest events of that stream are dropped, and it says how many |
-//! | [`Builder::connect_timeout`] | 20 s | the attempt has failed |
+//! | [`Builder::connect_timeout`] | 20 s | the attempt has failed, or the namespace: [`ConnectError::NotAnswered`] |
 //! | [`Builder::ack_timeout`] | 10 s | [`CallError::Timeout`] |
 //! | [`Builder::retries`] | 3, of 10 s each | the event is dropped, and its [`Call`] ends |
-//! | [`Limits::payload_bytes_max`] | 16 MiB | the connection ends, [`TransportCause::Protocol`]; [`Stats::violations`] |
-//! | [`Limits::attachments_max`] | 1,000 | the same |
+//! | [`Limits::payload_bytes_max`] | 16 MiB | the connection ends: [`TransportCause::WebSocket`], or [`TransportCause::TooLarge`] where it polls |
+//! | [`Limits::inflate_ratio_max`] | 100 | the connection ends, [`TransportCause::WebSocket`]; [`Stats::violations`] |
+//! | [`Limits::attachments_max`] | 1,000 | the connection ends, [`TransportCause::Protocol`]; [`Stats::violations`] |
 //! | [`Limits::held_bytes_max`] | 16 MiB | the same: events of a namespace before its CONNECT is answered |
-//! | [`Limits::inflate_ratio_max`] | 100 | the same |
 //! | [`Limits::json_depth_max`] | 512 | the same |
 //! | [`Limits::close_timeout`] | 5 s | a connection that closes is given up |
 //! | cookies | 64, of 4 KiB each | further ones are not kept |
 //!
-//! The other fields of [`Limits`] say their own.
+//! The other fields of [`Limits`] say their own. All of them, with what a server can make a client cost:
+//! `docs/security.md` in the repository.
 //!
 //! # Errors
 //!

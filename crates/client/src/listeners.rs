@@ -1,6 +1,7 @@
 //! [`Listeners`]: who hears what of one socket.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -160,9 +161,14 @@ impl Listeners {
 
     /// Puts a handler for one event back, whose arguments did not fit; unless there is a newer one.
     pub(crate) fn put_back(&self, name: &str, once: Erased) {
-        self.change(|table| {
-            table.once.entry(name.into()).or_insert(once);
+        let replaced = self.change(|table| match table.once.entry(name.into()) {
+            Entry::Occupied(_) => Some(once),
+            Entry::Vacant(place) => {
+                place.insert(once);
+                None
+            }
         });
+        drop(replaced);
     }
 
     pub(crate) fn outgoing(&self) -> Vec<Arc<OutgoingFn>> {
@@ -185,5 +191,51 @@ impl Listeners {
 impl std::fmt::Debug for Listeners {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listeners").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A user's value that looks at the lock when it is dropped.
+    struct Value {
+        listeners: Arc<Listeners>,
+        was_free: Arc<AtomicBool>,
+    }
+
+    impl Drop for Value {
+        fn drop(&mut self) {
+            let is_free = self.listeners.table.try_lock().is_ok();
+            self.was_free.store(is_free, Ordering::Relaxed);
+        }
+    }
+
+    fn handler(value: Option<Value>) -> Erased {
+        Arc::new(move |_, _, _| unreachable!("{}", value.is_some()))
+    }
+
+    #[test]
+    fn a_handler_that_is_dropped_holds_up_no_lock() {
+        let check = |drops: fn(&Listeners, Erased)| {
+            let (listeners, was_free) = (Arc::new(Listeners::default()), Arc::default());
+            let value =
+                Value { listeners: Arc::clone(&listeners), was_free: Arc::clone(&was_free) };
+            drops(&listeners, handler(Some(value)));
+            assert!(was_free.load(Ordering::Relaxed));
+        };
+        check(|listeners, handler| {
+            listeners.on("x", handler);
+            listeners.on("x", self::handler(None));
+        });
+        check(|listeners, handler| {
+            listeners.once("x", handler);
+            listeners.off("x");
+        });
+        check(|listeners, handler| {
+            // A newer one was registered meanwhile.
+            listeners.once("x", self::handler(None));
+            listeners.put_back("x", handler);
+        });
     }
 }

@@ -27,6 +27,8 @@ use crate::socket::Socket;
 /// admin.auth(serde_json::json!({ "token": "…" }))?.connect().await?;
 /// # Ok(()) }
 /// ```
+#[doc(alias = "forceNew")]
+#[doc(alias = "multiplex")]
 #[derive(Clone)]
 pub struct Manager {
     handle: Arc<Handle>,
@@ -43,13 +45,15 @@ impl Manager {
     /// # Errors
     ///
     /// Where it is no URL of a server.
+    #[doc(alias = "hostname")]
+    #[doc(alias = "port")]
+    #[doc(alias = "secure")]
     pub fn builder(url: &str) -> Result<Builder, BuildError> {
         Builder::of(url)
     }
 
     /// The socket of that namespace, such as `/chat`; the same one each time. It is not connected before
     /// [`Socket::connect`].
-    #[doc(alias = "of")]
     pub fn socket(&self, namespace: &str) -> Socket {
         let name = match namespace {
             "" => "/".to_owned(),
@@ -83,7 +87,6 @@ impl Manager {
     }
 
     /// The transport that carries the connection; `None` while there is none.
-    #[doc(alias = "io.engine")]
     #[doc(alias = "engine")]
     pub fn transport(&self) -> Option<Transport> {
         self.handle.shared.look(|state| state.transport())

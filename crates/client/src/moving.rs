@@ -2,12 +2,14 @@
 //!
 //! What is different altogether: a [`Socket`](crate::Socket) exists before it is connected, so handlers are
 //! registered on it and not on a builder, and can be changed later. Handlers have types, where there all
-//! have a `Payload`. Events wait while there is no connection. The callback of an ack is a future.
+//! have a `Payload`. Events wait while there is no connection. The callback of an ack is a future. The path of
+//! the URL is a namespace, as in JavaScript, where there it is the path of the server:
+//! [`Builder::path`](crate::Builder::path).
 //!
 //! # Connecting
 //!
 //! ```no_run
-//! # use roomful_client::{Manager, Reconnection, Socket, Tls, Transport};
+//! # use roomful_client::{Manager, Reconnection, Transport};
 //! # use std::time::Duration;
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! // ClientBuilder::new("http://localhost:4200/").namespace("/admin")
@@ -16,15 +18,27 @@
 //! //     .transport_type(TransportType::Websocket)
 //! let builder = builder.transports([Transport::WebSocket]);
 //!
+//! //     .transport_type(TransportType::Polling)
+//! let builder = builder.transports([Transport::Polling]);
+//!
+//! //     .transport_type(TransportType::Any), which is the default here, too
+//! let builder = builder.transports([Transport::Polling, Transport::WebSocket]);
+//!
 //! //     .opening_header("accept-encoding", "application/json")
 //! let builder = builder.header("accept-encoding", "application/json")?;
 //!
 //! //     .tls_config(connector)
-//! let builder = builder.tls(Tls::new().ca(&std::fs::read("ca.pem")?)?);
+//! # #[cfg(feature = "tls")]
+//! let builder = builder.tls(roomful_client::Tls::new().ca(&std::fs::read("ca.pem")?)?);
 //!
-//! //     .reconnect_delay(1000, 5000).max_reconnect_attempts(10)
-//! let builder =
-//!     builder.reconnection(Reconnection::every(Duration::from_secs(1)).attempts(10));
+//! //     .reconnect_delay(500, 8000).max_reconnect_attempts(10)
+//! let mut reconnection = Reconnection::default().attempts(10);
+//! reconnection.delay = Duration::from_millis(500);
+//! reconnection.delay_max = Duration::from_secs(8);
+//! let builder = builder.reconnection(reconnection);
+//!
+//! //     .reconnect(false)
+//! let builder = builder.reconnection(Reconnection::never());
 //!
 //! //     .auth(json!({ "password": "1337" })).connect().await?
 //! let socket = builder.build()?.socket("/admin");
@@ -36,9 +50,14 @@
 //! # Ok(()) }
 //! ```
 //!
+//! `TransportType::WebsocketUpgrade` is an error there where the server offers no WebSocket; here a client
+//! stays with polling then, or takes [`Transport::WebSocket`](crate::Transport) alone.
+//!
 //! `reconnect_on_disconnect(true)` has no counterpart: who is put out by the server comes back by
-//! [`Socket::connect`](crate::Socket::connect) in `on_disconnect`. `on_reconnect` gave new settings to the
-//! next attempt: [`Socket::auth_with`](crate::Socket::auth_with) makes the auth payload anew each time.
+//! [`Socket::connect`](crate::Socket::connect) in `on_disconnect`. `on_reconnect` gives an auth payload and an
+//! address to the next attempt: [`Socket::auth_with`](crate::Socket::auth_with) makes the payload anew each time,
+//! and [`Manager::set_header`](crate::Manager::set_header) changes a header. The address, which
+//! `set_reconnect_url` changes, too, stays as it is here: another one is another client.
 //!
 //! # Hearing
 //!
@@ -50,7 +69,7 @@
 //! //     match payload { Payload::Text(values) => …, Payload::Binary(bytes) => …, _ => … } }.boxed())
 //! socket.on("foo", async |_: Socket, text: String, bytes: Bytes| println!("{text} {bytes:?}"));
 //!
-//! // .on_any(|event, payload, client| …)
+//! // .on_any(|event, payload, client| …), which is called behind the handler there, and before it here
 //! socket.on_any(|name: &str, args: &Args| println!("{name} {args:?}"));
 //!
 //! // .on(Event::Connect, …)
@@ -59,10 +78,10 @@
 //! // .on(Event::Close, …)
 //! socket.on_disconnect(async |_: Socket, why: Disconnection| println!("{why}"));
 //!
-//! // .on(Event::Error, |error, _| …)
+//! // .on(Event::Error, |error, _| …), where it was a refusal or no connection
 //! socket.on_connect_error(async |_: Socket, why: Arc<ConnectError>| println!("{why}"));
 //!
-//! // an ack to the server is not there
+//! // an answer to the server is not there
 //! socket.on("add", async |_: Socket, a: i64, b: i64| a + b);
 //! # }
 //! ```
@@ -89,7 +108,8 @@
 //!
 //! # Without async
 //!
-//! `rust_socketio::Client` is [`blocking::Socket`](crate::blocking::Socket).
+//! `rust_socketio::Client` is [`blocking::Socket`](crate::blocking::Socket). `connect_raw` is a client that does
+//! not come back: [`Reconnection::never`](crate::Reconnection::never).
 //!
 //! ```no_run
 //! # #[cfg(feature = "blocking")]

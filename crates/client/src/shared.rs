@@ -152,7 +152,7 @@ impl Shared {
     }
 
     /// Changes the state, and sees to it that the task of the connection does what follows. No user's code
-    /// may run in `act`.
+    /// may run in `act`, but for a `Parser`.
     pub(crate) fn act<R>(self: &Arc<Self>, act: impl FnOnce(&mut State, Moment) -> R) -> R {
         let now = self.now();
         let (result, waker, start) = {

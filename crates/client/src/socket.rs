@@ -76,7 +76,6 @@ impl Socket {
 
     /// The manager of its connection.
     #[doc(alias = "io")]
-    #[doc(alias = "io.engine")]
     pub fn manager(&self) -> Manager {
         Manager::new(Arc::clone(&self.handle))
     }
@@ -130,6 +129,7 @@ impl Socket {
     /// [`Builder::reconnection`] says: [`connected`](Self::connected) waits for them. A server that
     /// disconnects the socket at once can be faster than whoever awaits, who then hears only that.
     #[doc(alias = "open")]
+    #[doc(alias = "autoConnect")]
     pub fn connect(&self) -> Connect {
         let shared = &self.handle.shared;
         if shared.runtime().is_none() {
@@ -180,12 +180,17 @@ impl Socket {
     }
 
     /// Tells of each change of its [`Status`]; of several at once only the last.
+    #[doc(alias = "reconnect")]
+    #[doc(alias = "reconnect_attempt")]
+    #[doc(alias = "reconnect_error")]
+    #[doc(alias = "reconnect_failed")]
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.core.status.subscribe()
     }
 
     /// Whether it is connected.
     #[doc(alias = "connected")]
+    #[doc(alias = "disconnected")]
     pub fn is_connected(&self) -> bool {
         self.core.status.borrow().is_connected()
     }
@@ -205,7 +210,7 @@ impl Socket {
     // Hearing.
 
     /// Calls `handler` for each event of that name: see [`Handler`]. It takes the place of the one before.
-    #[doc(alias = "addListener")]
+    #[doc(alias = "addEventListener")]
     pub fn on<N: OnName<M>, H: Handler<M>, M: 'static>(&self, event: N, handler: H) -> &Self {
         self.core.listeners.on(event.event_name(), handler::erase(handler));
         self
@@ -221,13 +226,15 @@ impl Socket {
     /// Removes the handlers of an event; `false` when there was none.
     #[doc(alias = "removeListener")]
     #[doc(alias = "removeAllListeners")]
+    #[doc(alias = "removeEventListener")]
     pub fn off(&self, event: &str) -> bool {
         self.core.listeners.off(event)
     }
 
-    /// Calls `listener` with each event that comes, before its handler: with its name and its arguments.
+    /// Calls `listener` with each event that comes, before its handler: with its name and its arguments. It
+    /// is called behind those that were registered before.
     #[doc(alias = "onAny")]
-    #[doc(alias = "prependAny")]
+    #[doc(alias = "catch-all")]
     pub fn on_any(&self, listener: impl Fn(&str, &Args) + Send + Sync + 'static) -> &Self {
         self.core.listeners.on_any(Arc::new(move |name, args| {
             listener(name, args);
@@ -238,7 +245,6 @@ impl Socket {
 
     /// Calls `listener` with each event that has no handler: with its name, its arguments, and the ack,
     /// which it may send at once or hand to a task that sends it later. It takes the place of the one before.
-    #[doc(alias = "catch-all")]
     pub fn on_unhandled(
         &self,
         listener: impl Fn(&str, Args, Ack) + Send + Sync + 'static,
@@ -250,9 +256,9 @@ impl Socket {
         self
     }
 
-    /// Calls `listener` with each event that is emitted, before it is sent.
+    /// Calls `listener` with each event that is emitted, when it is emitted: also with one that then has to
+    /// wait, or is dropped. It is called behind those that were registered before.
     #[doc(alias = "onAnyOutgoing")]
-    #[doc(alias = "prependAnyOutgoing")]
     pub fn on_any_outgoing(&self, listener: impl Fn(&str, &Args) + Send + Sync + 'static) -> &Self {
         self.core.listeners.on_any_outgoing(Arc::new(listener));
         self
@@ -317,7 +323,6 @@ impl Socket {
     /// }
     /// # Ok(()) }
     /// ```
-    #[doc(alias = "on")]
     pub fn events<N: EmitName<T>, T: DeserializeOwned>(&self, event: N) -> Events<T> {
         let tap = Tap::new(Some(event.event_name()), self.handle.shared.settings.stream_bytes_max);
         self.core.listeners.tap(&tap);
@@ -406,7 +411,6 @@ impl Socket {
     /// # drop(sum); Ok(()) }
     /// ```
     #[doc(alias = "emitWithAck")]
-    #[doc(alias = "timeout")]
     pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
         let asked = self.ask(event.event_name(), &args).map_err(Some);
         Call { asked, types: PhantomData }
@@ -430,7 +434,8 @@ impl Socket {
     }
 
     /// Drops what was emitted while the socket was not connected and waits to be sent; how many events that
-    /// were. Who waits for an answer of one gets [`CallError::Dropped`].
+    /// were. Who waits for an answer of one gets [`CallError::Dropped`]. Events that are
+    /// [sent again](Self::retry_events) until their ack comes stay.
     #[doc(alias = "sendBuffer")]
     pub fn clear_buffer(&self) -> usize {
         self.handle.shared.act(|state, _| state.manager.clear_buffer(self.core.key))

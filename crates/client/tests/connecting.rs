@@ -154,6 +154,19 @@ async fn several_namespaces_share_a_connection() {
 }
 
 #[tokio::test]
+async fn a_socket_of_its_own_has_a_connection_of_its_own() {
+    let io = guarded();
+    let site = serve(&io).await;
+    let (first, second) = (Socket::new(&site.url).unwrap(), Socket::new(&site.url).unwrap());
+    soon(first.connect()).await.unwrap();
+    soon(second.connect()).await.unwrap();
+    assert_ne!(first.id(), second.id());
+    assert_eq!(io.stats().connections, 2);
+    let again = first.manager().socket("/");
+    assert!(again.is_connected() && again.id() == first.id());
+}
+
+#[tokio::test]
 async fn polling_is_upgraded_and_remembered() {
     let io = guarded();
     let site = serve(&io).await;

@@ -185,3 +185,103 @@ fn the_path_of_a_url_is_the_namespace() {
     assert_eq!(namespace("http://localhost:3000"), "/");
     assert_eq!(namespace("localhost:3000/chat?x=1"), "/chat");
 }
+
+/// What a function was called with, in the order of the calls.
+type Said = tokio::sync::mpsc::UnboundedReceiver<String>;
+
+fn teller() -> (impl Fn(String) + Clone + Send + Sync + 'static, Said) {
+    let (tell, said) = tokio::sync::mpsc::unbounded_channel();
+    (move |text| tell.send(text).unwrap(), said)
+}
+
+#[tokio::test]
+async fn listeners_see_what_comes_before_its_handler_and_what_goes() {
+    let io = site();
+    let site = serve(&io).await;
+    let socket = main_socket(builder(&site, WAYS[1]));
+    let (tell, mut said) = teller();
+    for name in ["first", "second"] {
+        let (comes, goes) = (tell.clone(), tell.clone());
+        socket.on_any(move |event, args| {
+            comes(format!("{name} in {event} {}", args.get::<i32>(0).unwrap()))
+        });
+        socket.on_any_outgoing(move |event, args| {
+            goes(format!("{name} out {event} {}", args.get::<i32>(0).unwrap()))
+        });
+    }
+    let handled = tell.clone();
+    socket.on("echo", move |_: Socket, n: i32| {
+        handled(format!("handler {n}"));
+        async {}
+    });
+    soon(socket.connect()).await.unwrap();
+    socket.emit("echo", 1);
+    let expected = [
+        "first out echo 1",
+        "second out echo 1",
+        "first in echo 1",
+        "second in echo 1",
+        "handler 1",
+    ];
+    for expected in expected {
+        assert_eq!(soon(said.recv()).await.unwrap(), expected);
+    }
+    socket.off_any();
+    socket.emit("echo", 2);
+    assert_eq!(soon(said.recv()).await.unwrap(), "handler 2");
+}
+
+#[tokio::test]
+async fn an_event_has_one_handler_and_one_more_for_its_first() {
+    let io = site();
+    let site = serve(&io).await;
+    let socket = main_socket(builder(&site, WAYS[1]));
+    let (tell, mut said) = teller();
+    let handler = |name: &'static str| {
+        let tell = tell.clone();
+        move |_: Socket, n: i32| {
+            tell(format!("{name} {n}"));
+            std::future::ready(())
+        }
+    };
+    socket.on("echo", handler("replaced")).on("echo", handler("on")).once("echo", handler("once"));
+    let others = tell.clone();
+    socket.on_unhandled(move |event, _, _| others(format!("nobody hears {event}")));
+    soon(socket.connect()).await.unwrap();
+    for n in 0..3 {
+        socket.emit("echo", n);
+    }
+    for expected in ["once 0", "on 1", "on 2"] {
+        assert_eq!(soon(said.recv()).await.unwrap(), expected);
+    }
+    assert!(socket.off("echo") && !socket.off("echo"));
+    socket.emit("echo", 3);
+    assert_eq!(soon(said.recv()).await.unwrap(), "nobody hears echo");
+}
+
+#[tokio::test]
+async fn send_is_a_message() {
+    let io = site();
+    io.on("message", async |me: roomful::Socket, text: String| me.send(text));
+    let site = serve(&io).await;
+    let socket = main_socket(builder(&site, WAYS[1]));
+    let mut messages = socket.events::<_, String>("message");
+    soon(socket.connect()).await.unwrap();
+    socket.send("hello");
+    assert_eq!(soon(messages.next()).await.unwrap().unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn the_time_for_answers_can_be_set_for_all_calls() {
+    let io = site();
+    let site = serve(&io).await;
+    let socket = main_socket(builder(&site, WAYS[1]).ack_timeout(Duration::from_millis(30)));
+    soon(socket.connect()).await.unwrap();
+    // By default it is 10 s, and this call would end first.
+    let patient = socket.call::<_, _, ()>("never", ()).timeout(Duration::from_secs(5));
+    let asked = socket.call::<_, _, ()>("never", ());
+    tokio::select! {
+        ended = asked => assert!(matches!(ended, Err(CallError::Timeout)), "{ended:?}"),
+        _ = patient => panic!("the time that was set does not count"),
+    }
+}

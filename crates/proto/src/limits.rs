@@ -12,6 +12,7 @@ pub struct Limits {
     /// Largest message in either form: a WebSocket message (closed with 1009 above it), a polling
     /// body (413), and all attachments of one packet together. Told to clients as `maxPayload`.
     /// Default 1,000,000, as the official server; at most [`PAYLOAD_BYTES`](Self::PAYLOAD_BYTES).
+    #[doc(alias = "maxPayload")]
     pub payload_bytes_max: usize,
     /// Frames of one fragmented WebSocket message. Fragments are joined as they come, so a
     /// fragment costs time but no memory. Default 100,000.
@@ -50,6 +51,7 @@ pub struct Limits {
     /// Default 64.
     pub held_events_max: usize,
     /// Bytes of all such events of one connection. Default 2,000,000.
+    #[doc(alias = "receiveBuffer")]
     pub held_bytes_max: usize,
     /// Time between a pong and the next ping. Default 25 s.
     pub ping_interval: Duration,

@@ -65,7 +65,6 @@ impl Socket {
     }
 
     /// The socket of another namespace on the same connection.
-    #[doc(alias = "of")]
     pub fn socket(&self, namespace: &str) -> Self {
         let socket = self.socket.manager().socket(namespace);
         Self { socket, worker: self.worker.clone() }
@@ -147,8 +146,8 @@ impl Socket {
         wait(self.socket.connected())
     }
 
-    /// Leaves the namespace, and closes the connection if no other socket uses it. Waits for nothing.
-    #[doc(alias = "close")]
+    /// Leaves the namespace, and closes the connection if no other socket uses it. Waits for nothing. (The
+    /// `close` of JavaScript does no more than that, [`close`](Self::close) here does.)
     pub fn disconnect(&self) {
         self.socket.disconnect();
     }

@@ -78,6 +78,8 @@ impl Tls {
     /// # Errors
     ///
     /// Where either cannot be read.
+    #[doc(alias = "cert")]
+    #[doc(alias = "key")]
     pub fn certificate(mut self, chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let chain = certificates(chain, "the client's certificate")?;
         let key = PrivateKeyDer::from_pem_slice(key)
@@ -88,6 +90,7 @@ impl Tls {
 
     /// Takes any certificate of any server. Whoever stands between then reads and changes everything:
     /// only for a test with a certificate that nobody has signed. Such a client says so in the log.
+    #[doc(alias = "rejectUnauthorized")]
     pub const fn dangerously_trust_anybody(mut self) -> Self {
         self.trusts_anybody = true;
         self

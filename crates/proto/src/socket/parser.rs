@@ -19,14 +19,14 @@ use crate::limits::Limits;
 use crate::text::is_text;
 use crate::ws::frame;
 
-/// An encoding of packets. All clients of a server must speak it.
+/// An encoding of packets. A server and all of its clients must speak the same.
 ///
 /// One packet is one message of the session, in both directions, with its bytes inside.
 /// [`MsgPack`](super::MsgPack) is one. Whoever implements another is called with whatever any
-/// client sends: it must not panic, must take time in proportion to the message, and must never
+/// peer sends: it must not panic, must take time in proportion to the message, and must never
 /// allocate what a message only declares.
 pub trait Parser: fmt::Debug + Send + Sync + 'static {
-    /// Reads a packet of a client. What it gives is checked as any other packet is: the name of the
+    /// Reads a packet of the peer. What it gives is checked as any other packet is: the name of the
     /// namespace, the JSON and its depth, event names, placeholders, and the limits on size.
     ///
     /// # Errors
@@ -34,12 +34,14 @@ pub trait Parser: fmt::Debug + Send + Sync + 'static {
     /// When the message is no packet. The connection is closed then.
     fn decode(&self, message: Data, limits: &Limits) -> Result<Whole, Violation>;
 
-    /// Writes a packet of the server. Called once for an event, however many it goes to. A text
+    /// Writes a packet of this side. Called once for an event, however many it goes to. A text
     /// must not have the character U+001E in it, which separates packets on polling.
     ///
-    /// It must be quick, and it must not call the server. Where sockets can be recovered it is called
+    /// It must be quick, and it must call neither server nor client. Where sockets can be recovered it is called
     /// under the lock that keeps the events of a namespace in order: whoever sends, joins or leaves
-    /// there waits until it returns, and a call out of it would wait for itself, for ever.
+    /// there waits until it returns, and a call out of it would wait for itself, for ever. In a client
+    /// that holds for both functions: they are called under the lock of its state, which all calls of
+    /// the client take.
     fn encode(&self, packet: &Plain<'_>) -> Data;
 }
 
