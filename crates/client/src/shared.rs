@@ -23,6 +23,9 @@ use crate::status::Status;
 /// Who waits for an ack.
 pub(crate) type Waiter = oneshot::Sender<Result<Args, NoAck>>;
 
+/// Who waits until the server has read all that was emitted.
+pub(crate) type Asker = oneshot::Sender<()>;
+
 /// One client.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
@@ -53,11 +56,30 @@ pub(crate) struct State {
     pub(crate) changed: bool,
     /// Streams that end beside all else.
     pub(crate) parting: usize,
+    /// Who is to be told when the server has read all that was emitted. Gone with the connection.
+    pub(crate) askers: Vec<Asker>,
     /// Wakes it; there while it rests.
     pub(crate) waker: Option<Waker>,
 }
 
 impl State {
+    /// Asks when the server has read all that was emitted. Without a connection the asker is dropped.
+    pub(crate) fn ask(&mut self, asker: Asker) {
+        if self.transport.is_some() {
+            // Those who did not wait so long are no more.
+            self.askers.retain(|asker| !asker.is_closed());
+            self.askers.push(asker);
+        }
+    }
+
+    /// The askers, if all that was emitted has left.
+    pub(crate) fn take_askers(&mut self) -> Vec<Asker> {
+        match self.manager.waiting_bytes() {
+            0 => std::mem::take(&mut self.askers),
+            _ => Vec::new(),
+        }
+    }
+
     /// The socket leaves its namespace, or gives up to get there.
     pub(crate) fn leave(&mut self, core: &Core) {
         let is_on_its_way = self.manager.is_active(core.key) && !self.manager.is_joined(core.key);
@@ -98,6 +120,7 @@ impl Shared {
                 running: false,
                 changed: false,
                 parting: 0,
+                askers: Vec::new(),
                 waker: None,
             }),
             handle: OnceLock::new(),

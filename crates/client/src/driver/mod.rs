@@ -5,6 +5,7 @@
 //! time wakes it. It ends when no socket wants a connection, and begins anew with the next that does.
 
 mod batch;
+mod proof;
 mod session;
 mod websocket;
 
@@ -182,6 +183,7 @@ impl Driver {
         self.ended = Some(Disconnection { reason, close_code, detail });
         self.shared.look(|state| {
             (state.transport, state.writable) = (None, false);
+            state.askers.clear();
             state.manager.closed(now, reason);
         });
     }
@@ -395,6 +397,7 @@ impl Drop for Driver {
         self.shared.look(|state| {
             (state.running, state.changed, state.waker) = (false, false, None);
             (state.transport, state.writable) = (None, false);
+            state.askers.clear();
             state.manager.end();
             self.batch.take_from(&mut state.manager);
         });
