@@ -64,10 +64,11 @@ test-matrix: ## our server against every generation of that client, and those fo
 	cd interop/node/matrix && SERVER="$(BUILT)/fixture" node run.mjs
 	SERVER="$(BUILT)/fixture" target/python-venv/bin/python -B interop/python/run.py
 
-test-client: ## our client against the official servers of four versions, Bun, Python and ours
+test-client: ## our client, and that on the command line, against the official servers, Bun, Python and ours
 	@tools/setup client-interop
-	cargo build --locked -p roomful-interop -p roomful-judge --bin site --bin judge
+	cargo build --locked -p roomful-interop -p roomful-judge -p roomful-hub --bin site --bin judge --bin roomful
 	SITE="$(BUILT)/site" "$(BUILT)/judge"
+	cd interop/client && ROOMFUL="$(BUILT)/roomful" node --test $(TEST_TIMEOUT) check-command.mjs
 
 test-client-site: ## the servers that judge our client, against the official clients
 	@tools/setup client-interop

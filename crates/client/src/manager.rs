@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use roomful_proto::engine::Transport;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::builder::{Builder, read_header};
 use crate::core::Core;
@@ -125,6 +125,16 @@ impl Manager {
             state.manager.waiting_bytes() == 0 && (state.writable || state.transport().is_none())
         };
         shared.until(is_drained).await;
+    }
+
+    /// Waits until the server has read all that was emitted, and tells whether it has: `false` where the
+    /// connection ends before, or there is none. So a client knows that its last words are not lost when it
+    /// closes; what the server does with them only an ack can tell. On a WebSocket that is a ping and its
+    /// pong, in polling the answer to the last request.
+    pub async fn arrived(&self) -> bool {
+        let (asker, arrived) = oneshot::channel();
+        self.handle.shared.act(|state, _| state.ask(asker));
+        arrived.await.is_ok()
     }
 
     /// Disconnects all sockets, lets what they have emitted leave, and waits until the connection is

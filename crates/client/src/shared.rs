@@ -23,6 +23,9 @@ use crate::status::Status;
 /// Who waits for an ack.
 pub(crate) type Waiter = oneshot::Sender<Result<Args, NoAck>>;
 
+/// Who waits until the server has read all that was emitted.
+pub(crate) type Asker = oneshot::Sender<()>;
+
 /// One client.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
@@ -55,6 +58,8 @@ pub(crate) struct State {
     pub(crate) changed: bool,
     /// Streams that end beside all else.
     pub(crate) parting: usize,
+    /// Who is to be told when the server has read all that was emitted. Gone with the connection.
+    pub(crate) askers: Vec<Asker>,
     /// Wakes it; there while it rests.
     pub(crate) waker: Option<Waker>,
 }
@@ -74,6 +79,31 @@ impl State {
     pub(crate) fn watch_transport(&mut self) -> watch::Receiver<Option<Transport>> {
         let transport = self.transport;
         self.watched.get_or_insert_with(|| watch::Sender::new(transport)).subscribe()
+    }
+
+    /// There is no connection any more. Gives back who asked, who learn it when they are dropped: not under
+    /// the lock.
+    pub(crate) fn disconnected(&mut self) -> Vec<Asker> {
+        self.set_transport(None);
+        self.writable = false;
+        std::mem::take(&mut self.askers)
+    }
+
+    /// Asks when the server has read all that was emitted. Without a connection the asker is dropped.
+    pub(crate) fn ask(&mut self, asker: Asker) {
+        if self.transport.is_some() {
+            // Those who did not wait so long have gone.
+            self.askers.retain(|asker| !asker.is_closed());
+            self.askers.push(asker);
+        }
+    }
+
+    /// The askers, if all that was emitted has left.
+    pub(crate) fn take_askers(&mut self) -> Vec<Asker> {
+        match self.manager.waiting_bytes() {
+            0 => std::mem::take(&mut self.askers),
+            _ => Vec::new(),
+        }
     }
 
     /// The socket leaves its namespace, or gives up to get there.
@@ -117,6 +147,7 @@ impl Shared {
                 running: false,
                 changed: false,
                 parting: 0,
+                askers: Vec::new(),
                 waker: None,
             }),
             handle: OnceLock::new(),

@@ -5,6 +5,7 @@
 //! time wakes it. It ends when no socket wants a connection, and begins anew with the next that does.
 
 mod batch;
+mod proof;
 mod session;
 mod websocket;
 
@@ -180,11 +181,11 @@ impl Driver {
         let silence = self.silence.take();
         self.trouble = silence.or_else(|| Some(Arc::new(ConnectError::Transport(error))));
         self.ended = Some(Disconnection { reason, close_code, detail });
-        self.shared.look(|state| {
-            state.set_transport(None);
-            state.writable = false;
+        let askers = self.shared.look(|state| {
             state.manager.closed(now, reason);
+            state.disconnected()
         });
+        drop(askers);
     }
 
     fn waiting(&self, attempt: u32, until: Moment) {
@@ -393,13 +394,13 @@ impl Drop for Driver {
             return;
         }
         let active = self.active();
-        self.shared.look(|state| {
+        let askers = self.shared.look(|state| {
             (state.running, state.changed, state.waker) = (false, false, None);
-            state.set_transport(None);
-            state.writable = false;
             state.manager.end();
             self.batch.take_from(&mut state.manager);
+            state.disconnected()
         });
+        drop(askers);
         while let Some(output) = self.batch.next() {
             if let Output::Ack { waiter, answer } = output {
                 drop(waiter.send(answer));

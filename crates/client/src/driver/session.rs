@@ -10,6 +10,7 @@ use roomful_proto::ws::{CloseCode, Message, WsError};
 use roomful_proto::{DisconnectReason, Moment, Violation};
 
 use super::Boxed;
+use super::proof::{Proof, tell};
 use super::websocket::{Scratch, WebSocket};
 use crate::error::{TransportCause, TransportError};
 use crate::net::{Answer, Exchange, Http, Upgraded, foreign, refusal};
@@ -49,6 +50,7 @@ pub(super) struct Session {
     paused: bool,
     /// Bytes of pongs since nothing waited.
     pong_bytes: usize,
+    proof: Proof,
 }
 
 /// Whether the server takes so little that nothing more should be read of it.
@@ -115,6 +117,7 @@ impl Session {
             ended: None,
             paused: false,
             pong_bytes: 0,
+            proof: Proof::new(u64::from_ne_bytes(stamp)),
         }
     }
 
@@ -455,6 +458,7 @@ impl Session {
                         self.fail(now, Violation::Pings);
                     }
                 }
+                Ok(Some(Message::Pong(said))) if !is_probe => self.proof.pong(&said),
                 Ok(None | Some(Message::Pong(_))) => {}
                 Ok(Some(Message::Close(code, said))) => {
                     line.close(code);
@@ -592,21 +596,27 @@ impl Session {
                 Poll::Pending => return false,
             }
         }
-        shared.look(|state| {
+        let asked = shared.look(|state| {
             state.writable = is_writable;
             if state.manager.outgoing().is_empty() {
                 self.dialer.flushed();
                 self.pong_bytes = 0;
             }
+            let asks = is_writable && self.proof.is_done();
+            if asks { state.take_askers() } else { Vec::new() }
         });
-        false
+        if asked.is_empty() {
+            return false;
+        }
+        carrier.ping(&self.proof.begin(asked));
+        true
     }
 
     fn write_body(&mut self, shared: &Arc<Shared>) -> bool {
         let is_writable = self.dialer.is_writable();
         let base64 = shared.settings.force_base64;
         let max = self.dialer.welcome().and_then(|welcome| welcome.payload_bytes_max);
-        let body = shared.look(|state| {
+        let (body, arrived) = shared.look(|state| {
             state.writable = is_writable && self.post.is_none();
             let outgoing = state.manager.outgoing();
             if outgoing.is_empty() {
@@ -614,8 +624,15 @@ impl Session {
                 self.pong_bytes = 0;
             }
             let takes = is_writable && self.post.is_none();
-            takes.then(|| outgoing.take_body(self.dialer.revision(), base64, max)).flatten()
+            if !takes {
+                return (None, Vec::new());
+            }
+            match outgoing.take_body(self.dialer.revision(), base64, max) {
+                None => (None, state.take_askers()),
+                body => (body, Vec::new()),
+            }
         });
+        tell(arrived);
         let Some(body) = body else {
             return false;
         };

@@ -108,6 +108,11 @@ impl WebSocket {
         true
     }
 
+    /// Asks the server for a pong that says the same.
+    pub(super) fn ping(&mut self, says: &[u8]) {
+        self.frame(Opcode::Ping, says);
+    }
+
     pub(super) fn close(&mut self, code: Option<CloseCode>) {
         let code = code.map(|code| code.get().to_be_bytes());
         self.frame(Opcode::Close, code.as_ref().map_or(&[], |code| &code[..]));

@@ -2,6 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use hyper::Uri;
 use hyper::http::HeaderValue;
@@ -14,6 +18,7 @@ use tower_service::Service;
 
 use super::BoxStream;
 use crate::error::{BuildError, TransportCause, TransportError};
+use crate::lock::lock;
 
 /// A proxy through which the server is reached.
 #[derive(Default)]
@@ -78,11 +83,20 @@ async fn through(
     let address = proxy.uri().clone();
     match address.scheme_str() {
         Some("socks5" | "socks5h") => {
-            let mut socks = SocksV5::new(address, connector);
-            if let Some((user, password)) = proxy.raw_auth() {
+            let why = Arc::default();
+            let mut socks = SocksV5::new(address, Noting { connector, why: Arc::clone(&why) });
+            let login = proxy.raw_auth();
+            if let Some((user, password)) = login {
                 socks = socks.with_auth(user.to_owned(), password.to_owned());
             }
-            socks.call(server).await.map_err(|e| told(&e))
+            socks.call(server).await.map_err(|e| match lock(&why).take() {
+                Some(why) => why,
+                // As hyper-util tells of a proxy that takes nobody without.
+                None if login.is_none() && e.to_string().contains("user/pass") => {
+                    "SOCKS error: the proxy wants a user and a password".to_owned()
+                }
+                None => told(&e),
+            })
         }
         Some("http") => {
             let mut tunnel = Tunnel::new(address, connector);
@@ -92,6 +106,31 @@ async fn through(
             tunnel.call(server).await.map_err(|e| told(&e))
         }
         other => Err(format!("a proxy of scheme {} is not supported", other.unwrap_or("?"))),
+    }
+}
+
+/// Connects to a SOCKS proxy, and notes why that has failed, which the error of the whole does not tell.
+#[derive(Clone)]
+struct Noting {
+    connector: HttpConnector,
+    why: Arc<Mutex<Option<String>>>,
+}
+
+impl Service<Uri> for Noting {
+    type Response = TokioIo<TcpStream>;
+    type Error = <HttpConnector as Service<Uri>>::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.connector.poll_ready(cx)
+    }
+
+    fn call(&mut self, proxy: Uri) -> Self::Future {
+        let (connecting, why) = (self.connector.call(proxy), Arc::clone(&self.why));
+        Box::pin(async move {
+            let connected = connecting.await;
+            connected.inspect_err(|e| *lock(&why) = Some(told(e)))
+        })
     }
 }
 

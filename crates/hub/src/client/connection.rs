@@ -1,19 +1,21 @@
 //! [`Connection`]: the client that the options describe.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use roomful_client::{
-    DisconnectReason, Manager, MsgPack, Proxy, Reconnection, Revision, Socket, Status, Tls,
-    Transport,
+    Args, CallError, ConnectError, DisconnectReason, Manager, MsgPack, Proxy, Reconnection, Revision,
+    Socket, Status, Tls, Transport,
 };
 use serde_json::json;
 
 use super::failure::{Failure, Kind};
 use super::options::{ConnectionOptions, ParserChoice, RevisionChoice, TransportChoice};
 use super::printer::Printer;
+use super::report;
+use super::situation::Situation;
 use super::style::Style;
-use super::value;
+use super::value::{self, Values};
 
 /// Time for the goodbye where the user has interrupted.
 const HASTE: Duration = Duration::from_secs(1);
@@ -26,6 +28,7 @@ pub(crate) struct Connection {
     pub(crate) printer: Printer,
     pub(crate) style: Style,
     pub(crate) timeout: Duration,
+    situation: Situation,
 }
 
 impl Connection {
@@ -59,7 +62,7 @@ impl Connection {
                 Some(url) => Proxy::url(url)?,
                 None => Proxy::environment(),
             })
-            .tls(tls(options)?);
+            .tls(tls(options, &printer, style)?);
         for header in &options.headers {
             let Some((name, value)) = header.split_once(':') else {
                 // The whole of it may be a secret.
@@ -81,12 +84,18 @@ impl Connection {
         if let Some(auth) = &options.auth {
             socket.auth(value::auth(auth)?)?;
         }
-        Ok(Self { manager, socket, printer, style, timeout: options.timeout })
+        let situation = Situation::of(options);
+        Ok(Self { manager, socket, printer, style, timeout: options.timeout, situation })
+    }
+
+    /// The same in another namespace.
+    pub(crate) fn with(&self, socket: &Socket) -> Self {
+        Self { socket: socket.clone(), ..self.clone() }
     }
 
     /// Connects, or says why not.
     pub(crate) async fn connect(&self) -> Result<(), Failure> {
-        self.socket.connect().await.map_err(|error| Failure::from(&error))
+        self.socket.connect().await.map_err(|error| self.failure(&error))
     }
 
     /// Waits for something while the socket is connected.
@@ -94,44 +103,117 @@ impl Connection {
         tokio::select! {
             biased;
             done = future => Ok(done),
-            status = self.socket.closed() => Err(closed(&status)),
+            status = self.socket.closed() => Err(self.closed(&status)),
+        }
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) async fn call(&self, event: &str, values: &Values) -> Result<Args, Failure> {
+        let call = self.socket.call::<_, _, Args>(event, values);
+        // What was asked when the server had put the client out already would wait for all of its time.
+        match self.while_connected(call).await? {
+            Err(CallError::Disconnected) => Err(self.lost().await),
+            answer => Ok(answer?),
         }
     }
 
     /// Waits until all that was emitted has left.
     pub(crate) async fn drained(&self) -> Result<(), Failure> {
         let drained = tokio::time::timeout(self.timeout, self.manager.drained());
-        if self.while_connected(drained).await?.is_err() {
-            let message = "the server did not take in time what was emitted";
-            return Err(Failure::new(Kind::Timeout, message));
-        }
-        // Without a connection nothing waits, either.
-        match self.socket.status() {
-            Status::Connected { .. } => Ok(()),
-            status => Err(closed(&status)),
+        self.while_connected(drained).await?.map_err(|_| not_taken())
+    }
+
+    /// Waits until the server has read all that was emitted. Some servers drop what they read together with
+    /// the goodbye. A server that puts the client out may do so for what it has read.
+    pub(crate) async fn arrived(&self) -> Result<(), Failure> {
+        match self.round_trip().await? {
+            false if !self.was_put_out() => Err(self.lost().await),
+            _ => Ok(()),
         }
     }
 
-    /// Tells on standard error what happens to a socket, until it is no more.
+    /// Whether the server has put out the client as soon as it had come in.
+    pub(crate) async fn stays(&self) -> Result<(), Failure> {
+        match self.round_trip().await? {
+            false => Err(self.lost().await),
+            true => Ok(()),
+        }
+    }
+
+    /// Waits until the server has read all, on this connection or, where there is none, on the next one.
+    async fn round_trip(&self) -> Result<bool, Failure> {
+        let arrived = async {
+            self.socket.connected().await.is_ok() && self.manager.arrived().await
+        };
+        tokio::time::timeout(self.timeout, arrived).await.map_err(|_| not_taken())
+    }
+
+    fn was_put_out(&self) -> bool {
+        let by_server = DisconnectReason::ServerDisconnect;
+        matches!(self.socket.status(), Status::Disconnected(why) if why.reason == by_server)
+    }
+
+    /// Why a connection was lost that has just been there.
+    pub(crate) async fn lost(&self) -> Failure {
+        let mut watch = self.socket.watch();
+        // What follows from the loss is known a moment later than the loss.
+        let known = watch.wait_for(|status| !matches!(status, Status::Connecting));
+        let status = tokio::time::timeout(self.timeout, known).await;
+        match status {
+            Ok(Ok(status)) => self.closed(&status),
+            _ => self.closed(&Status::Connecting),
+        }
+    }
+
+    /// Why nothing more will come, by the last status.
+    pub(crate) fn closed(&self, status: &Status) -> Failure {
+        match status {
+            Status::Failed(error) | Status::Waiting { error, .. } => self.failure(error),
+            Status::Disconnected(why) => Failure::lost(why),
+            _ => Failure::new(Kind::Connection, "the connection was lost"),
+        }
+    }
+
+    pub(crate) fn failure(&self, error: &ConnectError) -> Failure {
+        Failure::of(error, &self.situation)
+    }
+
+    /// Tells on standard error what happens to a socket: that it has come and gone behind and before the events
+    /// that come between.
     pub(crate) fn report(&self, socket: &Socket) {
         if self.style.quiet {
             return;
         }
-        let mut watch = socket.watch();
-        let (printer, style, namespace) =
-            (self.printer.clone(), self.style, socket.namespace().to_owned());
-        let ids = {
-            let socket = socket.clone();
-            move || (socket.id(), socket.manager().transport())
-        };
+        let (printer, style) = (self.printer.clone(), self.style);
+        socket.on_connect(move |socket| {
+            printer.note(report::connected(style, &socket));
+            std::future::ready(())
+        });
+        let (printer, style) = (self.printer.clone(), self.style);
+        socket.on_disconnect(move |socket, why| {
+            // Who leaves knows it. Of what comes back the next attempt is told.
+            if why.reason != DisconnectReason::ClientDisconnect && !socket.is_active() {
+                printer.note(report::disconnected(style, socket.namespace(), &why));
+            }
+            std::future::ready(())
+        });
+        let (printer, style) = (self.printer.clone(), self.style);
+        let (namespace, mut watch) = (socket.namespace().to_owned(), socket.watch());
         tokio::spawn(async move {
             while watch.changed().await.is_ok() {
                 let status = watch.borrow_and_update().clone();
-                if let Some(line) = told(style, &namespace, &status, &ids) {
+                if let Some(line) = report::waiting(style, &namespace, &status) {
                     printer.note(line);
                 }
             }
         });
+    }
+
+    /// Says what went wrong, and goes on.
+    pub(crate) fn complain(&self, failure: &Failure) {
+        if !failure.is_silent() {
+            self.printer.note(self.style.failure(failure));
+        }
     }
 
     /// Leaves in order.
@@ -145,61 +227,8 @@ impl Connection {
     }
 }
 
-/// Why nothing more will come, by the last status.
-pub(crate) fn closed(status: &Status) -> Failure {
-    match status {
-        Status::Failed(error) | Status::Waiting { error, .. } => Failure::from(&**error),
-        Status::Disconnected(why) => Failure::lost(why),
-        _ => Failure::new(Kind::Connection, "the connection was lost"),
-    }
-}
-
-fn told(
-    style: Style,
-    namespace: &str,
-    status: &Status,
-    ids: &impl Fn() -> (Option<String>, Option<Transport>),
-) -> Option<String> {
-    let (text, json) = match status {
-        Status::Connected { recovered } => {
-            let (id, transport) = ids();
-            let id = id.unwrap_or_default();
-            let transport = transport.map(|transport| match transport {
-                Transport::WebSocket => "websocket",
-                _ => "polling",
-            });
-            let by = transport.unwrap_or("?");
-            let again = if *recovered { ", and nothing was missed" } else { "" };
-            (
-                format!("connected to {namespace} as {id} by {by}{again}"),
-                json!({
-                    "status": "connected", "namespace": namespace, "id": id,
-                    "transport": transport, "recovered": recovered,
-                }),
-            )
-        }
-        Status::Waiting { attempt, until, error } => {
-            let seconds = until.saturating_duration_since(Instant::now()).as_secs_f64();
-            (
-                format!("no connection: {error}; attempt {attempt} in {seconds:.1} s"),
-                json!({
-                    "status": "waiting", "namespace": namespace, "attempt": attempt,
-                    "error": error.to_string(),
-                }),
-            )
-        }
-        // Who leaves knows it.
-        Status::Disconnected(why) if why.reason == DisconnectReason::ClientDisconnect => {
-            return None;
-        }
-        Status::Disconnected(why) => (
-            format!("disconnected from {namespace}: {why}"),
-            json!({ "status": "disconnected", "namespace": namespace, "reason": why.to_string() }),
-        ),
-        // What fails is said by the command.
-        _ => return None,
-    };
-    Some(style.status(&text, &json))
+fn not_taken() -> Failure {
+    Failure::new(Kind::Timeout, "the server did not take in time what was emitted")
 }
 
 fn namespace(of_url: &str, chosen: Option<&str>) -> Result<String, Failure> {
@@ -215,7 +244,7 @@ fn namespace(of_url: &str, chosen: Option<&str>) -> Result<String, Failure> {
     }
 }
 
-fn tls(options: &ConnectionOptions) -> Result<Tls, Failure> {
+fn tls(options: &ConnectionOptions, printer: &Printer, style: Style) -> Result<Tls, Failure> {
     let read = |path: &std::path::Path| value::file(&path.to_string_lossy());
     let bad = |e: roomful_client::TlsError| Failure::usage(e.to_string());
     let mut tls = Tls::new();
@@ -226,10 +255,9 @@ fn tls(options: &ConnectionOptions) -> Result<Tls, Failure> {
         tls = tls.certificate(&read(certificate)?, &read(key)?).map_err(bad)?;
     }
     if options.insecure {
-        eprintln!(
-            "roomful: WARNING: --insecure takes any certificate: whoever stands between can read and \
-             change everything, the auth payload too. Trust one certificate instead: --ca FILE"
-        );
+        let text = "WARNING: --insecure takes any certificate: whoever stands between can read and change \
+                    everything, the auth payload too. Trust one certificate instead: --ca FILE";
+        printer.note(style.status(text, &json!({ "status": "insecure", "text": text })));
         tls = tls.dangerously_trust_anybody();
     }
     Ok(tls)

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use roomful_client::{Args, Reconnection};
+use roomful_client::Reconnection;
 
 use super::connection::Connection;
 use super::failure::{Failure, Kind};
@@ -62,6 +62,9 @@ impl Emission {
 
     pub(crate) async fn run(&self) -> Result<(), Failure> {
         self.connection.connect().await?;
+        if !self.wants_ack {
+            self.connection.stays().await?;
+        }
         let mut done = Ok(());
         if self.values.wants_lines() {
             let mut lines = Lines::start();
@@ -73,7 +76,7 @@ impl Emission {
             done = self.send(&self.values).await?;
         }
         if !self.wants_ack {
-            self.connection.drained().await?;
+            self.connection.arrived().await?;
         }
         done
     }
@@ -83,20 +86,17 @@ impl Emission {
         let Connection { manager, socket, printer, style, .. } = &self.connection;
         if !self.wants_ack {
             socket.try_emit(&self.event, values)?;
+            // Otherwise it waits for a connection that will never be.
+            if !socket.is_active() {
+                return Err(self.connection.lost().await);
+            }
             if manager.waiting_bytes() > WAITING_BYTES {
                 self.connection.drained().await?;
             }
             return Ok(Ok(()));
         }
         let asked = Instant::now();
-        let call = socket.call::<_, _, Args>(&self.event, values);
-        let answer = match call.await {
-            // Why it was is known better than by the call.
-            Err(roomful_client::CallError::Disconnected) => {
-                return Err(super::connection::closed(&socket.status()));
-            }
-            answer => answer?,
-        };
+        let answer = self.connection.call(&self.event, values).await?;
         // An answer without arguments has no line.
         if style.json || !answer.is_empty() {
             printer.out_in_time(style.answer(&answer, asked.elapsed())).await;

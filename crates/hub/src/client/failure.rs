@@ -6,13 +6,15 @@ use roomful_client::{
     BuildError, CallError, ConnectError, Disconnection, EmitError, TransportCause, Violation,
 };
 
+use super::situation::Situation;
+
 /// Why a command failed.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
-    message: String,
+    pub(crate) message: String,
     /// What to do about it.
-    fix: Option<&'static str>,
+    pub(crate) fix: Option<&'static str>,
     /// It is on the screen already.
     is_told: bool,
 }
@@ -108,52 +110,98 @@ impl From<BuildError> for Failure {
     }
 }
 
-impl From<&ConnectError> for Failure {
-    fn from(error: &ConnectError) -> Self {
+impl Failure {
+    /// Why there is no connection, and what may help in that situation.
+    pub(crate) fn of(error: &ConnectError, situation: &Situation) -> Self {
         let message = error.to_string();
-        let cause = match error {
+        match error {
             // As the official servers say it.
             ConnectError::Refused(refusal) if refusal.message == "Invalid namespace" => {
-                return Self::new(Kind::Refused, message)
-                    .fix("Another one is the path of the URL, or --namespace NAME");
+                Self::new(Kind::Refused, message)
+                    .fix("Another one is the path of the URL, or --namespace NAME")
             }
-            ConnectError::Refused(_) => {
-                return Self::new(Kind::Refused, message)
-                    .fix("What the namespace wants to know goes into --auth '{\"token\":\"…\"}'");
-            }
-            ConnectError::NotAnswered => {
-                return Self::new(Kind::Timeout, message)
-                    .fix("More time: --timeout SECONDS. A server of Socket.IO 2: --revision 3");
-            }
-            ConnectError::Disconnected(why) => return Self::lost(why),
-            ConnectError::Transport(error) => error.cause(),
-            _ => return Self::new(Kind::Connection, message),
-        };
-        let failure = Self::new(Kind::Connection, message);
-        match cause {
-            TransportCause::Stream(_) => failure
-                .fix("Does a server listen there? `roomful dev` starts one at localhost:3000"),
-            TransportCause::Proxy(_) => {
-                failure.fix("Another proxy: --proxy URL. None: set NO_PROXY to the host")
-            }
-            TransportCause::Tls(_) => failure
-                .fix("A certificate of your own: --ca FILE. For a test, any at all: --insecure"),
-            TransportCause::Status { engine: None, .. } | TransportCause::NotSocketIo { .. } => {
-                failure.fix("The path of the server, if it is not /socket.io/: --path PATH")
-            }
-            TransportCause::Timeout => {
-                Self { kind: Kind::Timeout, ..failure }.fix("More time: --timeout SECONDS")
-            }
-            TransportCause::Protocol(Violation::EngineIo3 | Violation::NoSocketId) => Self {
-                message: "the server speaks Engine.IO 3, as Socket.IO 2 does".to_owned(),
-                ..failure
-            }
-            .fix("Speak it as well: --revision 3"),
-            TransportCause::Protocol(_) => {
-                failure.fix("Does the server use another parser? --parser msgpack")
-            }
-            _ => failure,
+            ConnectError::Refused(_) => Self::new(Kind::Refused, message)
+                .fix("What the namespace wants to know goes into --auth '{\"token\":\"…\"}'"),
+            ConnectError::NotAnswered => Self::new(Kind::Timeout, message)
+                .fix("More time: --timeout SECONDS. A server of Socket.IO 2: --revision 3"),
+            ConnectError::Disconnected(why) => Self::lost(why),
+            ConnectError::Transport(error) => Self::of_transport(error.cause(), message, situation),
+            _ => Self::new(Kind::Connection, message),
         }
+    }
+
+    fn of_transport(cause: &TransportCause, message: String, situation: &Situation) -> Self {
+        let failure = Self::new(Kind::Connection, message);
+        let fix = match cause {
+            TransportCause::Timeout => {
+                return Self { kind: Kind::Timeout, ..failure }.fix("More time: --timeout SECONDS");
+            }
+            TransportCause::Protocol(Violation::EngineIo3 | Violation::NoSocketId) => {
+                let message = "the server speaks Engine.IO 3, as Socket.IO 2 does".to_owned();
+                return Self { message, ..failure }.fix("Speak it as well: --revision 3");
+            }
+            TransportCause::Stream(why) | TransportCause::Tls(why) | TransportCause::Http(why) => {
+                of_stream(cause, why, situation)
+            }
+            TransportCause::Proxy(why) if is_about_login(why) => {
+                "Its user and password: --proxy SCHEME://user:password@host:port"
+            }
+            TransportCause::Proxy(_) => {
+                "Another proxy: --proxy URL. None: leave --proxy out, and set NO_PROXY to the host"
+            }
+            TransportCause::Status { engine: Some((UNSUPPORTED_REVISION, _)), .. } => {
+                situation.other_revision
+            }
+            // On a WebSocket the server says it without the number.
+            TransportCause::Status { excerpt, .. } if excerpt.contains("protocol version") => {
+                situation.other_revision
+            }
+            TransportCause::Status { engine: Some((UNKNOWN_TRANSPORT, _)), .. } => {
+                "Another transport: --transport polling or --transport websocket"
+            }
+            TransportCause::Status { engine: None, .. } | TransportCause::NotSocketIo { .. } => {
+                "The path of the server, if it is not /socket.io/: --path PATH"
+            }
+            // Who does not understand the first packet hangs up.
+            TransportCause::Protocol(_) | TransportCause::Ended(_) => situation.other_parser,
+            _ => return failure,
+        };
+        failure.fix(fix)
+    }
+}
+
+/// Numbers by which a Socket.IO server says why it refuses a request.
+const UNKNOWN_TRANSPORT: u64 = 0;
+const UNSUPPORTED_REVISION: u64 = 5;
+
+fn is_about_login(why: &str) -> bool {
+    ["authorization", "password", "credentials"].iter().any(|word| why.contains(word))
+}
+
+/// What may help where a stream, TLS on it, or HTTP in that has failed. A server of TLS 1.3 says what it has
+/// against the client's certificate when the client believes to be connected: as an alert, or by a reset.
+fn of_stream(cause: &TransportCause, why: &str, situation: &Situation) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| why.contains(word));
+    let is_peers_word = has(&["received fatal alert"]);
+    let is_cut = has(&["reset", "Broken pipe", "closed before", "eof"]);
+    match cause {
+        TransportCause::Tls(_) if has(&["corrupt message"]) => {
+            "Does the server speak TLS at this port? Without it the address begins with http://"
+        }
+        TransportCause::Tls(_) if has(&["not valid for name"]) => {
+            "The address must have the name in the certificate. For a test, any at all: --insecure"
+        }
+        _ if situation.is_secure && (is_peers_word || is_cut) => match situation.has_certificate {
+            false => "Does the server want a certificate of the client? --cert FILE --key FILE",
+            true => "Does the server trust the authority that has signed the one in --cert?",
+        },
+        TransportCause::Tls(_) => {
+            "A certificate of your own: --ca FILE. For a test, any at all: --insecure"
+        }
+        _ if !situation.is_secure && (is_cut || matches!(cause, TransportCause::Http(_))) => {
+            "Does the server speak TLS at this port? With it the address begins with https://"
+        }
+        _ => "Does a server listen there? `roomful dev` starts one at localhost:3000",
     }
 }
 

@@ -1,13 +1,12 @@
 //! `roomful listen`: prints events as they come.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use roomful_client::Reconnection;
-use tokio::sync::oneshot;
+use roomful_client::{Ack, Args, Reconnection};
+use tokio::sync::watch;
 
-use super::connection::{Connection, closed};
+use super::connection::Connection;
 use super::failure::{Failure, Kind};
 use super::options::ListenOptions;
 use super::printer::Printer;
@@ -48,13 +47,7 @@ impl Listening {
     pub(crate) async fn run(&self) -> Result<(), Failure> {
         let Connection { socket, .. } = &self.connection;
         self.connection.report(socket);
-        let enough = self.listen();
-        let enough = async move {
-            // It is never enough without a number.
-            if enough.await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
+        let progress = self.listen();
         let time = async {
             match self.duration {
                 Some(duration) => tokio::time::sleep(duration).await,
@@ -64,13 +57,13 @@ impl Listening {
         // Behind the first connection there is a way back; before it most likely something is wrong.
         let lost = async {
             match self.connection.connect().await {
-                Ok(()) => closed(&socket.closed().await),
+                Ok(()) => self.connection.closed(&socket.closed().await),
                 Err(failure) => failure,
             }
         };
         tokio::select! {
             biased;
-            () = enough => Ok(()),
+            () = until(progress.clone(), |progress| progress.is_enough) => Ok(()),
             () = time => match self.count {
                 None => Ok(()),
                 Some(count) => Err(Failure::new(
@@ -78,38 +71,52 @@ impl Listening {
                     format!("fewer than {count} events have come in the time of --for"),
                 )),
             },
-            failure = lost => Err(failure),
+            failure = lost => {
+                // What came before counts, and may still be on its way to the printer.
+                let came = self.connection.manager.stats().events;
+                until(progress.clone(), |progress| progress.heard >= came).await;
+                if progress.borrow().is_enough { Ok(()) } else { Err(failure) }
+            }
         }
     }
 
-    /// Prints what comes from now on; tells when it is enough.
-    fn listen(&self) -> oneshot::Receiver<()> {
+    /// Prints what comes from now on; tells how far it is.
+    fn listen(&self) -> watch::Receiver<Progress> {
         let Connection { socket, printer, style, .. } = &self.connection;
         let (printer, style, namespace) = (printer.clone(), *style, socket.namespace().to_owned());
-        let (names, answer) = (self.names.clone(), self.answer.clone());
-        let (enough, receiver) = oneshot::channel();
-        let left = Mutex::new((self.count, Some(enough)));
-        let left = Arc::new(left);
-        socket.on_unhandled(move |name, args, ack| {
-            if !names.is_empty() && !names.contains(name) {
-                return;
-            }
-            let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
-            if left.0 == Some(0) {
-                return;
-            }
-            let was_taken = printer.out(style.event(&namespace, name, &args, ack.is_wanted()));
+        let (names, answer, count) = (self.names.clone(), self.answer.clone(), self.count);
+        let (sender, receiver) = watch::channel(Progress::default());
+        let print = move |name: &str, args: &Args, ack: Ack| {
+            let was_taken = printer.out(style.event(&namespace, name, args, ack.is_wanted()));
             if let Some(answer) = &answer {
                 ack.send(answer);
             }
-            if was_taken && let Some(count) = &mut left.0 {
-                *count -= 1;
-                if *count == 0 {
-                    // Nobody may wait any more.
-                    left.1.take().map(|enough| enough.send(()));
-                }
-            }
+            was_taken
+        };
+        socket.on_unhandled(move |name, args, ack| {
+            let is_wanted = names.is_empty() || names.contains(name);
+            let was_printed = is_wanted && !sender.borrow().is_enough && print(name, &args, ack);
+            sender.send_modify(|progress| {
+                progress.heard += 1;
+                progress.printed += u64::from(was_printed);
+                progress.is_enough = count.is_some_and(|count| progress.printed >= count);
+            });
         });
         receiver
+    }
+}
+
+/// How far a listener is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    heard: u64,
+    printed: u64,
+    is_enough: bool,
+}
+
+async fn until(mut progress: watch::Receiver<Progress>, is_so: impl FnMut(&Progress) -> bool) {
+    if progress.wait_for(is_so).await.is_err() {
+        // Nobody hears anything any more.
+        std::future::pending::<()>().await;
     }
 }

@@ -11,10 +11,13 @@ mod listen;
 pub(crate) mod options;
 mod printer;
 mod prompt;
+mod report;
+mod situation;
 mod style;
 mod value;
 
 use std::future::Future;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use self::connection::Connection;
@@ -73,23 +76,28 @@ async fn finish(
     command: impl Future<Output = Result<(), Failure>>,
 ) -> ExitCode {
     let printer = &connection.printer;
-    let mut done = tokio::select! {
+    let interruption = || Failure::new(Kind::Interrupted, "interrupted");
+    let done = tokio::select! {
         biased;
-        () = interrupted() => Err(Failure::new(Kind::Interrupted, "interrupted")),
+        () = interrupted() => Err(interruption()),
         // As `head` does when it has enough.
         () = printer.broken() => Ok(()),
         done = command => done,
     };
-    let is_interrupted =
-        |done: &Result<(), Failure>| matches!(done, Err(Failure { kind: Kind::Interrupted, .. }));
-    connection.close(is_interrupted(&done)).await;
-    if !is_interrupted(&done) {
-        tokio::select! {
-            biased;
-            () = printer.flushed() => {}
-            () = interrupted() => done = Err(Failure::new(Kind::Interrupted, "interrupted")),
+    let done = match done {
+        Err(Failure { kind: Kind::Interrupted, .. }) => {
+            connection.close(true).await;
+            done
         }
-    }
+        done => tokio::select! {
+            biased;
+            () = interrupted() => Err(interruption()),
+            () = async {
+                connection.close(false).await;
+                printer.flushed().await;
+            } => done.and_then(|()| printer.failure()),
+        },
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(connection.style, &failure),
@@ -98,7 +106,8 @@ async fn finish(
 
 fn fail(style: Style, failure: &Failure) -> ExitCode {
     if !failure.is_silent() {
-        eprintln!("{}", style.failure(failure));
+        // Nobody may read it.
+        let _ = writeln!(std::io::stderr(), "{}", style.failure(failure));
     }
     failure.kind.exit_code().into()
 }

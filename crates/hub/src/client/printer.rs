@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::failure::Failure;
 use super::style::Style;
 
 /// Bytes that wait to be printed.
@@ -94,8 +95,8 @@ struct Queue {
     dropped: u64,
     /// The thread holds a line.
     is_printing: bool,
-    /// Nobody reads any more.
-    is_broken: bool,
+    /// Nothing can be printed any more, and why.
+    broken: Option<io::Error>,
 }
 
 impl Shared {
@@ -143,7 +144,7 @@ impl Printer {
         let mut queue = self.shared.lock();
         // One line may be longer than all that may wait.
         let fits = queue.lines.is_empty() || queue.bytes + line.len() <= self.shared.bytes_max;
-        if !fits || queue.is_broken {
+        if !fits || queue.broken.is_some() {
             queue.dropped += 1;
             return false;
         }
@@ -159,9 +160,19 @@ impl Printer {
             .await;
     }
 
-    /// Waits until nobody reads what is printed.
+    /// Waits until nothing can be printed any more.
     pub(crate) async fn broken(&self) {
         self.until(|_| false).await;
+    }
+
+    /// Why something could not be printed. Who has read enough and goes, as `head` does, is no failure.
+    pub(crate) fn failure(&self) -> Result<(), Failure> {
+        match &self.shared.lock().broken {
+            Some(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::usage(format!("what came cannot be printed: {e}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits until it is so, or nobody reads.
@@ -170,7 +181,7 @@ impl Printer {
             let printed = self.shared.printed.notified();
             {
                 let queue = self.shared.lock();
-                if queue.is_broken || done(&queue) {
+                if queue.broken.is_some() || done(&queue) {
                     return;
                 }
             }
@@ -189,10 +200,9 @@ fn work(shared: &Shared, style: Style, mut sink: impl Sink) {
         }
         let mut queue = shared.lock();
         queue.is_printing = false;
-        queue.is_broken = result.is_err();
-        let is_broken = queue.is_broken;
+        let is_broken = result.is_err();
         if is_broken {
-            *queue = Queue { is_broken, ..Queue::default() };
+            *queue = Queue { broken: result.err(), ..Queue::default() };
         }
         drop(queue);
         shared.printed.notify_waiters();

@@ -4,11 +4,11 @@ use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use roomful_client::{Args, Reconnection, Socket};
+use roomful_client::{Reconnection, Socket};
 use serde_json::json;
 
 use super::command::Command;
-use super::connection::{Connection, closed};
+use super::connection::Connection;
 use super::editor::{Editor, Names, Typed};
 use super::failure::{Failure, Kind};
 use super::lines::Lines;
@@ -54,7 +54,7 @@ impl Prompt {
                 match connected {
                     Ok(()) => self.tell("type EVENT ARG… to send, and /help for more"),
                     // It may be mended here, by `/auth` for example.
-                    Err(failure) => self.complain(&failure),
+                    Err(failure) => self.connection.complain(&failure),
                 }
                 self.terminal(editor, &mut socket).await
             }
@@ -84,19 +84,19 @@ impl Prompt {
                 }
                 // An answer is not waited for: more can be said meanwhile.
                 Ok(Command::Call { event, values }) => {
-                    let asked = Asked::new(self, socket, event, &values);
+                    let asked = Asked::new(self, socket, event, values);
                     tokio::spawn(async move {
                         if let Err(failure) = asked.answered().await {
-                            asked.complain(&failure);
+                            asked.connection.complain(&failure);
                         }
                     });
                 }
                 Ok(command) => {
                     if let Err(failure) = self.perform(socket, command).await {
-                        self.complain(&failure);
+                        self.connection.complain(&failure);
                     }
                 }
-                Err(failure) => self.complain(&failure),
+                Err(failure) => self.connection.complain(&failure),
             }
         }
         Ok(())
@@ -114,14 +114,13 @@ impl Prompt {
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = &result {
-                self.complain(failure);
+                self.connection.complain(failure);
             }
             done = done.and(result);
         }
         if socket.is_active() {
-            let connection = Connection { socket: socket.clone(), ..self.connection.clone() };
-            let drained = connection.drained().await;
-            return done.map_err(Failure::told).and(drained);
+            let arrived = self.connection.with(socket).arrived().await;
+            return done.map_err(Failure::told).and(arrived);
         }
         done.map_err(Failure::told)
     }
@@ -136,17 +135,14 @@ impl Prompt {
             }
             Command::Call { event, values } => {
                 is_there(socket)?;
-                Asked::new(self, socket, event, &values).answered().await?;
+                Asked::new(self, socket, event, values).answered().await?;
             }
             Command::Namespace(name) => {
                 let next = self.connection.manager.socket(&name);
                 if next.namespace() != socket.namespace() {
                     self.hear(&next);
-                    next.connect().await.map_err(|error| Failure::from(&error)).inspect_err(
-                        |_| {
-                            next.disconnect();
-                        },
-                    )?;
+                    let connected = self.connection.with(&next).connect().await;
+                    connected.inspect_err(|_| next.disconnect())?;
                     socket.disconnect();
                     *socket = next;
                 }
@@ -159,7 +155,7 @@ impl Prompt {
                 socket.disconnect();
                 self.tell("disconnected");
             }
-            Command::Connect => socket.connect().await.map_err(|error| Failure::from(&error))?,
+            Command::Connect => self.connection.with(socket).connect().await?,
             Command::Help => {
                 self.connection.printer.out(PROMPT.to_owned());
             }
@@ -194,12 +190,6 @@ impl Prompt {
         }
     }
 
-    fn complain(&self, failure: &Failure) {
-        let Connection { printer, style, .. } = &self.connection;
-        if !failure.is_silent() {
-            printer.note(style.failure(failure));
-        }
-    }
 }
 
 /// Nothing is sent to a namespace that was left: it would wait for ever.
@@ -212,46 +202,26 @@ fn is_there(socket: &Socket) -> Result<(), Failure> {
 
 /// An event whose answer is waited for.
 struct Asked {
-    socket: Socket,
-    printer: Printer,
-    style: Style,
+    connection: Connection,
     event: String,
     at: Instant,
     values: Values,
 }
 
 impl Asked {
-    fn new(prompt: &Prompt, socket: &Socket, event: String, values: &Values) -> Self {
+    fn new(prompt: &Prompt, socket: &Socket, event: String, values: Values) -> Self {
         prompt.names.see(&event);
-        Self {
-            socket: socket.clone(),
-            printer: prompt.connection.printer.clone(),
-            style: prompt.connection.style,
-            event,
-            at: Instant::now(),
-            values: values.clone(),
-        }
+        Self { connection: prompt.connection.with(socket), event, at: Instant::now(), values }
     }
 
     async fn answered(&self) -> Result<(), Failure> {
-        is_there(&self.socket)?;
-        let answer = match self.socket.call::<_, _, Args>(&self.event, &self.values).await {
-            Err(roomful_client::CallError::Disconnected) => {
-                return Err(closed(&self.socket.status()));
-            }
-            answer => answer?,
-        };
-        let reply = self.style.reply(&self.event, &answer, self.at.elapsed());
-        self.printer.out_in_time(reply).await;
+        let Connection { socket, printer, style, .. } = &self.connection;
+        is_there(socket)?;
+        let answer = self.connection.call(&self.event, &self.values).await?;
+        printer.out_in_time(style.reply(&self.event, &answer, self.at.elapsed())).await;
         match is_error(&answer) {
             true => Err(Failure::new(Kind::ServerError, "the server answered an error")),
             false => Ok(()),
-        }
-    }
-
-    fn complain(&self, failure: &Failure) {
-        if !failure.is_silent() {
-            self.printer.note(self.style.failure(failure));
         }
     }
 }

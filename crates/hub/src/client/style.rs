@@ -118,7 +118,8 @@ impl Style {
             true => escaped(&failure.to_json().to_string()),
             false => {
                 let who = paint(self.error_color, ERROR, "roomful:");
-                format!("{who} {}", escaped_text(&failure.to_string()))
+                let fix = failure.fix.map(|fix| format!("\n  {fix}")).unwrap_or_default();
+                format!("{who} {}{fix}", escaped_text(&failure.message))
             }
         }
     }
@@ -158,7 +159,7 @@ fn quoted(text: &str) -> String {
 const fn is_unsafe(c: char) -> bool {
     matches!(
         c,
-        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
     )
 }
 
@@ -182,9 +183,13 @@ fn escaped(json: &str) -> String {
     out
 }
 
-/// A text for a terminal: only lines of its own are kept.
+/// A text for a terminal, on one line: what a server says of itself could look like a line of this program.
 fn escaped_text(text: &str) -> String {
-    let replaced = |c| if is_unsafe(c) && c != '\n' { char::REPLACEMENT_CHARACTER } else { c };
+    let replaced = |c| match c {
+        '\n' | '\r' | '\t' => ' ',
+        c if is_unsafe(c) => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
     text.chars().map(replaced).collect()
 }
 
@@ -274,16 +279,16 @@ mod tests {
 
     #[test]
     fn nothing_that_comes_commands_the_terminal() {
-        let found = args("a\x1b[2J\u{9b}2J\u{7f}\u{202e}\nb");
+        let found = args("a\x1b[2J\u{9b}2J\u{7f}\u{202e}\u{61c}\nb");
         let shown = TEXT.event("/", "evil\x1b[1m", &found, false);
         assert!(!shown.chars().any(is_unsafe), "{shown:?}");
         let json: serde_json::Value =
             serde_json::from_str(&JSON.event("/", "evil\x1b[1m", &found, true)).unwrap();
         assert_eq!(json["event"], "evil\x1b[1m");
-        assert_eq!(json["args"][0], "a\x1b[2J\u{9b}2J\u{7f}\u{202e}\nb");
+        assert_eq!(json["args"][0], "a\x1b[2J\u{9b}2J\u{7f}\u{202e}\u{61c}\nb");
         assert_eq!(json["ack"], true);
-        let failure = TEXT.failure(&Failure::usage("a\x1b[2J\nb"));
-        assert_eq!(failure, "roomful: a\u{fffd}[2J\nb");
+        let failure = TEXT.failure(&Failure::usage("a\x1b[2J\nroomful: b"));
+        assert_eq!(failure, "roomful: a\u{fffd}[2J roomful: b");
     }
 
     #[test]
