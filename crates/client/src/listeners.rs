@@ -1,6 +1,7 @@
 //! [`Listeners`]: who hears what of one socket.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -158,9 +159,14 @@ impl Listeners {
 
     /// Puts a handler for one event back, whose arguments did not fit; unless there is a newer one.
     pub(crate) fn put_back(&self, name: &str, once: Erased) {
-        self.change(|table| {
-            table.once.entry(name.into()).or_insert(once);
+        let unwanted = self.change(|table| match table.once.entry(name.into()) {
+            Entry::Occupied(_) => Some(once),
+            Entry::Vacant(place) => {
+                place.insert(once);
+                None
+            }
         });
+        drop(unwanted);
     }
 
     pub(crate) fn outgoing(&self) -> Vec<Arc<AnyFn>> {
