@@ -42,7 +42,9 @@ impl Drop for Asked {
         if let Some(id) = self.id
             && !self.is_done
         {
-            self.handle.shared.look(|state| state.manager.forget(self.core.key, id));
+            let waiter = self.handle.shared.look(|state| state.manager.forget(self.core.key, id));
+            // Dropped, it wakes who has polled this: that is done when the lock is free.
+            drop(waiter);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -127,7 +127,12 @@ pub(crate) async fn work(shared: Arc<Shared>) {
             // Without a handle nobody can hear anything any more.
             if let Some(handle) = shared.handle() {
                 let Job { core, news } = job;
-                perform(&shared, Socket::from_parts(core, handle), news).await;
+                let performed = pin!(perform(&shared, Socket::from_parts(core, handle), news));
+                // Functions are guarded one by one. What they hold can panic where it is dropped, and a
+                // parser where an answer is written.
+                if let Err(panic) = Guarded(performed).await {
+                    panicked(&*panic);
+                }
             }
             tokio::task::coop::consume_budget().await;
         }
@@ -253,15 +258,15 @@ fn guarded<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
     catch_unwind(AssertUnwindSafe(f))
 }
 
-/// A handler whose panics are caught.
-struct Guarded(Started);
+/// A future whose panics are caught.
+struct Guarded<F>(F);
 
-impl Future for Guarded {
-    type Output = Result<Option<Reply>, Panic>;
+impl<F: Future + Unpin> Future for Guarded<F> {
+    type Output = Result<F::Output, Panic>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let started = &mut self.0;
-        match guarded(|| started.as_mut().poll(cx)) {
+        let future = &mut self.0;
+        match guarded(|| Pin::new(future).poll(cx)) {
             Ok(poll) => poll.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
         }

@@ -11,7 +11,7 @@ use crate::core::Core;
 use crate::counters::Stats;
 use crate::error::BuildError;
 use crate::lock::lock;
-use crate::shared::Handle;
+use crate::shared::{Handle, State};
 use crate::socket::Socket;
 
 /// One connection to a server, which the sockets of several namespaces share. A handle: cloning it is
@@ -121,7 +121,7 @@ impl Manager {
     #[doc(alias = "drain")]
     pub async fn drained(&self) {
         let shared = &self.handle.shared;
-        let is_drained = |state: &mut crate::shared::State| {
+        let is_drained = |state: &mut State| {
             state.manager.waiting_bytes() == 0 && (state.writable || state.transport().is_none())
         };
         shared.until(is_drained).await;
@@ -138,13 +138,16 @@ impl Manager {
     }
 
     /// Disconnects all sockets, lets what they have emitted leave, and waits until the connection is
-    /// closed: for `close_timeout` at most (5 s).
+    /// closed: for `close_timeout` (5 s) and a second at most. One that is made meanwhile is not waited for.
     pub async fn close(&self) {
-        self.handle.shared.act(|state, _| {
+        let session = self.handle.shared.act(|state, _| {
             let cores: Vec<_> = state.cores.iter().flatten().cloned().collect();
             cores.iter().for_each(|core| state.leave(core));
+            state.session
         });
-        self.handle.shared.until(|state| !state.running && state.parting == 0).await;
+        let is_over =
+            |state: &State| !state.running || session.is_some() && state.session != session;
+        self.handle.shared.until(|state| is_over(state) && state.parting == 0).await;
     }
 
     /// What was counted.

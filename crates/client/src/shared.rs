@@ -44,6 +44,9 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) manager: Manager<Waiter>,
     pub(crate) cores: Vec<Option<Arc<Core>>>,
+    /// Connections so far, and which of them is there or is being opened.
+    pub(crate) sessions: u64,
+    pub(crate) session: Option<u64>,
     /// The transport that carries the session, while one is open.
     transport: Option<Transport>,
     /// Tells of each change of it. Not there before somebody watches.
@@ -65,6 +68,12 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The sockets that are connected, or are to be. What is said of them is said under the lock: else it
+    /// could come behind what a user has told them, and was shown, meanwhile.
+    pub(crate) fn active(&self) -> impl Iterator<Item = &Arc<Core>> {
+        self.cores.iter().flatten().filter(|core| self.manager.is_active(core.key))
+    }
+
     pub(crate) const fn transport(&self) -> Option<Transport> {
         self.transport
     }
@@ -85,7 +94,7 @@ impl State {
     /// the lock.
     pub(crate) fn disconnected(&mut self) -> Vec<Asker> {
         self.set_transport(None);
-        self.writable = false;
+        (self.session, self.writable) = (None, false);
         std::mem::take(&mut self.askers)
     }
 
@@ -108,10 +117,8 @@ impl State {
 
     /// The socket leaves its namespace, or gives up to get there.
     pub(crate) fn leave(&mut self, core: &Core) {
-        let is_on_its_way = self.manager.is_active(core.key) && !self.manager.is_joined(core.key);
-        self.manager.disconnect(core.key);
-        // The manager only tells of those that were there.
-        if is_on_its_way {
+        if self.manager.is_active(core.key) {
+            self.manager.disconnect(core.key);
             core.set_status(Status::Disconnected(DisconnectReason::ClientDisconnect.into()));
         }
     }
@@ -140,6 +147,8 @@ impl Shared {
             state: Mutex::new(State {
                 manager,
                 cores: Vec::new(),
+                sessions: 0,
+                session: None,
                 transport: None,
                 watched: None,
                 writable: false,

@@ -90,7 +90,7 @@ impl Socket {
     /// while it is not connected.
     #[doc(alias = "socket.id")]
     pub fn id(&self) -> Option<String> {
-        self.core.id().map(String::from)
+        self.core.id().filter(|_| self.is_connected()).map(String::from)
     }
 
     // Connecting.

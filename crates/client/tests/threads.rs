@@ -3,8 +3,12 @@
 
 mod support;
 
+use std::time::Duration;
+
 use roomful::Server;
+use roomful_client::{Manager, Reconnection, Status};
 use support::{WAYS, builder, main_socket, serve, soon};
+use tokio::net::TcpListener;
 
 /// What was emitted while the connection's task was between its last write and its rest stayed where it was
 /// until something else woke that task.
@@ -30,4 +34,32 @@ async fn what_is_emitted_while_the_connection_comes_to_rest_is_sent() {
         }
     });
     soon(caller).await.unwrap();
+}
+
+/// What its task had to say of a connection came behind what a user had been shown: a socket that had left was
+/// waiting for the next attempt, for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_left_has_left_whatever_the_connection_is_about_to_say() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let manager = Manager::builder(&format!("http://{nobody}")).unwrap();
+    let socket = main_socket(manager.reconnection(Reconnection::every(Duration::ZERO)));
+    let leaver = tokio::task::spawn_blocking({
+        let socket = socket.clone();
+        let runtime = tokio::runtime::Handle::current();
+        move || {
+            for n in 0..4_000_u32 {
+                let _entered = runtime.enter();
+                drop(socket.connect());
+                for _ in 0..n.wrapping_mul(7_919) % 30_000 {
+                    std::hint::spin_loop();
+                }
+                socket.disconnect();
+                runtime.block_on(soon(socket.closed()));
+                runtime.block_on(soon(socket.manager().close()));
+                let status = socket.status();
+                assert!(matches!(status, Status::Disconnected(_)), "{n}: {status:?}");
+            }
+        }
+    });
+    leaver.await.unwrap();
 }

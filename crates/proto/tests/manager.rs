@@ -334,6 +334,58 @@ fn an_attempt_that_nobody_wants_any_more_is_hung_up() {
     assert_eq!((client.said(), client.deadline()), (none(), None));
 }
 
+/// The one that was to be hung up had ended by itself: it hung up the next one.
+#[test]
+fn who_leaves_and_comes_back_while_the_connection_ends_hangs_up_nothing() {
+    let (mut client, key) = Client::joined();
+    client.manager.disconnect(key);
+    client.manager.connect(client.now, key);
+    client.manager.closed(client.now, CUT);
+    assert_eq!(client.said(), ["disconnected / io client disconnect", "dial 0"]);
+}
+
+#[test]
+fn when_nobody_runs_the_connection_any_more_all_are_told_and_it_can_begin_anew() {
+    let (mut client, main) = Client::joined();
+    let (left, joining, never) =
+        (client.joins("/left"), client.connect("/joining"), client.socket("/never"));
+    client.manager.disconnect(left);
+    client.said();
+    client.sent();
+    client.ask(main, 1, None).unwrap();
+    client.ask(joining, 2, Some(100)).unwrap();
+    client.ask(never, 3, None).unwrap();
+    client.retry(main, 4);
+    client.retry(never, 5);
+    client.emit(main, "x").unwrap();
+    client.hears("51-[\"x\",{\"_placeholder\":true,\"num\":0}]");
+    client.manager.end();
+    assert_eq!(
+        client.said(),
+        [
+            "disconnected / forced close",
+            "ack 1 Disconnected",
+            "ack 4 Disconnected",
+            "ack 2 Disconnected",
+            "ack 3 Disconnected",
+            "ack 5 Disconnected",
+        ]
+    );
+    assert_eq!((client.manager.waiting_bytes(), client.deadline()), (0, None));
+    for key in [main, left, joining, never] {
+        assert!(!client.manager.is_active(key) && !client.manager.is_joined(key));
+    }
+    // What is asked of it now waits for the next one, of which nothing of before is left.
+    client.emit(left, "y").unwrap();
+    client.connect("/left");
+    assert_eq!(client.said(), ["dial 0"]);
+    client.open();
+    client.hears("2/left,[\"missed\"]");
+    client.hears("0/left,{\"sid\":\"B\"}");
+    assert_eq!(client.said(), ["connected /left B", "event /left missed "]);
+    assert_eq!(client.sent(), ["0/left,", "2/left,[\"y\"]"]);
+}
+
 #[test]
 fn namespaces_share_the_connection_and_keep_apart() {
     let (mut client, main) = Client::joined();
@@ -748,6 +800,22 @@ fn an_event_whose_time_is_over_before_it_was_sent_is_not_sent() {
     client.hears("0{\"sid\":\"A\"}");
     assert_eq!(client.sent(), ["0", "2[\"a\"]", "24[\"ask\",3]"]);
     assert_eq!(client.manager.waiting_bytes(), 0);
+}
+
+/// Each was looked for among all that wait: that took minutes.
+#[test]
+fn as_many_acks_as_there_may_be_can_be_late_at_once() {
+    let (mut client, key) = Client::joined();
+    for waiter in 0..100_000 {
+        client.ask(key, waiter, Some(500)).unwrap();
+    }
+    client.emit(key, "x").unwrap();
+    client.wait(500);
+    assert_eq!(client.said().len(), 100_000);
+    // None of them is sent on the next connection.
+    client.reopen();
+    client.hears("0{\"sid\":\"B\"}");
+    assert_eq!(client.sent(), ["2[\"x\"]"]);
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Socket {
     }
 
     /// Disconnects all sockets of the connection, lets what they have emitted leave, and waits until the
-    /// connection is closed: for `close_timeout` at most (5 s).
+    /// connection is closed: for `close_timeout` (5 s) and a second at most.
     pub fn close(&self) {
         wait(self.socket.manager().close());
     }

@@ -9,7 +9,9 @@ mod proof;
 mod session;
 mod websocket;
 
+use std::any::Any;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +19,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use roomful_proto::socket::manager::{Attempt, Key, Output};
-use roomful_proto::{DisconnectReason, Moment};
+use roomful_proto::{DisconnectReason, EventError, Moment};
 use tokio::time::{Instant, Sleep};
 
 use self::batch::Batch;
@@ -91,6 +93,21 @@ impl Driver {
         busy
     }
 
+    /// What is the user's in a connection has panicked: its stream or the function that opens it, a parser.
+    /// That costs the connection, and not the client.
+    fn panicked(&mut self, panic: &(dyn Any + Send)) -> bool {
+        let error = EventError::panicked(panic);
+        tracing::error!("a stream or a parser panicked: {error:?}");
+        let now = self.shared.now();
+        if let Some(session) = &mut self.session {
+            session.give_up(now, TransportCause::Stream("it panicked".to_owned()).into());
+            if let Some(ended) = session.take_ended() {
+                self.session_ended(now, ended);
+            }
+        }
+        true
+    }
+
     fn do_what_manager_says(&mut self, now: Moment) -> bool {
         self.shared.look(|state| {
             // What is said from here on is looked at in another round.
@@ -128,7 +145,12 @@ impl Driver {
             Output::Connected { attempt, id, recovered } => {
                 if let Some(core) = self.shared.core(attempt.key()) {
                     core.set_id(id);
-                    core.set_status(Status::Connected { recovered });
+                    self.shared.look(|state| {
+                        // A user may have told it to leave since, and was shown that it has.
+                        if state.manager.is_joined(core.key) {
+                            core.set_status(Status::Connected { recovered });
+                        }
+                    });
                     self.shared.deliver(Job { core, news: News::Connected });
                 }
             }
@@ -159,11 +181,13 @@ impl Driver {
         let connecting = |status: &Status| {
             matches!(status, Status::Waiting { .. } | Status::Idle) || status.is_final()
         };
-        for core in self.active() {
-            if connecting(&core.status()) {
+        self.shared.look(|state| {
+            for core in state.active().filter(|core| connecting(&core.status())) {
                 core.set_status(Status::Connecting);
             }
-        }
+            state.sessions += 1;
+            state.session = Some(state.sessions);
+        });
         self.session = Some(Box::new(Session::dial(now, &self.shared)));
     }
 
@@ -191,9 +215,12 @@ impl Driver {
     fn waiting(&self, attempt: u32, until: Moment) {
         let until = self.shared.instant(until);
         let error = self.trouble();
-        for core in self.active() {
-            core.set_status(Status::Waiting { attempt, until, error: Arc::clone(&error) });
-            if self.failed_to_open {
+        let waiting = || Status::Waiting { attempt, until, error: Arc::clone(&error) };
+        let active: Vec<_> = self.shared.look(|state| {
+            state.active().inspect(|core| core.set_status(waiting())).cloned().collect()
+        });
+        if self.failed_to_open {
+            for core in active {
                 let news = News::NotConnected(Arc::clone(&error));
                 self.shared.deliver(Job { core, news });
             }
@@ -205,8 +232,7 @@ impl Driver {
         let cores = self.shared.look(|state| state.cores.clone());
         for core in cores.into_iter().flatten() {
             if !core.status().is_final() && !matches!(core.status(), Status::Idle) {
-                core.set_id(None);
-                core.set_status(Status::Failed(Arc::clone(&error)));
+                self.has_failed(&core, &error);
                 if self.failed_to_open {
                     let news = News::NotConnected(Arc::clone(&error));
                     self.shared.deliver(Job { core, news });
@@ -217,11 +243,20 @@ impl Driver {
 
     fn failed(&self, key: Key, error: &Arc<ConnectError>) {
         if let Some(core) = self.shared.core(key) {
-            core.set_id(None);
-            core.set_status(Status::Failed(Arc::clone(error)));
+            self.has_failed(&core, error);
             let news = News::NotConnected(Arc::clone(error));
             self.shared.deliver(Job { core, news });
         }
+    }
+
+    fn has_failed(&self, core: &Core, error: &Arc<ConnectError>) {
+        core.set_id(None);
+        self.shared.look(|state| {
+            // A user may have told it to connect again since.
+            if !state.manager.is_active(core.key) {
+                core.set_status(Status::Failed(Arc::clone(error)));
+            }
+        });
     }
 
     /// A namespace is silent. Where another one of the connection is not, that one goes on, and the silent
@@ -248,11 +283,12 @@ impl Driver {
         };
         let ended = self.ended.clone().filter(|ended| ended.reason == reason);
         let why = ended.unwrap_or_else(|| reason.into());
-        let comes_back = self.shared.look(|state| state.manager.is_active(key));
         core.set_id(None);
-        core.set_status(match comes_back {
-            true => Status::Connecting,
-            false => Status::Disconnected(why.clone()),
+        self.shared.look(|state| {
+            core.set_status(match state.manager.is_active(key) {
+                true => Status::Connecting,
+                false => Status::Disconnected(why.clone()),
+            });
         });
         self.shared.deliver(Job { core, news: News::Disconnected(why) });
     }
@@ -265,8 +301,9 @@ impl Driver {
             Auth::None => self.authorized(now, attempt, None),
             Auth::Value(json) => self.authorized(now, attempt, Some(&json)),
             Auth::Made(make) => {
-                let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| make()));
-                match made {
+                // Nobody waits for the one before.
+                self.auths.retain(|(before, _)| before.key() != attempt.key());
+                match catch_unwind(AssertUnwindSafe(|| make())) {
                     Ok(made) => self.auths.push((attempt, made)),
                     Err(_) => tracing::error!("the function that makes the auth payload panicked"),
                 }
@@ -281,9 +318,7 @@ impl Driver {
     fn poll_auths(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
         let mut done = Vec::new();
         self.auths.retain_mut(|(attempt, made)| {
-            let polled =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| made.as_mut().poll(cx)));
-            match polled {
+            match catch_unwind(AssertUnwindSafe(|| made.as_mut().poll(cx))) {
                 Ok(Poll::Pending) => true,
                 Ok(Poll::Ready(auth)) => {
                     done.push((*attempt, auth));
@@ -299,14 +334,6 @@ impl Driver {
             self.authorized(now, *attempt, auth.as_deref());
         }
         !done.is_empty()
-    }
-
-    /// The sockets that are connected, or are to be.
-    fn active(&self) -> Vec<Arc<Core>> {
-        self.shared.look(|state| {
-            let State { manager, cores, .. } = state;
-            cores.iter().flatten().filter(|core| manager.is_active(core.key)).cloned().collect()
-        })
     }
 
     fn trouble(&self) -> Arc<ConnectError> {
@@ -376,7 +403,8 @@ impl Future for Driver {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         for _ in 0..ROUNDS_MAX {
-            if !this.round(cx)
+            let round = catch_unwind(AssertUnwindSafe(|| this.round(cx)));
+            if !round.unwrap_or_else(|panic| this.panicked(&*panic))
                 && let Some(rest) = this.rest(cx)
             {
                 return rest;
@@ -393,8 +421,11 @@ impl Drop for Driver {
         if self.done {
             return;
         }
-        let active = self.active();
+        let error = Arc::new(ConnectError::Transport(TransportCause::NoRuntime.into()));
         let askers = self.shared.look(|state| {
+            for core in state.active() {
+                core.set_status(Status::Failed(Arc::clone(&error)));
+            }
             (state.running, state.changed, state.waker) = (false, false, None);
             state.manager.end();
             self.batch.take_from(&mut state.manager);
@@ -405,11 +436,6 @@ impl Drop for Driver {
             if let Output::Ack { waiter, answer } = output {
                 drop(waiter.send(answer));
             }
-        }
-        let error = Arc::new(ConnectError::Transport(TransportCause::NoRuntime.into()));
-        for core in active {
-            core.set_id(None);
-            core.set_status(Status::Failed(Arc::clone(&error)));
         }
         let abandoned = self.shared.look(|state| state.abandoned);
         if abandoned {

@@ -114,11 +114,16 @@ impl Outgoing {
         self.pushed(from, owner, compress);
     }
 
-    /// That packet is not to be given back, if it is still here.
-    pub fn disown(&mut self, owner: Owner) {
-        let of_owner = |packet: &&mut Pending| packet.owner == Some(owner);
-        if let Some(packet) = self.packets.iter_mut().find(of_owner) {
-            packet.owner = None;
+    /// The packets of that socket that wait for one of these acks, which are sorted, are not to be given back,
+    /// if they are still here.
+    pub fn disown(&mut self, socket: u32, acks: &[AckId]) {
+        for packet in &mut self.packets {
+            if let Some((owner, Some(ack))) = packet.owner
+                && owner == socket
+                && acks.binary_search(&ack).is_ok()
+            {
+                packet.owner = None;
+            }
         }
     }
 

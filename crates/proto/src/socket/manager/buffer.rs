@@ -65,12 +65,8 @@ impl Buffer {
         waiting
     }
 
-    /// Nobody waits for those acks any more, so their events need not be sent.
-    pub(super) fn remove(&mut self, mut acks: Vec<AckId>) {
-        if acks.is_empty() || self.events.is_empty() {
-            return;
-        }
-        acks.sort_unstable();
+    /// Nobody waits for those acks any more, which are sorted, so their events need not be sent.
+    pub(super) fn remove(&mut self, acks: &[AckId]) {
         let bytes = &mut self.bytes;
         self.events.retain(|waiting| {
             let goes = waiting.ack.is_some_and(|id| acks.binary_search(&id).is_ok());

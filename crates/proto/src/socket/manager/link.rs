@@ -53,7 +53,7 @@ impl<W> Manager<W> {
             return;
         }
         let link = std::mem::replace(&mut self.link, Link::Idle);
-        (self.assembling, self.left, self.is_put) = (None, Left::default(), false);
+        self.forget_connection();
         self.take_back();
         for key in self.keys() {
             let Some(socket) = self.get_mut(key) else {
@@ -76,6 +76,13 @@ impl<W> Manager<W> {
                 self.wait(now);
             }
         }
+    }
+
+    /// Nothing of the connection is left for the next one.
+    pub(super) fn forget_connection(&mut self) {
+        (self.assembling, self.left, self.is_put) = (None, Left::default(), false);
+        // It would be the next one that is hung up.
+        self.out.retain(|output| !matches!(output, Output::HangUp));
     }
 
     /// The auth payload of a socket that is about to join: the JSON of an object.

@@ -167,7 +167,9 @@ impl<W> Manager<W> {
     /// Nobody runs the connection any more: all sockets leave without a word, and whoever waits for an ack
     /// is told so.
     pub fn end(&mut self) {
-        (self.link, self.assembling) = (Link::Idle, None);
+        self.link = Link::Idle;
+        self.backoff.reset();
+        self.forget_connection();
         self.take_back();
         for key in self.keys() {
             let Some(socket) = self.get_mut(key) else {
@@ -373,14 +375,15 @@ impl<W> Manager<W> {
         while let Some(socket) = self.get_mut(key)
             && let Some((id, waiter)) = socket.acks.close_late(now)
         {
-            let serial = socket.serial;
-            // Whoever was told that it is too late does not want it sent after all.
-            self.outgoing.disown((serial, Some(id)));
             late.push(id);
             self.settle(now, key, waiter, Err(NoAck::Timeout));
         }
-        if let Some(socket) = self.get_mut(key) {
-            socket.buffer.remove(late);
+        late.sort_unstable();
+        if let Some(socket) = self.get_mut(key).filter(|_| !late.is_empty()) {
+            // Whoever was told that it is too late does not want it sent after all.
+            socket.buffer.remove(&late);
+            let serial = socket.serial;
+            self.outgoing.disown(serial, &late);
         }
     }
 

@@ -100,10 +100,12 @@ impl<W> Manager<W> {
         }
     }
 
-    /// Nobody waits for the ack of an event any more. One that was not sent yet still is.
-    pub fn forget(&mut self, key: Key, id: AckId) {
-        if let Some(socket) = self.get_mut(key) {
-            drop(socket.acks.close(id));
+    /// Nobody waits for the ack of an event any more: gives back who did. An event that was not sent yet
+    /// still is.
+    pub fn forget(&mut self, key: Key, id: AckId) -> Option<W> {
+        match self.get_mut(key)?.acks.close(id)? {
+            Waiter::User(waiter) => Some(waiter),
+            Waiter::Retries => None,
         }
     }
 
