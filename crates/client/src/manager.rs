@@ -137,9 +137,11 @@ impl Manager {
         arrived.await.is_ok()
     }
 
-    /// Disconnects all sockets, lets what they have emitted leave, and waits until the connection is
-    /// closed: for `close_timeout` (5 s) and a second at most. One that is made meanwhile is not waited for.
+    /// Waits until the server has read what was emitted, as [`arrived`](Self::arrived) tells it, disconnects
+    /// all sockets, and waits until the connection is closed. Each of both takes `close_timeout` (5 s) at most, and
+    /// the last words a second. A connection that is made meanwhile is not waited for.
     pub async fn close(&self) {
+        self.flush().await;
         let session = self.handle.shared.act(|state, _| {
             let cores: Vec<_> = state.cores.iter().flatten().cloned().collect();
             cores.iter().for_each(|core| state.leave(core));
@@ -148,6 +150,21 @@ impl Manager {
         let is_over =
             |state: &State| !state.running || session.is_some() && state.session != session;
         self.handle.shared.until(|state| is_over(state) && state.parting == 0).await;
+    }
+
+    /// The official servers drop an event that they read together with the goodbye behind it.
+    async fn flush(&self) {
+        let shared = &self.handle.shared;
+        let Some(runtime) = shared.runtime().filter(|_| self.transport().is_some()) else {
+            return;
+        };
+        let flushed = {
+            // Whoever closes may be outside of it.
+            let _runtime = runtime.enter();
+            tokio::time::timeout(shared.settings.manager.limits.close_timeout, self.arrived())
+        };
+        // What the server does not read in time is lost.
+        let _ = flushed.await;
     }
 
     /// What was counted.

@@ -5,9 +5,10 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use roomful::Server;
-use roomful_client::{Bytes, Manager, Reconnection, Socket};
+use roomful_client::{Bytes, DisconnectReason, Limits, Manager, Reconnection, Socket, Status};
 use roomful_proto::ws::frame::Opcode;
 use roomful_proto::ws::{Decoder, Message, Role};
 use support::raw::{Raw, WEBSOCKET, Wire, frame, text};
@@ -50,14 +51,21 @@ async fn what_was_emitted_has_arrived_by_every_transport() {
 
 /// Reads frames until the ping, and gives what it says.
 async fn ping(wire: &mut Wire) -> Option<Bytes> {
+    ping_behind(wire, &mut Vec::new()).await
+}
+
+/// The same, with the texts before it.
+async fn ping_behind(wire: &mut Wire, texts: &mut Vec<String>) -> Option<Bytes> {
     let mut decoder = Decoder::new(Role::Server, 1_000_000, 10);
     loop {
         let mut bytes = vec![0; 4096];
         let len = wire.stream.read(&mut bytes).await.ok().filter(|len| *len > 0)?;
         let mut rest = &mut bytes[..len];
         while let Some(message) = decoder.receive(&mut rest).unwrap() {
-            if let Message::Ping(says) = message {
-                return Some(says);
+            match message {
+                Message::Ping(says) => return Some(says),
+                Message::Text(text) => texts.push(String::from_utf8(text.to_vec()).unwrap()),
+                _ => {}
             }
         }
     }
@@ -119,4 +127,48 @@ async fn what_the_connection_takes_along_has_not_arrived() {
     soon(socket.connect()).await.unwrap();
     socket.emit("x", ());
     assert!(!soon(socket.manager().arrived()).await);
+}
+
+/// Node and Bun drop an event that they read together with the goodbye behind it.
+#[tokio::test]
+async fn who_is_closed_says_goodbye_when_the_server_has_read_its_last_words() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let raw = Raw::start(move |mut wire| {
+        let tell = tell.clone();
+        async move {
+            wire.join("").await;
+            let mut before = Vec::new();
+            let says = ping_behind(&mut wire, &mut before).await.unwrap();
+            let _ = tell.send(before);
+            wire.say(frame(Opcode::Pong, says)).await;
+            let mut behind = Vec::new();
+            let _ = ping_behind(&mut wire, &mut behind).await;
+            let _ = tell.send(behind);
+        }
+    })
+    .await;
+    let socket = client(&raw);
+    soon(socket.connect()).await.unwrap();
+    socket.emit("x", ());
+    soon(socket.manager().close()).await;
+    assert_eq!(soon(told.recv()).await.unwrap(), [r#"42["x"]"#]);
+    assert_eq!(soon(told.recv()).await.unwrap()[0], "41");
+}
+
+#[tokio::test]
+async fn who_is_closed_leaves_a_server_that_reads_no_more() {
+    let raw = Raw::start(|mut wire| async move {
+        wire.join("").await;
+        wire.read_all().await;
+    })
+    .await;
+    let mut limits = Limits::client();
+    limits.close_timeout = Duration::from_millis(20);
+    let builder = Manager::builder(&raw.url).unwrap().limits(limits);
+    let socket = main_socket(builder.transports(WEBSOCKET.iter().copied()));
+    soon(socket.connect()).await.unwrap();
+    socket.emit("x", ());
+    soon(socket.manager().close()).await;
+    let Status::Disconnected(why) = socket.status() else { panic!() };
+    assert_eq!(why.reason, DisconnectReason::ClientDisconnect);
 }

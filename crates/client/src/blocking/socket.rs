@@ -152,8 +152,8 @@ impl Socket {
         self.socket.disconnect();
     }
 
-    /// Disconnects all sockets of the connection, lets what they have emitted leave, and waits until the
-    /// connection is closed: for `close_timeout` (5 s) and a second at most.
+    /// Waits until the server has read what was emitted, disconnects all sockets of the connection, and waits
+    /// until it is closed. Each of both takes `close_timeout` (5 s) at most, and the last words a second.
     pub fn close(&self) {
         wait(self.socket.manager().close());
     }

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use roomful_client::{
-    Args, CallError, ConnectError, DisconnectReason, Manager, MsgPack, Proxy, Reconnection, Revision,
-    Socket, Status, Tls, Transport,
+    Args, CallError, ConnectError, DisconnectReason, Manager, MsgPack, Proxy, Reconnection,
+    Revision, Socket, Status, Tls, Transport,
 };
 use serde_json::json;
 
@@ -142,9 +142,8 @@ impl Connection {
 
     /// Waits until the server has read all, on this connection or, where there is none, on the next one.
     async fn round_trip(&self) -> Result<bool, Failure> {
-        let arrived = async {
-            self.socket.connected().await.is_ok() && self.manager.arrived().await
-        };
+        let arrived =
+            async { self.socket.connected().await.is_ok() && self.manager.arrived().await };
         tokio::time::timeout(self.timeout, arrived).await.map_err(|_| not_taken())
     }
 

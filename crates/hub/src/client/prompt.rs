@@ -189,7 +189,6 @@ impl Prompt {
             printer.note(style.status(text, &json!({ "status": "hint", "text": text })));
         }
     }
-
 }
 
 /// Nothing is sent to a namespace that was left: it would wait for ever.

@@ -299,9 +299,6 @@ pub(super) async fn again(bench: Bench) -> Answer {
 
 /// Who leaves is heard to the end.
 pub(super) async fn last_words(bench: Bench) -> Answer {
-    if !bench.site.can("last-words") {
-        return Ok(Outcome::NotThere("last-words"));
-    }
     let guest = bench.join().await?;
     let key = bench.key();
     guest.emit("flaky", (&key, 9, "value"));
