@@ -179,7 +179,8 @@ impl Socket {
         self.core.status()
     }
 
-    /// Tells of each change of its [`Status`]; of several at once only the last.
+    /// Tells of each change of its [`Status`]; of several at once only the last. What `borrow` gives keeps
+    /// the client waiting, for ever where it is held while the client is called: clone it.
     #[doc(alias = "reconnect")]
     #[doc(alias = "reconnect_attempt")]
     #[doc(alias = "reconnect_error")]
