@@ -106,7 +106,8 @@ impl Socket {
     }
 
     /// The same, made anew each time: a token that expires, for example. What cannot be written as an
-    /// object is left out, with a line in the log. While it is made, the namespace is waited for.
+    /// object is left out, with a line in the log. While it is made, the namespace is waited for. The task of
+    /// the connection makes it: it may wait, and must not block its thread.
     #[doc(alias = "auth")]
     pub fn auth_with<F, Fut>(&self, auth: F) -> &Self
     where
