@@ -116,7 +116,8 @@
 //! // socket.io.on("reconnect_attempt", (attempt) => console.log(attempt))
 //! let mut watch = socket.watch();
 //! while watch.changed().await.is_ok() {
-//!     if let Status::Waiting { attempt, .. } = &*watch.borrow_and_update() {
+//!     let status = watch.borrow_and_update().clone();
+//!     if let Status::Waiting { attempt, .. } = status {
 //!         println!("{attempt}");
 //!     }
 //! }

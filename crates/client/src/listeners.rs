@@ -197,6 +197,7 @@ impl std::fmt::Debug for Listeners {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handler::Begun;
 
     /// A user's value that looks at the lock when it is dropped.
     struct Value {
@@ -212,7 +213,10 @@ mod tests {
     }
 
     fn handler(value: Option<Value>) -> Erased {
-        Arc::new(move |_, _, _| unreachable!("{}", value.is_some()))
+        Arc::new(move |_, _, _| {
+            let _held = &value;
+            Begun::Started(Box::pin(std::future::ready(None)))
+        })
     }
 
     #[test]

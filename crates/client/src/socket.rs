@@ -106,7 +106,8 @@ impl Socket {
     }
 
     /// The same, made anew each time: a token that expires, for example. What cannot be written as an
-    /// object is left out, with a line in the log. While it is made, the namespace is waited for.
+    /// object is left out, with a line in the log. While it is made, the namespace is waited for. The task of
+    /// the connection makes it: it may wait, and must not block its thread.
     #[doc(alias = "auth")]
     pub fn auth_with<F, Fut>(&self, auth: F) -> &Self
     where
@@ -179,7 +180,8 @@ impl Socket {
         self.core.status()
     }
 
-    /// Tells of each change of its [`Status`]; of several at once only the last.
+    /// Tells of each change of its [`Status`]; of several at once only the last. What `borrow` gives keeps
+    /// the client waiting, for ever where it is held while the client is called: clone it.
     #[doc(alias = "reconnect")]
     #[doc(alias = "reconnect_attempt")]
     #[doc(alias = "reconnect_error")]
