@@ -52,7 +52,7 @@ impl Names {
 /// What was typed.
 pub(crate) enum Typed {
     Line(String),
-    /// Ctrl-C on an empty line.
+    /// Ctrl-C, whatever else was typed.
     Interrupt,
     /// Ctrl-D.
     End,
@@ -61,6 +61,7 @@ pub(crate) enum Typed {
 enum Request {
     Read { prompt: String, typed: oneshot::Sender<Result<Typed, Failure>> },
     History(oneshot::Sender<Vec<String>>),
+    End(oneshot::Sender<()>),
 }
 
 /// The line editor, in a thread of its own. It reads only when it is asked to, so that the terminal is as it was
@@ -70,8 +71,12 @@ pub(crate) struct Editor {
 }
 
 impl Editor {
-    /// Starts it; also gives what prints around the line.
-    pub(crate) fn start(names: Names, errors_are_here: bool) -> Result<(Self, impl Sink), Failure> {
+    /// Starts it; also gives what prints around the line. There is none where the terminal can do nothing but
+    /// print, such as a `dumb` one.
+    pub(crate) fn start(
+        names: Names,
+        errors_are_here: bool,
+    ) -> Result<Option<(Self, impl Sink)>, Failure> {
         let bad = |e: ReadlineError| Failure::usage(format!("the terminal cannot be used: {e}"));
         let config = Config::builder()
             .max_history_size(HISTORY_LINES_MAX)
@@ -83,8 +88,10 @@ impl Editor {
         let mut editor =
             rustyline::Editor::<Words, FileHistory>::with_config(config).map_err(bad)?;
         editor.set_helper(Some(Words(names)));
-        let sink =
-            Around { printer: editor.create_external_printer().map_err(bad)?, errors_are_here };
+        let Ok(printer) = editor.create_external_printer() else {
+            return Ok(None);
+        };
+        let sink = Around { printer, errors_are_here };
         let (requests, receiver) = mpsc::channel();
         std::thread::spawn(move || {
             let path = history_path();
@@ -99,10 +106,15 @@ impl Editor {
                         drop(typed.send(read(&mut editor, &prompt, path.as_deref())));
                     }
                     Request::History(lines) => drop(lines.send(history(editor.history()))),
+                    Request::End(ended) => {
+                        drop(editor);
+                        let _ = ended.send(());
+                        return;
+                    }
                 }
             }
         });
-        Ok((Self { requests }, sink))
+        Ok(Some((Self { requests }, sink)))
     }
 
     /// Reads a line.
@@ -119,6 +131,15 @@ impl Editor {
         match self.requests.send(Request::History(sender)) {
             Ok(()) => lines.await.unwrap_or_default(),
             Err(_) => Vec::new(),
+        }
+    }
+
+    /// No line will be read any more: what is printed from now on has nothing to go around, and must not wait
+    /// for it.
+    pub(crate) async fn end(&self) {
+        let (ended, end) = oneshot::channel();
+        if self.requests.send(Request::End(ended)).is_ok() {
+            let _ = end.await;
         }
     }
 }
@@ -192,7 +213,10 @@ impl<P: ExternalPrinter + Send + 'static> Sink for Around<P> {
                 Ok(())
             }
             Line::Out(text) | Line::Note(text) => {
-                self.printer.print(format!("{text}\n")).map_err(io::Error::other)
+                let text = format!("{text}\n");
+                // It fails where the editor has ended meanwhile. A line that the editor had taken by then and
+                // not printed is lost.
+                self.printer.print(text.clone()).or_else(|_| write!(io::stdout(), "{text}"))
             }
         }
     }

@@ -30,11 +30,14 @@ pub(crate) struct Prompt {
 impl Prompt {
     pub(crate) fn new(options: &PromptOptions, style: Style) -> Result<Self, Failure> {
         let names = Names::default();
-        let (editor, printer) = if stdin().is_terminal() && stdout().is_terminal() {
-            let (editor, sink) = Editor::start(names.clone(), stderr().is_terminal())?;
-            (Some(editor), Printer::start(style, sink))
-        } else {
-            (None, Printer::start(style, Standard::new()))
+        let is_terminal = stdin().is_terminal() && stdout().is_terminal();
+        let editor = match is_terminal {
+            true => Editor::start(names.clone(), stderr().is_terminal())?,
+            false => None,
+        };
+        let (editor, printer) = match editor {
+            Some((editor, sink)) => (Some(editor), Printer::start(style, sink)),
+            None => (None, Printer::start(style, Standard::new())),
         };
         let connection =
             Connection::new(&options.connection, Reconnection::default(), printer, style)?;
@@ -56,7 +59,9 @@ impl Prompt {
                     // It may be mended here, by `/auth` for example.
                     Err(failure) => self.connection.complain(&failure),
                 }
-                self.terminal(editor, &mut socket).await
+                let done = self.terminal(editor, &mut socket).await;
+                editor.end().await;
+                done
             }
             None => {
                 connected?;
