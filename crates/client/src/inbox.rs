@@ -41,6 +41,11 @@ pub(crate) enum News {
 }
 
 impl Job {
+    /// Whether an answer to it will wait to be sent.
+    const fn is_asked(&self) -> bool {
+        matches!(&self.news, News::Event(_, event) if event.ack.is_some())
+    }
+
     fn held_bytes(&self) -> usize {
         match &self.news {
             News::Event(_, event) => event.held_bytes(),
@@ -123,6 +128,10 @@ pub(crate) async fn work(shared: Arc<Shared>) {
                 && shared.inbox.done(std::mem::take(&mut bytes))
             {
                 shared.wake();
+            }
+            // Each answer may be large, however small the events that ask for them.
+            if job.is_asked() && shared.is_behind() {
+                shared.catch_up().await;
             }
             // Without a handle nobody can hear anything any more.
             if let Some(handle) = shared.handle() {

@@ -43,7 +43,15 @@ pub(crate) struct Settings {
 /// An answer to a poll may be so much larger than what it carries: bytes are in base64 there.
 const POLL_FACTOR: usize = 2;
 
+/// So many times `waiting_bytes_max` may wait to be sent before nothing more is read or answered: what a
+/// user emits is refused before that, so these are answers, and the server takes none of them.
+const BACKLOG_FACTOR: usize = 2;
+
 impl Settings {
+    pub(crate) fn backlog_bytes_max(&self) -> usize {
+        self.manager.waiting_bytes_max.saturating_mul(BACKLOG_FACTOR)
+    }
+
     pub(crate) fn http(&self) -> Http {
         let bytes_max = self.manager.limits.payload_bytes_max.saturating_mul(POLL_FACTOR);
         Http::new(

@@ -214,6 +214,18 @@ impl Shared {
         result
     }
 
+    /// Whether the server takes so little that nothing more should be read of it, and nothing answered.
+    pub(crate) fn is_behind(&self) -> bool {
+        let max = self.settings.backlog_bytes_max();
+        self.look(|state| state.manager.outgoing().len() > max)
+    }
+
+    /// Waits until it is not.
+    pub(crate) async fn catch_up(&self) {
+        let max = self.settings.backlog_bytes_max();
+        self.until(|state| state.manager.outgoing().len() <= max).await;
+    }
+
     /// Waits until that is so at a moment when the task of the connection rests.
     pub(crate) async fn until(&self, is_so: impl Fn(&mut State) -> bool) {
         loop {

@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use roomful_client::{
@@ -12,10 +15,11 @@ use roomful_client::{
 use roomful_proto::deflate::Deflate;
 use roomful_proto::ws::frame::{self, Header, Opcode};
 use support::raw::{
-    BOTH, JOINED, POLLING, Raw, WEBSOCKET, Wire, binary, frame, ok, open_packet, status, text,
+    BOTH, JOINED, POLLING, Raw, WEBSOCKET, Wire, binary, frame, ok, open_packet, status, switching,
+    text,
 };
 use support::{main_socket, soon};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 
 const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
                        client_no_context_takeover\r\n";
@@ -543,5 +547,172 @@ async fn a_probe_that_goes_wrong_leaves_the_polling_as_it_was() {
         assert_eq!(soon(told.recv()).await, Some(()));
         assert!(socket.is_connected());
         assert_eq!(socket.manager().transport(), Some(Transport::Polling));
+    }
+}
+
+/// Whatever a server does in place of an answer: once the attempt is given up, nobody listens to it any more.
+#[tokio::test]
+async fn a_stream_that_is_given_up_is_let_go_of() {
+    let ok = "HTTP/1.1 200 OK\r\n";
+    let chunked = format!("{ok}Transfer-Encoding: chunked\r\n\r\n");
+    let cases = [
+        ("nothing", String::new(), String::new()),
+        ("answers before the answer", String::new(), "HTTP/1.1 100 Continue\r\n\r\n".to_owned()),
+        (
+            "hints before the answer",
+            String::new(),
+            "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".to_owned(),
+        ),
+        ("a head without end", ok.to_owned(), "X: y\r\n".to_owned()),
+        ("a name without end", ok.to_owned(), "x".to_owned()),
+        ("lines before the answer", String::new(), "\r\n".to_owned()),
+        ("chunks without bytes", chunked.clone(), "0000000".to_owned()),
+        ("an extension without end", format!("{chunked}1;"), "x".to_owned()),
+        ("trailers without end", format!("{chunked}0\r\n"), "X: y\r\n".to_owned()),
+        ("a body without end", ok.to_owned() + "\r\n", "4".to_owned()),
+        (
+            "another protocol",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
+                .to_owned(),
+            "4".to_owned(),
+        ),
+    ];
+    for (what, begins, goes_on) in cases {
+        for way in [POLLING, WEBSOCKET] {
+            let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+            let (begins, goes_on) = (begins.clone(), goes_on.repeat(100));
+            let raw = Raw::start(move |mut wire: Wire| {
+                let (begins, goes_on, tell) = (begins.clone(), goes_on.clone(), tell.clone());
+                async move {
+                    wire.head().await;
+                    wire.say(begins).await;
+                    if goes_on.is_empty() {
+                        wire.read_all().await;
+                    } else {
+                        while wire.say(&goes_on).await {
+                            tokio::task::yield_now().await;
+                        }
+                    }
+                    let _ = tell.send(());
+                }
+            })
+            .await;
+            let given_up = Duration::from_millis(100);
+            let socket = main_socket(client(&raw, way).limits(limits()).connect_timeout(given_up));
+            let why = cause(&socket).await;
+            let ended = tokio::time::timeout(support::PATIENCE, told.recv()).await;
+            assert_eq!(ended, Ok(Some(())), "{what} {way:?}: {why:?}");
+        }
+    }
+}
+
+/// It had a megabyte of answers to send for each hundred bytes that were asked.
+#[tokio::test]
+async fn a_server_that_asks_and_reads_nothing_is_answered_up_to_a_bound() {
+    let raw = Raw::start(|mut wire| async move {
+        wire.join_with("", &open_packet("", 50, 500)).await;
+        let flood: Vec<u8> = (0..5_000).flat_map(|n| text(format!("42{n}[\"ask\"]"))).collect();
+        while wire.say(&flood).await {}
+    })
+    .await;
+    let socket = main_socket(client(&raw, WEBSOCKET).waiting_bytes_max(1_000_000));
+    let answer = "x".repeat(1_000_000);
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    socket.on("ask", move |me: Socket| {
+        let _ = tell.send(me.manager().waiting_bytes());
+        let answer = answer.clone();
+        async move { answer }
+    });
+    assert_eq!(cause(&socket).await, TransportCause::Ended(DisconnectReason::PingTimeout));
+    let mut most = 0;
+    while let Ok(waiting) = told.try_recv() {
+        most = most.max(waiting);
+    }
+    assert!((1_000_000..10_000_000).contains(&most), "{most} bytes");
+}
+
+/// A stream that takes nothing any more when a part of what comes has been read.
+struct Deaf {
+    stream: DuplexStream,
+    reads_left: usize,
+}
+
+impl AsyncRead for Deaf {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        self.reads_left = self.reads_left.saturating_sub(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Deaf {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.reads_left {
+            0 => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            _ => Pin::new(&mut self.stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Opens a WebSocket on `stream`, joins `/`, and says that in one go.
+async fn says(mut stream: DuplexStream, said: Vec<u8>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    stream.write_all(&switching(&String::from_utf8(head).unwrap(), "").unwrap()).await.unwrap();
+    stream.write_all(&text(open_packet("", 25_000, 20_000))).await.unwrap();
+    stream.read_u8().await.unwrap();
+    stream.write_all(&said).await.unwrap();
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+}
+
+/// It was connected again and again by a client that did not read that it was put out.
+#[tokio::test]
+async fn what_a_server_has_said_is_heard_also_where_it_takes_nothing_any_more() {
+    for puts_out in [true, false] {
+        let mut said = text(JOINED);
+        said.extend(text("42[\"x\",1]").repeat(20_000));
+        said.extend(if puts_out { text("41") } else { Vec::new() });
+        let manager = Manager::builder("http://localhost")
+            .unwrap()
+            .transports([Transport::WebSocket])
+            .reconnection(Reconnection::every(Duration::from_secs(3600)))
+            .stream(move || {
+                let (stream, server) = tokio::io::duplex(1_000_000);
+                tokio::spawn(says(server, said.clone()));
+                std::future::ready(Ok(Deaf { stream, reads_left: 100_000 }))
+            });
+        let socket = main_socket(manager);
+        socket.on("x", async |me: Socket, _: i32| me.emit("y", 1));
+        let mut watch = socket.watch();
+        drop(socket.connect());
+        let over = |status: &Status| status.is_final() || matches!(status, Status::Waiting { .. });
+        let status = soon(watch.wait_for(over)).await.unwrap().clone();
+        match status {
+            Status::Disconnected(why) if puts_out => {
+                assert_eq!(why.reason, DisconnectReason::ServerDisconnect);
+            }
+            Status::Waiting { .. } if !puts_out => {}
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(socket.manager().stats().events, 20_000);
     }
 }

@@ -12,6 +12,8 @@ use roomful_proto::deflate::Deflate;
 use roomful_proto::ws::frame::{Header, Opcode};
 use support::raw::{POLLING, Raw, WEBSOCKET, Wire, binary, frame, open_packet, text};
 use support::{main_socket, soon};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 const MB: usize = 1_000_000;
 const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
@@ -35,30 +37,63 @@ fn client(raw: &Raw, way: &[Transport]) -> Builder {
 
 /// A server that joins `/` and says the same for ever.
 async fn repeats(more: &'static str, bytes: Vec<u8>) -> Raw {
+    let (tell, _) = unbounded_channel();
+    repeats_and_reads(more, bytes, tell).await
+}
+
+/// The same, which tells each time that it has said it, and that it has read something.
+async fn repeats_and_reads(more: &'static str, bytes: Vec<u8>, tell: UnboundedSender<Did>) -> Raw {
     Raw::start(move |mut wire: Wire| {
-        let bytes = bytes.clone();
+        let (bytes, tell) = (bytes.clone(), tell.clone());
         async move {
             wire.join_with(more, &open_packet("", 100, 900)).await;
-            while wire.say(&bytes).await {}
+            let (mut from, mut to) = wire.stream.into_split();
+            let says = async {
+                while to.write_all(&bytes).await.is_ok() {
+                    let _ = tell.send(Did::Say);
+                }
+            };
+            let reads = async {
+                while from.read(&mut [0; 4096]).await.is_ok_and(|len| len > 0) {
+                    if tell.send(Did::Read).is_err() {
+                        // Nobody reads these.
+                        return std::future::pending().await;
+                    }
+                }
+            };
+            tokio::select! { () = says => {} () = reads => {} }
         }
     })
     .await
 }
 
+/// What a server has done.
+#[derive(PartialEq)]
+enum Did {
+    Say,
+    Read,
+}
+
+/// From now on the kernel notes anew what the process holds at most.
+fn forget_peak() -> usize {
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    resident_bytes()
+}
+
+/// What the process has held at most since then.
+fn peak_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
 /// What the process grows by, at most, until the client waits for its next attempt.
 async fn costs(socket: &Socket) -> usize {
-    let before = resident_bytes();
-    let mut most = before;
+    let before = forget_peak();
     let mut watch = socket.watch();
     drop(socket.connect());
-    soon(async {
-        while !matches!(*watch.borrow_and_update(), Status::Waiting { .. }) {
-            most = most.max(resident_bytes());
-            let _ = tokio::time::timeout(Duration::from_millis(1), watch.changed()).await;
-        }
-    })
-    .await;
-    most.saturating_sub(before)
+    soon(watch.wait_for(|status| matches!(status, Status::Waiting { .. }))).await.unwrap();
+    peak_bytes().saturating_sub(before)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,7 +141,8 @@ async fn whatever_a_server_sends_it_costs_no_more_than_its_limits() {
 
     // A handler that never ends holds up the reading, when so many run and so much waits.
     let flood = text(format!("42[\"x\",\"{}\"]", "x".repeat(1_000))).repeat(1_000);
-    let raw = repeats("", flood.clone()).await;
+    let (tell, mut did) = unbounded_channel();
+    let raw = repeats_and_reads("", flood.clone(), tell).await;
     let socket = main_socket(client(&raw, WEBSOCKET).inbox_bytes_max(4 * MB).handlers_max(100));
     socket.on("x", async |_: Socket, _: String| std::future::pending::<()>().await);
     let before = resident_bytes();
@@ -118,9 +154,10 @@ async fn whatever_a_server_sends_it_costs_no_more_than_its_limits() {
     })
     .await;
     let events = socket.manager().stats().events;
-    // Nothing more comes, however often it is tried.
+    // Nothing more is read, however often the connection's task gets to something else.
     for _ in 0..50 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        socket.emit("written", ());
+        while soon(did.recv()).await.unwrap() != Did::Read {}
     }
     assert_eq!(socket.manager().stats().events, events);
     assert!(socket.is_connected());
@@ -130,18 +167,17 @@ async fn whatever_a_server_sends_it_costs_no_more_than_its_limits() {
     soon(socket.closed()).await;
 
     // Without a handler, and into a stream that nobody reads, as many come as the server sends.
-    let raw = repeats("", flood).await;
+    let (tell, mut did) = unbounded_channel();
+    let raw = repeats_and_reads("", flood, tell).await;
     let socket = main_socket(client(&raw, WEBSOCKET).stream_bytes_max(MB));
     let _unread = socket.events::<_, String>("x");
-    let before = resident_bytes();
+    let before = forget_peak();
     soon(socket.connect()).await.unwrap();
-    soon(async {
-        while socket.manager().stats().events < 50_000 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
-    let grown = resident_bytes().saturating_sub(before);
+    // A thousand events each time.
+    for _ in 0..100 {
+        while soon(did.recv()).await.unwrap() != Did::Say {}
+    }
+    let grown = peak_bytes().saturating_sub(before);
     assert!(grown < 50 * MB, "events that nobody hears: {grown} bytes");
     soon(socket.manager().close()).await;
 }

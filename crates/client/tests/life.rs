@@ -3,17 +3,20 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use roomful::Server;
 use roomful_client::{
-    CallError, ConnectError, DisconnectReason, Manager, Reconnection, Socket, Status,
-    TransportCause,
+    CallError, CloseCode, ConnectError, DisconnectReason, Manager, Reconnection, Socket, Status,
+    Transport, TransportCause,
 };
-use support::raw::{Raw, WEBSOCKET};
+use support::raw::{JOINED, Raw, WEBSOCKET, open_packet, switching, text};
 use support::{WAYS, builder, main_socket, serve, soon};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::{mpsc, oneshot};
 
 /// A server that tells who comes and goes.
 fn site() -> (Server, mpsc::UnboundedReceiver<bool>) {
@@ -207,6 +210,64 @@ async fn close_lets_leave_what_was_emitted() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// A server at the other end of a stream that holds few bytes: reads byte by byte, so that it is always full,
+/// until the client has no transport any more, and then all the rest. What it has read.
+async fn reads_slowly(
+    mut stream: DuplexStream,
+    manager: oneshot::Receiver<Manager>,
+    is_gone: oneshot::Receiver<()>,
+) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    stream.write_all(&switching(&head, "").unwrap()).await.unwrap();
+    stream.write_all(&text(open_packet("", 25_000, 20_000))).await.unwrap();
+    let mut heard = vec![stream.read_u8().await.unwrap()];
+    stream.write_all(&text(JOINED)).await.unwrap();
+    let manager = manager.await.unwrap();
+    while manager.transport().is_some() {
+        heard.push(stream.read_u8().await.unwrap());
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+    drop(manager);
+    // Its last words do not fit before it reads on, and `close` waits for them.
+    let mut is_gone = pin!(is_gone);
+    let polled = is_gone.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending(), "close() did not wait");
+    stream.read_to_end(&mut heard).await.unwrap();
+    drop(stream);
+    is_gone.await.unwrap();
+    heard
+}
+
+#[tokio::test]
+async fn close_lets_leave_the_last_words_where_the_stream_is_full() {
+    let (give, manager) = oneshot::channel();
+    let (tell, is_gone) = oneshot::channel();
+    let (stream, server) = tokio::io::duplex(512);
+    let (server, stream) =
+        (tokio::spawn(reads_slowly(server, manager, is_gone)), Mutex::new(Some(stream)));
+    let opens = Manager::builder("http://localhost").unwrap().transports([Transport::WebSocket]);
+    let socket = main_socket(opens.stream(move || {
+        let stream = stream.lock().unwrap().take();
+        std::future::ready(stream.ok_or_else(|| std::io::ErrorKind::NotConnected.into()))
+    }));
+    soon(socket.connect()).await.unwrap();
+    give.send(socket.manager()).ok().unwrap();
+    socket.emit("event", "x".repeat(2_000));
+    soon(socket.manager().close()).await;
+    tell.send(()).unwrap();
+    let heard = soon(server).await.unwrap();
+    // A close frame, of the key and the code: masked, as all that a client says.
+    let [.., 0x88, 0x82, k0, k1, _, _, c0, c1] = heard[..] else { panic!("no close frame") };
+    assert_eq!(u16::from_be_bytes([c0 ^ k0, c1 ^ k1]), CloseCode::NORMAL.get());
+    assert!(heard.len() > 2_000, "{}", heard.len());
 }
 
 #[test]

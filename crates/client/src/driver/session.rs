@@ -22,9 +22,6 @@ use crate::status::Disconnection;
 const PONG_BYTES_MAX: usize = 1024 * 1024;
 /// What a pong without data counts.
 const PONG_COST: usize = 8;
-/// Nothing is read while so many times `waiting_bytes_max` wait to be sent: what a user emits is refused
-/// before that, so these are answers, and the server takes none of them.
-const BACKLOG_FACTOR: usize = 2;
 
 /// One Engine.IO connection.
 pub(super) struct Session {
@@ -48,15 +45,11 @@ pub(super) struct Session {
     detail: Option<Arc<str>>,
     ended: Option<Ended>,
     paused: bool,
+    /// The server has taken something since the end of its silence was put off for that.
+    has_taken: bool,
     /// Bytes of pongs since nothing waited.
     pong_bytes: usize,
     proof: Proof,
-}
-
-/// Whether the server takes so little that nothing more should be read of it.
-fn is_behind(shared: &Shared) -> bool {
-    let max = shared.settings.manager.waiting_bytes_max.saturating_mul(BACKLOG_FACTOR);
-    shared.look(|state| state.manager.outgoing().len() > max)
 }
 
 /// A WebSocket, or the way to one.
@@ -116,6 +109,7 @@ impl Session {
             detail: None,
             ended: None,
             paused: false,
+            has_taken: false,
             pong_bytes: 0,
             proof: Proof::new(u64::from_ne_bytes(stamp)),
         }
@@ -158,8 +152,8 @@ impl Session {
             self.give_up(now, TransportCause::Timeout.into());
             return true;
         }
-        let is_full = shared.inbox.is_full();
-        let was_paused = mem::replace(&mut self.paused, is_full || is_behind(shared));
+        let (is_full, is_behind) = (shared.inbox.is_full(), shared.is_behind());
+        let was_paused = mem::replace(&mut self.paused, is_full || is_behind);
         if self.paused && !was_paused {
             shared.counters.pause();
         }
@@ -172,8 +166,9 @@ impl Session {
         busy |= self.poll_lines(cx, now, shared);
         // Only now: what had come before counts as a sign of life.
         if self.dialer.deadline().is_some_and(|until| now >= until) {
-            if is_full {
-                // This side does not listen, so the server is not silent.
+            // This side does not listen, so the server is not silent. Where it does not for what the server
+            // has not taken yet, that has to go on.
+            if self.paused && (!is_behind || mem::take(&mut self.has_taken)) {
                 self.dialer.alive(now);
             }
             self.dialer.expire(now);
@@ -181,7 +176,7 @@ impl Session {
         busy |= self.do_what_dialer_says(now, shared);
         busy |= self.write(cx, now, shared);
         busy |= self.do_what_dialer_says(now, shared);
-        busy | (self.paused && !is_full && !is_behind(shared))
+        busy | (self.paused && !is_full && !shared.is_behind())
     }
 
     fn do_what_dialer_says(&mut self, now: Moment, shared: &Arc<Shared>) -> bool {
@@ -328,7 +323,10 @@ impl Session {
         };
         self.post = None;
         match answer {
-            Ok(_) => self.dialer.receive(now, Input::Posted),
+            Ok(_) => {
+                self.has_taken = true;
+                self.dialer.receive(now, Input::Posted);
+            }
             Err(e) => self.request_failed(now, e),
         }
         true
@@ -401,8 +399,12 @@ impl Session {
         let bytes = scratch.bytes();
         let len = match line.poll_read(cx, bytes) {
             Poll::Pending => {
-                self.put_back(is_probe, line);
-                return false;
+                let Some(e) = line.write_error() else {
+                    self.put_back(is_probe, line);
+                    return false;
+                };
+                self.line_gone(now, is_probe, false, Some(e.to_string().into()));
+                return true;
             }
             Poll::Ready(Ok(0)) => {
                 self.line_gone(now, is_probe, false, Some("the stream ended".into()));
@@ -564,21 +566,25 @@ impl Session {
             return true;
         }
         match self.dialer.transport() {
-            Transport::WebSocket => self.write_frames(cx, now, shared),
+            Transport::WebSocket => self.write_frames(cx, shared),
             Transport::Polling => self.write_body(shared),
         }
     }
 
-    fn write_frames(&mut self, cx: &mut Context<'_>, now: Moment, shared: &Arc<Shared>) -> bool {
+    fn write_frames(&mut self, cx: &mut Context<'_>, shared: &Shared) -> bool {
         let (revision, base64) = (self.dialer.revision(), shared.settings.force_base64);
         let is_writable = self.dialer.is_writable();
         let Line::Open(carrier) = &mut self.carrier else {
             return false;
         };
+        if carrier.write_error().is_some() {
+            return false;
+        }
         loop {
             let waits = shared.look(|state| {
                 let outgoing = state.manager.outgoing();
                 if is_writable {
+                    self.has_taken |= carrier.is_flushed();
                     carrier.fill(outgoing, revision, base64);
                 }
                 let waits = is_writable && !state.manager.outgoing().is_empty();
@@ -588,9 +594,10 @@ impl Session {
             match carrier.poll_write(cx) {
                 Poll::Ready(Ok(())) if waits => {}
                 Poll::Ready(Ok(())) => break,
+                // What has come before is still to be read: it may be that the server puts the socket out.
                 Poll::Ready(Err(e)) => {
-                    self.carrier = Line::None;
-                    self.line_gone(now, false, false, Some(e.to_string().into()));
+                    carrier.set_write_error(e);
+                    shared.look(|state| state.writable = false);
                     return true;
                 }
                 Poll::Pending => return false,

@@ -43,6 +43,8 @@ pub(super) struct WebSocket {
     written: usize,
     /// Bytes of pongs in there.
     pong_bytes: usize,
+    /// Why nothing can be written any more.
+    write_error: Option<io::Error>,
 }
 
 impl WebSocket {
@@ -53,7 +55,16 @@ impl WebSocket {
         let decoder = Decoder::new(Role::Client, limits.payload_bytes_max, limits.fragments_max);
         let decoder = if agreed { decoder.inflating(limits.inflate_ratio_max) } else { decoder };
         let deflate = deflate.filter(|_| agreed).cloned();
-        Self { stream, decoder, ahead, deflate, out: Vec::new(), written: 0, pong_bytes: 0 }
+        let (out, written, pong_bytes, write_error) = (Vec::new(), 0, 0, None);
+        Self { stream, decoder, ahead, deflate, out, written, pong_bytes, write_error }
+    }
+
+    pub(super) const fn write_error(&self) -> Option<&io::Error> {
+        self.write_error.as_ref()
+    }
+
+    pub(super) fn set_write_error(&mut self, error: io::Error) {
+        self.write_error = Some(error);
     }
 
     /// Reads bytes into `scratch`; how many, or 0 at the end of the stream.

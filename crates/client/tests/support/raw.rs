@@ -139,17 +139,10 @@ impl Wire {
 
     /// Answers the head of a request for a WebSocket.
     pub async fn switch(&mut self, head: &str, more: &str) -> bool {
-        let is_key = |line: &&str| line.to_ascii_lowercase().starts_with("sec-websocket-key: ");
-        let Some(line) = head.lines().find(is_key) else {
-            return false;
-        };
-        let key = line.split_once(": ").map_or("", |(_, key)| key);
-        let head = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Accept: {}\r\n{more}\r\n",
-            accept_key(key)
-        );
-        self.say(head).await
+        match switching(head, more) {
+            Some(answer) => self.say(answer).await,
+            None => false,
+        }
     }
 
     /// Opens a WebSocket, and says the open packet and that `/` is joined.
@@ -196,6 +189,18 @@ pub fn ok(content_type: &str, body: &str) -> Vec<u8> {
 
 pub fn status(status: &str, more: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{more}\r\n{body}", body.len()).into_bytes()
+}
+
+/// The answer to the head of a request for a WebSocket; `None` to another one.
+pub fn switching(head: &str, more: &str) -> Option<Vec<u8>> {
+    let is_key = |line: &&str| line.to_ascii_lowercase().starts_with("sec-websocket-key: ");
+    let (_, key) = head.lines().find(is_key)?.split_once(": ")?;
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {}\r\n{more}\r\n",
+        accept_key(key)
+    );
+    Some(answer.into_bytes())
 }
 
 /// A frame of a server.
