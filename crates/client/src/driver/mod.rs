@@ -135,7 +135,7 @@ impl Driver {
                 let refusal = Refusal::read(why.as_deref());
                 self.failed(key, &Arc::new(ConnectError::Refused(refusal)));
             }
-            Output::NotAnswered(key) => self.not_answered(now, key),
+            Output::NotAnswered(key) => self.not_answered(key),
             Output::Event { attempt, event } => {
                 self.shared.counters.event();
                 if self.last.as_ref().is_none_or(|core| core.key != attempt.key()) {
@@ -225,7 +225,7 @@ impl Driver {
 
     /// A namespace is silent. Where another one of the connection is not, that one goes on, and the silent
     /// one is given up.
-    fn not_answered(&mut self, now: Moment, key: Key) {
+    fn not_answered(&mut self, key: Key) {
         let error = Arc::new(ConnectError::NotAnswered);
         let is_used = self.shared.look(|state| {
             let State { manager, cores, .. } = state;
@@ -234,7 +234,7 @@ impl Driver {
         if !is_used && let Some(session) = &mut self.session {
             // What follows tells it.
             self.silence = Some(error);
-            session.give_up(now, TransportCause::Timeout.into());
+            session.give_up(TransportCause::Timeout.into());
         } else {
             self.shared.look(|state| state.manager.disconnect(key));
             self.failed(key, &error);
