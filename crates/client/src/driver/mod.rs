@@ -100,7 +100,7 @@ impl Driver {
         tracing::error!("a stream or a parser panicked: {error:?}");
         let now = self.shared.now();
         if let Some(session) = &mut self.session {
-            session.give_up(now, TransportCause::Stream("it panicked".to_owned()).into());
+            session.give_up(TransportCause::Stream("it panicked".to_owned()).into());
             if let Some(ended) = session.take_ended() {
                 self.session_ended(now, ended);
             }
@@ -158,7 +158,7 @@ impl Driver {
                 let refusal = Refusal::read(why.as_deref());
                 self.failed(key, &Arc::new(ConnectError::Refused(refusal)));
             }
-            Output::NotAnswered(key) => self.not_answered(now, key),
+            Output::NotAnswered(key) => self.not_answered(key),
             Output::Event { attempt, event } => {
                 self.shared.counters.event();
                 if self.last.as_ref().is_none_or(|core| core.key != attempt.key()) {
@@ -261,7 +261,7 @@ impl Driver {
 
     /// A namespace is silent. Where another one of the connection is not, that one goes on, and the silent
     /// one is given up.
-    fn not_answered(&mut self, now: Moment, key: Key) {
+    fn not_answered(&mut self, key: Key) {
         let error = Arc::new(ConnectError::NotAnswered);
         let is_used = self.shared.look(|state| {
             let State { manager, cores, .. } = state;
@@ -270,7 +270,7 @@ impl Driver {
         if !is_used && let Some(session) = &mut self.session {
             // What follows tells it.
             self.silence = Some(error);
-            session.give_up(now, TransportCause::Timeout.into());
+            session.give_up(TransportCause::Timeout.into());
         } else {
             self.shared.look(|state| state.manager.disconnect(key));
             self.failed(key, &error);
