@@ -236,7 +236,7 @@ async fn absurd_intervals_are_lived_with() {
             }
         })
         .await;
-        let socket = main_socket(client(&raw, WEBSOCKET));
+        let socket = main_socket(client(&raw, WEBSOCKET).limits(limits()));
         soon(socket.connect()).await.unwrap();
         soon(socket.manager().close()).await;
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use roomful::Server;
 use roomful_client::{
-    CallError, CloseCode, ConnectError, DisconnectReason, Manager, Reconnection, Socket, Status,
-    Transport, TransportCause,
+    CallError, CloseCode, ConnectError, DisconnectReason, Limits, Manager, Reconnection, Socket,
+    Status, Transport, TransportCause,
 };
 use support::raw::{JOINED, Raw, WEBSOCKET, open_packet, switching, text};
 use support::{WAYS, builder, main_socket, serve, soon};
@@ -253,8 +253,11 @@ async fn close_lets_leave_the_last_words_where_the_stream_is_full() {
     let (stream, server) = tokio::io::duplex(512);
     let (server, stream) =
         (tokio::spawn(reads_slowly(server, manager, is_gone)), Mutex::new(Some(stream)));
-    let opens = Manager::builder("http://localhost").unwrap().transports([Transport::WebSocket]);
-    let socket = main_socket(opens.stream(move || {
+    // It says no pong, and so is not waited for as long as usual.
+    let mut limits = Limits::client();
+    limits.close_timeout = Duration::from_secs(1);
+    let opens = Manager::builder("http://localhost").unwrap().limits(limits);
+    let socket = main_socket(opens.transports([Transport::WebSocket]).stream(move || {
         let stream = stream.lock().unwrap().take();
         std::future::ready(stream.ok_or_else(|| std::io::ErrorKind::NotConnected.into()))
     }));
