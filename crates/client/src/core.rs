@@ -9,6 +9,7 @@ use bytes::Bytes;
 use roomful_proto::socket::manager::Key;
 use tokio::sync::watch;
 
+use crate::error::ConnectError;
 use crate::listeners::Listeners;
 use crate::lock::lock;
 use crate::status::Status;
@@ -36,9 +37,17 @@ pub(crate) struct Core {
     pub(crate) status: watch::Sender<Status>,
     auth: Mutex<Auth>,
     id: Mutex<Option<Box<str>>>,
+    failures: Mutex<Failures>,
     /// Ids of acks: even ones.
     asked: AtomicU64,
     retrying: Mutex<Option<Keyed>>,
+}
+
+/// Attempts to connect that have failed. The status shows the last of them only until the next one begins.
+#[derive(Clone, Default)]
+pub(crate) struct Failures {
+    pub(crate) count: u64,
+    pub(crate) last: Option<Arc<ConnectError>>,
 }
 
 /// How the events of a socket are made recognisable that are sent until their ack comes.
@@ -59,6 +68,7 @@ impl Core {
             status: watch::Sender::default(),
             auth: Mutex::default(),
             id: Mutex::default(),
+            failures: Mutex::default(),
             asked: AtomicU64::new(0),
             retrying: Mutex::default(),
         }
@@ -88,6 +98,15 @@ impl Core {
 
     pub(crate) fn set_id(&self, id: Option<Box<str>>) {
         *lock(&self.id) = id;
+    }
+
+    pub(crate) fn failures(&self) -> Failures {
+        lock(&self.failures).clone()
+    }
+
+    pub(crate) fn has_failed(&self, error: &Arc<ConnectError>) {
+        let mut failures = lock(&self.failures);
+        *failures = Failures { count: failures.count + 1, last: Some(Arc::clone(error)) };
     }
 
     pub(crate) fn retrying(&self) -> Option<Keyed> {

@@ -133,10 +133,11 @@ impl Socket {
     #[doc(alias = "autoConnect")]
     pub fn connect(&self) -> Connect {
         let shared = &self.handle.shared;
+        let connect = Connect { socket: self.clone(), failures: Some(self.core.failures().count) };
         if shared.runtime().is_none() {
             let error = crate::error::TransportCause::NoRuntime.into();
             self.core.set_status(Status::Failed(Arc::new(ConnectError::Transport(error))));
-            return Connect { socket: self.clone(), patient: false };
+            return connect;
         }
         shared.act(|state, now| {
             if !state.manager.is_joined(self.core.key) {
@@ -144,7 +145,7 @@ impl Socket {
             }
             state.manager.connect(now, self.core.key);
         });
-        Connect { socket: self.clone(), patient: false }
+        connect
     }
 
     /// Waits until the socket is connected, through as many attempts as it takes. Call
@@ -155,7 +156,7 @@ impl Socket {
     /// When no further attempt is made: the server has refused, all attempts have failed, or one of both
     /// sides has left.
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        Connect { socket: self.clone(), patient: true }.await
+        Connect { socket: self.clone(), failures: None }.await
     }
 
     /// Leaves the namespace, and closes the connection if no other socket uses it. It does not come back
@@ -576,8 +577,16 @@ impl fmt::Debug for Socket {
 #[derive(Debug)]
 pub struct Connect {
     socket: Socket,
-    /// Whether it waits through attempts that fail.
-    patient: bool,
+    /// Attempts that had failed before: it ends with the next that fails. Without it, it waits through all.
+    failures: Option<u64>,
+}
+
+impl Connect {
+    /// Why an attempt has failed that it does not wait through.
+    fn failure(&self) -> Option<Arc<ConnectError>> {
+        let failures = self.socket.core.failures();
+        failures.last.filter(|_| self.failures.is_some_and(|before| failures.count > before))
+    }
 }
 
 impl IntoFuture for Connect {
@@ -588,8 +597,10 @@ impl IntoFuture for Connect {
         Box::pin(async move {
             let mut watch = self.socket.watch();
             let decided = |status: &Status| match status {
-                Status::Idle | Status::Connecting => false,
-                Status::Waiting { .. } => !self.patient,
+                Status::Idle => false,
+                // The next attempt may have begun already.
+                Status::Connecting => self.failure().is_some(),
+                Status::Waiting { .. } => self.failures.is_some(),
                 _ => true,
             };
             let status = watch.wait_for(decided).await.map(|status| status.clone());
@@ -597,10 +608,11 @@ impl IntoFuture for Connect {
                 Status::Connected { .. } => Ok(()),
                 Status::Waiting { error, .. } | Status::Failed(error) => Err((*error).clone()),
                 Status::Disconnected(why) => Err(ConnectError::Disconnected(why)),
-                // The socket is held, so that its status stays.
-                Status::Idle | Status::Connecting => {
-                    Err(ConnectError::Disconnected(DisconnectReason::ClientDisconnect.into()))
-                }
+                Status::Idle | Status::Connecting => Err(match self.failure() {
+                    Some(error) => (*error).clone(),
+                    // The socket is held, so that its status stays.
+                    None => ConnectError::Disconnected(DisconnectReason::ClientDisconnect.into()),
+                }),
             }
         })
     }

@@ -97,6 +97,23 @@ async fn a_server_that_is_not_there_is_told_of_at_once_and_tried_again() {
     }
 }
 
+/// The next attempt began before it could look.
+#[tokio::test]
+async fn who_connects_is_told_of_the_first_failure_however_soon_the_next_attempt_follows() {
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for way in WAYS {
+        let manager = Manager::builder(&format!("http://{nobody}")).unwrap();
+        let manager = manager.transports(way.iter().copied());
+        let socket = main_socket(manager.reconnection(Reconnection::every(Duration::ZERO)));
+        for _ in 0..3 {
+            let error = soon(socket.connect()).await.unwrap_err();
+            let ConnectError::Transport(error) = error else { panic!("{error:?}") };
+            assert!(matches!(error.cause(), TransportCause::Stream(_)), "{error:?}");
+        }
+        soon(socket.manager().close()).await;
+    }
+}
+
 #[tokio::test]
 async fn who_leaves_while_it_is_being_connected_is_disconnected() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

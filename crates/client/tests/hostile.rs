@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use roomful_client::{
-    Builder, CloseCode, ConnectError, DisconnectReason, Limits, Manager, Reconnection, Socket,
-    Status, Transport, TransportCause, Violation,
+    Builder, CloseCode, ConnectError, DisconnectReason, Limits, Manager, Proxy, Reconnection,
+    Socket, Status, Transport, TransportCause, Violation,
 };
 use roomful_proto::deflate::Deflate;
 use roomful_proto::ws::frame::{self, Header, Opcode};
@@ -714,5 +714,60 @@ async fn what_a_server_has_said_is_heard_also_where_it_takes_nothing_any_more() 
             other => panic!("{other:?}"),
         }
         assert_eq!(socket.manager().stats().events, 20_000);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_breaks_its_protocol_is_named() {
+    let http = |said: &str| ("http", said.as_bytes().to_vec(), Vec::new());
+    let socks = |said: &[u8]| ("socks5", said.to_vec(), Vec::new());
+    let cases: Vec<(&str, Vec<u8>, Vec<u8>)> = vec![
+        http("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"),
+        http("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno"),
+        http("HTTP/1.1 302 Found\r\nLocation: http://portal.example/\r\n\r\n"),
+        http("SSH-2.0-OpenSSH\r\n\r\n"),
+        http("HTTP/1.1 20"),
+        ("http", b"HTTP/1.1 200 OK\r\n".to_vec(), b"X: y\r\n".to_vec()),
+        ("http", b"HTTP/1.1 200 OK\r\n".to_vec(), b"x".to_vec()),
+        ("http", Vec::new(), b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()),
+        socks(b"\x04\x00"),
+        socks(b"\x05"),
+        socks(b"\x05\xff"),
+        socks(b"\x05\x02"),
+        socks(b"\x05\x00\x04"),
+        socks(b"\x05\x00\x05\x01\x00\x01\0\0\0\0\0\0"),
+        socks(b"\x05\x00\x05\x63\x00\x01\0\0\0\0\0\0"),
+        socks(b"\x05\x00\x05\x00\x00\x09\0\0\0\0\0\0"),
+        socks(b"\x05\x00\x05\x00\x00\x03\xffabc"),
+        ("socks5", b"\x05\x00\x05\x00\x00\x03\x04".to_vec(), b"\xff".to_vec()),
+    ];
+    for (scheme, said, goes_on) in cases {
+        let shown = format!("{scheme} {}", said.escape_ascii());
+        let raw = Raw::start(move |mut wire: Wire| {
+            let (said, goes_on) = (said.clone(), goes_on.repeat(100));
+            async move {
+                wire.read_frame().await;
+                wire.say(said).await;
+                while !goes_on.is_empty() && wire.say(&goes_on).await {}
+            }
+        })
+        .await;
+        for way in [POLLING, WEBSOCKET] {
+            let proxy = Proxy::url(&raw.url.replace("http", scheme)).unwrap();
+            let builder = Manager::builder("http://server.example")
+                .unwrap()
+                .transports(way.iter().copied())
+                .proxy(proxy)
+                .reconnection(Reconnection::every(Duration::from_secs(3600)));
+            let found = cause(&main_socket(builder)).await;
+            assert!(matches!(found, TransportCause::Proxy(_)), "{shown}: {found:?}");
+        }
+    }
+    let silent = Raw::start(|mut wire| async move { wire.read_all().await }).await;
+    for scheme in ["http", "socks5"] {
+        let proxy = Proxy::url(&silent.url.replace("http", scheme)).unwrap();
+        let short = Duration::from_millis(50);
+        let builder = client(&silent, POLLING).proxy(proxy).connect_timeout(short);
+        assert_eq!(cause(&main_socket(builder)).await, TransportCause::Timeout);
     }
 }

@@ -219,8 +219,9 @@ impl Driver {
         let active: Vec<_> = self.shared.look(|state| {
             state.active().inspect(|core| core.set_status(waiting())).cloned().collect()
         });
-        if self.failed_to_open {
-            for core in active {
+        for core in active {
+            core.has_failed(&error);
+            if self.failed_to_open {
                 let news = News::NotConnected(Arc::clone(&error));
                 self.shared.deliver(Job { core, news });
             }
