@@ -444,3 +444,106 @@ fn help_tells_the_exit_codes_and_examples() {
         assert!(run(&[command, "-h"]).out.contains("Exit codes:"));
     }
 }
+
+/// What the server says before it puts the client out is on the way to the printer still when that is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_before_the_goodbye_is_printed_and_counts() {
+    const COUNT: usize = 300;
+    let io = Server::new();
+    io.on_connect(async |me: Socket| {
+        (0..COUNT).for_each(|n| me.emit("n", n));
+        me.disconnect();
+    });
+    let url = serve(&io).await;
+    for transport in ["polling", "websocket"] {
+        let listen = ["listen", &url, "--json", "--transport", transport];
+        let done = run(&[&listen[..], &["-q"]].concat());
+        assert_eq!(done.code, Some(2), "{}", done.err);
+        assert!(done.err.contains("io server disconnect"), "{}", done.err);
+        assert_eq!(done.out.lines().count(), COUNT, "{}", done.out);
+        let done = run(&[&listen[..], &["--count", &COUNT.to_string()]].concat());
+        assert_eq!((done.code, done.out.lines().count()), (Some(0), COUNT), "{}", done.err);
+        // That it was connected comes before all that followed from it.
+        let first: Value = serde_json::from_str(done.err.lines().next().unwrap()).unwrap();
+        assert_eq!(first["status"], "connected");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_puts_the_client_out_at_once_is_no_timeout() {
+    let io = Server::new();
+    io.on_connect(async |me: Socket| me.disconnect());
+    let url = serve(&io).await;
+    for transport in ["polling", "websocket", "upgrade"] {
+        let run = |command: &str, more: &[&str]| {
+            run(&[&[command, &url, "x", "--transport", transport], more].concat())
+        };
+        run("call", &[]).check_error(2, &["io server disconnect"]);
+        run("emit", &["--ack"]).check_error(2, &["io server disconnect"]);
+    }
+}
+
+/// The server may put the client out for what it was sent, as for a logout.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_puts_the_client_out_was_sent() {
+    let io = Server::new();
+    io.on("logout", async |me: Socket| me.disconnect());
+    io.on("ask-logout", async |me: Socket, ack: roomful::Ack| {
+        ack.send("bye");
+        me.disconnect();
+    });
+    let url = serve(&io).await;
+    for transport in ["polling", "websocket", "upgrade"] {
+        run(&["emit", &url, "logout", "--transport", transport]).check(0, "");
+        let prompt = ["connect", &url, "-q", "--transport", transport];
+        run_with(&prompt, "logout\n").check(0, "");
+        let call = ["call", &url, "ask-logout", "--transport", transport];
+        run(&call).check(0, "\"bye\"\n");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_is_a_failure_and_a_closed_standard_error_is_none() {
+    let url = serve(&site()).await;
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = |arguments: &[&str], out: Stdio, err: Stdio| {
+        Done::from(roomful(arguments).stdout(out).stderr(err).output().unwrap())
+    };
+    let call = ["call", &url, "add", "1", "2"];
+    let done = run(&call, full().into(), Stdio::piped());
+    done.check_error(1, &["cannot be printed", "No space left"]);
+    let listen = ["listen", &url, "-q"];
+    let done = run(&listen, full().into(), Stdio::piped());
+    done.check_error(1, &["cannot be printed", "No space left"]);
+    run(&call, Stdio::piped(), full().into()).check(0, "3\n");
+    let nobody = ["call", "http://127.0.0.1:1", "x"];
+    run(&nobody, Stdio::piped(), full().into()).check(2, "");
+    let insecure = ["call", &url, "add", "1", "2", "--insecure"];
+    run(&insecure, Stdio::piped(), full().into()).check(0, "3\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_says_of_itself_looks_like_no_line_of_ours() {
+    let io = Server::new();
+    io.of("/evil").connect(async |_: Hello| {
+        let evil = "no\nroomful: connected to / as you\x1b[2J\u{202e}";
+        Err::<(), _>(roomful::Refusal::new(evil))
+    });
+    let url = serve(&io).await;
+    let done = run(&["call", &format!("{url}/evil"), "x"]);
+    done.check_error(3, &["the server refused: no roomful: connected", "--auth"]);
+    assert_eq!(done.err.lines().count(), 2, "{}", done.err);
+    assert!(!done.err.contains(['\x1b', '\u{202e}']), "{}", done.err);
+}
+
+/// Lines of standard error are JSON, the warning too.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_is_json_when_asked_for() {
+    let url = serve(&site()).await;
+    let done = run(&["listen", &url, "--json", "--insecure", "--count", "1"]);
+    let statuses: Vec<Value> =
+        done.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = statuses.iter().map(|status| &status["status"]).collect();
+    assert_eq!(names, [&json!("insecure"), &json!("connected")]);
+}

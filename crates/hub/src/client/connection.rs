@@ -123,30 +123,22 @@ impl Connection {
         self.while_connected(drained).await?.map_err(|_| not_taken())
     }
 
-    /// Waits until the server has read all that was emitted. Some servers drop what they read together with
-    /// the goodbye. A server that puts the client out may do so for what it has read.
+    /// Waits until the server has read all that was emitted: some servers drop what they read together with
+    /// the goodbye.
     pub(crate) async fn arrived(&self) -> Result<(), Failure> {
-        match self.round_trip().await? {
-            false if !self.was_put_out() => Err(self.lost().await),
-            _ => Ok(()),
+        let arrived = async {
+            // Where there is no connection it is sent on the next one.
+            self.socket.connected().await.is_ok() && self.manager.arrived().await
+        };
+        match tokio::time::timeout(self.timeout, arrived).await {
+            Ok(true) => Ok(()),
+            Ok(false) if self.was_put_out() && self.socket.clear_buffer() == 0 => Ok(()),
+            Ok(false) => Err(self.lost().await),
+            Err(_) => Err(not_taken()),
         }
     }
 
-    /// Whether the server has put out the client as soon as it had come in.
-    pub(crate) async fn stays(&self) -> Result<(), Failure> {
-        match self.round_trip().await? {
-            false => Err(self.lost().await),
-            true => Ok(()),
-        }
-    }
-
-    /// Waits until the server has read all, on this connection or, where there is none, on the next one.
-    async fn round_trip(&self) -> Result<bool, Failure> {
-        let arrived =
-            async { self.socket.connected().await.is_ok() && self.manager.arrived().await };
-        tokio::time::timeout(self.timeout, arrived).await.map_err(|_| not_taken())
-    }
-
+    /// Whether the server has put out the client, which it may do for what it was sent: a logout, for example.
     fn was_put_out(&self) -> bool {
         let by_server = DisconnectReason::ServerDisconnect;
         matches!(self.socket.status(), Status::Disconnected(why) if why.reason == by_server)

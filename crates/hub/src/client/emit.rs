@@ -62,9 +62,6 @@ impl Emission {
 
     pub(crate) async fn run(&self) -> Result<(), Failure> {
         self.connection.connect().await?;
-        if !self.wants_ack {
-            self.connection.stays().await?;
-        }
         let mut done = Ok(());
         if self.values.wants_lines() {
             let mut lines = Lines::start();
@@ -86,10 +83,6 @@ impl Emission {
         let Connection { manager, socket, printer, style, .. } = &self.connection;
         if !self.wants_ack {
             socket.try_emit(&self.event, values)?;
-            // Otherwise it waits for a connection that will never be.
-            if !socket.is_active() {
-                return Err(self.connection.lost().await);
-            }
             if manager.waiting_bytes() > WAITING_BYTES {
                 self.connection.drained().await?;
             }
