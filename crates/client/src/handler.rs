@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use roomful_proto::args::{Cursor, FromArg, One, Rest, ToArgs};
+use roomful_proto::args::{Before, Cursor, FromArg, Nothing, ToArgs};
 use roomful_proto::event::Fallible;
 use roomful_proto::socket::manager::Attempt;
 use roomful_proto::socket::packet::Event;
@@ -70,7 +70,8 @@ impl fmt::Debug for Ack {
             `#[derive(serde::Deserialize)]` to the type, and take `String` instead of `&str`"
 )]
 pub trait FromEvent: Sized {
-    /// How many arguments it takes: [`One`], or [`Rest`] for all that are left.
+    /// How many arguments it takes: [`One`](roomful_proto::args::One), [`Rest`](roomful_proto::args::Rest) for
+    /// all that are left, or [`Nothing`].
     type Takes;
 
     /// Takes the argument off the event.
@@ -90,23 +91,13 @@ impl<T: FromArg> FromEvent for T {
 }
 
 impl FromEvent for Ack {
-    type Takes = One;
+    type Takes = Nothing;
 
     fn from_event(incoming: &mut Incoming<'_>) -> Result<Self, ArgError> {
         let (socket, attempt) = (incoming.socket, incoming.attempt);
         Ok(Self { wanted: incoming.ack.take().map(|id| (socket.clone(), attempt, id)) })
     }
 }
-
-/// Whether a parameter of a handler may stand before others, of the types `Behind`: one that takes all
-/// arguments that are left, such as [`Args`](crate::Args), only before an [`Ack`].
-pub trait Before<Behind> {}
-
-impl<Behind> Before<Behind> for One {}
-
-impl Before<()> for Rest {}
-
-impl Before<(Ack,)> for Rest {}
 
 /// A handler that has started, and ends with its answer, if one is wanted and no [`Ack`] gave it.
 pub type Started = Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
@@ -175,7 +166,7 @@ macro_rules! handler {
             F: Fn(Socket, $($t),*) -> Fut + Send + Sync + 'static,
             Fut: Future + Send + 'static,
             Fut::Output: ToArgs + Send,
-            $($t: FromEvent, $t::Takes: Before<($($behind,)*)>,)*
+            $($t: FromEvent, $t::Takes: Before<($($behind::Takes,)*)>,)*
         {
             fn start(
                 &self,
@@ -198,7 +189,7 @@ macro_rules! handler {
             F: Fn(Socket, $($t),*) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<R, EventError>> + Send + 'static,
             R: serde::Serialize + Send,
-            $($t: FromEvent, $t::Takes: Before<($($behind,)*)>,)*
+            $($t: FromEvent, $t::Takes: Before<($($behind::Takes,)*)>,)*
         {
             fn start(
                 &self,
@@ -220,40 +211,7 @@ macro_rules! handler {
     };
 }
 
-// Each parameter with those behind it.
-handler!();
-handler!(T1 t1 []);
-handler!(T1 t1 [T2], T2 t2 []);
-handler!(T1 t1 [T2 T3], T2 t2 [T3], T3 t3 []);
-handler!(T1 t1 [T2 T3 T4], T2 t2 [T3 T4], T3 t3 [T4], T4 t4 []);
-handler!(T1 t1 [T2 T3 T4 T5], T2 t2 [T3 T4 T5], T3 t3 [T4 T5], T4 t4 [T5], T5 t5 []);
-handler!(
-    T1 t1 [T2 T3 T4 T5 T6],
-    T2 t2 [T3 T4 T5 T6],
-    T3 t3 [T4 T5 T6],
-    T4 t4 [T5 T6],
-    T5 t5 [T6],
-    T6 t6 []
-);
-handler!(
-    T1 t1 [T2 T3 T4 T5 T6 T7],
-    T2 t2 [T3 T4 T5 T6 T7],
-    T3 t3 [T4 T5 T6 T7],
-    T4 t4 [T5 T6 T7],
-    T5 t5 [T6 T7],
-    T6 t6 [T7],
-    T7 t7 []
-);
-handler!(
-    T1 t1 [T2 T3 T4 T5 T6 T7 T8],
-    T2 t2 [T3 T4 T5 T6 T7 T8],
-    T3 t3 [T4 T5 T6 T7 T8],
-    T4 t4 [T5 T6 T7 T8],
-    T5 t5 [T6 T7 T8],
-    T6 t6 [T7 T8],
-    T7 t7 [T8],
-    T8 t8 []
-);
+roomful_proto::for_parameters_of_handlers!(handler);
 
 /// A handler whose types are forgotten.
 pub(crate) type Erased = Arc<dyn Fn(&Socket, Attempt, &mut Event) -> Begun + Send + Sync>;

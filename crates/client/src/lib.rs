@@ -146,6 +146,7 @@ mod socket;
 mod status;
 
 pub use bytes::Bytes;
+pub use roomful_proto::args::Before;
 pub use roomful_proto::engine::{Revision, Transport};
 pub use roomful_proto::event::{CallName, EmitName, Event, Fallible, OnName};
 pub use roomful_proto::socket::Reconnection;
@@ -163,7 +164,7 @@ pub use crate::error::{
     BuildError, CallError, ConnectError, EmitError, Refusal, TransportCause, TransportError,
 };
 pub use crate::events::{Events, StreamError};
-pub use crate::handler::{Ack, Before, FromEvent, Handler, Incoming, Reply, Started};
+pub use crate::handler::{Ack, FromEvent, Handler, Incoming, Reply, Started};
 pub use crate::manager::Manager;
 pub use crate::net::{Proxy, Stream};
 #[cfg(feature = "tls")]

@@ -170,3 +170,45 @@ on_name!((T1, T2, T3) => fn(T1, T2, T3) -> R; T1, T2, T3);
 on_name!((T1, T2, T3, T4) => fn(T1, T2, T3, T4) -> R; T1, T2, T3, T4);
 on_name!((T1, T2, T3, T4, T5) => fn(T1, T2, T3, T4, T5) -> R; T1, T2, T3, T4, T5);
 on_name!((T1, T2, T3, T4, T5, T6) => fn(T1, T2, T3, T4, T5, T6) -> R; T1, T2, T3, T4, T5, T6);
+
+/// Calls a macro for each number of parameters that a handler can have behind its socket: with each parameter
+/// as a type and a variable, and the types of those behind it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! for_parameters_of_handlers {
+    ($call:ident) => {
+        $call!();
+        $call!(T1 t1 []);
+        $call!(T1 t1 [T2], T2 t2 []);
+        $call!(T1 t1 [T2 T3], T2 t2 [T3], T3 t3 []);
+        $call!(T1 t1 [T2 T3 T4], T2 t2 [T3 T4], T3 t3 [T4], T4 t4 []);
+        $call!(T1 t1 [T2 T3 T4 T5], T2 t2 [T3 T4 T5], T3 t3 [T4 T5], T4 t4 [T5], T5 t5 []);
+        $call!(
+            T1 t1 [T2 T3 T4 T5 T6],
+            T2 t2 [T3 T4 T5 T6],
+            T3 t3 [T4 T5 T6],
+            T4 t4 [T5 T6],
+            T5 t5 [T6],
+            T6 t6 []
+        );
+        $call!(
+            T1 t1 [T2 T3 T4 T5 T6 T7],
+            T2 t2 [T3 T4 T5 T6 T7],
+            T3 t3 [T4 T5 T6 T7],
+            T4 t4 [T5 T6 T7],
+            T5 t5 [T6 T7],
+            T6 t6 [T7],
+            T7 t7 []
+        );
+        $call!(
+            T1 t1 [T2 T3 T4 T5 T6 T7 T8],
+            T2 t2 [T3 T4 T5 T6 T7 T8],
+            T3 t3 [T4 T5 T6 T7 T8],
+            T4 t4 [T5 T6 T7 T8],
+            T5 t5 [T6 T7 T8],
+            T6 t6 [T7 T8],
+            T7 t7 [T8],
+            T8 t8 []
+        );
+    };
+}

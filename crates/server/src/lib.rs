@@ -196,7 +196,7 @@ pub use cors::Cors;
 pub use door::PeerAddress;
 pub use farewell::{Description, Farewell};
 pub use flow::Flow;
-pub use handler::{Ack, Before, FromEvent, Handler, Incoming, Reply, Started};
+pub use handler::{Ack, FromEvent, Handler, Incoming, Reply, Started};
 pub use handshake::Handshake;
 pub use headers::AnswerHeaders;
 pub use hello::{Connect, Hello, Refusal};
@@ -214,6 +214,8 @@ pub use room_names::RoomNames;
 pub use room_news::RoomEvent;
 #[doc(inline)]
 pub use roomful_proto::EventError;
+#[doc(inline)]
+pub use roomful_proto::args::Before;
 #[doc(inline)]
 pub use roomful_proto::event::{CallName, EmitName, Event, Fallible, OnName};
 pub use roomful_proto::ws::WsError;

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use roomful_proto::args::ToArgs;
+use roomful_proto::args::{Before, ToArgs};
 use roomful_proto::event::Fallible;
 use roomful_proto::{ArgError, EventError};
 
 use super::socket::Socket;
 use super::threads::Worker;
-use crate::handler::{self, Before, FromEvent, Incoming, Reply, Started};
+use crate::handler::{self, FromEvent, Incoming, Reply, Started};
 
 /// A function with its arguments, to be called.
 pub struct Ready {
@@ -55,7 +55,7 @@ macro_rules! handler {
         where
             F: Fn(Socket, $($t),*) -> R + Send + Sync + 'static,
             R: ToArgs,
-            $($t: FromEvent + Send + 'static, $t::Takes: Before<($($behind,)*)>,)*
+            $($t: FromEvent + Send + 'static, $t::Takes: Before<($($behind::Takes,)*)>,)*
         {
             fn ready(
                 self: Arc<Self>,
@@ -76,7 +76,7 @@ macro_rules! handler {
         where
             F: Fn(Socket, $($t),*) -> Result<R, EventError> + Send + Sync + 'static,
             R: serde::Serialize,
-            $($t: FromEvent + Send + 'static, $t::Takes: Before<($($behind,)*)>,)*
+            $($t: FromEvent + Send + 'static, $t::Takes: Before<($($behind::Takes,)*)>,)*
         {
             fn ready(
                 self: Arc<Self>,
@@ -95,40 +95,7 @@ macro_rules! handler {
     };
 }
 
-// Each parameter with those behind it.
-handler!();
-handler!(T1 t1 []);
-handler!(T1 t1 [T2], T2 t2 []);
-handler!(T1 t1 [T2 T3], T2 t2 [T3], T3 t3 []);
-handler!(T1 t1 [T2 T3 T4], T2 t2 [T3 T4], T3 t3 [T4], T4 t4 []);
-handler!(T1 t1 [T2 T3 T4 T5], T2 t2 [T3 T4 T5], T3 t3 [T4 T5], T4 t4 [T5], T5 t5 []);
-handler!(
-    T1 t1 [T2 T3 T4 T5 T6],
-    T2 t2 [T3 T4 T5 T6],
-    T3 t3 [T4 T5 T6],
-    T4 t4 [T5 T6],
-    T5 t5 [T6],
-    T6 t6 []
-);
-handler!(
-    T1 t1 [T2 T3 T4 T5 T6 T7],
-    T2 t2 [T3 T4 T5 T6 T7],
-    T3 t3 [T4 T5 T6 T7],
-    T4 t4 [T5 T6 T7],
-    T5 t5 [T6 T7],
-    T6 t6 [T7],
-    T7 t7 []
-);
-handler!(
-    T1 t1 [T2 T3 T4 T5 T6 T7 T8],
-    T2 t2 [T3 T4 T5 T6 T7 T8],
-    T3 t3 [T4 T5 T6 T7 T8],
-    T4 t4 [T5 T6 T7 T8],
-    T5 t5 [T6 T7 T8],
-    T6 t6 [T7 T8],
-    T7 t7 [T8],
-    T8 t8 []
-);
+roomful_proto::for_parameters_of_handlers!(handler);
 
 /// A plain function as a handler of the connection, which calls it on the thread for handlers.
 pub(super) struct Posted<H> {

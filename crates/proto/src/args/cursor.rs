@@ -120,6 +120,22 @@ pub enum One {}
 #[derive(Debug)]
 pub enum Rest {}
 
+/// No argument: what a handler takes beside them, such as the ack. Only a mark, too.
+#[derive(Debug)]
+pub enum Nothing {}
+
+/// Whether a parameter of a handler that takes so much may stand before others, which take `Behind`: one that
+/// takes all arguments that are left only before what takes none.
+pub trait Before<Behind> {}
+
+impl<Behind> Before<Behind> for One {}
+
+impl<Behind> Before<Behind> for Nothing {}
+
+impl Before<()> for Rest {}
+
+impl Before<(Nothing,)> for Rest {}
+
 impl<T: DeserializeOwned> FromArg for T {
     type Takes = One;
 

@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-pub use cursor::{Cursor, FromArg, One, Rest};
+pub use cursor::{Before, Cursor, FromArg, Nothing, One, Rest};
 pub use encode::{ArgsWriter, Shape, ToArgs};
 pub(crate) use encode::{Attachments, push_text};
 pub use misfit::{MISFIT_BYTES_MAX, misfit};
