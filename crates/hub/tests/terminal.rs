@@ -196,12 +196,12 @@ async fn a_half_typed_line_stands_while_events_come() {
     let long = "x".repeat(screen::COLUMNS + 20);
     terminal.press(&format!("echo {long}"));
     terminal.until(|screen| {
-        screen.line() == &long[..27] && screen.above() == format!("> echo {}", &long[27..])
+        screen.line() == long[..27] && screen.above() == format!("> echo {}", &long[27..])
     });
     io.emit("news", "long");
     terminal.until_shown(" news \"long\"");
     terminal.until(|screen| {
-        screen.line() == &long[..27] && screen.above() == format!("> echo {}", &long[27..])
+        screen.line() == long[..27] && screen.above() == format!("> echo {}", &long[27..])
     });
     assert_eq!(terminal.text().matches("> echo x").count(), 1, "{}", terminal.text());
 }
