@@ -36,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) status: watch::Sender<Status>,
     auth: Mutex<Auth>,
     id: Mutex<Option<Box<str>>>,
+    /// Times that it was connected.
+    times: AtomicU64,
     /// Ids of acks: even ones.
     asked: AtomicU64,
     retrying: Mutex<Option<Keyed>>,
@@ -59,6 +61,7 @@ impl Core {
             status: watch::Sender::default(),
             auth: Mutex::default(),
             id: Mutex::default(),
+            times: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             retrying: Mutex::default(),
         }
@@ -70,6 +73,17 @@ impl Core {
 
     pub(crate) fn set_status(&self, status: Status) {
         self.status.send_replace(status);
+    }
+
+    pub(crate) fn set_connected(&self, recovered: bool) {
+        // First: who sees any later status knows that it was.
+        self.times.fetch_add(1, Ordering::Release);
+        self.set_status(Status::Connected { recovered });
+    }
+
+    /// How often it was connected.
+    pub(crate) fn times(&self) -> u64 {
+        self.times.load(Ordering::Acquire)
     }
 
     pub(crate) fn auth(&self) -> Auth {

@@ -128,22 +128,24 @@ impl Socket {
     /// once; awaited, it tells of the first thing that happens: that the socket is connected, or the
     /// first attempt has failed. Further attempts are then made all the same, as
     /// [`Builder::reconnection`] says: [`connected`](Self::connected) waits for them. A server that
-    /// disconnects the socket at once can be faster than whoever awaits, who then hears only that.
+    /// disconnects the socket at once can be faster than whoever awaits, who then hears only that. Where the
+    /// connection is only lost, and will be made again, it was connected all the same.
     #[doc(alias = "open")]
     pub fn connect(&self) -> Connect {
         let shared = &self.handle.shared;
         if shared.runtime().is_none() {
             let error = crate::error::TransportCause::NoRuntime.into();
             self.core.set_status(Status::Failed(Arc::new(ConnectError::Transport(error))));
-            return Connect { socket: self.clone(), patient: false };
+            return Connect::new(self, false);
         }
+        let connect = Connect::new(self, false);
         shared.act(|state, now| {
             if !state.manager.is_joined(self.core.key) {
                 self.core.set_status(Status::Connecting);
             }
             state.manager.connect(now, self.core.key);
         });
-        Connect { socket: self.clone(), patient: false }
+        connect
     }
 
     /// Waits until the socket is connected, through as many attempts as it takes. Call
@@ -154,7 +156,7 @@ impl Socket {
     /// When no further attempt is made: the server has refused, all attempts have failed, or one of both
     /// sides has left.
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        Connect { socket: self.clone(), patient: true }.await
+        Connect::new(self, true).await
     }
 
     /// Leaves the namespace, and closes the connection if no other socket uses it. It does not come back
@@ -573,6 +575,14 @@ pub struct Connect {
     socket: Socket,
     /// Whether it waits through attempts that fail.
     patient: bool,
+    /// How often the socket had been connected when this began.
+    before: u64,
+}
+
+impl Connect {
+    fn new(socket: &Socket, patient: bool) -> Self {
+        Self { socket: socket.clone(), patient, before: socket.core.times() }
+    }
 }
 
 impl IntoFuture for Connect {
@@ -590,6 +600,8 @@ impl IntoFuture for Connect {
             let status = watch.wait_for(decided).await.map(|status| status.clone());
             match status.unwrap_or_default() {
                 Status::Connected { .. } => Ok(()),
+                // It was connected, and comes back: no attempt of this one has failed.
+                Status::Waiting { .. } if self.socket.core.times() != self.before => Ok(()),
                 Status::Waiting { error, .. } | Status::Failed(error) => Err((*error).clone()),
                 Status::Disconnected(why) => Err(ConnectError::Disconnected(why)),
                 // The socket is held, so that its status stays.

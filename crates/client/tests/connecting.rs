@@ -127,6 +127,24 @@ async fn who_was_put_out_before_it_looked_hears_by_whom() {
 }
 
 #[tokio::test]
+async fn who_was_cut_off_before_it_looked_was_connected() {
+    let raw = support::raw::Raw::start(|mut wire| async move {
+        wire.join("").await;
+    })
+    .await;
+    let builder = Manager::builder(&raw.url).unwrap().transports([Transport::WebSocket]);
+    let socket = main_socket(builder.reconnection(Reconnection::every(Duration::from_secs(3600))));
+    let mut watch = socket.watch();
+    let connect = socket.connect();
+    soon(watch.wait_for(|status| matches!(status, Status::Waiting { .. }))).await.unwrap();
+    soon(connect).await.unwrap();
+    // The next one has failed when there is nobody any more.
+    drop(raw);
+    socket.disconnect();
+    assert!(soon(socket.connect()).await.is_err());
+}
+
+#[tokio::test]
 async fn several_namespaces_share_a_connection() {
     let io = guarded();
     for name in ["/", "/a", "/b"] {

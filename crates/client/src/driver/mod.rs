@@ -128,7 +128,7 @@ impl Driver {
             Output::Connected { attempt, id, recovered } => {
                 if let Some(core) = self.shared.core(attempt.key()) {
                     core.set_id(id);
-                    core.set_status(Status::Connected { recovered });
+                    core.set_connected(recovered);
                     self.shared.deliver(Job { core, news: News::Connected });
                 }
             }
