@@ -37,17 +37,20 @@ pub(crate) struct Core {
     pub(crate) status: watch::Sender<Status>,
     auth: Mutex<Auth>,
     id: Mutex<Option<Box<str>>>,
-    failures: Mutex<Failures>,
+    outcomes: Mutex<Outcomes>,
     /// Ids of acks: even ones.
     asked: AtomicU64,
     retrying: Mutex<Option<Keyed>>,
 }
 
-/// Attempts to connect that have failed. The status shows the last of them only until the next one begins.
-#[derive(Clone, Default)]
-pub(crate) struct Failures {
-    pub(crate) count: u64,
-    pub(crate) last: Option<Arc<ConnectError>>,
+/// What has become of attempts to connect. The status shows only the last of it, and often not for long.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcomes {
+    /// Times that it was connected.
+    pub(crate) connections: u64,
+    /// Attempts that failed, and why the last one did.
+    pub(crate) failures: u64,
+    pub(crate) failure: Option<Arc<ConnectError>>,
 }
 
 /// How the events of a socket are made recognisable that are sent until their ack comes.
@@ -68,7 +71,7 @@ impl Core {
             status: watch::Sender::default(),
             auth: Mutex::default(),
             id: Mutex::default(),
-            failures: Mutex::default(),
+            outcomes: Mutex::default(),
             asked: AtomicU64::new(0),
             retrying: Mutex::default(),
         }
@@ -100,13 +103,19 @@ impl Core {
         *lock(&self.id) = id;
     }
 
-    pub(crate) fn failures(&self) -> Failures {
-        lock(&self.failures).clone()
+    pub(crate) fn outcomes(&self) -> Outcomes {
+        lock(&self.outcomes).clone()
+    }
+
+    /// Counted before the status says so: who sees a status knows what has led to it.
+    pub(crate) fn has_connected(&self) {
+        lock(&self.outcomes).connections += 1;
     }
 
     pub(crate) fn has_failed(&self, error: &Arc<ConnectError>) {
-        let mut failures = lock(&self.failures);
-        *failures = Failures { count: failures.count + 1, last: Some(Arc::clone(error)) };
+        let mut outcomes = lock(&self.outcomes);
+        outcomes.failures += 1;
+        outcomes.failure = Some(Arc::clone(error));
     }
 
     pub(crate) fn retrying(&self) -> Option<Keyed> {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::builder::Builder;
 use crate::call::{Asked, Call};
-use crate::core::{Auth, Core, Keyed};
+use crate::core::{Auth, Core, Keyed, Outcomes};
 use crate::error::{BuildError, CallError, ConnectError, EmitError};
 use crate::events::{Events, Tap};
 use crate::handler::{self, Ack, Handler};
@@ -127,13 +127,14 @@ impl Socket {
     /// Connects the socket, and keeps it connected until [`disconnect`](Self::disconnect). It begins at
     /// once; awaited, it tells of the first thing that happens: that the socket is connected, or the
     /// first attempt has failed. Further attempts are then made all the same, as
-    /// [`Builder::reconnection`] says: [`connected`](Self::connected) waits for them. A server that
-    /// disconnects the socket at once can be faster than whoever awaits, who then hears only that.
+    /// [`Builder::reconnection`] says: [`connected`](Self::connected) waits for them. Whoever awaits may
+    /// look later than that: a socket that was connected, and is no more, was connected all the same, and
+    /// [`closed`](Self::closed) or [`status`](Self::status) tell of the rest.
     #[doc(alias = "open")]
     #[doc(alias = "autoConnect")]
     pub fn connect(&self) -> Connect {
         let shared = &self.handle.shared;
-        let connect = Connect { socket: self.clone(), failures: Some(self.core.failures().count) };
+        let connect = Connect::new(self, false);
         if shared.runtime().is_none() {
             let error = crate::error::TransportCause::NoRuntime.into();
             self.core.set_status(Status::Failed(Arc::new(ConnectError::Transport(error))));
@@ -156,7 +157,7 @@ impl Socket {
     /// When no further attempt is made: the server has refused, all attempts have failed, or one of both
     /// sides has left.
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        Connect { socket: self.clone(), failures: None }.await
+        Connect::new(self, true).await
     }
 
     /// Leaves the namespace, and closes the connection if no other socket uses it. It does not come back
@@ -577,15 +578,30 @@ impl fmt::Debug for Socket {
 #[derive(Debug)]
 pub struct Connect {
     socket: Socket,
-    /// Attempts that had failed before: it ends with the next that fails. Without it, it waits through all.
-    failures: Option<u64>,
+    /// Whether it waits through attempts that fail.
+    patient: bool,
+    /// What had become of attempts when this began.
+    before: Outcomes,
 }
 
 impl Connect {
-    /// Why an attempt has failed that it does not wait through.
-    fn failure(&self) -> Option<Arc<ConnectError>> {
-        let failures = self.socket.core.failures();
-        failures.last.filter(|_| self.failures.is_some_and(|before| failures.count > before))
+    fn new(socket: &Socket, patient: bool) -> Self {
+        Self { socket: socket.clone(), patient, before: socket.core.outcomes() }
+    }
+
+    /// What has become of it, where the socket stands there; `None` while nothing has.
+    fn outcome(&self, status: &Status) -> Option<Result<(), ConnectError>> {
+        let Outcomes { connections, failures, failure } = self.socket.core.outcomes();
+        if status.is_connected() || connections != self.before.connections {
+            return Some(Ok(()));
+        }
+        match status {
+            Status::Disconnected(why) => Some(Err(ConnectError::Disconnected(why.clone()))),
+            Status::Failed(error) => Some(Err((**error).clone())),
+            // The next attempt may have begun already.
+            _ if self.patient || failures == self.before.failures => None,
+            _ => failure.map(|error| Err((*error).clone())),
+        }
     }
 }
 
@@ -596,23 +612,16 @@ impl IntoFuture for Connect {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let mut watch = self.socket.watch();
-            let decided = |status: &Status| match status {
-                Status::Idle => false,
-                // The next attempt may have begun already.
-                Status::Connecting => self.failure().is_some(),
-                Status::Waiting { .. } => self.failures.is_some(),
-                _ => true,
-            };
-            let status = watch.wait_for(decided).await.map(|status| status.clone());
-            match status.unwrap_or_default() {
-                Status::Connected { .. } => Ok(()),
-                Status::Waiting { error, .. } | Status::Failed(error) => Err((*error).clone()),
-                Status::Disconnected(why) => Err(ConnectError::Disconnected(why)),
-                Status::Idle | Status::Connecting => Err(match self.failure() {
-                    Some(error) => (*error).clone(),
-                    // The socket is held, so that its status stays.
-                    None => ConnectError::Disconnected(DisconnectReason::ClientDisconnect.into()),
-                }),
+            loop {
+                let status = watch.borrow_and_update().clone();
+                if let Some(outcome) = self.outcome(&status) {
+                    return outcome;
+                }
+                // The socket is held, so that its status stays.
+                if watch.changed().await.is_err() {
+                    let why = DisconnectReason::ClientDisconnect;
+                    return Err(ConnectError::Disconnected(why.into()));
+                }
             }
         })
     }

@@ -130,17 +130,40 @@ async fn who_leaves_while_it_is_being_connected_is_disconnected() {
 
 /// A listener on the command line said that it had disconnected itself.
 #[tokio::test]
-async fn who_was_put_out_before_it_looked_hears_by_whom() {
+async fn who_was_put_out_before_it_looked_was_connected_and_hears_by_whom() {
     let io = Server::new();
     io.on_connect(async |me: roomful::Socket| me.disconnect());
     let site = serve(&io).await;
     for way in WAYS {
         let socket = main_socket(builder(&site, way));
         let connect = socket.connect();
-        let Status::Disconnected(_) = soon(socket.closed()).await else { panic!() };
-        let Err(ConnectError::Disconnected(why)) = soon(connect).await else { panic!() };
+        let Status::Disconnected(why) = soon(socket.closed()).await else { panic!() };
         assert_eq!(why.reason, DisconnectReason::ServerDisconnect);
+        soon(connect).await.unwrap();
+        // That was before this one.
+        let Err(ConnectError::Disconnected(again)) = soon(socket.connected()).await else {
+            panic!()
+        };
+        assert_eq!(again, why);
     }
+}
+
+#[tokio::test]
+async fn who_was_cut_off_before_it_looked_was_connected() {
+    let raw = support::raw::Raw::start(|mut wire| async move {
+        wire.join("").await;
+    })
+    .await;
+    let builder = Manager::builder(&raw.url).unwrap().transports([Transport::WebSocket]);
+    let socket = main_socket(builder.reconnection(Reconnection::every(Duration::from_secs(3600))));
+    let mut watch = socket.watch();
+    let connect = socket.connect();
+    soon(watch.wait_for(|status| matches!(status, Status::Waiting { .. }))).await.unwrap();
+    soon(connect).await.unwrap();
+    // The next one has failed when there is nobody any more.
+    drop(raw);
+    socket.disconnect();
+    assert!(soon(socket.connect()).await.is_err());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
 use roomful::{Args, Bytes, EventError, Hello, Server, Socket};
@@ -81,7 +81,11 @@ impl Running {
     /// The next line, without its end and the time of day at its beginning.
     fn line(&mut self) -> String {
         let mut line = String::new();
-        self.out.read_line(&mut line).unwrap();
+        if self.out.read_line(&mut line).unwrap() == 0 {
+            let mut errors = String::new();
+            let read = self.child.stderr.as_mut().unwrap().read_to_string(&mut errors);
+            panic!("it has ended: {read:?} {errors}");
+        }
         let line = line.trim_end();
         match line.split_once("Z ") {
             Some((time, line)) if time.len() == "12:00:00.000".len() => line.to_owned(),
@@ -396,7 +400,7 @@ async fn a_reader_that_has_enough_ends_it_quietly() {
     writeln!(input.as_mut().unwrap(), "echo 1").unwrap();
     let done = child.wait().unwrap();
     let mut errors = String::new();
-    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut errors).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
     assert_eq!((done.code(), &*errors), (Some(0), ""));
 }
 

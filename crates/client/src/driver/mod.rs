@@ -145,8 +145,10 @@ impl Driver {
             Output::Connected { attempt, id, recovered } => {
                 if let Some(core) = self.shared.core(attempt.key()) {
                     core.set_id(id);
+                    core.has_connected();
                     self.shared.look(|state| {
-                        // A user may have told it to leave since, and was shown that it has.
+                        // It may have left since: a user was shown that, or is as soon as the server's goodbye
+                        // is told.
                         if state.manager.is_joined(core.key) {
                             core.set_status(Status::Connected { recovered });
                         }
@@ -217,11 +219,14 @@ impl Driver {
         let error = self.trouble();
         let waiting = || Status::Waiting { attempt, until, error: Arc::clone(&error) };
         let active: Vec<_> = self.shared.look(|state| {
-            state.active().inspect(|core| core.set_status(waiting())).cloned().collect()
+            let told = state.active().inspect(|core| {
+                core.has_failed(&error);
+                core.set_status(waiting());
+            });
+            told.cloned().collect()
         });
-        for core in active {
-            core.has_failed(&error);
-            if self.failed_to_open {
+        if self.failed_to_open {
+            for core in active {
                 let news = News::NotConnected(Arc::clone(&error));
                 self.shared.deliver(Job { core, news });
             }
@@ -255,6 +260,7 @@ impl Driver {
         self.shared.look(|state| {
             // A user may have told it to connect again since.
             if !state.manager.is_active(core.key) {
+                core.has_failed(error);
                 core.set_status(Status::Failed(Arc::clone(error)));
             }
         });
