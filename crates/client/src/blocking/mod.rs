@@ -24,9 +24,9 @@
 //!
 //! # What is not here
 //!
-//! [`Builder`](crate::Builder) is the same for both: [`Socket::build`] takes it. What of
-//! [`crate::Socket`], [`Manager`](crate::Manager), [`crate::Call`] and [`crate::Events`] has no namesake
-//! here is left out since something else takes its place:
+//! [`Builder`](crate::Builder) is the same for both: [`Socket::build`] takes it. [`Socket`] has the methods
+//! of [`crate::Socket`] and [`Manager`](crate::Manager). Something else takes the place of those that are
+//! futures or streams by nature:
 //!
 //! | with async | here |
 //! |---|---|
