@@ -89,6 +89,7 @@
 //! | limit | default | above it |
 //! |---|---|---|
 //! | [`Builder::waiting_bytes_max`] | 16 MiB | an event is refused, or the oldest dropped: [`Overflow`] |
+//! | answers that wait to be sent | twice that | nothing is read, and no handler that answers begins; [`Stats::pauses`] |
 //! | [`Builder::acks_max`] | 100,000 | [`CallError::TooMany`] |
 //! | [`Builder::inbox_bytes_max`] | 16 MiB | nothing is read until half of it is worked off; [`Stats::pauses`] |
 //! | [`Builder::handlers_max`] | 1,000 | others start when one has ended |

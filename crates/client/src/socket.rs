@@ -107,7 +107,8 @@ impl Socket {
     }
 
     /// The same, made anew each time: a token that expires, for example. What cannot be written as an
-    /// object is left out, with a line in the log. While it is made, the namespace is waited for.
+    /// object is left out, with a line in the log. It may take as long as the namespace may to answer
+    /// ([`Builder::connect_timeout`]); where it takes longer, or panics, the namespace has not answered.
     #[doc(alias = "auth")]
     pub fn auth_with<F, Fut>(&self, auth: F) -> &Self
     where
@@ -159,7 +160,8 @@ impl Socket {
     }
 
     /// Leaves the namespace, and closes the connection if no other socket uses it. It does not come back
-    /// before [`connect`](Self::connect).
+    /// before [`connect`](Self::connect). It is disconnected at once; [`Manager::close`] also waits until the
+    /// server was told.
     #[doc(alias = "close")]
     pub fn disconnect(&self) {
         self.handle.shared.act(|state, _| state.leave(&self.core));
@@ -180,7 +182,8 @@ impl Socket {
         self.core.status()
     }
 
-    /// Tells of each change of its [`Status`]; of several at once only the last.
+    /// Tells of each change of its [`Status`]; of several at once only the last. As long as a value of it is
+    /// borrowed the client waits: whoever calls it meanwhile waits for itself, for ever.
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.core.status.subscribe()
     }

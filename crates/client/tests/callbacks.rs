@@ -222,6 +222,38 @@ impl serde::Serialize for Unwritable {
     }
 }
 
+/// A value that emits where it is written.
+struct Chatty(Socket);
+
+impl serde::Serialize for Chatty {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.emit("echo", 1);
+        drop(self.0.call::<_, _, ()>("echo", 2));
+        serializer.serialize_i32(3)
+    }
+}
+
+#[tokio::test]
+async fn a_value_may_emit_where_it_is_written() {
+    let io = echoing();
+    let site = serve(&io).await;
+    for retries in [false, true] {
+        let socket = main_socket(builder(&site, WEBSOCKET));
+        if retries {
+            socket.retry_events(false);
+        }
+        socket.on_any_outgoing(|_, _| ());
+        soon(socket.connect()).await.unwrap();
+        let mut echo = socket.events::<_, i32>("echo");
+        socket.emit("echo", Chatty(socket.clone()));
+        // It is written twice: for the listener, too.
+        for expected in [1, 2, 1, 2, 3] {
+            assert_eq!(soon(echo.next()).await.unwrap().unwrap(), expected, "{retries}");
+        }
+        soon(socket.manager().close()).await;
+    }
+}
+
 /// It ended the task of the connection, whose error was that there is no runtime.
 #[tokio::test]
 async fn a_function_that_panics_where_it_opens_a_stream_has_failed_to_open_it() {
