@@ -514,8 +514,11 @@ async fn an_attachment_is_not_late_where_it_is_not_read() {
     let full = text("42[\"wait\"]").repeat(20);
     // No read takes all of it.
     let raw = Raw::joins_and_says([full, announced, binary([7; 90_000])].concat()).await;
-    let socket =
-        main_socket(client(&raw, WEBSOCKET).limits(limits()).inbox_bytes_max(100).handlers_max(1));
+    let mut limits = limits();
+    limits.attachments_timeout = Duration::from_millis(200);
+    let as_long_as_it_may_take = 2 * limits.attachments_timeout;
+    let builder = client(&raw, WEBSOCKET).limits(limits);
+    let socket = main_socket(builder.inbox_bytes_max(100).handlers_max(1));
     let (go_on, may_end) = tokio::sync::watch::channel(false);
     socket.on("wait", move |_: Socket| {
         let mut may_end = may_end.clone();
@@ -530,10 +533,9 @@ async fn an_attachment_is_not_late_where_it_is_not_read() {
     while socket.manager().stats().pauses == 0 {
         tokio::task::yield_now().await;
     }
-    // As long as it may take.
     let mut watch = socket.watch();
     let lost = watch.wait_for(|status| !status.is_connected());
-    let lost = tokio::time::timeout(2 * limits().attachments_timeout, lost).await;
+    let lost = tokio::time::timeout(as_long_as_it_may_take, lost).await;
     assert!(lost.is_err(), "{lost:?}");
     go_on.send(true).unwrap();
     assert_eq!(soon(told.recv()).await, Some(90_000));
