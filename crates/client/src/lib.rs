@@ -103,6 +103,7 @@
 //! | [`Limits::inflate_ratio_max`] | 100 | the same |
 //! | [`Limits::json_depth_max`] | 512 | the same |
 //! | [`Limits::close_timeout`] | 5 s | a connection that closes is given up |
+//! | a refusal | 64 KiB | it is not read, and says so: [`Refusal`] |
 //! | cookies | 64, of 4 KiB each | further ones are not kept |
 //!
 //! The other fields of [`Limits`] say their own.

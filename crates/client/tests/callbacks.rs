@@ -176,6 +176,32 @@ async fn a_handler_that_panics_when_it_is_dropped_is_the_end_of_no_other() {
     }
 }
 
+/// The streams of the other sockets did not end.
+#[tokio::test]
+async fn a_handler_that_panics_when_its_client_ends_keeps_nobody_waiting() {
+    let io = echoing();
+    let site = serve(&io).await;
+    for connects in [true, false] {
+        let manager = builder(&site, WEBSOCKET).build().unwrap();
+        let sockets = ["/", "/other"].map(|name| manager.socket(name));
+        let mut streams = sockets.each_ref().map(|socket| socket.events::<_, i32>("echo"));
+        for socket in &sockets {
+            let held = OnDrop(|| panic!("as asked"));
+            socket.on("held", move |_: Socket| {
+                let _ = &held;
+                std::future::ready(())
+            });
+        }
+        if connects {
+            soon(sockets[0].connect()).await.unwrap();
+        }
+        drop((manager, sockets));
+        for stream in &mut streams {
+            assert!(soon(stream.next()).await.is_none());
+        }
+    }
+}
+
 /// An argument whose reading panics.
 struct Odd;
 
