@@ -104,7 +104,11 @@ impl std::error::Error for ConnectError {
     }
 }
 
-/// What a server says that refuses a client.
+/// Bytes of a refusal that are read: its data can take some thirty times as much.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
+/// What a server says that refuses a client. One of more than 64 KiB is not read: its message tells how long
+/// it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Refusal {
     /// The message.
@@ -117,6 +121,10 @@ impl Refusal {
     /// Reads what the server says: an object with a message, or in Socket.IO 2 the data alone, if there is
     /// any, and otherwise the message.
     pub(crate) fn read(json: Option<&[u8]>) -> Self {
+        if let Some(json) = json.filter(|json| json.len() > REFUSAL_BYTES_MAX) {
+            let message = format!("a refusal of {} bytes, which is not read", json.len());
+            return Self { message, data: None };
+        }
         let value = json.and_then(|json| serde_json::from_slice(json).ok());
         match value {
             Some(serde_json::Value::Object(mut object)) => {
@@ -218,7 +226,7 @@ pub enum TransportCause {
     Protocol(Violation),
     /// The connection ended.
     Ended(DisconnectReason),
-    /// The client is used where no tokio runtime is.
+    /// The client is used where no tokio runtime is, or the one that it was used in first has ended.
     NoRuntime,
 }
 
@@ -261,7 +269,8 @@ impl fmt::Display for TransportError {
             }
             TransportCause::Ended(reason) => write!(f, "the connection ended: {reason}"),
             TransportCause::NoRuntime => f.write_str(
-                "no tokio runtime is here to connect in: use the client within one, or `blocking`",
+                "no tokio runtime is here to connect in, or the client's has ended: use it within one that \
+                 lasts, or `blocking`",
             ),
         }
     }
@@ -379,5 +388,9 @@ mod tests {
         assert_eq!(read(r#""Invalid namespace""#).0, "Invalid namespace");
         assert_eq!(read(r#"{"message":"no"}"#).1, None);
         assert_eq!(Refusal::read(None), Refusal::default());
+        let large =
+            format!("{{\"message\":\"no\",\"data\":[1{}]}}", ",1".repeat(REFUSAL_BYTES_MAX / 2));
+        let (message, data, _) = read(&large);
+        assert!(message.contains(&large.len().to_string()) && data.is_none(), "{message}");
     }
 }

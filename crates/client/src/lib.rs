@@ -90,6 +90,7 @@
 //! | limit | default | above it |
 //! |---|---|---|
 //! | [`Builder::waiting_bytes_max`] | 16 MiB | an event is refused, or the oldest dropped: [`Overflow`] |
+//! | answers that wait to be sent | twice that | nothing is read, and no handler that answers begins; [`Stats::pauses`] |
 //! | [`Builder::acks_max`] | 100,000 | [`CallError::TooMany`] |
 //! | [`Builder::inbox_bytes_max`] | 16 MiB | nothing is read until half of it is worked off; [`Stats::pauses`] |
 //! | [`Builder::handlers_max`] | 1,000 | others start when one has ended |
@@ -103,6 +104,7 @@
 //! | [`Limits::held_bytes_max`] | 16 MiB | the same: events of a namespace before its CONNECT is answered |
 //! | [`Limits::json_depth_max`] | 512 | the same |
 //! | [`Limits::close_timeout`] | 5 s | a connection that closes is given up |
+//! | a refusal | 64 KiB | it is not read, and says so: [`Refusal`] |
 //! | cookies | 64, of 4 KiB each | further ones are not kept |
 //!
 //! The other fields of [`Limits`] say their own. All of them, with what a server can make a client cost:

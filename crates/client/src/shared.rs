@@ -1,6 +1,7 @@
 //! [`Shared`]: one client: its manager, which its handles and the task of its connection share.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Instant;
@@ -306,8 +307,12 @@ impl Shared {
     /// Nothing is left to do for a client that nobody has any more.
     pub(crate) fn end(&self) {
         let cores = self.look(|state| std::mem::take(&mut state.cores));
-        // Their listeners may hold users' values, and are dropped when no lock is held.
-        cores.iter().flatten().for_each(|core| core.listeners.end());
+        for core in cores.iter().flatten() {
+            // What listeners hold is a user's: it is dropped when no lock is held, and can panic.
+            if catch_unwind(AssertUnwindSafe(|| core.listeners.end())).is_err() {
+                tracing::error!("what a handler held panicked where it was dropped");
+            }
+        }
     }
 }
 

@@ -106,8 +106,9 @@ impl Socket {
     }
 
     /// The same, made anew each time: a token that expires, for example. What cannot be written as an
-    /// object is left out, with a line in the log. While it is made, the namespace is waited for. The task of
-    /// the connection makes it: it may wait, and must not block its thread.
+    /// object is left out, with a line in the log. The task of the connection makes it: it may wait, and must
+    /// not block its thread. It may take as long as the namespace may to answer ([`Builder::connect_timeout`]);
+    /// where it takes longer, or panics, the namespace has not answered.
     #[doc(alias = "auth")]
     pub fn auth_with<F, Fut>(&self, auth: F) -> &Self
     where
@@ -161,7 +162,8 @@ impl Socket {
     }
 
     /// Leaves the namespace, and closes the connection if no other socket uses it. It does not come back
-    /// before [`connect`](Self::connect).
+    /// before [`connect`](Self::connect). It is disconnected at once; [`Manager::close`] also waits until the
+    /// server was told.
     #[doc(alias = "close")]
     pub fn disconnect(&self) {
         self.handle.shared.act(|state, _| state.leave(&self.core));

@@ -130,6 +130,45 @@ fn the_last_handle_closes_the_connection_and_frees_what_handlers_hold() {
 }
 
 #[test]
+fn a_handler_may_close_its_client_and_drop_the_last_of_it() {
+    let io = site();
+    let (tell, left) = mpsc::channel();
+    io.on_disconnect(move |_: roomful::Socket, why: Reason| {
+        let tell = tell.clone();
+        async move { tell.send(why).unwrap() }
+    });
+    let (url, _alive) = serve(&io);
+    let io = Socket::new(&url).unwrap();
+    let (told, heard) = mpsc::channel();
+    let (others, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    io.on("echo", move |me: Socket, n: i64| {
+        told.send(n).unwrap();
+        match n {
+            0 => {
+                me.close();
+                me.connect().unwrap();
+            }
+            1 => panic!("as asked"),
+            // By then nobody else has the client.
+            _ => drop(gone.lock().unwrap().recv()),
+        }
+    });
+    io.connect().unwrap();
+    io.emit("echo", 0);
+    assert_eq!(left.recv_timeout(PATIENCE).unwrap(), Reason::ClientNamespaceDisconnect);
+    io.emit("echo", 1);
+    io.emit("echo", 2);
+    for n in 0..3 {
+        assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), n);
+    }
+    drop((io, others));
+    assert_eq!(left.recv_timeout(PATIENCE).unwrap(), Reason::ClientNamespaceDisconnect);
+    // What the handler held is freed.
+    assert_eq!(heard.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
+}
+
+#[test]
 fn a_client_that_never_connected_ends_too() {
     let io = Socket::new("http://127.0.0.1:9").unwrap();
     let events = io.events::<_, i64>("echo");

@@ -176,6 +176,32 @@ async fn a_handler_that_panics_when_it_is_dropped_is_the_end_of_no_other() {
     }
 }
 
+/// The streams of the other sockets did not end.
+#[tokio::test]
+async fn a_handler_that_panics_when_its_client_ends_keeps_nobody_waiting() {
+    let io = echoing();
+    let site = serve(&io).await;
+    for connects in [true, false] {
+        let manager = builder(&site, WEBSOCKET).build().unwrap();
+        let sockets = ["/", "/other"].map(|name| manager.socket(name));
+        let mut streams = sockets.each_ref().map(|socket| socket.events::<_, i32>("echo"));
+        for socket in &sockets {
+            let held = OnDrop(|| panic!("as asked"));
+            socket.on("held", move |_: Socket| {
+                let _ = &held;
+                std::future::ready(())
+            });
+        }
+        if connects {
+            soon(sockets[0].connect()).await.unwrap();
+        }
+        drop((manager, sockets));
+        for stream in &mut streams {
+            assert!(soon(stream.next()).await.is_none());
+        }
+    }
+}
+
 /// An argument whose reading panics.
 struct Odd;
 
@@ -219,6 +245,38 @@ struct Unwritable;
 impl serde::Serialize for Unwritable {
     fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
         panic!("as asked")
+    }
+}
+
+/// A value that emits where it is written.
+struct Chatty(Socket);
+
+impl serde::Serialize for Chatty {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.emit("echo", 1);
+        drop(self.0.call::<_, _, ()>("echo", 2));
+        serializer.serialize_i32(3)
+    }
+}
+
+#[tokio::test]
+async fn a_value_may_emit_where_it_is_written() {
+    let io = echoing();
+    let site = serve(&io).await;
+    for retries in [false, true] {
+        let socket = main_socket(builder(&site, WEBSOCKET));
+        if retries {
+            socket.retry_events(false);
+        }
+        socket.on_any_outgoing(|_, _| ());
+        soon(socket.connect()).await.unwrap();
+        let mut echo = socket.events::<_, i32>("echo");
+        socket.emit("echo", Chatty(socket.clone()));
+        // It is written twice: for the listener, too.
+        for expected in [1, 2, 1, 2, 3] {
+            assert_eq!(soon(echo.next()).await.unwrap().unwrap(), expected, "{retries}");
+        }
+        soon(socket.manager().close()).await;
     }
 }
 

@@ -126,6 +126,8 @@ async fn who_leaves_while_it_is_being_connected_is_disconnected() {
     let Status::Disconnected(why) = soon(socket.closed()).await else { panic!() };
     assert_eq!(why.reason, DisconnectReason::ClientDisconnect);
     soon(socket.manager().close()).await;
+    // Nothing has failed.
+    assert_eq!(socket.manager().stats().failures, 0);
 }
 
 /// A listener on the command line said that it had disconnected itself.

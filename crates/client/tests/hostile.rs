@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use roomful_client::{
-    Builder, CloseCode, ConnectError, DisconnectReason, Limits, Manager, Proxy, Reconnection,
-    Socket, Status, Transport, TransportCause, Violation,
+    Builder, Bytes, CloseCode, ConnectError, DisconnectReason, Limits, Manager, Proxy,
+    Reconnection, Socket, Status, Transport, TransportCause, Violation,
 };
 use roomful_proto::deflate::Deflate;
 use roomful_proto::ws::frame::{self, Header, Opcode};
@@ -505,6 +505,41 @@ async fn cookies_without_end_are_kept_up_to_a_bound() {
         most = most.max(soon(told.recv()).await.unwrap());
     }
     assert!((1..=64).contains(&most), "{most} cookies");
+}
+
+/// This side did not read, and said that the server was late.
+#[tokio::test]
+async fn an_attachment_is_not_late_where_it_is_not_read() {
+    let announced = text(r#"451-["bytes",{"_placeholder":true,"num":0}]"#);
+    let full = text("42[\"wait\"]").repeat(20);
+    // No read takes all of it.
+    let raw = Raw::joins_and_says([full, announced, binary([7; 90_000])].concat()).await;
+    let mut limits = limits();
+    limits.attachments_timeout = Duration::from_millis(200);
+    let as_long_as_it_may_take = 2 * limits.attachments_timeout;
+    let builder = client(&raw, WEBSOCKET).limits(limits);
+    let socket = main_socket(builder.inbox_bytes_max(100).handlers_max(1));
+    let (go_on, may_end) = tokio::sync::watch::channel(false);
+    socket.on("wait", move |_: Socket| {
+        let mut may_end = may_end.clone();
+        async move { drop(may_end.wait_for(|end| *end).await) }
+    });
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    socket.on("bytes", move |_: Socket, bytes: Bytes| {
+        tell.send(bytes.len()).unwrap();
+        std::future::ready(())
+    });
+    soon(socket.connect()).await.unwrap();
+    while socket.manager().stats().pauses == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut watch = socket.watch();
+    let lost = watch.wait_for(|status| !status.is_connected());
+    let lost = tokio::time::timeout(as_long_as_it_may_take, lost).await;
+    assert!(lost.is_err(), "{lost:?}");
+    go_on.send(true).unwrap();
+    assert_eq!(soon(told.recv()).await, Some(90_000));
+    assert_eq!(socket.manager().stats().violations, 0);
 }
 
 /// What comes on the WebSocket beside the polling costs the upgrade, and not the session.

@@ -437,6 +437,18 @@ fn a_server_that_tells_no_id_is_not_understood() {
 // Waiting for the answer to CONNECT
 
 #[test]
+fn an_answer_to_connect_has_a_bound() {
+    for more in [0, 20_000] {
+        let mut client = Client::new();
+        client.connect("/");
+        client.open();
+        let answer = format!("0{{\"sid\":\"A\",\"more\":\"{}\"}}", "x".repeat(more));
+        let expected = if more == 0 { Ok(()) } else { Err(Violation::Payload) };
+        assert_eq!(client.try_hear(&answer), expected);
+    }
+}
+
+#[test]
 fn a_namespace_that_does_not_answer_is_told_once() {
     let mut client = Client::new();
     let key = client.connect("/");

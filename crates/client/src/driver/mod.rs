@@ -112,6 +112,9 @@ impl Driver {
         self.shared.look(|state| {
             // What is said from here on is looked at in another round.
             (state.changed, state.waker) = (false, None);
+            if self.session.as_ref().is_some_and(|session| session.is_paused()) {
+                state.manager.does_not_read(now);
+            }
             if let Err(violation) = state.manager.expire(now)
                 && let Some(session) = &mut self.session
             {
@@ -197,7 +200,8 @@ impl Driver {
         self.session = None;
         self.auths.clear();
         self.failed_to_open = !ended.was_open;
-        if !ended.was_open {
+        // Nothing has failed where a user did not want it any more.
+        if !ended.was_open && ended.how.reason != DisconnectReason::ForcedClose {
             self.shared.counters.failure();
             // Whatever worked before does not now.
             self.shared.settings.websocket_worked.store(false, Ordering::Relaxed);

@@ -184,7 +184,8 @@ impl Http {
     }
 
     /// Sends a request on a stream that is kept, or on a new one. A server may close the one that is kept
-    /// at any time: what it has not taken then goes on a new one.
+    /// at any time: what it has not taken then goes on a new one. Not a poll that it has: what that was to be
+    /// answered may be lost with the stream, and the session must not go on without it.
     async fn send(
         &self,
         mut request: Request<Payload>,

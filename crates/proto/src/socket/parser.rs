@@ -24,7 +24,8 @@ use crate::ws::frame;
 /// One packet is one message of the session, in both directions, with its bytes inside.
 /// [`MsgPack`](super::MsgPack) is one. Whoever implements another is called with whatever any
 /// peer sends: it must not panic, must take time in proportion to the message, and must never
-/// allocate what a message only declares.
+/// allocate what a message only declares. A client of ours reads and writes under its lock: there it must not
+/// call the client, either.
 pub trait Parser: fmt::Debug + Send + Sync + 'static {
     /// Reads a packet of the peer. What it gives is checked as any other packet is: the name of the
     /// namespace, the JSON and its depth, event names, placeholders, and the limits on size.

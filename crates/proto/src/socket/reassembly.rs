@@ -45,6 +45,11 @@ impl Reassembly {
         self.until
     }
 
+    /// The time for that begins anew.
+    pub(super) fn put_off(&mut self, now: Moment, limits: &Limits) {
+        self.until = now + limits.attachments_timeout;
+    }
+
     /// Adds the next attachment. All of a packet may have `payload_bytes_max` bytes together.
     pub(super) fn push(
         mut self: Box<Self>,

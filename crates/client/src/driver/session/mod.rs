@@ -110,6 +110,11 @@ impl Session {
         self.ended.take()
     }
 
+    /// Whether nothing is read for now.
+    pub(super) const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     pub(super) fn deadline(&self) -> Option<Moment> {
         [self.dialer.deadline(), self.open_until].into_iter().flatten().min()
     }

@@ -296,6 +296,9 @@ type SocketIds = (Option<Box<str>>, Option<Box<str>>);
 
 /// The ids in the answer to CONNECT: that of the socket, and the secret one by which it is recovered.
 fn socket_ids(payload: Option<&[u8]>) -> Result<SocketIds, Violation> {
+    if payload.is_some_and(|payload| payload.len() > CONNECT_BYTES_MAX) {
+        return Err(Violation::Payload);
+    }
     let payload: Option<serde_json::Value> =
         payload.and_then(|payload| serde_json::from_slice(payload).ok());
     let text = |key: &str| {
@@ -308,5 +311,7 @@ fn socket_ids(payload: Option<&[u8]>) -> Result<SocketIds, Violation> {
     }
 }
 
+/// Bytes of the answer to CONNECT. That of the official server has about 60.
+const CONNECT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of an id of a socket.
 const ID_BYTES_MAX: usize = 256;

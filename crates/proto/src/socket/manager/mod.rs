@@ -331,6 +331,13 @@ impl<W> Manager<W> {
         [link, assembling, socket.min()].into_iter().flatten().min()
     }
 
+    /// The caller reads nothing for now: a packet whose attachments are still to come is not late for that.
+    pub fn does_not_read(&mut self, now: Moment) {
+        if let Some(assembling) = &mut self.assembling {
+            assembling.put_off(now, &self.settings.limits);
+        }
+    }
+
     /// Does what time asks for: after an error the connection must be closed.
     pub fn expire(&mut self, now: Moment) -> Result<(), Violation> {
         if let Link::Waiting { until } = self.link
