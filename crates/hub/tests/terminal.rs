@@ -186,16 +186,21 @@ async fn a_half_typed_line_stands_while_events_come() {
     terminal.until_typed("> echo ha");
     let shown = terminal.text();
     let news = shown.lines().filter_map(|line| Some(line.split_once(" news ")?.1.to_owned()));
-    assert_eq!(news.collect::<Vec<_>>(), (0..50).map(|n| format!("{n} \"é😀\"")).collect::<Vec<_>>());
+    assert_eq!(
+        news.collect::<Vec<_>>(),
+        (0..50).map(|n| format!("{n} \"é😀\"")).collect::<Vec<_>>()
+    );
     terminal.press("lf\r");
     terminal.until_shown(" echoed \"half\"");
     // Of a line that is longer than the screen is wide nothing is left above, either.
     let long = "x".repeat(screen::COLUMNS + 20);
+    let (above, line) = (format!("> echo {}", &long[27..]), &long[..27]);
+    let stands = |screen: &Screen| screen.line() == line && screen.above() == above;
     terminal.press(&format!("echo {long}"));
-    terminal.until(|screen| screen.line() == &long[..27] && screen.above() == format!("> echo {}", &long[27..]));
+    terminal.until(stands);
     io.emit("news", "long");
     terminal.until_shown(" news \"long\"");
-    terminal.until(|screen| screen.line() == &long[..27] && screen.above() == format!("> echo {}", &long[27..]));
+    terminal.until(stands);
     assert_eq!(terminal.text().matches("> echo x").count(), 1, "{}", terminal.text());
 }
 

@@ -179,7 +179,7 @@ impl Prompt {
             return;
         }
         heard.push(namespace.clone());
-        self.connection.report(socket);
+        self.connection.report(socket, |_| ());
         let Connection { printer, style, .. } = &self.connection;
         let (printer, style, names) = (printer.clone(), *style, self.names.clone());
         socket.on_unhandled(move |name, args, ack| {
@@ -194,7 +194,6 @@ impl Prompt {
             printer.note(style.status(text, &json!({ "status": "hint", "text": text })));
         }
     }
-
 }
 
 /// Nothing is sent to a namespace that was left: it would wait for ever.
