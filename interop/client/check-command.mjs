@@ -21,6 +21,7 @@ before(async () => {
     ["new", start(...node48.command)],
     ["packed", start(...node48.command, "--parser", "msgpack")],
     ["old", start(...node25.command)],
+    ["oldPacked", start(...node25.command, "--parser", "msgpack")],
   ];
   for (const [name, site] of started) sites[name] = await site;
 });
@@ -245,6 +246,19 @@ describe("Socket.IO 2", () => {
     });
   }
 
+  test("msgpack, and what the namespace is told", async () => {
+    const options = ["--revision", "3", "--parser", "msgpack"];
+    for (const transport of TRANSPORTS) {
+      const by = [...options, "--transport", transport];
+      await works(sum(urlOf(sites.oldPacked), ...by));
+      const auth = ["--auth", '{"token":"letmein","user":"ada"}', ...by];
+      const done = await run(["call", `${urlOf(sites.oldPacked)}/private`, "whoami", ...auth]);
+      assert.deepEqual(done, { code: 0, out: '"ada"\n', err: "" });
+    }
+    const heard = await run(["listen", urlOf(sites.oldPacked), "--count", "1", "--json", "-q", ...options]);
+    assert.equal(JSON.parse(heard.out).event, "welcome");
+  });
+
   test("refusals", async () => {
     const private_ = `${urlOf(sites.old)}/private`;
     await fails(3, [/401/, /--auth/], ["call", private_, "whoami", "--revision", "3"]);
@@ -257,9 +271,10 @@ describe("Socket.IO 2", () => {
 });
 
 // They drop an event if they read it together with the goodbye of its socket.
-for (const name of ["new", "old", "packed"]) {
+for (const name of ["new", "old", "packed", "oldPacked"]) {
   test(`what is emitted is heard before the client leaves, ${name} server`, async () => {
-    const options = { new: [], old: ["--revision", "3"], packed: ["--parser", "msgpack"] }[name];
+    const revision = name.startsWith("old") ? ["--revision", "3"] : [];
+    const options = [...revision, ...(name.endsWith("acked") ? ["--parser", "msgpack"] : [])];
     const [url, times] = [urlOf(sites[name]), 5];
     for (const transport of TRANSPORTS) {
       const by = [...options, "--transport", transport];

@@ -22,7 +22,7 @@ pub(crate) enum Command {
     Dev(DevOptions),
     /// Connect to a Socket.IO server: print what comes, and send what is typed.
     Connect(Box<PromptOptions>),
-    /// Send an event to a Socket.IO server.
+    /// Send an event to a Socket.IO server, and end when it has read it.
     Emit(Box<EmitOptions>),
     /// Print the events that a Socket.IO server sends.
     Listen(Box<ListenOptions>),

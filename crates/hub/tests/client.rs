@@ -146,6 +146,20 @@ async fn serve(io: &Server) -> String {
     url
 }
 
+/// Ends a server, and begins it anew at the same address.
+async fn begin_anew(io: &Server, url: &str) {
+    let address = url.strip_prefix("http://").unwrap();
+    io.close().await;
+    let again = site();
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => break listener,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    tokio::spawn(async move { again.serve_on(listener).await });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_prints_the_answer_by_every_transport_and_parser() {
     let url = serve(&site()).await;
@@ -286,6 +300,23 @@ async fn a_listener_prints_what_comes_and_answers_it() {
     listening.end().check(0, "");
 }
 
+/// A server may want to hear something first, and again when the listener has come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_emits_what_it_is_told_each_time_that_it_has_connected() {
+    let io = site();
+    let url = serve(&io).await;
+    let emit = ["--emit", "echo 'a b' [1]", "--emit", "never-heard"];
+    let listen = ["listen", &url, "echo", "-q", "--count", "2"];
+    let mut listening = Running::start(&[&listen[..], &emit].concat());
+    assert_eq!(listening.line(), "echo \"a b\" [1]");
+    begin_anew(&io, &url).await;
+    assert_eq!(listening.line(), "echo \"a b\" [1]");
+    listening.end().check(0, "");
+    for wrong in ["/quit", "ask ?", ""] {
+        run(&["listen", &url, "--emit", wrong]).check_error(1, &["EVENT ARG…"]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_ends_by_time_and_tells_when_too_little_came() {
     let url = serve(&site()).await;
@@ -309,17 +340,7 @@ async fn a_listener_comes_back_and_says_so() {
     let url = serve(&io).await;
     let mut listening = Running::start(&["listen", &url, "--count", "2"]);
     assert_eq!(listening.line(), "welcome \"-\"");
-    // As if the server began anew at the same address.
-    let address = url.strip_prefix("http://").unwrap();
-    io.close().await;
-    let again = site();
-    let listener = loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => break listener,
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
-    tokio::spawn(async move { again.serve_on(listener).await });
+    begin_anew(&io, &url).await;
     assert_eq!(listening.line(), "welcome \"-\"");
     let done = listening.end();
     done.check(0, "");

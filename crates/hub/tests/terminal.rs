@@ -194,15 +194,13 @@ async fn a_half_typed_line_stands_while_events_come() {
     terminal.until_shown(" echoed \"half\"");
     // Of a line that is longer than the screen is wide nothing is left above, either.
     let long = "x".repeat(screen::COLUMNS + 20);
+    let (above, line) = (format!("> echo {}", &long[27..]), &long[..27]);
+    let stands = |screen: &Screen| screen.line() == line && screen.above() == above;
     terminal.press(&format!("echo {long}"));
-    terminal.until(|screen| {
-        screen.line() == long[..27] && screen.above() == format!("> echo {}", &long[27..])
-    });
+    terminal.until(stands);
     io.emit("news", "long");
     terminal.until_shown(" news \"long\"");
-    terminal.until(|screen| {
-        screen.line() == long[..27] && screen.above() == format!("> echo {}", &long[27..])
-    });
+    terminal.until(stands);
     assert_eq!(terminal.text().matches("> echo x").count(), 1, "{}", terminal.text());
 }
 

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use roomful_client::{
-    Args, CallError, ConnectError, DisconnectReason, Manager, MsgPack, Proxy, Reconnection,
-    Revision, Socket, Status, Tls, Transport,
+    Args, CallError, ConnectError, DisconnectReason, Manager, MsgPack, MsgPackV2, Proxy,
+    Reconnection, Revision, Socket, Status, Tls, Transport,
 };
 use serde_json::json;
 
@@ -76,9 +76,11 @@ impl Connection {
             };
             builder = builder.query(name, value)?;
         }
-        if options.parser == ParserChoice::Msgpack {
-            builder = builder.parser(MsgPack);
-        }
+        builder = match (options.parser, options.revision) {
+            (ParserChoice::Default, _) => builder,
+            (ParserChoice::Msgpack, RevisionChoice::V4) => builder.parser(MsgPack),
+            (ParserChoice::Msgpack, RevisionChoice::V3) => builder.parser(MsgPackV2),
+        };
         let manager = builder.build()?;
         let socket = manager.socket(&namespace);
         if let Some(auth) = &options.auth {
@@ -169,17 +171,20 @@ impl Connection {
         Failure::of(error, &self.situation)
     }
 
-    /// Tells on standard error what happens to a socket: that it has come and gone behind and before the events
-    /// that come between.
-    pub(crate) fn report(&self, socket: &Socket) {
+    /// Tells on standard error what happens to a socket: that it has come and gone before and behind the events
+    /// that come between. Calls `greet` each time that it has come.
+    pub(crate) fn report(&self, socket: &Socket, greet: impl Fn(&Socket) + Send + Sync + 'static) {
+        let (printer, style) = (self.printer.clone(), self.style);
+        socket.on_connect(move |socket| {
+            if !style.quiet {
+                printer.note(report::connected(style, &socket));
+            }
+            greet(&socket);
+            std::future::ready(())
+        });
         if self.style.quiet {
             return;
         }
-        let (printer, style) = (self.printer.clone(), self.style);
-        socket.on_connect(move |socket| {
-            printer.note(report::connected(style, &socket));
-            std::future::ready(())
-        });
         let (printer, style) = (self.printer.clone(), self.style);
         socket.on_disconnect(move |socket, why| {
             // Who leaves knows it. Of what comes back the next attempt is told.

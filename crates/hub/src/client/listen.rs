@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use roomful_client::{Ack, Args, Reconnection};
+use roomful_client::{Ack, Args, Reconnection, Socket};
 use tokio::sync::watch;
 
+use super::command::Command;
 use super::connection::Connection;
 use super::failure::{Failure, Kind};
 use super::options::ListenOptions;
@@ -20,6 +21,8 @@ pub(crate) struct Listening {
     count: Option<u64>,
     duration: Option<Duration>,
     answer: Option<Values>,
+    /// What is emitted each time that it has connected.
+    emits: Vec<(String, Values)>,
 }
 
 impl Listening {
@@ -29,6 +32,7 @@ impl Listening {
         style: Style,
     ) -> Result<Self, Failure> {
         let answer = options.answer.as_deref().map(Value::read).transpose()?;
+        let emits = options.emits.iter().map(|line| emitted(line)).collect::<Result<_, _>>()?;
         let connection =
             Connection::new(&options.connection, Reconnection::default(), printer, style)?;
         Ok(Self {
@@ -37,6 +41,7 @@ impl Listening {
             count: options.count,
             duration: options.duration,
             answer: answer.map(|value| Values(vec![value])),
+            emits,
         })
     }
 
@@ -46,7 +51,7 @@ impl Listening {
 
     pub(crate) async fn run(&self) -> Result<(), Failure> {
         let Connection { socket, .. } = &self.connection;
-        self.connection.report(socket);
+        self.connection.report(socket, self.greeting());
         let progress = self.listen();
         let time = async {
             match self.duration {
@@ -80,6 +85,22 @@ impl Listening {
         }
     }
 
+    /// Emits what the server wants to hear first, unless it knows that still.
+    fn greeting(&self) -> impl Fn(&Socket) + Send + Sync + 'static {
+        let Connection { printer, style, .. } = &self.connection;
+        let (printer, style, emits) = (printer.clone(), *style, self.emits.clone());
+        move |socket| {
+            if socket.is_recovered() {
+                return;
+            }
+            for (event, values) in &emits {
+                if let Err(e) = socket.try_emit(event, values) {
+                    printer.note(style.failure(&e.into()));
+                }
+            }
+        }
+    }
+
     /// Prints what comes from now on; tells how far it is.
     fn listen(&self) -> watch::Receiver<Progress> {
         let Connection { socket, printer, style, .. } = &self.connection;
@@ -103,6 +124,13 @@ impl Listening {
             });
         });
         receiver
+    }
+}
+
+fn emitted(line: &str) -> Result<(String, Values), Failure> {
+    match Command::read(line)? {
+        Command::Emit { event, values } => Ok((event, values)),
+        _ => Err(Failure::usage("what is emitted is 'EVENT ARG…', as at the prompt")),
     }
 }
 

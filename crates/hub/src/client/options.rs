@@ -187,14 +187,15 @@ pub(crate) struct CallOptions {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXIT_CODES, after_long_help = format!("\
 With a server by `roomful dev` beside it:
-  roomful listen http://localhost:3000
-  roomful listen http://localhost:3000 room:joined room:left --count 1
-  roomful listen --json --for 60 http://localhost:3000 | jq .args
+  roomful listen http://localhost:3000 --emit 'room:join lobby'
+  roomful listen http://localhost:3000 --emit 'room:join lobby' room:left --count 1
+  roomful listen http://localhost:3000 --emit 'room:join lobby' --json --for 60 | jq .args
 
 With --json an event is
   {{\"time\":\"2026-01-31T12:00:00.000Z\",\"namespace\":\"/\",\"event\":\"name\",\"args\":[ARG…],\"ack\":false}}
 where `ack` says whether the server asked for an ack. Bytes are {{\"_bytes\":\"base64\"}}. What happens to the
-connection is on standard error: {{\"status\":\"connected\",…}}, \"waiting\", \"disconnected\" or \"dropped\".
+connection is on standard error: {{\"status\":\"connected\",…}}, \"waiting\", \"disconnected\", \"dropped\" or
+\"insecure\".
 Up to 4 MiB wait to be printed; what comes above that is dropped and counted.
 
 {EXIT_CODES}"))]
@@ -213,6 +214,11 @@ pub(crate) struct ListenOptions {
     /// End after so much time. With --count, it is a failure when too few events have come by then.
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub(crate) duration: Option<Duration>,
+
+    /// Emit this each time that it has connected, such as 'room:join lobby': what the server wants to hear
+    /// before it sends anything. As at the prompt of `roomful connect`. May be given several times.
+    #[arg(long = "emit", value_name = "EVENT ARG…")]
+    pub(crate) emits: Vec<String>,
 
     /// Answer each event that the server wants an ack for: one argument. Without it such events are not
     /// answered.

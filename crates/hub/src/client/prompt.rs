@@ -179,7 +179,7 @@ impl Prompt {
             return;
         }
         heard.push(namespace.clone());
-        self.connection.report(socket);
+        self.connection.report(socket, |_| ());
         let Connection { printer, style, .. } = &self.connection;
         let (printer, style, names) = (printer.clone(), *style, self.names.clone());
         socket.on_unhandled(move |name, args, ack| {
