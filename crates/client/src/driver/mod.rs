@@ -206,7 +206,7 @@ impl Driver {
         for core in cores.into_iter().flatten() {
             if !core.status().is_final() && !matches!(core.status(), Status::Idle) {
                 core.set_id(None);
-                core.set_status(Status::Failed(Arc::clone(&error)));
+                self.settle(&core, Status::Failed(Arc::clone(&error)));
                 if self.failed_to_open {
                     let news = News::NotConnected(Arc::clone(&error));
                     self.shared.deliver(Job { core, news });
@@ -218,7 +218,7 @@ impl Driver {
     fn failed(&self, key: Key, error: &Arc<ConnectError>) {
         if let Some(core) = self.shared.core(key) {
             core.set_id(None);
-            core.set_status(Status::Failed(Arc::clone(error)));
+            self.settle(&core, Status::Failed(Arc::clone(error)));
             let news = News::NotConnected(Arc::clone(error));
             self.shared.deliver(Job { core, news });
         }
@@ -248,13 +248,18 @@ impl Driver {
         };
         let ended = self.ended.clone().filter(|ended| ended.reason == reason);
         let why = ended.unwrap_or_else(|| reason.into());
-        let comes_back = self.shared.look(|state| state.manager.is_active(key));
         core.set_id(None);
-        core.set_status(match comes_back {
-            true => Status::Connecting,
-            false => Status::Disconnected(why.clone()),
-        });
+        self.settle(&core, Status::Disconnected(why.clone()));
         self.shared.deliver(Job { core, news: News::Disconnected(why) });
+    }
+
+    /// Sets how a socket has ended, unless it comes back by itself or somebody has connected it again meanwhile.
+    /// Both under one lock, under which `connect` sets it, too.
+    fn settle(&self, core: &Core, end: Status) {
+        self.shared.look(|state| {
+            let comes_back = state.manager.is_active(core.key);
+            core.set_status(if comes_back { Status::Connecting } else { end });
+        });
     }
 
     fn authorize(&mut self, now: Moment, attempt: Attempt) {
