@@ -58,6 +58,7 @@ fn events_and_answers_go_both_ways_without_a_runtime() {
     io.connect().unwrap();
     assert!(io.is_connected() && io.id().is_some());
     io.emit("echo", ("a", 1));
+    assert!(io.arrived());
     assert_eq!(echo.next().unwrap().unwrap(), ("a".to_owned(), 1));
     assert_eq!(io.call(ADD, (1, 2)).wait().unwrap(), 3);
     assert_eq!(io.call::<_, _, i64>("ask-me", "twice").wait().unwrap(), 42);

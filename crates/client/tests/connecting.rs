@@ -168,6 +168,21 @@ async fn who_was_cut_off_before_it_looked_was_connected() {
     assert!(soon(socket.connect()).await.is_err());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_and_connects_again_at_once_is_connected() {
+    let io = Server::new();
+    drop(io.of("/again"));
+    let site = serve(&io).await;
+    let manager = builder(&site, WAYS[1]).build().unwrap();
+    // It keeps the connection.
+    soon(manager.socket("/").connect()).await.unwrap();
+    let socket = manager.socket("/again");
+    for _ in 0..5_000 {
+        soon(socket.connect()).await.unwrap();
+        socket.disconnect();
+    }
+}
+
 #[tokio::test]
 async fn several_namespaces_share_a_connection() {
     let io = guarded();

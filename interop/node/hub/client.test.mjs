@@ -35,6 +35,7 @@ async function serve(options) {
     next(socket.handshake.auth.token === "letmein" ? undefined : new Error("not allowed"));
   });
   inner.on("connection", (socket) => socket.emit("inside"));
+  io.of("/cut").on("connection", (socket) => socket.conn.close());
   await new Promise((resolve) => void http.listen(0, "127.0.0.1", resolve));
   return { io, url: `http://127.0.0.1:${http.address().port}` };
 }
@@ -82,6 +83,16 @@ test("an error, a refusal and a goodbye are exit codes", async () => {
   assert.equal((await run(["call", url, "leave-me"])).code, 2);
   const silent = await run(["call", url, "nobody-hears-it", "--timeout", "0.3"]);
   assert.equal(silent.code, 4);
+});
+
+test("a connection that is lost at once says how", async () => {
+  const { url } = sites.get("default");
+  // Over polling a server may take an event although it is about to close.
+  for (const [command, transport] of [["call", "polling"], ["call", "websocket"], ["emit", "websocket"]]) {
+    const done = await run([command, `${url}/cut`, "x", "--transport", transport]);
+    assert.deepEqual([done.code, done.out], [2, ""], done.err);
+    assert.match(done.err, /transport (close|error)/);
+  }
 });
 
 test("an auth payload lets the client in", async () => {

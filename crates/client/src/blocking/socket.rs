@@ -196,6 +196,12 @@ impl Socket {
         wait_at_most(timeout, waiting).unwrap_or_else(|| self.status())
     }
 
+    /// Waits until the server has read all that was emitted, and tells whether it has: see
+    /// [`Manager::arrived`](crate::Manager::arrived).
+    pub fn arrived(&self) -> bool {
+        wait(self.socket.manager().arrived())
+    }
+
     /// Where it stands.
     pub fn status(&self) -> Status {
         self.socket.status()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use roomful_client::{
     Args, CallError, ConnectError, DisconnectReason, Manager, MsgPack, MsgPackV2, Proxy,
-    Reconnection, Revision, Socket, Status, Tls, Transport,
+    Reconnection, Revision, Socket, Status, Tls, Transport, TransportCause,
 };
 use serde_json::json;
 
@@ -19,6 +19,8 @@ use super::value::{self, Values};
 
 /// Time for the goodbye where the user has interrupted.
 const HASTE: Duration = Duration::from_secs(1);
+/// How a connection was lost is known a moment later than the loss.
+const LOSS_TIME: Duration = Duration::from_secs(1);
 
 /// A client, and where it prints.
 #[derive(Clone)]
@@ -149,19 +151,23 @@ impl Connection {
     /// Why a connection was lost that has just been there.
     pub(crate) async fn lost(&self) -> Failure {
         let mut watch = self.socket.watch();
-        // What follows from the loss is known a moment later than the loss.
-        let known = watch.wait_for(|status| !matches!(status, Status::Connecting));
-        let status = tokio::time::timeout(self.timeout, known).await;
-        match status {
-            Ok(Ok(status)) => self.closed(&status),
-            _ => self.closed(&Status::Connecting),
-        }
+        let known = watch
+            .wait_for(|status| !matches!(status, Status::Connecting | Status::Connected { .. }));
+        // It may be back by now.
+        drop(tokio::time::timeout(LOSS_TIME, known).await);
+        self.closed(&self.socket.status())
     }
 
     /// Why nothing more will come, by the last status.
     pub(crate) fn closed(&self, status: &Status) -> Failure {
         match status {
-            Status::Failed(error) | Status::Waiting { error, .. } => self.failure(error),
+            Status::Failed(error) | Status::Waiting { error, .. } => match &**error {
+                // It was there, so that nothing was asked for wrongly.
+                ConnectError::Transport(e) if matches!(e.cause(), TransportCause::Ended(_)) => {
+                    Failure::new(Kind::Connection, error.to_string())
+                }
+                error => self.failure(error),
+            },
             Status::Disconnected(why) => Failure::lost(why),
             _ => Failure::new(Kind::Connection, "the connection was lost"),
         }
