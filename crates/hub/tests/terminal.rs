@@ -307,3 +307,15 @@ async fn a_terminal_that_can_only_print_takes_lines() {
     terminal.press(CTRL_D);
     assert_eq!(terminal.end().code(), Some(0));
 }
+
+/// What is pasted comes at once, and only its first line was taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_lines_at_once_are_taken_one_after_the_other() {
+    let (_io, url) = site().await;
+    let mut terminal = Terminal::start(&url, &[], &[]);
+    terminal.until_shown(" welcome");
+    terminal.press("echo first\recho second\recho thi");
+    terminal.until_shown(" echoed \"first\"");
+    terminal.until_shown(" echoed \"second\"");
+    terminal.until(|screen| screen.line() == "> echo thi");
+}
