@@ -145,10 +145,14 @@ impl Manager {
         let session = self.handle.shared.act(|state, _| {
             let cores: Vec<_> = state.cores.iter().flatten().cloned().collect();
             cores.iter().for_each(|core| state.leave(core));
-            state.session
+            // It may be dialed only now, to be hung up.
+            let closing = state.session.unwrap_or(state.sessions + 1);
+            (!state.manager.is_idle()).then_some(closing)
         });
-        let is_over =
-            |state: &State| !state.running || session.is_some() && state.session != session;
+        let is_over = |state: &State| {
+            let is_gone = |session| state.sessions >= session && state.session != Some(session);
+            !state.running || session.is_none_or(is_gone)
+        };
         self.handle.shared.until(|state| is_over(state) && state.parting == 0).await;
     }
 

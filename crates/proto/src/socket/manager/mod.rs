@@ -222,6 +222,11 @@ impl<W> Manager<W> {
         self.outgoing.len() + self.sockets.iter().map(buffered).sum::<usize>()
     }
 
+    /// Whether there is no connection, and none is being opened or waited for.
+    pub const fn is_idle(&self) -> bool {
+        matches!(self.link, Link::Idle)
+    }
+
     /// Whether the socket is connected.
     pub fn is_joined(&self, key: Key) -> bool {
         self.get(key).is_some_and(Socket::is_joined)
