@@ -128,7 +128,8 @@ impl Manager {
     }
 
     /// Waits until the server has read all that was emitted, and tells whether it has: `false` where the
-    /// connection ends before, or there is none. So a client knows that its last words are not lost when it
+    /// connection ends before, or there is none. What waits of a socket that nobody has connected does not
+    /// count; what is sent until its ack comes has arrived with that. So a client knows that its last words are not lost when it
     /// closes; what the server does with them only an ack can tell. On a WebSocket that is a ping and its
     /// pong, in polling the answer to the last request.
     pub async fn arrived(&self) -> bool {

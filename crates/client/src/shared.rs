@@ -108,9 +108,9 @@ impl State {
         }
     }
 
-    /// The askers, if all that was emitted has left.
+    /// The askers, if all has left that is to leave on this connection.
     pub(crate) fn take_askers(&mut self) -> Vec<Asker> {
-        match self.manager.waiting_bytes() {
+        match self.manager.leaving_bytes() {
             0 => std::mem::take(&mut self.askers),
             _ => Vec::new(),
         }

@@ -49,6 +49,21 @@ async fn what_was_emitted_has_arrived_by_every_transport() {
     }
 }
 
+#[tokio::test]
+async fn what_waits_of_a_socket_that_nobody_has_connected_holds_nobody_up() {
+    let io = Server::new();
+    let site = serve(&io).await;
+    for way in WAYS {
+        let socket = main_socket(builder(&site, way));
+        let manager = socket.manager();
+        let other = manager.socket("/other");
+        other.emit("x", ());
+        soon(socket.connect()).await.unwrap();
+        assert!(soon(manager.arrived()).await);
+        assert!(manager.waiting_bytes() > 0);
+    }
+}
+
 /// Reads frames until the ping, and gives what it says.
 async fn ping(wire: &mut Wire) -> Option<Bytes> {
     ping_behind(wire, &mut Vec::new()).await

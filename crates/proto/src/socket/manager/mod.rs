@@ -216,10 +216,17 @@ impl<W> Manager<W> {
 
     /// Bytes that wait to be sent, of all sockets, whether they are connected or not.
     pub fn waiting_bytes(&self) -> usize {
-        let buffered = |socket: &Option<Box<Socket<W>>>| {
-            socket.as_ref().map_or(0, |socket| socket.waiting_bytes())
-        };
-        self.outgoing.len() + self.sockets.iter().map(buffered).sum::<usize>()
+        self.bytes_of(|_| true)
+    }
+
+    /// The same of those that are connected, or will be without being told to.
+    pub fn leaving_bytes(&self) -> usize {
+        self.bytes_of(Socket::is_active)
+    }
+
+    fn bytes_of(&self, counts: impl Fn(&Socket<W>) -> bool) -> usize {
+        let sockets = self.sockets.iter().flatten().filter(|socket| counts(socket));
+        self.outgoing.len() + sockets.map(|socket| socket.waiting_bytes()).sum::<usize>()
     }
 
     /// Whether there is no connection, and none is being opened or waited for.
