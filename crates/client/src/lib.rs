@@ -54,6 +54,13 @@
 //! with a connection that has held for ten seconds ([`Reconnection::steady_after`]). Where the server
 //! refuses the socket in its namespace, or puts it out, the client makes no further attempt by itself.
 //!
+//! # Leaving
+//!
+//! [`Manager::close`] waits until the server has read what was emitted, says goodbye, and waits for the end of
+//! the connection. [`Socket::disconnect`], and the last handle that is dropped, say goodbye behind what was
+//! emitted, and nobody waits: official servers drop an event that they read together with a goodbye.
+//! [`Manager::arrived`] tells when an event is out of that danger.
+//!
 //! # While there is no connection
 //!
 //! Events wait, in their order, up to [`Builder::waiting_bytes_max`]; [`Builder::overflow`] says what

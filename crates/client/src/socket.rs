@@ -163,7 +163,7 @@ impl Socket {
 
     /// Leaves the namespace, and closes the connection if no other socket uses it. It does not come back
     /// before [`connect`](Self::connect). It is disconnected at once; [`Manager::close`] also waits until the
-    /// server was told.
+    /// server has read what was emitted, and was told.
     #[doc(alias = "close")]
     pub fn disconnect(&self) {
         self.handle.shared.act(|state, _| state.leave(&self.core));
