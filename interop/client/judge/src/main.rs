@@ -26,7 +26,7 @@ use crate::sites::{SITES, Site};
 use crate::table::Cell;
 
 /// Nothing that is asked takes longer, also while the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(25);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Sites that are asked at once.
 const SITES_AT_ONCE: usize = 2;
 /// Features that are asked of one site at once.
