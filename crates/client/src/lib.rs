@@ -136,6 +136,7 @@ pub mod blocking;
 mod builder;
 mod call;
 pub mod cheat_sheet;
+mod connect;
 mod cookies;
 mod core;
 mod counters;
@@ -168,6 +169,7 @@ pub use roomful_proto::{
 
 pub use crate::builder::Builder;
 pub use crate::call::Call;
+pub use crate::connect::Connect;
 pub use crate::counters::Stats;
 pub use crate::error::{
     BuildError, CallError, ConnectError, EmitError, Refusal, TransportCause, TransportError,
@@ -178,7 +180,7 @@ pub use crate::manager::Manager;
 pub use crate::net::{Proxy, Stream};
 #[cfg(feature = "tls")]
 pub use crate::net::{Tls, TlsError};
-pub use crate::socket::{Connect, Socket};
+pub use crate::socket::Socket;
 pub use crate::status::{Disconnection, Status};
 
 /// The code in the README compiles.

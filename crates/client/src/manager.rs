@@ -129,9 +129,9 @@ impl Manager {
 
     /// Waits until the server has read all that was emitted, and tells whether it has: `false` where the
     /// connection ends before, or there is none. What waits of a socket that nobody has connected does not
-    /// count; what is sent until its ack comes has arrived with that. So a client knows that its last words are not lost when it
-    /// closes; what the server does with them only an ack can tell. On a WebSocket that is a ping and its
-    /// pong, in polling the answer to the last request.
+    /// count; what is sent until its ack comes has arrived with that. So a client knows that its last words
+    /// are not lost when it closes; what the server does with them only an ack can tell. On a WebSocket that
+    /// is a ping and its pong, in polling the answer to the last request.
     pub async fn arrived(&self) -> bool {
         let (asker, arrived) = oneshot::channel();
         self.handle.shared.act(|state, _| state.ask(asker));
@@ -139,8 +139,8 @@ impl Manager {
     }
 
     /// Waits until the server has read what was emitted, as [`arrived`](Self::arrived) tells it, disconnects
-    /// all sockets, and waits until the connection is closed. Each of both takes `close_timeout` (5 s) at most, and
-    /// the last words a second. A connection that is made meanwhile is not waited for.
+    /// all sockets, and waits until the connection is closed. Each of both takes `close_timeout` (5 s) at most,
+    /// and the last words a second. A connection that is made meanwhile is not waited for.
     pub async fn close(&self) {
         self.flush().await;
         let session = self.handle.shared.act(|state, _| {

@@ -1,16 +1,15 @@
 //! [`Socket`]: the client in one namespace.
 
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use roomful_proto::event::{CallName, EmitName, OnName};
 use roomful_proto::socket::manager::{Ask, Attempt, Emission, Frames, NotSent, Writable};
 use roomful_proto::socket::packet::is_reserved;
-use roomful_proto::{AckId, Answer, Args, DisconnectReason, EncodeError, FromArg, Letter, ToArgs};
+use roomful_proto::{AckId, Answer, Args, EncodeError, FromArg, Letter, ToArgs};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -18,7 +17,8 @@ use tokio::sync::watch;
 
 use crate::builder::Builder;
 use crate::call::{Asked, Call};
-use crate::core::{Auth, Core, Keyed, Outcomes};
+use crate::connect::Connect;
+use crate::core::{Auth, Core, Keyed};
 use crate::error::{BuildError, CallError, ConnectError, EmitError};
 use crate::events::{Events, Tap};
 use crate::handler::{self, Ack, Handler};
@@ -573,58 +573,5 @@ impl fmt::Debug for Socket {
             .field("namespace", &self.namespace())
             .field("status", &self.status())
             .finish_non_exhaustive()
-    }
-}
-
-/// A socket that is being connected: see [`Socket::connect`]. It goes on when this is dropped.
-#[derive(Debug)]
-pub struct Connect {
-    socket: Socket,
-    /// Whether it waits through attempts that fail.
-    patient: bool,
-    /// What had become of attempts when this began.
-    before: Outcomes,
-}
-
-impl Connect {
-    fn new(socket: &Socket, patient: bool) -> Self {
-        Self { socket: socket.clone(), patient, before: socket.core.outcomes() }
-    }
-
-    /// What has become of it, where the socket stands there; `None` while nothing has.
-    fn outcome(&self, status: &Status) -> Option<Result<(), ConnectError>> {
-        let Outcomes { connections, failures, failure } = self.socket.core.outcomes();
-        if status.is_connected() || connections != self.before.connections {
-            return Some(Ok(()));
-        }
-        match status {
-            Status::Disconnected(why) => Some(Err(ConnectError::Disconnected(why.clone()))),
-            Status::Failed(error) => Some(Err((**error).clone())),
-            // The next attempt may have begun already.
-            _ if self.patient || failures == self.before.failures => None,
-            _ => failure.map(|error| Err((*error).clone())),
-        }
-    }
-}
-
-impl IntoFuture for Connect {
-    type Output = Result<(), ConnectError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let mut watch = self.socket.watch();
-            loop {
-                let status = watch.borrow_and_update().clone();
-                if let Some(outcome) = self.outcome(&status) {
-                    return outcome;
-                }
-                // The socket is held, so that its status stays.
-                if watch.changed().await.is_err() {
-                    let why = DisconnectReason::ClientDisconnect;
-                    return Err(ConnectError::Disconnected(why.into()));
-                }
-            }
-        })
     }
 }
