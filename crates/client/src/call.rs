@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use roomful_proto::socket::manager::NoAck;
+use roomful_proto::socket::manager::{Key, NoAck};
 use roomful_proto::{AckId, Args, FromArg};
 use tokio::sync::oneshot;
 
-use crate::core::Core;
 use crate::error::CallError;
 use crate::shared::Handle;
 
@@ -30,7 +29,7 @@ pub struct Call<R> {
 
 pub(crate) struct Asked {
     pub(crate) handle: Arc<Handle>,
-    pub(crate) core: Arc<Core>,
+    pub(crate) key: Key,
     /// Absent for an event that is sent again until its answer comes.
     pub(crate) id: Option<AckId>,
     pub(crate) receiver: oneshot::Receiver<Result<Args, NoAck>>,
@@ -42,7 +41,7 @@ impl Drop for Asked {
         if let Some(id) = self.id
             && !self.is_done
         {
-            let waiter = self.handle.shared.look(|state| state.manager.forget(self.core.key, id));
+            let waiter = self.handle.shared.look(|state| state.manager.forget(self.key, id));
             // Dropped, it wakes who has polled this: that is done when the lock is free.
             drop(waiter);
         }
@@ -53,9 +52,9 @@ impl<R> Call<R> {
     /// Waits for so long at most, from now on. It has no effect on an event that is sent again until its
     /// answer comes.
     pub fn timeout(self, timeout: Duration) -> Self {
-        if let Ok(Asked { handle, core, id: Some(id), .. }) = &self.asked {
+        if let Ok(Asked { handle, key, id: Some(id), .. }) = &self.asked {
             handle.shared.act(|state, now| {
-                state.manager.set_ack_timeout(now, core.key, *id, timeout);
+                state.manager.set_ack_timeout(now, *key, *id, timeout);
             });
         }
         self

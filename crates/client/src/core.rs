@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -41,6 +41,8 @@ pub(crate) struct Core {
     /// Ids of acks: even ones.
     asked: AtomicU64,
     retrying: Mutex<Option<Keyed>>,
+    /// Whether it ever did that. Where it never did, no event has to look.
+    retries: AtomicBool,
 }
 
 /// What has become of attempts to connect. The status shows only the last of it, and often not for long.
@@ -74,6 +76,7 @@ impl Core {
             outcomes: Mutex::default(),
             asked: AtomicU64::new(0),
             retrying: Mutex::default(),
+            retries: AtomicBool::new(false),
         }
     }
 
@@ -119,11 +122,12 @@ impl Core {
     }
 
     pub(crate) fn retrying(&self) -> Option<Keyed> {
-        lock(&self.retrying).clone()
+        if self.retries.load(Ordering::Acquire) { lock(&self.retrying).clone() } else { None }
     }
 
     pub(crate) fn set_retrying(&self, retrying: Option<Keyed>) {
         *lock(&self.retrying) = retrying;
+        self.retries.store(true, Ordering::Release);
     }
 
     /// A number that no event of this socket has had.

@@ -34,6 +34,8 @@ pub(crate) struct Listeners {
     table: Mutex<Option<Box<Table>>>,
     /// Whether there ever was a stream. Where none was, no event has to look for one.
     has_taps: AtomicBool,
+    /// The same for listeners to what is emitted.
+    has_outgoing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -92,6 +94,7 @@ impl Listeners {
 
     pub(crate) fn on_any_outgoing(&self, listener: Arc<OutgoingFn>) {
         self.change(|table| table.any_outgoing.push(listener));
+        self.has_outgoing.store(true, Ordering::Release);
     }
 
     pub(crate) fn off_any(&self) {
@@ -172,6 +175,9 @@ impl Listeners {
     }
 
     pub(crate) fn outgoing(&self) -> Vec<Arc<OutgoingFn>> {
+        if !self.has_outgoing.load(Ordering::Acquire) {
+            return Vec::new();
+        }
         self.read(|table| table.any_outgoing.clone())
     }
 

@@ -492,7 +492,7 @@ impl Socket {
         let (waiter, receiver) = oneshot::channel();
         let asked = |id| Asked {
             handle: Arc::clone(&self.handle),
-            core: Arc::clone(&self.core),
+            key: self.core.key,
             id,
             receiver,
             is_done: false,

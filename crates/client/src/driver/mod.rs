@@ -81,16 +81,18 @@ impl Driver {
     /// One round; whether there may be more to do at once.
     fn round(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.shared.now();
-        let mut busy = self.do_what_manager_says(now);
-        busy |= self.poll_auths(cx, now);
-        if let Some(session) = &mut self.session {
-            busy |= session.round(cx, now, &self.shared);
-            if let Some(ended) = session.take_ended() {
-                self.session_ended(now, ended);
-                busy = true;
-            }
-        }
-        busy
+        // What comes of these is done below, or seen before the task rests.
+        self.do_what_manager_says(now);
+        self.poll_auths(cx, now);
+        let Some(session) = &mut self.session else {
+            return false;
+        };
+        let busy = session.round(cx, now, &self.shared);
+        let Some(ended) = session.take_ended() else {
+            return busy;
+        };
+        self.session_ended(now, ended);
+        true
     }
 
     /// What is the user's in a connection has panicked: its stream or the function that opens it, a parser.
@@ -108,7 +110,7 @@ impl Driver {
         true
     }
 
-    fn do_what_manager_says(&mut self, now: Moment) -> bool {
+    fn do_what_manager_says(&mut self, now: Moment) {
         self.shared.look(|state| {
             // What is said from here on is looked at in another round.
             (state.changed, state.waker) = (false, None);
@@ -122,14 +124,11 @@ impl Driver {
             }
             self.batch.take_from(&mut state.manager);
         });
-        let mut busy = false;
         while let Some(output) = self.batch.next() {
-            busy = true;
             self.manager_says(now, output);
         }
         self.last = None;
         self.shared.look(|state| self.batch.give_back(&mut state.manager));
-        busy
     }
 
     fn manager_says(&mut self, now: Moment, output: Output<Waiter>) {
@@ -326,7 +325,7 @@ impl Driver {
         self.shared.look(|state| state.manager.authorize(now, attempt, auth));
     }
 
-    fn poll_auths(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+    fn poll_auths(&mut self, cx: &mut Context<'_>, now: Moment) {
         let mut done = Vec::new();
         self.auths.retain_mut(|(attempt, made)| {
             match catch_unwind(AssertUnwindSafe(|| made.as_mut().poll(cx))) {
@@ -344,7 +343,6 @@ impl Driver {
         for (attempt, auth) in &done {
             self.authorized(now, *attempt, auth.as_deref());
         }
-        !done.is_empty()
     }
 
     fn trouble(&self) -> Arc<ConnectError> {

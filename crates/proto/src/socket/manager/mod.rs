@@ -22,6 +22,7 @@ mod retries;
 mod settings;
 mod signal;
 mod socket;
+mod window;
 
 use std::collections::VecDeque;
 use std::fmt;
