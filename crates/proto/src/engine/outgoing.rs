@@ -89,7 +89,12 @@ impl Outgoing {
     pub fn push(&mut self, letter: Letter, owner: Option<Owner>, compress: bool) {
         let from = self.wire.len();
         letter.append_to(&mut self.wire);
-        self.pushed(from, owner, compress);
+        if compress {
+            // Its frames are whole, and stay as they are.
+            self.packets.push_back(Pending { bytes: self.wire.len() - from, owner, compress });
+        } else {
+            self.pushed(from, owner, compress);
+        }
     }
 
     /// Puts a packet of the session behind what waits.

@@ -147,8 +147,11 @@ impl Times {
     }
 
     fn first(&self) -> Option<(Moment, AckId)> {
-        let other = self.others.peek().map(|Reverse(other)| *other);
-        [self.line.front().copied(), other].into_iter().flatten().min_by_key(|(until, _)| *until)
+        match (self.line.front(), self.others.peek()) {
+            (Some(first), Some(Reverse(other))) => Some(*first.min(other)),
+            (Some(first), None) => Some(*first),
+            (None, other) => other.map(|Reverse(other)| *other),
+        }
     }
 
     /// Takes the first one out.

@@ -332,16 +332,23 @@ impl<W> Manager<W> {
 
     /// When [`expire`](Self::expire) must be called, at the latest.
     pub fn deadline(&mut self) -> Option<Moment> {
-        let link = match self.link {
+        let mut first = match self.link {
             Link::Waiting { until } => Some(until),
             _ => None,
         };
-        let assembling = self.assembling.as_ref().map(|assembling| assembling.until());
-        let socket = self.sockets.iter_mut().flatten().filter_map(|socket| {
-            let join = socket.join_until().and_then(|until| *until);
-            [join, socket.acks.deadline()].into_iter().flatten().min()
-        });
-        [link, assembling, socket.min()].into_iter().flatten().min()
+        let mut see = |until: Option<Moment>| {
+            if let Some(until) = until
+                && first.is_none_or(|first| until < first)
+            {
+                first = Some(until);
+            }
+        };
+        see(self.assembling.as_ref().map(|assembling| assembling.until()));
+        for socket in self.sockets.iter_mut().flatten() {
+            see(socket.join_until().and_then(|until| *until));
+            see(socket.acks.deadline());
+        }
+        first
     }
 
     /// The caller reads nothing for now: a packet whose attachments are still to come is not late for that.

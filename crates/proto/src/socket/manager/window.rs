@@ -54,7 +54,8 @@ impl<T> Window<T> {
     /// Takes a value out, if it is such a one.
     pub(super) fn remove_if(&mut self, id: AckId, is_such: impl FnOnce(&T) -> bool) -> Option<T> {
         let at = self.find(id).ok()?;
-        let value = self.places[at].1.take_if(|value| is_such(value))?;
+        let place = self.places.get_mut(at)?;
+        let value = place.1.take_if(|value| is_such(value))?;
         self.len -= 1;
         self.tidy();
         Some(value)
@@ -81,12 +82,10 @@ impl<T> Window<T> {
     }
 
     fn tidy(&mut self) {
-        let is_hole =
-            |place: Option<&(_, Option<T>)>| place.is_some_and(|(_, value)| value.is_none());
-        while is_hole(self.places.front()) {
+        while let Some((_, None)) = self.places.front() {
             self.places.pop_front();
         }
-        while is_hole(self.places.back()) {
+        while let Some((_, None)) = self.places.back() {
             self.places.pop_back();
         }
         if self.places.len() > 2 * self.len + HOLES_MAX {
