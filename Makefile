@@ -112,7 +112,7 @@ bench: ## measure Roomful beside its peers, in some minutes
 bench-full: ## measure everything, for more than an hour; writes bench/RESULTS.md
 	@tools/bench full
 
-bench-clients: ## measure clients beside each other, in some minutes
+bench-clients: ## measure clients beside each other, in ten minutes
 	@tools/bench-clients
 
 bench-outside: ## measure the servers with Tsung instead, a load tool that is not ours
