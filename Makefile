@@ -11,6 +11,10 @@ unexport MAKEFLAGS MFLAGS
 # Where cargo builds: absolute, since tests run in other directories.
 BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
+# Builds programs of these packages. Where everything is built in any case, as in `make test`, it is built as
+# `cargo test` does: other features of what they share would have that built once more for each of these.
+build = cargo build --locked $(if $(BUILD_ALL),--workspace --bins --tests,$(1))
+
 # What hangs is to fail, and not to look slow. Each file of tests is one for this, too.
 TEST_TIMEOUT := --test-timeout=180000
 
@@ -49,52 +53,52 @@ test-rust: ## unit, integration and documentation tests
 
 .PHONY: storm-short test-interop test-matrix test-client test-client-site test-proxies-short test-hub test-browser autobahn-core fuzz-seeds bench-instructions
 storm-short: ## thousands of clients that come, are cut and come back; nothing of them may be left
-	cargo test --locked -p roomful --test storm
+	cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful) --test storm
 
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
-	cargo build --locked -p roomful-interop --bin fixture --bin drain
+	$(call build,-p roomful-interop --bin fixture --bin drain)
 	cd interop/node && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
 	cd interop/node && SERVER="$(BUILT)/drain" node --test $(TEST_TIMEOUT) drain/
 
 test-matrix: ## our server against every generation of that client, and those for Python
 	@tools/setup matrix
 	@tools/setup python
-	cargo build --locked -p roomful-interop --bin fixture
+	$(call build,-p roomful-interop --bin fixture)
 	cd interop/node/matrix && SERVER="$(BUILT)/fixture" node run.mjs
 	SERVER="$(BUILT)/fixture" target/python-venv/bin/python -B interop/python/run.py
 
 test-client: ## our client, and that on the command line, against the official servers, Bun, Python and ours
 	@tools/setup client-interop
-	cargo build --locked -p roomful-interop -p roomful-judge -p roomful-hub --bin site --bin judge --bin roomful
+	$(call build,-p roomful-interop -p roomful-judge -p roomful-hub --bin site --bin judge --bin roomful)
 	SITE="$(BUILT)/site" "$(BUILT)/judge"
 	cd interop/client && ROOMFUL="$(BUILT)/roomful" node --test $(TEST_TIMEOUT) check-command.mjs
 
 test-client-site: ## the servers that judge our client, against the official clients
 	@tools/setup client-interop
-	cargo build --locked -p roomful-interop --bin site
+	$(call build,-p roomful-interop --bin site)
 	cd interop/client && SITE="$(BUILT)/site" node --test $(TEST_TIMEOUT) check.mjs check-outside.mjs
 
 test-proxies-short: ## our server behind nginx, HAProxy, Caddy and Apache, with the official client
 	@tools/setup proxies
-	cargo build --locked -p roomful-interop --bin fixture
+	$(call build,-p roomful-interop --bin fixture)
 	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs --short
 
 test-hub: ## the hub's own events, asked with the official client, and its client with the official server
 	@tools/setup interop
-	cargo build --locked -p roomful-hub
+	$(call build,-p roomful-hub)
 	cd interop/node && ROOMFUL="$(BUILT)/roomful" ../../tools/with-hub node --test $(TEST_TIMEOUT) hub/
 
 autobahn-core: ## our WebSocket codec against the Autobahn suite, 1-7 and 10, some of 12 and 13
 	@tools/setup autobahn
-	cargo build --locked -p roomful-interop --bin ws-echo
+	$(call build,-p roomful-interop --bin ws-echo)
 	interop/autobahn/judge core --count 20
 
 test-browser: ## our hub and every transport in a real browser
 	@tools/setup client
 	@tools/setup interop
 	@tools/setup browser
-	cargo build --locked -p roomful-hub -p roomful-interop --bin roomful --bin fixture
+	$(call build,-p roomful-hub -p roomful-interop --bin roomful --bin fixture)
 	cd interop/browser && ../../tools/with-hub node --test $(TEST_TIMEOUT) playground.test.mjs
 	cd interop/browser && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) transports.test.mjs
 
@@ -135,7 +139,7 @@ amplification: ## measure what a byte of an attacker costs, in some minutes; wri
 .PHONY: test-proxies interop-reference autobahn autobahn-deflate deny packages clean
 test-proxies: ## our server behind more proxies than in make test, and for longer than they wait
 	@tools/setup proxies
-	cargo build --locked -p roomful-interop --bin fixture
+	$(call build,-p roomful-interop --bin fixture)
 	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs
 
 interop-reference: ## the tests of test-interop, test-matrix and test-proxies against the official server
@@ -148,12 +152,12 @@ interop-reference: ## the tests of test-interop, test-matrix and test-proxies ag
 
 autobahn: ## Autobahn with large messages: 1-7, 9 and 10
 	@tools/setup autobahn
-	cargo build --locked -p roomful-interop --bin ws-echo
+	$(call build,-p roomful-interop --bin ws-echo)
 	interop/autobahn/judge
 
 autobahn-deflate: ## Autobahn with compression: all of 12 and 13, for some minutes
 	@tools/setup autobahn
-	cargo build --locked -p roomful-interop --bin ws-echo
+	$(call build,-p roomful-interop --bin ws-echo)
 	interop/autobahn/judge deflate
 
 deny: ## licences, advisories and sources of the dependencies

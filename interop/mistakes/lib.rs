@@ -1,0 +1,1 @@
+//! Nothing: what is here is in `server` and `client`, and does not compile.
