@@ -22,7 +22,7 @@ TEST_TIMEOUT := --test-timeout=180000
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: run chat
+.PHONY: run chat satellites
 run: ## start the hub for development, with the client that it serves
 	@tools/setup client
 	cargo run -p roomful-hub -- dev
@@ -30,6 +30,10 @@ run: ## start the hub for development, with the client that it serves
 chat: ## start the chat example, with the client for its page
 	@tools/setup client
 	cargo run -p roomful-examples --bin chat
+
+satellites: ## start the example of a hub and programs around it
+	@tools/setup satellites
+	cargo run -p example-satellites --bin satellites
 
 .PHONY: test lint test-rust doc
 test: ## run all the checks and tests below, up to bench-instructions
@@ -51,7 +55,7 @@ test-rust: ## unit, integration and documentation tests
 	@tools/setup client
 	BUNDLE_REQUIRED=1 cargo test --workspace --locked
 
-.PHONY: storm-short test-interop test-matrix test-client test-client-site test-proxies-short test-hub test-browser autobahn-core fuzz-seeds bench-instructions
+.PHONY: storm-short test-interop test-matrix test-client test-client-site test-proxies-short test-hub test-browser test-examples autobahn-core fuzz-seeds bench-instructions
 storm-short: ## thousands of clients that come, are cut and come back; nothing of them may be left
 	cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful) --test storm
 
@@ -101,6 +105,13 @@ test-browser: ## our hub and every transport in a real browser
 	$(call build,-p roomful-hub -p roomful-interop --bin roomful --bin fixture)
 	cd interop/browser && ../../tools/with-hub node --test $(TEST_TIMEOUT) playground.test.mjs
 	cd interop/browser && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) transports.test.mjs
+
+test-examples: ## the example applications in a real browser, and with the official client
+	@tools/setup client
+	@tools/setup browser
+	@tools/setup examples
+	$(call build,-p roomful-examples -p example-satellites --bins)
+	cd examples/tests/web && BIN_DIR="$(BUILT)" node --test $(TEST_TIMEOUT) --test-concurrency=1
 
 fuzz-seeds: ## build the fuzz targets, and run each on its seeds and 20,000 mutations of them
 	@tools/setup fuzz

@@ -1,13 +1,57 @@
-//! A tiny chat: everybody's first real-time program. Open `index.html` beside this file.
-use roomful::{Origins, Reason, Server, Socket};
+//! A tiny chat: everybody's first real-time program. It serves its page, too.
+use std::{env, error::Error, time::Duration};
+
+use axum::{Router, response::Html, routing::get};
+use roomful::{Hello, Origins, Reason, Refusal, Server, Socket};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+const NAME_CHARS_MAX: usize = 20;
+
+#[derive(serde::Deserialize)]
+struct Visitor {
+    /// Whoever says none is a guest.
+    #[serde(default)]
+    name: String,
+}
+
+/// Who may come in.
+async fn enter(hello: Hello) -> Result<(), Refusal> {
+    let Visitor { name } = hello.auth()?;
+    match name.chars().count() {
+        0..=NAME_CHARS_MAX => Ok(()),
+        _ => Err(Refusal::new(format!("a name has at most {NAME_CHARS_MAX} characters"))),
+    }
+}
 
 #[tokio::main]
-async fn main() -> Result<(), roomful::ServeError> {
+async fn main() -> Result<(), Box<dyn Error>> {
     let io = Server::builder().origins(Origins::Any).build();
-    io.on_connect(async |me: Socket| println!("{} connected", me.id()));
-    io.on_disconnect(async |me: Socket, why: Reason| println!("{} left: {why}", me.id()));
+    io.on_connect(async |me: Socket| println!("user connected {}", me.id()));
+    io.on_disconnect(async |me: Socket, _: Reason| println!("user disconnected {}", me.id()));
     io.on("message", async |me: Socket, text: String| {
         me.emit("message", format!("{} said {text}", &me.id()[..3]));
     });
-    io.serve("127.0.0.1:3000").await
+    io.of("/").connect(enter);
+
+    let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
+    let port = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
+    let listener = TcpListener::bind((host.as_str(), port)).await?;
+    println!("listening on port {}", listener.local_addr()?.port());
+    println!("open http://{}", listener.local_addr()?);
+    tokio::spawn(stop(io.clone()));
+    let page = Router::new().route("/", get(async || Html(include_str!("index.html"))));
+    io.serve_with(listener, page).await;
+    Ok(())
+}
+
+/// Sends everybody away, when the system or the terminal asks for it.
+async fn stop(io: Server) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    io.drain(Duration::from_millis(500)).await;
+    Ok(())
 }
