@@ -22,7 +22,7 @@ TEST_TIMEOUT := --test-timeout=180000
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: run chat satellites
+.PHONY: run chat forum satellites
 run: ## start the hub for development, with the client that it serves
 	@tools/setup client
 	cargo run -p roomful-hub -- dev
@@ -30,6 +30,10 @@ run: ## start the hub for development, with the client that it serves
 chat: ## start the chat example, with the client for its page
 	@tools/setup client
 	cargo run -p roomful-examples --bin chat
+
+forum: ## start the example of plain pages, and what of them is real time
+	@tools/setup client
+	cargo run -p example-forum --bin forum
 
 satellites: ## start the example of a hub and programs around it
 	@tools/setup satellites
@@ -110,7 +114,7 @@ test-examples: ## the example applications in a real browser, and with the offic
 	@tools/setup client
 	@tools/setup browser
 	@tools/setup examples
-	$(call build,-p roomful-examples -p example-satellites --bins)
+	$(call build,-p roomful-examples -p example-forum -p example-satellites --bins)
 	cd examples/tests/web && BIN_DIR="$(BUILT)" node --test $(TEST_TIMEOUT) --test-concurrency=1
 
 fuzz-seeds: ## build the fuzz targets, and run each on its seeds and 20,000 mutations of them
