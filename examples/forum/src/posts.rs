@@ -64,16 +64,10 @@ impl Draft {
             return Err(EventError::new("bad_text", "A post has 1 to 2,000 characters."));
         }
         if name.chars().count() > 40 || name.contains(char::is_control) {
-            return Err(EventError::new(
-                "bad_name",
-                "A name has up to 40 characters, in one line.",
-            ));
+            return Err(EventError::new("bad_name", "A name is one line, up to 40 characters."));
         }
         if !(8..=64).contains(&key.len()) || !is_plain {
-            return Err(EventError::new(
-                "bad_key",
-                "A key has 8 to 64 letters, digits and hyphens.",
-            ));
+            return Err(EventError::new("bad_key", "A key is 8 to 64 of a-z, A-Z, 0-9 and -."));
         }
         Ok(Self { text, key, name: Some(name) })
     }

@@ -40,7 +40,7 @@ function watch(page) {
 /** A page of a new person. */
 async function person(path = "/topics/1", options = DESKTOP) {
   const page = watch(await visit(browser, app.url + path, options));
-  if (options.javaScriptEnabled !== false) await isLive(page);
+  if (options.javaScriptEnabled !== false) await isUpgraded(page);
   return page;
 }
 
@@ -49,7 +49,7 @@ async function tab(page, path) {
   const other = watch(await page.context().newPage());
   other.on("pageerror", (error) => other.problems.push(String(error)));
   await other.goto(app.url + path);
-  await isLive(other);
+  await isUpgraded(other);
   return other;
 }
 
@@ -57,6 +57,12 @@ const at = (page, id) => page.getByTestId(id);
 const isLive = (page) => page.locator(LIVE).waitFor();
 const state = (page, name) => page.locator(`[data-testid="status"][data-state="${name}"]`).waitFor();
 const isOn = (page, transport) => page.locator(`[data-testid="now"][data-transport="${transport}"]`).waitFor();
+// Before that, the end of a browser or of the server may be noticed by the heartbeat only: a browser that polls has no
+// connection that ends with it, and a client that loses its server in the middle of the upgrade has stopped polling.
+const isUpgraded = async (page) => {
+  await isLive(page);
+  await isOn(page, "websocket");
+};
 const texts = (page) => page.locator("#posts .text").allTextContents();
 
 async function say(page, text) {
