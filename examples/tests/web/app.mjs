@@ -10,7 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+
+export { launch } from "../../../interop/browser/visitor.mjs";
 
 /** How long anything may take before a test fails. */
 export const PATIENCE_MS = 20_000;
@@ -117,24 +118,6 @@ export class App {
     await this.stop();
     await rm(this.directory, { recursive: true, force: true });
   }
-}
-
-export function launch() {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    // The flags below say which headless mode; the driver's own choice would be another binary.
-    headless: false,
-    args: [
-      "--headless=new",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
 }
 
 export const DESKTOP = { viewport: { width: 1280, height: 800 } };
