@@ -4,7 +4,6 @@ use std::{env, error::Error, time::Duration};
 use axum::{Router, response::Html, routing::get};
 use roomful::{Hello, Origins, Reason, Refusal, Server, Socket};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 const NAME_CHARS_MAX: usize = 20;
 
@@ -39,19 +38,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind((host.as_str(), port)).await?;
     println!("listening on port {}", listener.local_addr()?.port());
     println!("open http://{}", listener.local_addr()?);
-    tokio::spawn(stop(io.clone()));
+    io.drain_on(roomful::stop_signal(), Duration::from_millis(500));
     let page = Router::new().route("/", get(async || Html(include_str!("index.html"))));
     io.serve_with(listener, page).await;
-    Ok(())
-}
-
-/// Sends everybody away, when the system or the terminal asks for it.
-async fn stop(io: Server) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    io.drain(Duration::from_millis(500)).await;
     Ok(())
 }

@@ -3,7 +3,6 @@ use std::error::Error;
 use std::time::Duration;
 
 use roomful::{Origins, Server, Socket};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// The time over which clients move away.
 const DRAIN: Duration = Duration::from_secs(4);
@@ -18,12 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build();
     io.on("echo", async |me: Socket, text: String| me.emit("echo", text));
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    let stopping = io.clone();
-    tokio::spawn(async move {
-        terminate.recv().await;
-        stopping.drain(DRAIN).await;
-    });
+    io.drain_on(roomful::stop_signal(), DRAIN);
     // Returns when the server is closed. A container listens at 0.0.0.0.
     let address = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
     io.serve(&address).await?;

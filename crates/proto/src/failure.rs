@@ -93,6 +93,12 @@ impl EventError {
         &self.code
     }
 
+    /// Whether the other end is told only that there was an error: of what has failed here, and not of what it has
+    /// asked for. So a route beside the server answers it with status 500.
+    pub fn is_internal(&self) -> bool {
+        self.code == INTERNAL
+    }
+
     /// The message that the other end is told.
     pub fn message(&self) -> &str {
         &self.message

@@ -44,7 +44,7 @@ impl Answer {
 
     /// With one more header.
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.add(name, value);
         self
     }
 
@@ -57,6 +57,11 @@ impl Answer {
         }
         self.headers.retain(|(found, _)| found != name);
         self
+    }
+
+    /// Adds a header.
+    pub(crate) fn add(&mut self, name: HeaderName, value: HeaderValue) {
+        self.headers.push((name, value));
     }
 
     /// With one more header, if the value can be one.

@@ -215,27 +215,40 @@ impl CorsHeaders {
     }
 
     /// Every answer says it, refusals too: the page must be able to read them.
-    pub(crate) fn apply(self, cors: &Cors, answer: Answer) -> Answer {
-        let varies = |answer: Answer| answer.with(VARY, HeaderValue::from_static("Origin"));
-        let answer = match self {
-            Self::Nothing => return answer,
-            // What nobody keeps need not say it.
-            Self::Varies { always } if always || answer.is_kept() => return varies(answer),
-            Self::Varies { .. } => return answer,
-            Self::Any => answer.with(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+    pub(crate) fn apply(self, cors: &Cors, mut answer: Answer) -> Answer {
+        // What nobody keeps need not say that it would be another for another page.
+        let is_kept = answer.is_kept();
+        self.each(cors, is_kept, |name, value| answer.add(name, value));
+        answer
+    }
+
+    /// Gives each header of an answer, which a cache may keep or not.
+    pub(crate) fn each(
+        self,
+        cors: &Cors,
+        is_kept: bool,
+        mut add: impl FnMut(HeaderName, HeaderValue),
+    ) {
+        let varies = (VARY, HeaderValue::from_static("Origin"));
+        match self {
+            Self::Nothing => return,
+            Self::Varies { always } => {
+                if always || is_kept {
+                    add(varies.0, varies.1);
+                }
+                return;
+            }
+            Self::Any => add(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
             Self::Origin(origin) => {
-                let answer = varies(answer.with(ACCESS_CONTROL_ALLOW_ORIGIN, origin));
+                add(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+                add(varies.0, varies.1);
                 if cors.credentials {
-                    let allowed = HeaderValue::from_static("true");
-                    answer.with(ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed)
-                } else {
-                    answer
+                    add(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
                 }
             }
-        };
-        match &cors.exposed_headers {
-            Some(names) => answer.with(ACCESS_CONTROL_EXPOSE_HEADERS, names.clone()),
-            None => answer,
+        }
+        if let Some(names) = &cors.exposed_headers {
+            add(ACCESS_CONTROL_EXPOSE_HEADERS, names.clone());
         }
     }
 }

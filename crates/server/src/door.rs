@@ -123,6 +123,26 @@ fn refuse_unseen(core: &Core, head: &Head<'_>, cause: &Cause<'_>) -> (Finish, Re
     (Finish { cors: CorsHeaders::Nothing, any: None, session: None }, answer.into())
 }
 
+/// Looks at a request for a route beside the server: what its answer has to say of the page that it comes from;
+/// or what it is answered instead, since that page may not ask so, or only wants to know whether it may.
+pub(crate) fn pass_by(core: &Core, head: &Head<'_>) -> Result<CorsHeaders, Answer> {
+    let refuse = |cause: &Cause<'_>| refuse(core, &Request::new(*head), cause, is_upgrade(head));
+    if !core.config.has_host(head) {
+        return Err(refuse(&Cause::host_refused(head.host())));
+    }
+    let origin = Origin::of(core, head);
+    let cors = CorsHeaders::new(&core.config.origins, origin);
+    let is_preflight = cors::is_preflight(head);
+    let only_reads = matches!(head.method, "GET" | "HEAD") && !is_upgrade(head);
+    match check_origin(origin) {
+        Ok(()) if is_preflight => {
+            Err(cors.apply(&core.config.cors, cors::preflight(&core.config, head)))
+        }
+        Err(cause) if !only_reads => Err(cors.apply(&core.config.cors, refuse(&cause))),
+        _ => Ok(cors),
+    }
+}
+
 /// Shows a request to whoever sees it first, and may answer it.
 fn show(core: &Core, head: &Head<'_>, headers: &mut AnswerHeaders) -> Option<Answer> {
     let upgrade = is_upgrade(head);

@@ -154,6 +154,13 @@ impl FromEvent for Ack {
 /// Handlers of one socket start in the order of their events and run to their first wait before the
 /// next one starts.
 ///
+/// A handler that waits is not dropped when its client goes, and holds up neither that nor the
+/// [close](crate::Server::close) of the server: it runs on to its end. One that would go on for ever has to look at
+/// [`Socket::disconnected`].
+///
+/// An error of your own becomes an [`EventError`] by `?` where you say how, which is possible for a type that is no
+/// [`std::error::Error`]: `impl From<MyError> for EventError`.
+///
 /// ```
 /// # use roomful::{EventError, Server, Socket};
 /// # let io = Server::new();

@@ -127,6 +127,19 @@ impl Handshake {
         std::str::from_utf8(found?.1).ok()
     }
 
+    /// The value of the first cookie of that name, as it was sent: not decoded, and without the quotes around it
+    /// (RFC 6265 section 4.1.1). Names are compared with their case.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        // HTTP/2 may send each in a header of its own (RFC 9113 section 8.2.3).
+        let lines = self.headers().filter(|(found, _)| *found == "cookie");
+        let lines = lines.filter_map(|(_, value)| std::str::from_utf8(value).ok());
+        let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
+        let (_, value) =
+            pairs.map(|(found, value)| (found.trim(), value.trim())).find(|pair| pair.0 == name)?;
+        let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        Some(quoted.unwrap_or(value))
+    }
+
     /// The names, in lower case, and values of all headers.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let mut parts = self.parts().skip(3);

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use roomful_proto::EventError;
 use roomful_proto::args::misfit;
 use serde::de::DeserializeOwned;
 
@@ -98,6 +99,11 @@ impl<A> Hello<A> {
         self.handshake().header(name)
     }
 
+    /// A cookie of that request, by its name: see [`Handshake::cookie`].
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.handshake().cookie(name)
+    }
+
     /// A parameter of that request's query, percent-decoded.
     pub fn query(&self, name: &str) -> Option<String> {
         self.handshake().query(name)
@@ -179,6 +185,25 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// With the code of the error, and its details, in the [data](Refusal::data): `{"code": …, "data": …}`. What the error
+/// does not tell, its source, is logged here: nobody else will see it.
+impl From<EventError> for Refusal {
+    fn from(error: EventError) -> Self {
+        if let Some(source) = error.source() {
+            tracing::error!(
+                code = error.code(),
+                source,
+                "a client is refused: its `connect` function failed"
+            );
+        }
+        let mut data = serde_json::json!({ "code": error.code() });
+        if let Some(details) = error.details() {
+            data["data"] = details.clone();
+        }
+        Self::new(error.message()).data(data)
+    }
+}
 
 impl From<&str> for Refusal {
     fn from(message: &str) -> Self {

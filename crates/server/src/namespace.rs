@@ -122,7 +122,9 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self.core.revoke_all(revoked)
     }
 
-    /// Called with each socket that has joined, before its first event.
+    /// Called with each socket that has joined, before its first event. A room that the socket joins before the
+    /// function's first wait is joined before the client sees `connect`: it misses nothing of what is sent there from
+    /// then on.
     pub fn on_connect<F, Fut>(&self, greet: F) -> &Self
     where
         F: Fn(Socket<A, U>) -> Fut + Send + Sync + 'static,
@@ -407,6 +409,15 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         });
         self.change(|table| table.server_side.insert(event.into(), handler));
         self
+    }
+
+    /// The state that the server shares with all its sockets.
+    #[allow(
+        clippy::expect_used,
+        reason = "the state lives as long as the namespace, and its type is that of the server"
+    )]
+    pub fn state(&self) -> &A {
+        self.core.state.downcast_ref().expect("a namespace has its server's state")
     }
 
     /// The socket of that id, if it is here and has this namespace's data.

@@ -77,6 +77,16 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
+    /// Takes a token of a rate; the moment of the next one if there is none.
+    pub(crate) fn take_of(&mut self, rate: &Rate, now: Moment) -> Result<(), Moment> {
+        self.take(now, rate.interval_us, rate.tolerance_us())
+    }
+
+    /// Whether all tokens are back.
+    pub(crate) const fn is_full(&self, now: Moment) -> bool {
+        self.full_at_us <= now.as_millis().saturating_mul(1_000)
+    }
+
     /// Takes a token; the moment of the next one if there is none.
     fn take(&mut self, now: Moment, interval_us: u64, tolerance_us: u64) -> Result<(), Moment> {
         let now_us = now.as_millis().saturating_mul(1_000);

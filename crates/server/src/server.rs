@@ -20,6 +20,7 @@ use crate::hello::Hello;
 use crate::metrics::Stats;
 use crate::namespace::Namespace;
 use crate::namespace_core::NamespaceCore;
+use crate::origin_layer::OriginLayer;
 use crate::parents::{self, Rule};
 use crate::pattern::Pattern;
 use crate::refused::ConnectionError;
@@ -260,6 +261,11 @@ impl<A> Server<A> {
         Layer::new(Arc::clone(&self.core))
     }
 
+    /// A tower layer for the routes of the program: what pages may connect to the server may use them, too.
+    pub fn origin_layer(&self) -> OriginLayer {
+        OriginLayer::new(Arc::clone(&self.core))
+    }
+
     /// What the server has counted.
     pub fn stats(&self) -> Stats {
         let tally = self.core.deflate.as_ref().map(|deflate| deflate.tally()).unwrap_or_default();
@@ -300,6 +306,33 @@ impl<A> Server<A> {
     pub async fn drain(&self, budget: Duration) {
         self.core.drain(budget).await;
         self.close().await;
+    }
+
+    /// [Drains](Self::drain) the server when `signal` ends, in a task of its own: returns at once. Serving ends when
+    /// the server is closed, so a program that ends behind [`serve`](Self::serve) has let nobody down:
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), roomful::ServeError> {
+    /// let io = roomful::Server::new();
+    /// io.drain_on(roomful::stop_signal(), std::time::Duration::from_secs(5));
+    /// io.serve("127.0.0.1:3000").await
+    /// # }
+    /// ```
+    ///
+    /// The task has a handle of the server until then.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no tokio runtime.
+    pub fn drain_on(&self, signal: impl Future<Output = ()> + Send + 'static, budget: Duration)
+    where
+        A: Send + Sync + 'static,
+    {
+        let io = self.clone();
+        drop(tokio::spawn(async move {
+            signal.await;
+            io.drain(budget).await;
+        }));
     }
 
     /// Closes the server: it takes no more clients, every socket sees `server shutting down`, and

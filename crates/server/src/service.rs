@@ -189,7 +189,7 @@ where
     finish.apply(&core, answer).into_response().map(|body| body.taken_by(taker))
 }
 
-fn head(parts: &Parts) -> Head<'_> {
+pub(crate) fn head(parts: &Parts) -> Head<'_> {
     Head {
         method: parts.method.as_str(),
         path: parts.uri.path(),

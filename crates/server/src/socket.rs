@@ -154,6 +154,26 @@ impl<A, U> Socket<A, U> {
         self.core.is_connected()
     }
 
+    /// Waits until the client is not in the namespace any more. A handler that waits is not dropped when its client
+    /// goes: it runs on to its end, and only what it sends comes to nothing. So one that goes on for as long as its
+    /// client is there waits for both:
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// io.on("watch", async |me: roomful::Socket| {
+    ///     let mut ticks = tokio::time::interval(std::time::Duration::from_secs(1));
+    ///     loop {
+    ///         tokio::select! {
+    ///             () = me.disconnected() => break,
+    ///             _ = ticks.tick() => me.emit("tick", ()),
+    ///         }
+    ///     }
+    /// });
+    /// ```
+    pub async fn disconnected(&self) {
+        self.core.disconnected().await;
+    }
+
     /// How this socket ended: the reason, and what more is known of it, such as the close code that the
     /// client sent. `None` while it is connected. It is there from
     /// [`on_disconnecting`](crate::Namespace::on_disconnecting) on, and as long as anybody has the socket.

@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -12,6 +12,7 @@ use roomful_proto::socket::packet::is_reserved;
 use roomful_proto::{
     AckId, EncodeError, EventError, Letter, Parcel, Reason, SocketId, ToArgs, Unstamped,
 };
+use tokio::sync::Notify;
 
 use crate::asks::{Asked, Asks, Call, CallError};
 use crate::entry::Entrance;
@@ -53,6 +54,8 @@ struct Rare {
     /// Its table, if it has handlers of its own.
     own: Mutex<Option<Arc<Table>>>,
     farewell: OnceLock<Farewell>,
+    /// Rung when it is not connected any more.
+    gone: Notify,
 }
 
 /// A socket as its namespace lists it. The link is at hand, so that sending to all of a long list
@@ -133,6 +136,21 @@ impl SocketCore {
     /// Nothing is sent to the socket any more.
     fn mute(&self) {
         self.connected.store(false, Ordering::Release);
+        // Whoever begins to wait just now either is seen here, or sees that there is nothing to wait for.
+        fence(Ordering::SeqCst);
+        if let Some(rare) = self.rare.get() {
+            rare.gone.notify_waiters();
+        }
+    }
+
+    /// Waits until the socket is not connected any more.
+    pub(crate) async fn disconnected(&self) {
+        let gone = self.rare.get_or_init(Box::default).gone.notified();
+        // It is rung for from its creation on.
+        fence(Ordering::SeqCst);
+        if self.is_connected() {
+            gone.await;
+        }
     }
 
     /// The socket leaves, and whoever waits for it learns it. It may come back if it was `lost`.

@@ -66,10 +66,9 @@ pub(crate) fn server(forum: Arc<Forum>) -> Io {
 async fn enter(hello: Hello<Arc<Forum>>) -> Result<Page, Refusal> {
     let Opening { topic } = hello.auth()?;
     if let Some(id) = topic {
-        let found = hello.state().posts.topic(id).await;
-        found.map_err(|error| Refusal::new(error.message()).data(error.code()))?;
+        hello.state().posts.topic(id).await?;
     }
-    let visitor = hello.header("cookie").and_then(visitors::in_cookies).map(str::to_owned);
+    let visitor = hello.cookie("visitor").filter(|id| visitors::is_id(id)).map(str::to_owned);
     Ok(Page { topic, visitor })
 }
 
@@ -101,8 +100,8 @@ async fn post(
 }
 
 /// Tells all pages how many visitors there are, when that changes.
-pub(crate) async fn tell_visitors(io: Io, forum: Arc<Forum>) {
-    let (mut changes, mut told) = (forum.visitors.watch(), 0);
+pub(crate) async fn tell_visitors(io: Io) {
+    let (mut changes, mut told) = (io.state().visitors.watch(), 0);
     while changes.changed().await.is_ok() {
         let count = changes.borrow_and_update().len();
         if count != told {

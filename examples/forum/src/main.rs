@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::{env, time::Duration};
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::posts::Posts;
 use crate::visitors::Visitors;
@@ -27,24 +26,15 @@ struct Forum {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let forum = Arc::new(Forum { posts: Posts::open().await?, visitors: Visitors::default() });
-    let io = live::server(Arc::clone(&forum));
+    let io = live::server(forum);
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
     let port = env::var("PORT").map_or(Ok(3003), |port| port.parse())?;
     let listener = TcpListener::bind((host, port)).await?;
 
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let stopping = io.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        stopping.drain(DRAIN).await;
-    });
-    tokio::spawn(live::tell_visitors(io.clone(), Arc::clone(&forum)));
+    io.drain_on(roomful::stop_signal(), DRAIN);
+    tokio::spawn(live::tell_visitors(io.clone()));
     println!("listening on http://{}", listener.local_addr()?);
     // Returns when the server is closed.
-    io.serve_with(listener, pages::router(io.clone(), forum)).await;
+    io.serve_with(listener, pages::router(io.clone())).await;
     Ok(())
 }

@@ -1,37 +1,35 @@
 //! The pages: HTML that is complete without a script, and what they are made of.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Form, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
-use axum::{Json, Router};
-use roomful::EventError;
+use axum::{Extension, Json, Router};
+use roomful::{EventError, Limiter, PeerAddress, Rate};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use crate::live::Io;
 use crate::posts::{Draft, POSTS_MAX, Post, Topic, now_ms, publish};
-use crate::{Forum, visitors};
+use crate::visitors;
 
 /// Nothing but what comes from here: no script of anybody else's, even where a post had got one in.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const FORM_BYTES_MAX: usize = 32 * 1024;
-/// Forms in a second, of all visitors. Pages with a script post by their sockets.
-const FORMS_MAX: usize = 20;
+/// How fast an address may post by forms. Pages with a script post by their sockets.
+const FORM_RATE: Rate = Rate::per_second(20);
 
 #[derive(Clone)]
 struct Site {
     io: Io,
-    forum: Arc<Forum>,
-    forms: Arc<Semaphore>,
+    forms: Arc<Limiter<IpAddr>>,
 }
 
-pub(crate) fn router(io: Io, forum: Arc<Forum>) -> Router {
+pub(crate) fn router(io: Io) -> Router {
     let script = "text/javascript";
     Router::new()
         .route("/", get(list))
@@ -43,7 +41,8 @@ pub(crate) fn router(io: Io, forum: Arc<Forum>) -> Router {
         .route("/icon.svg", file("image/svg+xml", include_str!("../web/icon.svg")))
         .fallback(async || Failure(EventError::new("no_page", "There is no such page.")))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
-        .with_state(Site { io, forum, forms: Arc::new(Semaphore::new(FORMS_MAX)) })
+        .layer(io.origin_layer())
+        .with_state(Site { io, forms: Arc::new(Limiter::new(FORM_RATE)) })
 }
 
 fn file(kind: &'static str, text: &'static str) -> MethodRouter<Site> {
@@ -51,7 +50,7 @@ fn file(kind: &'static str, text: &'static str) -> MethodRouter<Site> {
 }
 
 async fn list(State(site): State<Site>, headers: HeaderMap) -> Result<Response, Failure> {
-    let topics = site.forum.posts.topics(None).await?;
+    let topics = site.io.state().posts.topics(None).await?;
     let seen = topics.iter().map(|topic| topic.last_id).max().unwrap_or_default();
     let topics: String = topics.iter().map(topic_item).collect();
     let main = format!(r#"<h1>Topics</h1><ul id="topics" class="topics">{topics}</ul>"#);
@@ -80,8 +79,8 @@ async fn topic(
     Query(Older { before }): Query<Older>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let topic = site.forum.posts.topic(id).await?;
-    let posts = site.forum.posts.before(before.unwrap_or(i64::MAX), id).await?;
+    let topic = site.io.state().posts.topic(id).await?;
+    let posts = site.io.state().posts.before(before.unwrap_or(i64::MAX), id).await?;
     let (first, last) =
         (posts.first().map_or(0, |post| post.id), posts.last().map_or(0, |post| post.id));
     let main = format!(
@@ -93,7 +92,7 @@ async fn topic(
         first = first,
         empty = if posts.is_empty() { "" } else { "hidden" },
         posts = posts.iter().map(post_item).collect::<String>(),
-        key = site.forum.posts.random().await?,
+        key = site.io.state().posts.random().await?,
     );
     let attributes = match before {
         None => format!(r#"data-topic="{id}" data-seen="{last}""#),
@@ -114,29 +113,15 @@ fn post_item(Post { id, name, text, key, time, date, .. }: &Post) -> String {
 
 /// What a form says, of a page without a script.
 async fn say(
-    State(Site { io, forum, forms }): State<Site>,
+    State(Site { io, forms }): State<Site>,
     Path(topic): Path<i64>,
-    headers: HeaderMap,
+    Extension(PeerAddress(peer)): Extension<PeerAddress>,
     Form(draft): Form<Draft>,
 ) -> Result<Redirect, Failure> {
-    if is_foreign(&headers) {
-        return Err(EventError::new("forbidden", "Post from the pages of this forum.").into());
-    }
-    let form = forms.try_acquire_owned();
-    let form = form.map_err(|_| EventError::new("rate_limited", "Too many at once. Try again."))?;
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        drop(form);
-    });
-    let post = publish(forum, io.everyone(), topic, draft).await?;
+    let taken = forms.take(peer.ip());
+    taken.map_err(|_| EventError::new("rate_limited", "Too many at once. Try again."))?;
+    let post = publish(Arc::clone(io.state()), io.everyone(), topic, draft).await?;
     Ok(Redirect::to(&format!("/topics/{topic}#post-{}", post.id)))
-}
-
-/// Whether a page of another host sends this, which would post as its visitor: browsers say so.
-fn is_foreign(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let page = text(header::ORIGIN).map(|origin| origin.split_once("://").unwrap_or_default().1);
-    page.is_some_and(|page| Some(page) != text(header::HOST))
 }
 
 #[derive(Deserialize)]
@@ -149,14 +134,14 @@ async fn posts_since(
     State(site): State<Site>,
     Query(Since { since, topic }): Query<Since>,
 ) -> Result<Json<Value>, Failure> {
-    let posts = site.forum.posts.since(since, topic).await?;
+    let posts = site.io.state().posts.since(since, topic).await?;
     let more = posts.len() == POSTS_MAX;
     Ok(Json(json!({ "time": now_ms(), "posts": posts, "more": more })))
 }
 
 /// A page, and the cookie that makes whoever sees it a visitor.
 async fn page(
-    Site { forum, .. }: &Site,
+    Site { io, .. }: &Site,
     headers: &HeaderMap,
     title: &str,
     attributes: &str,
@@ -166,7 +151,7 @@ async fn page(
         include_str!("../web/page.html"),
         title = escape(title),
         attributes = attributes,
-        visitors = forum.visitors.count(),
+        visitors = io.state().visitors.count(),
         main = main,
     );
     let page = (
@@ -174,10 +159,10 @@ async fn page(
         Html(html),
     );
     let cookies = headers.get(header::COOKIE).and_then(|cookies| cookies.to_str().ok());
-    if cookies.and_then(visitors::in_cookies).is_some() {
+    if cookies.is_some_and(visitors::are_in) {
         return Ok(page.into_response());
     }
-    let visitor = forum.posts.random().await?;
+    let visitor = io.state().posts.random().await?;
     let cookie = format!("visitor={visitor}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax");
     Ok(([(header::SET_COOKIE, cookie)], page).into_response())
 }
@@ -195,9 +180,8 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = match self.0.code() {
             "no_topic" | "no_page" => StatusCode::NOT_FOUND,
-            "forbidden" => StatusCode::FORBIDDEN,
             "rate_limited" => StatusCode::TOO_MANY_REQUESTS,
-            "internal_error" => StatusCode::INTERNAL_SERVER_ERROR,
+            _ if self.0.is_internal() => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let html = format!(include_str!("../web/failure.html"), why = escape(self.0.message()));

@@ -49,8 +49,12 @@ pub(crate) fn leave_soon(forum: Arc<Forum>, visitor: String) {
     });
 }
 
-/// The visitor that a header `cookie` names: 32 hexadecimal digits, as the pages make them.
-pub(crate) fn in_cookies(cookies: &str) -> Option<&str> {
-    let value = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("visitor="));
-    value.filter(|value| value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit()))
+/// Whether a header `cookie` names a visitor.
+pub(crate) fn are_in(cookies: &str) -> bool {
+    cookies.split("; ").any(|cookie| cookie.strip_prefix("visitor=").is_some_and(is_id))
+}
+
+/// Whether this can be the id of a visitor: 32 hexadecimal digits, as the pages make them.
+pub(crate) fn is_id(value: &str) -> bool {
+    value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

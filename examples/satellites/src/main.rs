@@ -14,7 +14,6 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::satellite::Name;
 use crate::sky::Sky;
@@ -59,11 +58,8 @@ async fn hub(with_satellites: bool) -> Result<()> {
     // They end with this program, however it does.
     let _satellites = if with_satellites { start(&url, &traffic)? } else { Vec::new() };
     tokio::spawn(hub::watch(hub.clone(), sky));
-    let serving = hub.clone();
-    tokio::select! {
-        () = serving.serve_on(listener) => {}
-        () = asked_to_stop() => hub.drain(Duration::from_millis(500)).await,
-    }
+    hub.drain_on(roomful::stop_signal(), Duration::from_millis(500));
+    hub.serve_on(listener).await;
     Ok(())
 }
 
@@ -102,14 +98,4 @@ fn launch(
     room: &str,
 ) -> std::io::Result<Child> {
     program.args([url, name, group, room]).stdin(Stdio::null()).kill_on_drop(true).spawn()
-}
-
-async fn asked_to_stop() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        },
-        Err(_) => drop(tokio::signal::ctrl_c().await),
-    }
 }

@@ -1,0 +1,121 @@
+//! [`OriginLayer`]: the routes of a program beside the server, for the same pages.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Either;
+
+use crate::body::{self, Body};
+use crate::core::Core;
+use crate::door;
+use crate::service::head;
+
+/// A tower layer that applies the server's [`Origins`](crate::Origins), [`Cors`](crate::Cors) and
+/// [hosts](crate::Builder::hosts) to the routes of a program, so that they are said once for sockets and routes.
+/// Made by [`Server::origin_layer`](crate::Server::origin_layer).
+///
+/// - A request to a host that is not listed is refused with status 421.
+/// - A request from a page that may not connect is refused with status 403 if its method changes something: if
+///   it is neither `GET` nor `HEAD`. So is one that wants to be upgraded, and a preflight. This stops pages of
+///   other hosts that act with their visitors' cookies.
+/// - Other requests from such pages are answered, since links from elsewhere lead here, but the page cannot read
+///   the answer.
+/// - Pages that may connect are told so in each answer, and their preflights are answered here. Which methods
+///   they may use says [`Cors::methods`](crate::Cors::methods), which names `GET` and `POST` by default.
+///
+/// What is refused counts in [`Stats::origins_refused`](crate::Stats::origins_refused) and is answered as the
+/// server answers its own clients: `{"code":4,"message":"Origin not allowed"}`. Requests that name no origin are from
+/// programs that are no browsers, and pass.
+///
+/// ```
+/// use axum::{Router, routing::post};
+/// use roomful::{Origins, Server};
+///
+/// # fn app() -> Router {
+/// let app = Origins::List(vec!["https://app.example.org".to_owned()]);
+/// let io = Server::builder().origins(app).build();
+/// Router::new().route("/api/posts", post(async || "stored")).layer(io.origin_layer())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct OriginLayer {
+    core: Arc<Core>,
+}
+
+/// What [`OriginLayer`] makes of a service.
+#[derive(Clone)]
+pub struct OriginChecked<S> {
+    core: Arc<Core>,
+    service: S,
+}
+
+impl OriginLayer {
+    pub(crate) const fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
+
+impl<S> tower_layer::Layer<S> for OriginLayer {
+    type Service = OriginChecked<S>;
+
+    fn layer(&self, service: S) -> OriginChecked<S> {
+        OriginChecked { core: Arc::clone(&self.core), service }
+    }
+}
+
+impl<S, B, T> tower_service::Service<Request<B>> for OriginChecked<S>
+where
+    S: tower_service::Service<Request<B>, Response = Response<T>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    T: http_body::Body<Data = Bytes>,
+{
+    type Response = Response<Either<Body, T>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        match door::pass_by(&self.core, &head(&parts)) {
+            Ok(cors) => {
+                let core = Arc::clone(&self.core);
+                let answering = self.service.call(Request::from_parts(parts, body));
+                Box::pin(async move {
+                    let mut response = answering.await?.map(Either::Right);
+                    let headers = response.headers_mut();
+                    cors.each(&core.config.cors, true, |name, value| {
+                        let _ = headers.append(name, value);
+                    });
+                    Ok(response)
+                })
+            }
+            Err(answer) => Box::pin(async move {
+                body::read_past(pin!(body)).await;
+                Ok(answer.into_response().map(Either::Left))
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for OriginLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OriginLayer").field("origins", &self.core.config.origins).finish()
+    }
+}
+
+impl<S> fmt::Debug for OriginChecked<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OriginChecked").finish_non_exhaustive()
+    }
+}
