@@ -2,7 +2,7 @@
 use std::{env, error::Error, time::Duration};
 
 use axum::{Router, response::Html, routing::get};
-use roomful::{Hello, Origins, Reason, Refusal, Server, Socket};
+use roomful::{Hello, Origins, Rate, Reason, Refusal, Server, Socket};
 use tokio::net::TcpListener;
 
 const NAME_CHARS_MAX: usize = 20;
@@ -25,7 +25,9 @@ async fn enter(hello: Hello) -> Result<(), Refusal> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let io = Server::builder().origins(Origins::Any).build();
+    // Whoever says more waits for its turn.
+    let pace = Rate::per_second(50).burst(100);
+    let io = Server::builder().origins(Origins::Any).event_pace(pace).build();
     io.on_connect(async |me: Socket| println!("user connected {}", me.id()));
     io.on_disconnect(async |me: Socket, _: Reason| println!("user disconnected {}", me.id()));
     io.on("message", async |me: Socket, text: String| {

@@ -13,11 +13,15 @@ before(async () => {
 
 after(() => browser?.close());
 
+const sockets = [];
+
 async function withChat(use) {
   const app = await App.start("chat");
   try {
     await use(app);
   } finally {
+    // One that is left would keep this program alive, and call again for ever.
+    for (const socket of sockets.splice(0)) socket.disconnect();
     await app.close();
   }
 }
@@ -25,6 +29,7 @@ async function withChat(use) {
 /** A client, connected; `options` as those of the official client. */
 async function connected(app, options = {}) {
   const socket = io(app.url, { forceNew: true, ...options });
+  sockets.push(socket);
   await within(new Promise((resolve, reject) => socket.on("connect", resolve).on("connect_error", reject)), "connect");
   return socket;
 }
@@ -61,8 +66,6 @@ test("a message goes to whoever sent it, and to nobody else", () =>
     bob.emit("message", "mine");
     await heard(bob, "message");
     assert.deepEqual(others, [["message", `${bob.id.slice(0, 3)} said mine`]]);
-    ada.disconnect();
-    bob.disconnect();
   }));
 
 test("what is wrong is answered, or ends a connection, and hurts nobody else", () =>
@@ -71,13 +74,28 @@ test("what is wrong is answered, or ends a connection, and hurts nobody else", (
     await assert.rejects(connected(app, { auth: { name: 7 } }));
     const [ada, bob] = [await connected(app), await connected(app)];
     const misfit = await within(ada.emitWithAck("message", { not: "a text" }), "the answer to a wrong type");
-    assert.equal(typeof misfit.error.code, "string", JSON.stringify(misfit));
+    assert.equal(misfit.error.code, "invalid_arguments", JSON.stringify(misfit));
+    const deep = await within(ada.emitWithAck("message", JSON.parse("[".repeat(100) + "]".repeat(100))), "the answer to a deep one");
+    assert.equal(deep.error.code, "invalid_arguments", JSON.stringify(deep));
     ada.emit("message", "x".repeat(2_000_000));
     await heard(ada, "disconnect");
     bob.emit("message", "still here");
     assert.match(await heard(bob, "message"), /still here$/);
-    ada.disconnect();
-    bob.disconnect();
+  }));
+
+test("whoever floods waits, loses nothing, and holds nobody else up", () =>
+  withChat(async (app) => {
+    const [ada, bob] = [await connected(app), await connected(app)];
+    const came = [];
+    const all = new Promise((resolve) => {
+      ada.on("message", (text) => came.push(text) === 200 && resolve());
+    });
+    for (let n = 0; n < 200; n += 1) ada.emit("message", `${n}`);
+    bob.emit("message", "meanwhile");
+    assert.match(await heard(bob, "message"), /meanwhile$/);
+    assert.ok(came.length < 200, "the one who floods is not done yet");
+    await within(all, "all that was said");
+    assert.deepEqual(came, Array.from({ length: 200 }, (_, n) => `${ada.id.slice(0, 3)} said ${n}`));
   }));
 
 test("the page shows what is said, and each state of the connection", () =>
