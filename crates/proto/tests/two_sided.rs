@@ -734,7 +734,8 @@ proptest! {
         if pair.dialer.welcome().is_some() {
             prop_assert!(expected.contains(&pair.closed.unwrap()), "{:?}", pair.closed);
         }
-        let server = [Reason::TransportError, Reason::PingTimeout];
+        // The last: its WebSocket has ended, and it polls no more.
+        let server = [Reason::TransportError, Reason::PingTimeout, Reason::TransportClose];
         prop_assert!(pair.server_closed.is_none_or(|reason| server.contains(&reason)));
     }
 

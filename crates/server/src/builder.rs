@@ -452,7 +452,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Time for an upgrade from polling to WebSocket. Default 10 s.
+    /// Time for an upgrade from polling to WebSocket. Where that WebSocket ends before, the client has as long
+    /// again to poll: else its session ends, since the page that it was of is gone. Default 10 s.
     pub fn upgrade_timeout(mut self, timeout: Duration) -> Self {
         self.config.limits.upgrade_timeout = timeout;
         self

@@ -169,3 +169,22 @@ async fn clients_that_ask_at_once_are_in_one_namespace() {
     let frame = frame_bytes(Opcode::Ping, b"");
     clients[0].ws.conn.send(frame).await;
 }
+
+/// socket.io #2039, #2351, #2844, Flask-SocketIO #811: a page that is loaded anew quickly leaves sockets behind. It
+/// leaves in the middle of an upgrade: its WebSocket ends, and no poll waits that would end with it.
+#[tokio::test]
+async fn a_page_that_is_left_while_it_upgrades_leaves_no_socket_behind() {
+    let timeout = std::time::Duration::from_millis(300);
+    let server = start(Server::builder().upgrade_timeout(timeout).build()).await;
+    for probes in [false, true] {
+        let poller = server.poller().await;
+        poller.join().await;
+        let mut probe = Ws::upgrade(server.address, &poller.upgrade_target()).await;
+        if probes {
+            probe.send_text("2probe").await;
+            assert_eq!(probe.text().await, "3probe");
+        }
+        drop(probe);
+        server.is_empty_again().await;
+    }
+}

@@ -125,6 +125,11 @@ enum State {
         until: Moment,
         probed: bool,
     },
+    /// The WebSocket of an upgrade has ended, and no poll waits. A client that stays polls again; that of a page
+    /// that was loaded anew just then is gone, and nothing else would tell before the heartbeat.
+    Deserted {
+        until: Moment,
+    },
     /// What was sent before, and then the close packet, wait for polls to carry them. The close
     /// packet has an answer of its own: a client that finds it beside others acts on it first.
     ///
@@ -192,7 +197,8 @@ impl Session {
 
     /// Whether a WebSocket may be opened to upgrade this session: only once, and only from polling.
     pub fn can_upgrade(&self) -> bool {
-        self.transport == Transport::Polling && self.state == State::Open
+        self.transport == Transport::Polling
+            && matches!(self.state, State::Open | State::Deserted { .. })
     }
 
     /// Whether a poll waits, so that what is to be sent can leave now.
@@ -218,8 +224,8 @@ impl Session {
             Input::PollGone | Input::BodyBroken => self.lost(Reason::TransportError),
             Input::Body(body) => self.body(body),
             Input::ProbeOpened => self.probe_opened(now),
-            Input::Probe(data) => self.probe(data),
-            Input::ProbeGone => self.probe_gone(),
+            Input::Probe(data) => self.probe(now, data),
+            Input::ProbeGone => self.probe_gone(now),
         }
     }
 
@@ -304,11 +310,19 @@ impl Session {
         if let Heartbeat::Awaiting(until, _) | Heartbeat::Listening(until) = &mut self.heartbeat {
             *until = (*until).max(before);
         }
+        if let State::Deserted { until } = &mut self.state {
+            *until = (*until).max(before);
+        }
     }
 
     /// Whether [`expire`](Self::expire) would end the session for the silence of its peer. What has come
     /// is to be read before that.
     pub fn is_silent(&self, now: Moment) -> bool {
+        if let State::Deserted { until } = self.state
+            && now >= until
+        {
+            return true;
+        }
         let lives = !matches!(self.state, State::Closed | State::Closing { .. });
         let (Heartbeat::Awaiting(until, _) | Heartbeat::Listening(until)) = self.heartbeat else {
             return false;
@@ -350,7 +364,7 @@ impl Session {
         let state = match self.state {
             State::Closed => return None,
             State::Closing { until, .. } => return Some(until),
-            State::Upgrading { until, .. } => Some(until),
+            State::Upgrading { until, .. } | State::Deserted { until } => Some(until),
             State::Open => None,
         };
         let poll = match self.poll {
@@ -373,10 +387,11 @@ impl Session {
                 return;
             }
             State::Upgrading { until, .. } if now >= until => {
-                self.state = State::Open;
                 self.out.push_back(Output::DropProbe);
+                self.probe_gone(now);
             }
-            State::Upgrading { .. } | State::Open => {}
+            State::Deserted { until } if now >= until => return self.end(Reason::TransportClose),
+            State::Upgrading { .. } | State::Deserted { .. } | State::Open => {}
         }
         if let Poll::Waiting { until: Some(until) } = self.poll
             && now >= until
@@ -476,6 +491,10 @@ impl Session {
         }
         let until = match self.state {
             State::Upgrading { probed: true, .. } => Some(now + UPGRADE_POLL_WAIT),
+            State::Deserted { .. } => {
+                self.state = State::Open;
+                None
+            }
             _ => None,
         };
         self.poll = Poll::Waiting { until };
@@ -526,7 +545,7 @@ impl Session {
         }
     }
 
-    fn probe(&mut self, data: Data) {
+    fn probe(&mut self, now: Moment, data: Data) {
         let packet = Packet::of_frame(self.revision, data);
         match (self.state, packet) {
             (State::Upgrading { until, probed: false }, Ok(Packet::Ping(text)))
@@ -546,7 +565,7 @@ impl Session {
             }
             _ => {
                 self.drop_probe();
-                self.probe_gone();
+                self.probe_gone(now);
             }
         }
     }
@@ -558,11 +577,15 @@ impl Session {
         self.out.push_back(Output::Upgraded);
     }
 
-    fn probe_gone(&mut self) {
+    fn probe_gone(&mut self, now: Moment) {
+        let is_polled = self.is_polled();
         match &mut self.state {
+            State::Upgrading { .. } if !is_polled => {
+                self.state = State::Deserted { until: now + self.limits.upgrade_timeout };
+            }
             State::Upgrading { .. } => self.state = State::Open,
             State::Closing { upgrading, .. } => *upgrading = false,
-            State::Open | State::Closed => {}
+            State::Open | State::Deserted { .. } | State::Closed => {}
         }
     }
 
