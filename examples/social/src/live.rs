@@ -1,0 +1,221 @@
+//! The sockets of people's pages: who they are, what they hear, and what they may send.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Request, Response as Answer, Variables};
+use futures_util::{FutureExt as _, StreamExt as _};
+use parking_lot::Mutex;
+use roomful::{Args, EventError, Hello, Namespace, Rate, Reason, Refusal, Server, Socket};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::task::AbortHandle;
+
+use crate::graphql::{Api, coded};
+use crate::sessions::{Session, Shown, unauthenticated};
+use crate::social::Social;
+
+pub(crate) type Io = Server<Arc<Social>>;
+pub(crate) type Pages = Namespace<Arc<Social>, Page>;
+type PageSocket = Socket<Arc<Social>, Page>;
+
+/// Bytes of an event.
+const EVENT_BYTES_MAX: usize = 16 * 1024;
+/// How long a socket may wait before it says whose it is.
+const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
+const SUBSCRIPTIONS_MAX: usize = 5;
+const INITIAL_CONNECTION: &str = "initialConnection";
+
+/// The room of all sockets of a person.
+pub(crate) fn room(person: i64) -> String {
+    format!("person {person}")
+}
+
+/// The room of those that a session has let in.
+pub(crate) fn session_room(session: &str) -> String {
+    format!("session {session}")
+}
+
+/// What is remembered of a socket: nothing, until it has said whose it is.
+#[derive(Default)]
+pub(crate) struct Page {
+    session: OnceLock<Session>,
+    subscriptions: Mutex<HashMap<String, AbortHandle>>,
+}
+
+impl Page {
+    fn session(&self) -> Result<&Session, EventError> {
+        self.session.get().ok_or_else(unauthenticated)
+    }
+}
+
+/// The Socket.IO server, and its namespace with all events but that of [`subscriptions`].
+pub(crate) fn server(social: Arc<Social>) -> (Io, Pages) {
+    let io = Server::builder()
+        .state(social)
+        .payload_bytes_max(4 * EVENT_BYTES_MAX)
+        .ping_interval(Duration::from_secs(10))
+        .ping_timeout(Duration::from_secs(5))
+        .event_rate(Rate::per_second(20).burst(100))
+        .handlers_max(16)
+        .build();
+    let pages = io.connect(async |_: Hello<Arc<Social>>| Ok::<_, Refusal>(Page::default()));
+    pages.args_bytes_max(EVENT_BYTES_MAX).event_rate("typing", Rate::per_second(2));
+    // What a page sends behind it waits until it is known whose page it is.
+    pages.ordered_event(INITIAL_CONNECTION, true);
+    pages.on_connect(async |me: PageSocket| me.expire_after(IDENTIFY_TIMEOUT));
+    pages.on_expire(async |me: PageSocket| turn_away(&me));
+    pages.on_disconnect(part);
+    pages.before(only_known).on_error(note);
+    pages.on(INITIAL_CONNECTION, initial_connection);
+    pages.on("typing", typing);
+    pages.on("unsubscribe", unsubscribe);
+    (io, pages)
+}
+
+/// Adds the event that needs the schema, which needs the server.
+pub(crate) fn subscriptions(pages: &Pages, api: Api) {
+    pages.on("subscribe", move |me: PageSocket, wanted: Wanted| {
+        let api = api.clone();
+        async move { subscribe(&me, &api, wanted) }
+    });
+}
+
+/// Says no. It is the last that this client hears.
+fn turn_away(me: &PageSocket) {
+    me.emit("auth", false);
+    me.disconnect();
+}
+
+async fn only_known(me: PageSocket, event: String, args: Args) -> Result<Args, EventError> {
+    if event != INITIAL_CONNECTION {
+        me.data().session()?;
+    }
+    Ok(args)
+}
+
+/// An event has come to nothing, such as arguments that do not fit or are too large.
+fn note(me: &PageSocket, event: &str, error: &EventError) {
+    let is_ours = error.code() == "internal_error";
+    if is_ours {
+        eprintln!("{event}: {error}");
+    }
+    if event == INITIAL_CONNECTION {
+        // Nobody knows now whose it is. Closed in this way, it comes back by itself and asks again.
+        if is_ours { me.close() } else { turn_away(me) }
+    }
+}
+
+/// What a page shows to prove whose it is.
+#[derive(Deserialize)]
+struct Claim {
+    id: String,
+    secretkey: String,
+}
+
+async fn initial_connection(me: PageSocket, claim: Claim) -> Result<(), EventError> {
+    let (social, page) = (me.state(), me.data());
+    let session = social.session(&claim.id, &claim.secretkey, Shown::Secret).await?;
+    if page.session.get().is_some_and(|known| known.person != session.person) {
+        return Err(unauthenticated());
+    }
+    // First the room, then the look whether the session is still there: a logout in between finds one
+    // or the other.
+    me.join(session_room(&session.id));
+    if !social.add_socket(me.id(), &session).await? {
+        return Err(unauthenticated());
+    }
+    me.expire_after(session.left());
+    let person = room(session.person);
+    let _ = page.session.set(session);
+    if me.join(person) {
+        me.emit("auth", true);
+    } else {
+        // It has gone meanwhile.
+        social.remove_socket(me.id()).await?;
+    }
+    Ok(())
+}
+
+async fn part(me: PageSocket, _: Reason) {
+    for (_, subscription) in me.data().subscriptions.lock().drain() {
+        subscription.abort();
+    }
+    if me.data().session.get().is_some()
+        && let Err(error) = me.state().remove_socket(me.id()).await
+    {
+        eprintln!("a socket stays in the table until the next start: {error}");
+    }
+}
+
+#[derive(Deserialize)]
+struct Typing {
+    to: String,
+}
+
+async fn typing(me: PageSocket, Typing { to }: Typing) -> Result<(), EventError> {
+    let session = me.data().session()?;
+    let partner = me.state().partner(session.person, &to).await?;
+    me.to(room(partner)).volatile().emit("typing", json!({ "from": session.handle }));
+    Ok(())
+}
+
+/// A subscription in GraphQL, and how the page calls it.
+#[derive(Deserialize)]
+struct Wanted {
+    id: String,
+    query: String,
+    #[serde(default)]
+    variables: Variables,
+}
+
+fn subscribe(me: &PageSocket, api: &Api, wanted: Wanted) -> Result<(), EventError> {
+    let Wanted { id, query, variables } = wanted;
+    if id.is_empty() || id.len() > 40 {
+        return Err(EventError::new("bad_id", "An id of a subscription has 1 to 40 bytes."));
+    }
+    let bad_query = |why: String| EventError::new("bad_query", why);
+    let mut request = Request::new(query).variables(variables).data(me.data().session()?.clone());
+    let asked = request.parsed_query().map_err(|error| bad_query(error.to_string()))?;
+    if asked.operations.iter().any(|(_, asks)| asks.node.ty != OperationType::Subscription) {
+        return Err(bad_query("Only subscriptions: ask the rest at /graphql.".to_owned()));
+    }
+    let mut subscriptions = me.data().subscriptions.lock();
+    if subscriptions.contains_key(&id) {
+        return Err(EventError::new("id_used", "Another subscription has this id."));
+    }
+    if subscriptions.len() >= SUBSCRIPTIONS_MAX {
+        return Err(EventError::new("too_many", "No more than five at once."));
+    }
+    let mut answers = api.execute_stream(request);
+    // What is wrong with a query is known at once.
+    let first = answers.next().now_or_never();
+    if let Some(error) = first.flatten().and_then(|first| coded(first).errors.pop()) {
+        return Err(bad_query(error.message));
+    }
+    let (me, name) = (me.clone(), id.clone());
+    let telling = tokio::spawn(async move {
+        // It ends when something goes wrong, too: the page subscribes again and asks for what it missed.
+        while let Some(answer) = answers.next().await.map(coded).filter(Answer::is_ok) {
+            me.emit("next", json!({ "id": name, "data": answer.data }));
+        }
+        me.data().subscriptions.lock().remove(&name);
+        me.emit("complete", json!({ "id": name }));
+    });
+    subscriptions.insert(id, telling.abort_handle());
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Unwanted {
+    id: String,
+}
+
+async fn unsubscribe(me: PageSocket, Unwanted { id }: Unwanted) -> Result<(), EventError> {
+    if let Some(subscription) = me.data().subscriptions.lock().remove(&id) {
+        subscription.abort();
+    }
+    Ok(())
+}
