@@ -3,7 +3,7 @@
 /** How long an answer may take. */
 const ANSWER_MS = 10_000;
 
-/** The server's refusal, with its code; `offline` where there was no answer, `signed_out` without a session. */
+/** The server's refusal, with its code; `offline` where there was no answer, `unauthenticated` without a session. */
 export class Refusal extends Error {
   constructor(
     readonly code: string,

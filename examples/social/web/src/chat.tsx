@@ -24,8 +24,8 @@ const NEAR_PX = 80;
 export function Chat({ handle }: { handle: string }) {
   const { ask, me, waiting } = useSession();
   const [text, setText] = useState("");
-  const [who, setWho] = useState<Author | null>();
-  const { error } = useView(async () => (await ask<{ person: Author | null }>(WHO, { handle })).person, setWho);
+  const [who, setWho] = useState<Author>();
+  const { error } = useView(async () => (await ask<{ person: Author }>(WHO, { handle })).person, setWho);
 
   const page = async (before?: string) => {
     const { chat } = await ask<{ chat: { messages: Message[] } | null }>(CHAT, { with: handle, before });
@@ -43,7 +43,7 @@ export function Chat({ handle }: { handle: string }) {
   const shown = drafts.filter(({ key }) => !stored.has(key));
   const log = useStickToEnd([list, shown.length]);
   const failed = error ?? history.error;
-  const isNobody = who === null || handle === me?.handle;
+  const isNobody = failed?.code === "no_person" || handle === me?.handle;
   return (
     <section className="conversation" aria-label={`Conversation with ${who?.name ?? handle}`}>
       <header>
@@ -57,7 +57,7 @@ export function Chat({ handle }: { handle: string }) {
       <div className="log" role="log" aria-label="Messages" tabIndex={0} ref={log}>
         {failed && <Failure error={failed} />}
         {!list && !failed && <Loading what="the messages" />}
-        {isNobody && <Empty>There is nobody here to write to.</Empty>}
+        {handle === me?.handle && <Empty>You cannot write to yourself.</Empty>}
         {!isNobody && list?.length === 0 && shown.length === 0 && <Empty>Nothing was said yet. Say hello.</Empty>}
         {history.hasOlder && <Older what="messages" load={history.older} />}
         <ol data-testid="messages">

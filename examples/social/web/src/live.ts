@@ -61,7 +61,6 @@ export class Live {
     const socket = this.#socket;
     socket.on("connect", () => this.#introduce());
     socket.on("auth", (isRight: unknown) => this.#judged(isRight === true));
-    socket.on("busy", () => this.#introduceLater());
     for (const name of ["chatroom", "updatedChat", "followed", "typing"] as const) {
       socket.on(name, (news) => this.tell(name, news));
     }
@@ -129,12 +128,6 @@ export class Live {
 
   #introduce() {
     if (this.#keys) this.#socket.emit("initialConnection", this.#keys);
-  }
-
-  async #introduceLater() {
-    const connection = this.#socket.id;
-    await pause(PAUSE_MS);
-    if (this.#socket.connected && this.#socket.id === connection) this.#introduce();
   }
 
   #judged(isRight: boolean) {

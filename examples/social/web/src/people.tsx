@@ -62,8 +62,8 @@ export function People() {
 
 export function Person({ handle }: { handle: string }) {
   const { ask, me } = useSession();
-  const [person, setPerson] = useState<Someone | null>();
-  const load = async () => (await ask<{ person: Someone | null }>(ONE, { handle })).person;
+  const [person, setPerson] = useState<Someone>();
+  const load = async () => (await ask<{ person: Someone }>(ONE, { handle })).person;
   const { error, reload } = useView(load, setPerson);
   useNews("followed", reload);
   const isMe = handle === me?.handle;
@@ -75,8 +75,7 @@ export function Person({ handle }: { handle: string }) {
       </p>
       <Title name={shown?.name ?? `@${handle}`}>{shown?.name ?? `@${handle}`}</Title>
       {error && <Failure error={error} />}
-      {shown === null && <Empty>There is nobody of that handle.</Empty>}
-      {shown === undefined && !error && <Loading what="this person" />}
+      {!shown && !error && <Loading what="this person" />}
       {shown && (
         <section className="profile card" data-testid="profile">
           <Avatar who={shown} size="5rem" />

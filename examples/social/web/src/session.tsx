@@ -91,7 +91,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   const ask = useCallback(
     <T,>(query: string, variables?: object) =>
       api.ask<T>(query, variables).catch((error: api.Refusal) => {
-        if (error.code === "signed_out") live.end();
+        if (error.code === "unauthenticated") live.end();
         throw error;
       }),
     [live],
