@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { App, DESKTOP, PHONE, isAccessible, launch, picture, within } from "./app.mjs";
+import { App, DESKTOP, PHONE, isAccessible, launch, picture } from "./app.mjs";
 
 const PASSWORD = "correct horse battery";
 const SEND = "mutation ($to: String!, $text: String!, $key: String!) { sendMessage(to: $to, text: $text, key: $key) { id } }";
@@ -28,6 +28,7 @@ afterEach(async () => {
   const contexts = new Set(opened.map((page) => page.context()));
   opened = [];
   await Promise.all([...contexts].map((context) => context.close()));
+  if (app.process.exitCode !== null || app.process.signalCode !== null) await app.again();
   assert.deepEqual(problems, []);
 });
 
@@ -232,7 +233,7 @@ test("three tabs and a phone of one person hear all of a conversation, and nobod
     Person.signUp("eve", "Eve Ekman"),
   ]);
   const first = await open(ann, "/chats/bob");
-  await at(first, "empty").getByText("Nothing was said yet").waitFor();
+  await first.getByText("Nothing was said yet").waitFor();
   await isFine(first, "a conversation with nothing in it");
   const tabs = [first, await another(first, "/chats/bob"), await another(first, "/chats")];
   const phone = await open(await ann.again(), "/chats/bob", PHONE);
@@ -249,7 +250,8 @@ test("three tabs and a phone of one person hear all of a conversation, and nobod
   const listed = at(tabs[2], "chat").and(tabs[2].locator('[data-handle="bob"]'));
   await listed.getByText("You: And this is from the phone").waitFor();
 
-  await at(his, "message-text").pressSequentially("so I");
+  // It is said once a second.
+  await at(his, "message-text").pressSequentially("so I have heard", { delay: 100 });
   for (const page of [tabs[0], tabs[1], phone]) await is(at(page, "typing"), "Bob Baker is typing…");
   await say(his, "so I have heard it");
   for (const page of [tabs[0], tabs[1], phone]) {
@@ -258,7 +260,7 @@ test("three tabs and a phone of one person hear all of a conversation, and nobod
   }
 
   // Somebody else asks for it, and hears nothing that is not her own.
-  await at(hers, "empty").waitFor();
+  await hers.getByText("Nothing was said yet").waitFor();
   await ann.tells("eve", "only for Eve");
   await shows(hers, "only for Eve");
   assert.deepEqual(await texts(hers), ["only for Eve"]);
@@ -408,7 +410,7 @@ test("with a forged key nothing is heard, and the page goes to the portal withou
   await gus.ask(FOLLOW, { handle: "fay" });
   await shows(good, "not for whoever forges keys");
   await at(good, "notices").getByText("Gus Grant follows you now").waitFor();
-  const events = page.heard.join("\n").match(/\["[^"]+"[^\]]*\]/g);
+  const events = page.heard.join("\n").match(/(?<=^42)\[.*\]$/gm);
   assert.deepEqual(events, ['["auth",false]']);
   assert.doesNotMatch(page.heard.join("\n"), /forges keys|followed|chatroom/);
 });
@@ -517,17 +519,17 @@ test("a server that is restarted in order is missed for a moment, and nothing is
   await say(pages[2], "while there was none");
   await at(pages[2], "waiting").waitFor();
   await app.again();
-  for (const page of pages) {
+  const isBack = async (page) => {
     await state(page, "reconnected");
     await settled(page, 2);
     assert.deepEqual(await texts(page), ["before", "while there was none"]);
-    const states = await page.evaluate(() => globalThis.states);
-    const lost = states.findLastIndex(({ state }) => state === "connected") + 1;
-    const back = states.find(({ state }) => state === "reconnected");
-    const missed = back.at - states[lost].at;
-    assert.ok(missed < MOMENT_MS, `missed for ${Math.round(missed)} ms`);
     await state(page, "connected");
-  }
+    const states = await page.evaluate(() => globalThis.states);
+    const [back] = states.filter(({ state }) => state === "reconnected");
+    const lost = states[states.findIndex(({ state }) => state === "connected") + 1];
+    assert.ok(back.at - lost.at < MOMENT_MS, JSON.stringify(states));
+  };
+  await Promise.all(pages.map(isBack));
 });
 
 test("what waits is kept over a reload", async () => {
@@ -552,15 +554,15 @@ test("the page can be used by keyboard, says where it went, and shows that it lo
   const focused = (name) => page.waitForFunction((name) => document.activeElement?.textContent === name, name);
   await page.keyboard.press("Tab");
   await focused("Skip to the content");
-  const held = [];
-  await page.route("**/graphql", (route) => held.push(route));
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  await page.route("**/graphql", (route) => held.then(() => route.continue()));
   await page.getByRole("navigation").getByRole("link", { name: "People" }).press("Enter");
   await focused("People");
   assert.equal(await page.title(), "People · Social");
   await at(page, "loading").waitFor();
   await isFine(page, "loading");
-  await page.unroute("**/graphql");
-  for (const route of held) await route.continue();
+  release();
   await at(page, "person").first().waitFor();
   await at(page, "search").fill("ina");
   await page.getByRole("link", { name: "Ina @ina" }).press("Enter");

@@ -17,8 +17,8 @@ export function App() {
   /** Where one wanted to go before it turned out that one has to log in. */
   const wanted = useRef("/");
   useEffect(() => {
-    if (path !== "/portal") wanted.current = path;
-  }, [path]);
+    if (path !== "/portal") wanted.current = status.isSignedIn ? "/" : path;
+  }, [path, status.isSignedIn]);
   useFocusOnTitle(path);
 
   if (!status.isSignedIn) return path === "/portal" ? <Portal /> : <Redirect to="/portal" />;

@@ -122,7 +122,7 @@ function Compose({ handle, name, text, setText }: ComposeProps) {
   };
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (text.trim() && write(text.trim(), handle)) setText("");
+    if (text.trim() && write(text.trim(), { to: handle })) setText("");
   };
   const key = (event: KeyboardEvent<HTMLTextAreaElement>) => {
     if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;

@@ -10,7 +10,7 @@ import type { Post, Waiting } from "./types";
 export const POST_MAX = 500;
 /** From here on it says how many characters are left. */
 const FEW = 100;
-const FEED = "query ($before: ID) { feed(before: $before) { id text at key author { handle name } } }";
+const FEED = "query ($before: ID) { feed(before: $before) { id text at author { handle name } } }";
 
 export function Feed() {
   const { ask, me, waiting } = useSession();
@@ -18,13 +18,15 @@ export function Feed() {
   const page = async (before?: string) => (await ask<{ feed: Post[] }>(FEED, { before })).feed;
   const { list, hasOlder, older, add, error } = useHistory(page);
   useNews("post", add);
-  const drafts = waiting.filter(({ to }) => to === undefined);
+  const isStored = ({ text, after = "0" }: Waiting) =>
+    list?.some((post) => Number(post.id) > Number(after) && post.text === text && post.author.handle === me?.handle);
+  const drafts = waiting.filter((one) => one.to === undefined && !isStored(one));
   if (!me) return null;
   return (
     <div className="columns">
       <div>
         <Title name="Feed">Feed</Title>
-        <Compose text={text} setText={setText} />
+        <Compose text={text} setText={setText} after={list?.at(-1)?.id} />
         {error && <Failure error={error} />}
         {!list && !error && <Loading what="the feed" />}
         <ol className="list" aria-label="Posts" data-testid="posts">
@@ -58,12 +60,18 @@ export function Feed() {
   );
 }
 
-function Compose({ text, setText }: { text: string; setText: (text: string) => void }) {
+interface ComposeProps {
+  text: string;
+  setText: (text: string) => void;
+  after?: string;
+}
+
+function Compose({ text, setText, after }: ComposeProps) {
   const { write } = useSession();
   const left = POST_MAX - [...text].length;
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (text.trim() && write(text.trim())) setText("");
+    if (text.trim() && write(text.trim(), { after })) setText("");
   };
   const key = (event: KeyboardEvent<HTMLTextAreaElement>) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.form?.requestSubmit();

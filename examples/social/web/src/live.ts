@@ -33,7 +33,7 @@ const ACK_MS = 5_000;
 /** How long it says that it is back. */
 const BACK_MS = 4_000;
 const FEED = "feed";
-const FEED_QUERY = "subscription { feedPosts { id text at key author { handle name } } }";
+const FEED_QUERY = "subscription { feedPosts { id text at author { handle name } } }";
 const OVER = "Your session is over. Log in to go on.";
 
 function initial(): Status {
@@ -58,6 +58,7 @@ export class Live {
   #listeners = new Map<keyof News, Set<(news: never) => void>>();
 
   constructor() {
+    this.#mark();
     const socket = this.#socket;
     socket.on("connect", () => this.#introduce());
     socket.on("auth", (isRight: unknown) => this.#judged(isRight === true));
@@ -167,9 +168,8 @@ export class Live {
   }
 
   #become(state: State, more: Partial<Status> = {}) {
-    const status = { ...this.status.get(), why: "", ...more, state };
-    Object.assign(document.documentElement.dataset, { state, transport: this.#transport() });
-    this.status.set(status);
+    this.status.set({ ...this.status.get(), why: "", ...more, state });
+    this.#mark();
   }
 
   #transport() {
@@ -177,8 +177,11 @@ export class Live {
   }
 
   #watchTransport() {
-    this.#socket.io.engine.on("upgrade", () => {
-      document.documentElement.dataset.transport = this.#transport();
-    });
+    this.#socket.io.engine.on("upgrade", () => this.#mark());
+  }
+
+  /** How it stands, for whoever looks at the page from outside. */
+  #mark() {
+    Object.assign(document.documentElement.dataset, { state: this.status.get().state, transport: this.#transport() });
   }
 }

@@ -43,10 +43,10 @@ export class Outbox {
   }
 
   /** False where too much waits already. */
-  add(text: string, to?: string) {
+  add(text: string, about: Pick<Waiting, "to" | "after">) {
     const list = this.list.get();
     if (list.length >= WAITING_MAX) return false;
-    this.#keep([...list, { key: newKey(), text, to, at: Date.now() }]);
+    this.#keep([...list, { key: newKey(), text, ...about }]);
     void this.flush();
     return true;
   }

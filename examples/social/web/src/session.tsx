@@ -20,7 +20,7 @@ const SEND = `mutation ($to: String!, $text: String!, $key: String!) {
   sendMessage(to: $to, text: $text, key: $key) { ${MESSAGE} }
 }`;
 const POST = `mutation ($text: String!, $key: String!) {
-  post(text: $text, key: $key) { id text at key author { handle name } }
+  post(text: $text, key: $key) { id text at author { handle name } }
 }`;
 
 /** What is said aside, for a moment. */
@@ -44,8 +44,8 @@ export interface Session {
   tryAgain(): void;
   begin(): void;
   logOut(): Promise<void>;
-  /** Writes a message, or a post to all. */
-  write(text: string, to?: string): boolean;
+  /** Writes a message to somebody, or a post after those that there are. */
+  write(text: string, about: Pick<Waiting, "to" | "after">): boolean;
   takeBack(key: string): void;
   notify(text: string, href?: string): void;
   /** Loads anew what all views show. */
@@ -124,13 +124,6 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   );
   useEffect(
     () =>
-      live.on("post", (post) => {
-        if (post.author.handle === me?.handle) outbox.settle(post.key);
-      }),
-    [live, outbox, me?.handle],
-  );
-  useEffect(
-    () =>
       live.on("updatedChat", ({ with: handle, unread }) => {
         if (unread && !location.pathname.startsWith("/chats")) notify(`New message from @${handle}`, `/chats/${handle}`);
       }),
@@ -157,7 +150,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
       on: live.on.bind(live),
       hint: live.hint.bind(live),
       tryAgain: () => live.tryAgain(),
-      write: (text, to) => outbox.add(text, to) || (notify("Too much waits to be sent already."), false),
+      write: (text, about) => outbox.add(text, about) || (notify("Too much waits to be sent already."), false),
       takeBack: (key) => outbox.settle(key),
       logOut: async () => {
         live.isLeaving = true;

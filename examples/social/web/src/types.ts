@@ -16,7 +16,6 @@ export interface Post {
   author: Author;
   text: string;
   at: number | string;
-  key: string;
 }
 
 /** `from` and `to` are handles. */
@@ -42,8 +41,9 @@ export interface Waiting {
   key: string;
   /** The handle of whom a message is for; a post is for all. */
   to?: string;
+  /** The newest post when this one was written: if it is stored, its id is greater. */
+  after?: string;
   text: string;
-  at: number;
   /** Why it is not stored, and will not be. */
   error?: string;
 }
