@@ -270,7 +270,7 @@ test("three tabs and a phone of one person hear all of a conversation, and nobod
   for (const [from, text] of [
     [his, "Shall we meet at the lake on Sunday?"],
     [tabs[0], "Gladly. I bring the boat, you bring what one eats in boats."],
-    [his, "Bread, cheese, and the big umbrella 🌂"],
+    [his, "Bread, cheese, and the big umbrella"],
   ]) {
     await say(from, text);
     await shows(tabs[0], text);
@@ -434,11 +434,15 @@ test("a session that is over ends on its pages", async () => {
 
 test("after five tries the page gives up and says so, and its button brings all back", async () => {
   const [ida, jan] = [await Person.signUp("ida", "Ida Iversen"), await Person.signUp("jan", "Jan Jansen")];
-  for (let number = 0; number < 55; number += 1) await jan.tells("ida", `old ${number}`);
+  for (let number = 0; number < 55; number += 1) await jan.tells("ida", `Kilometre ${number} of the long way to you`);
   const page = await open(ida, "/chats/jan");
   await settled(page, 50);
   await page.getByRole("button", { name: "Older messages" }).click();
   await settled(page, 55);
+  // It stays at what one was reading.
+  await page.getByText("Kilometre 5 of").waitFor();
+  assert.ok(await page.evaluate(() => document.querySelector("[role=log]").scrollTop > 0));
+  assert.ok(await page.evaluate(() => document.documentElement.scrollHeight <= innerHeight), "only the messages move");
 
   const tries = [];
   page.on("requestfailed", (request) => request.url().includes("/socket.io/") && tries.push(Date.now()));
@@ -457,7 +461,7 @@ test("after five tries the page gives up and says so, and its button brings all 
 
   await app.again();
   // More than what is loaded at once was missed.
-  for (let number = 0; number < 56; number += 1) await jan.tells("ida", `missed ${number}`);
+  for (let number = 0; number < 56; number += 1) await jan.tells("ida", `You missed kilometre ${number}`);
   assert.equal(await at(page, "message").count(), 55, "it does not try by itself any more");
   await at(page, "try-again").click();
   await isLive(page);

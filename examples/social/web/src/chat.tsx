@@ -41,7 +41,7 @@ export function Chat({ handle }: { handle: string }) {
   const drafts = waiting.filter(({ to }) => to === handle);
   const stored = new Set(list?.map(({ key }) => key));
   const shown = drafts.filter(({ key }) => !stored.has(key));
-  const log = useStickToEnd([list, shown.length]);
+  const log = usePlace(list?.[0]?.id, shown.length, list);
   const failed = error ?? history.error;
   const isNobody = failed?.code === "no_person" || handle === me?.handle;
   return (
@@ -195,10 +195,11 @@ function useVisible() {
   return isVisible;
 }
 
-/** Keeps the end in view, unless somebody has scrolled away from it. */
-function useStickToEnd(deps: unknown[]) {
+/** Keeps the end in view, or what somebody has scrolled to; what one writes oneself is shown. */
+function usePlace(first: string | undefined, written: number, list: unknown) {
   const log = useRef<HTMLDivElement>(null);
   const isAtEnd = useRef(true);
+  const before = useRef({ first, written, height: 0 });
   useEffect(() => {
     const element = log.current;
     const look = () => {
@@ -208,7 +209,13 @@ function useStickToEnd(deps: unknown[]) {
     return () => element?.removeEventListener("scroll", look);
   }, []);
   useLayoutEffect(() => {
-    if (isAtEnd.current && log.current) log.current.scrollTop = log.current.scrollHeight;
-  }, deps);
+    const element = log.current;
+    if (!element) return;
+    const { scrollHeight: height } = element;
+    const last = before.current;
+    if (isAtEnd.current || written > last.written) element.scrollTop = height;
+    else if (first !== last.first) element.scrollTop += height - last.height;
+    before.current = { first, written, height };
+  }, [first, written, list]);
   return log;
 }
