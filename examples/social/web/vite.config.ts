@@ -12,11 +12,11 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   server: {
+    // With the host that the browser asked: the program answers pages of its own host only.
     proxy: {
-      // The program answers pages of its own host only, so what comes from here is told as such.
-      "/api": { target: server, changeOrigin: false },
-      "/graphql": { target: server, changeOrigin: false },
-      "/socket.io": { target: server, ws: true, changeOrigin: false },
+      "/api": server,
+      "/graphql": server,
+      "/socket.io": { target: server, ws: true },
     },
   },
 });

@@ -5,7 +5,9 @@ import { after, afterEach, before, test } from "node:test";
 import { App, DESKTOP, PHONE, isAccessible, launch, picture } from "./app.mjs";
 
 const PASSWORD = "correct horse battery";
-const SEND = "mutation ($to: String!, $text: String!, $key: String!) { sendMessage(to: $to, text: $text, key: $key) { id } }";
+const SEND = `mutation ($to: String!, $text: String!, $key: String!) {
+  sendMessage(to: $to, text: $text, key: $key) { id }
+}`;
 const POST = "mutation ($text: String!, $key: String!) { post(text: $text, key: $key) { id } }";
 const FOLLOW = "mutation ($handle: String!) { followUnfollowUser(handle: $handle, follow: true) { handle } }";
 /** How long a page may be without the server where that is restarted in order. */
@@ -131,13 +133,14 @@ async function another(page, path) {
 }
 
 const at = (page, id) => page.getByTestId(id);
-const state = (page, ...names) => page.locator(`html:is(${names.map((name) => `[data-state="${name}"]`)})`).waitFor({ state: "attached" });
+const marked = (page, selector) => page.locator(`html${selector}`).waitFor({ state: "attached" });
+const state = (page, ...names) => marked(page, `:is(${names.map((name) => `[data-state="${name}"]`)})`);
 const isLive = (page) => state(page, "connected", "reconnected");
 const isUpgraded = async (page) => {
   await isLive(page);
-  await page.locator('html[data-transport="websocket"]').waitFor({ state: "attached" });
+  await marked(page, '[data-transport="websocket"]');
 };
-const texts = (page) => page.locator('[data-testid="message"] .text').allTextContents();
+const texts = (page, what = "message") => page.locator(`[data-testid="${what}"] .text`).allTextContents();
 const shows = (page, text, what = "message") => at(page, what).filter({ hasText: text }).waitFor();
 const isAt = (page, path) => page.waitForURL(`${app.url}${path}`);
 const is = (locator, text) => locator.and(locator.page().getByText(text, { exact: true })).waitFor();
@@ -155,13 +158,13 @@ async function post(page, text) {
   await at(page, "post-send").click();
 }
 
-/** Waits until a page shows so many messages and none that waits. */
-const settled = (page, count) =>
+/** Waits until a page shows so many messages, or posts, and none that waits. */
+const settled = (page, count, what = "message") =>
   page.waitForFunction(
-    (count) =>
-      document.querySelectorAll('[data-testid="message"]').length === count &&
+    ([count, what]) =>
+      document.querySelectorAll(`[data-testid="${what}"]`).length === count &&
       document.querySelectorAll('[data-testid="waiting"]').length === 0,
-    count,
+    [count, what],
   );
 
 async function isFine(page, what) {
@@ -366,7 +369,8 @@ test("the feed is live, and shows those whom one follows", async () => {
   await noa.ask(FOLLOW, { handle: "mia" });
   await at(page, "notices").getByText("Noa Nilsen follows you now").waitFor();
   await shows(page, "It is red", "post");
-  assert.deepEqual(await page.locator('[data-testid="post"] .name').allTextContents(), ["Noa Nilsen", "Mia Moreau", "Noa Nilsen"]);
+  const names = await page.locator('[data-testid="post"] .name').allTextContents();
+  assert.deepEqual(names, ["Noa Nilsen", "Mia Moreau", "Noa Nilsen"], "the newest first");
   await isFine(page, "a feed");
   await picture(page, "social-light");
 
@@ -380,15 +384,16 @@ test("the feed is live, and shows those whom one follows", async () => {
 });
 
 test("markup is text", async () => {
-  const [mal, val] = [await Person.signUp("mal", "<script>document.title=1</script>"), await Person.signUp("val", "Val")];
+  const name = "<script>document.title=1</script>";
+  const [mal, val] = [await Person.signUp("mal", name), await Person.signUp("val", "Val")];
   const markup = '<img src="x" onerror="document.title=2"><b>bold</b>';
   const [page, theirs] = [await open(mal), await open(val, "/chats/mal")];
   await post(page, markup);
   await shows(page, markup, "post");
   await mal.tells("val", markup);
   await shows(theirs, markup);
-  await theirs.getByRole("heading", { name: "<script>document.title=1</script>" }).waitFor();
-  for (const each of [page, theirs]) assert.equal(await each.locator("main :is(img, b:not([data-testid]), script)").count(), 0);
+  await theirs.getByRole("heading", { name }).waitFor();
+  for (const each of [page, theirs]) assert.equal(await each.locator("main :is(img, .text b, script)").count(), 0);
   assert.match(await theirs.title(), /· Social$/);
 });
 
@@ -457,6 +462,8 @@ test("after five tries the page gives up and says so, and its button brings all 
   for (const gap of gaps) assert.ok(gap >= 900, `1,000 ms apart: ${gaps}`);
   await at(page, "trouble").getByText("There is no connection").waitFor();
   await isFine(page, "gave up");
+  await at(page, "waiting").click({ trial: true });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollHeight <= innerHeight), "it all fits");
   await picture(page, "social-gave-up");
 
   await app.again();
@@ -473,45 +480,52 @@ test("after five tries the page gives up and says so, and its button brings all 
 });
 
 test("a server that is killed while five pages write loses and doubles nothing, and all come back", async () => {
-  const MESSAGES = 8;
+  const EACH = 8;
   const [quin, ruth] = [await Person.signUp("quin", "Quin"), await Person.signUp("ruth", "Ruth")];
-  const desk = await open(quin, "/chats/ruth");
-  const theirs = await open(ruth, "/chats/quin");
-  const pages = [desk, await another(desk, "/chats/ruth"), theirs, await another(theirs, "/chats/quin")];
-  pages.push(await open(await ruth.again(), "/chats/quin", PHONE));
-  const all = pages.flatMap((_, who) => Array.from({ length: MESSAGES }, (_, number) => `Message ${number} of page ${who}`));
+  const [desk, theirs] = [await open(quin, "/chats/ruth"), await open(ruth, "/chats/quin")];
+  const chats = [desk, await another(desk, "/chats/ruth"), theirs, await another(theirs, "/chats/quin")];
+  const feed = await open(await ruth.again(), "/", PHONE);
+  const pages = [...chats, feed];
+  const written = pages.map((_, who) => Array.from({ length: EACH }, (_, number) => `${number} of page ${who}`));
+  const [said, posted] = [written.slice(0, -1).flat(), written.at(-1)];
   const write = async (page, who, from, to) => {
-    for (const text of all.slice(who * MESSAGES + from, who * MESSAGES + to)) await say(page, text);
+    for (const text of written[who].slice(from, to)) await (page === feed ? post : say)(page, text);
   };
   const acknowledged = [];
   for (const page of pages) {
     page.on("response", async (response) => {
       if (!response.url().endsWith("/graphql")) return;
-      const answer = await response.json().catch(() => ({}));
-      if (answer.data?.sendMessage) acknowledged.push(answer.data.sendMessage.id);
+      const { data } = await response.json().catch(() => ({}));
+      if (data?.sendMessage) acknowledged.push(data.sendMessage.text);
     });
   }
   // It dies in the middle of what they write.
   const writing = Promise.all(pages.map((page, who) => write(page, who, 0, 6)));
-  await pages[0].waitForFunction(() => document.querySelectorAll('[data-testid="message"]').length >= 8);
+  await quin.ask(FOLLOW, { handle: "ruth" });
+  await desk.waitForFunction(() => document.querySelectorAll('[data-testid="message"]').length >= 8);
   await app.kill();
   const before = [...acknowledged];
   await writing;
-  await Promise.all(pages.map((page, who) => write(page, who, 6, MESSAGES)));
+  await Promise.all(pages.map((page, who) => write(page, who, 6, EACH)));
   for (const page of pages) await at(page, "waiting").first().waitFor();
   await app.again();
-  for (const page of pages) {
-    await isLive(page);
-    await settled(page, all.length);
-  }
-  const lists = await Promise.all(pages.map(texts));
-  assert.deepEqual([...lists[0]].sort(), [...all].sort(), "each is there once");
+  await Promise.all(pages.map(isLive));
+  await Promise.all(chats.map((page) => settled(page, said.length)));
+  await settled(feed, EACH, "post");
+
+  const lists = await Promise.all(chats.map((page) => texts(page)));
+  assert.deepEqual([...lists[0]].sort(), [...said].sort(), "each is there once");
   for (const list of lists) assert.deepEqual(list, lists[0], "in the same order on all pages");
-  const ids = await pages[0].locator('[data-testid="message"]').evaluateAll((all) => all.map(({ dataset }) => dataset.id));
-  assert.deepEqual(before.filter((id) => !ids.includes(id)), [], "what was acknowledged is there");
+  assert.ok(before.length > 0);
+  assert.deepEqual(before.filter((text) => !lists[0].includes(text)), [], "what was acknowledged is there");
+  assert.deepEqual((await texts(feed, "post")).sort(), [...posted].sort());
   for (const page of pages) {
     assert.ok(!(await page.evaluate(() => globalThis.states.map(({ state }) => state))).includes("gave-up"));
   }
+  // That Quin follows Ruth was acknowledged, too.
+  await desk.goto(app.url);
+  await settled(desk, EACH, "post");
+  assert.deepEqual((await texts(desk, "post")).sort(), [...posted].sort());
 });
 
 test("a server that is restarted in order is missed for a moment, and nothing is lost", async () => {

@@ -43,16 +43,17 @@ export function Chat({ handle }: { handle: string }) {
   const shown = drafts.filter(({ key }) => !stored.has(key));
   const log = usePlace(list?.[0]?.id, shown.length, list);
   const failed = error ?? history.error;
+  const name = who?.name ?? handle;
   const isNobody = failed?.code === "no_person" || handle === me?.handle;
   return (
-    <section className="conversation" aria-label={`Conversation with ${who?.name ?? handle}`}>
+    <section className="conversation" aria-label={`Conversation with ${name}`}>
       <header>
         <Link className="back" href="/chats">
           <span aria-hidden="true">←</span> <span className="hidden">All chats</span>
         </Link>
         {who && <Avatar who={who} />}
-        <Title name={who?.name ?? `@${handle}`}>{who?.name ?? `@${handle}`}</Title>
-        <Typing handle={handle} name={who?.name ?? handle} />
+        <Title name={name}>{name}</Title>
+        <Typing handle={handle} name={name} />
       </header>
       <div className="log" role="log" aria-label="Messages" tabIndex={0} ref={log}>
         {failed && <Failure error={failed} />}
@@ -62,14 +63,14 @@ export function Chat({ handle }: { handle: string }) {
         {history.hasOlder && <Older what="messages" load={history.older} />}
         <ol data-testid="messages">
           {list?.map((message) => (
-            <Bubble key={message.id} message={message} isMine={message.from === me?.handle} name={who?.name ?? handle} />
+            <Bubble key={message.id} message={message} isMine={message.from === me?.handle} name={name} />
           ))}
           {shown.map((draft) => (
             <Draft key={draft.key} draft={draft} giveBack={setText} />
           ))}
         </ol>
       </div>
-      {!isNobody && <Compose handle={handle} name={who?.name ?? handle} text={text} setText={setText} />}
+      {!isNobody && <Compose handle={handle} name={name} text={text} setText={setText} />}
     </section>
   );
 }
@@ -205,8 +206,16 @@ function usePlace(first: string | undefined, written: number, list: unknown) {
     const look = () => {
       if (element) isAtEnd.current = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_PX;
     };
+    const follow = () => {
+      if (element && isAtEnd.current) element.scrollTop = element.scrollHeight;
+    };
+    const resized = new ResizeObserver(follow);
+    if (element) resized.observe(element);
     element?.addEventListener("scroll", look);
-    return () => element?.removeEventListener("scroll", look);
+    return () => {
+      resized.disconnect();
+      element?.removeEventListener("scroll", look);
+    };
   }, []);
   useLayoutEffect(() => {
     const element = log.current;

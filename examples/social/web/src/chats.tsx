@@ -32,7 +32,12 @@ function ChatList({ isTitle }: { isTitle: boolean }) {
       <ul className="list">
         {chats?.map((chat) => (
           <li key={chat.id}>
-            <Link className="chat" href={`/chats/${chat.with.handle}`} data-testid="chat" data-handle={chat.with.handle}>
+            <Link
+              className="chat"
+              href={`/chats/${chat.with.handle}`}
+              data-testid="chat"
+              data-handle={chat.with.handle}
+            >
               <Avatar who={chat.with} />
               <bdi className="name">{chat.with.name}</bdi>
               {chat.last && <Time at={chat.last.at} />}

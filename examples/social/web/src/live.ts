@@ -141,8 +141,8 @@ export class Live {
   async #arrive() {
     const connection = this.#socket.id;
     for (let isSubscribed = false; !isSubscribed; ) {
-      const asked = this.#socket.timeout(ACK_MS).emitWithAck("subscribe", { id: FEED, query: FEED_QUERY, variables: {} });
-      const answer = await asked.catch(() => undefined);
+      const wanted = { id: FEED, query: FEED_QUERY, variables: {} };
+      const answer = await this.#socket.timeout(ACK_MS).emitWithAck("subscribe", wanted).catch(() => undefined);
       if (!this.isConnected || this.#socket.id !== connection) return;
       // Any other refusal is final, and the page does without.
       isSubscribed = answer && answer.error?.code !== "rate_limited";

@@ -125,7 +125,8 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   useEffect(
     () =>
       live.on("updatedChat", ({ with: handle, unread }) => {
-        if (unread && !location.pathname.startsWith("/chats")) notify(`New message from @${handle}`, `/chats/${handle}`);
+        if (!unread || location.pathname.startsWith("/chats")) return;
+        notify(`New message from @${handle}`, `/chats/${handle}`);
       }),
     [live, notify],
   );
