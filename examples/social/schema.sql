@@ -19,11 +19,10 @@ CREATE TABLE IF NOT EXISTS sessions (
 
 CREATE INDEX IF NOT EXISTS sessions_by_end ON sessions (expires);
 
--- The sockets that are open now. Those of another run of the server are left from a crash.
+-- The sockets that are open now. What a crash has left is forgotten when the server starts.
 CREATE TABLE IF NOT EXISTS sockets (
     socket TEXT PRIMARY KEY,
-    person BIGINT NOT NULL REFERENCES people (id),
-    run TEXT NOT NULL
+    person BIGINT NOT NULL REFERENCES people (id)
 );
 
 CREATE TABLE IF NOT EXISTS follows (

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use roomful::EventError;
 
-/// Those whose bucket is not full. When there are more, nobody else may do it.
+use crate::social::Result;
+
+/// Those whose bucket is not full. When there are so many, nobody may do it.
 const KEYS_MAX: usize = 10_000;
 
 /// A bucket of tokens for each key: when it will be full again.
@@ -23,22 +25,16 @@ impl<K: Eq + Hash> Limiter<K> {
         Self { interval, burst, full_at: Mutex::default() }
     }
 
-    pub(crate) fn take(&self, key: K) -> Result<(), EventError> {
-        let refused = || EventError::new("rate_limited", "Too fast. Wait a little and try again.");
-        let now = Instant::now();
-        let mut all = self.full_at.lock();
+    pub(crate) fn take(&self, key: K) -> Result<()> {
+        let (now, mut all) = (Instant::now(), self.full_at.lock());
         if all.len() >= KEYS_MAX {
             all.retain(|_, full_at| *full_at > now);
         }
-        if all.len() >= KEYS_MAX && !all.contains_key(&key) {
-            return Err(refused());
+        let full_at = all.get(&key).map_or(now, |at| now.max(*at)) + self.interval;
+        if full_at > now + self.interval * self.burst || all.len() >= KEYS_MAX {
+            return Err(EventError::new("rate_limited", "Too fast. Wait a little and try again."));
         }
-        let full_at = all.entry(key).or_insert(now);
-        let fuller_at = (*full_at).max(now) + self.interval;
-        if fuller_at > now + self.interval * self.burst {
-            return Err(refused());
-        }
-        *full_at = fuller_at;
+        all.insert(key, full_at);
         Ok(())
     }
 

@@ -8,17 +8,16 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response as Answer, Variables};
 use futures_util::{FutureExt as _, StreamExt as _};
 use parking_lot::Mutex;
-use roomful::{Args, EventError, Hello, Namespace, Rate, Reason, Refusal, Server, Socket};
+use roomful::{Args, EventError, Hello, Rate, Reason, Refusal, Server, Socket};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::task::AbortHandle;
 
-use crate::graphql::{Api, coded};
-use crate::sessions::{Session, Shown, unauthenticated};
-use crate::social::Social;
+use crate::graphql::coded;
+use crate::sessions::{FOR_SOCKETS, Session, unauthenticated};
+use crate::social::{Result, Social};
 
 pub(crate) type Io = Server<Arc<Social>>;
-pub(crate) type Pages = Namespace<Arc<Social>, Page>;
 type PageSocket = Socket<Arc<Social>, Page>;
 
 /// Bytes of an event.
@@ -40,19 +39,19 @@ pub(crate) fn session_room(session: &str) -> String {
 
 /// What is remembered of a socket: nothing, until it has said whose it is.
 #[derive(Default)]
-pub(crate) struct Page {
+struct Page {
     session: OnceLock<Session>,
     subscriptions: Mutex<HashMap<String, AbortHandle>>,
 }
 
 impl Page {
-    fn session(&self) -> Result<&Session, EventError> {
+    fn session(&self) -> Result<&Session> {
         self.session.get().ok_or_else(unauthenticated)
     }
 }
 
-/// The Socket.IO server, and its namespace with all events but that of [`subscriptions`].
-pub(crate) fn server(social: Arc<Social>) -> (Io, Pages) {
+/// The Socket.IO server, with all its events.
+pub(crate) fn server(social: Arc<Social>) -> Io {
     let io = Server::builder()
         .state(social)
         .payload_bytes_max(4 * EVENT_BYTES_MAX)
@@ -69,18 +68,9 @@ pub(crate) fn server(social: Arc<Social>) -> (Io, Pages) {
     pages.on_expire(async |me: PageSocket| turn_away(&me));
     pages.on_disconnect(part);
     pages.before(only_known).on_error(note);
-    pages.on(INITIAL_CONNECTION, initial_connection);
-    pages.on("typing", typing);
-    pages.on("unsubscribe", unsubscribe);
-    (io, pages)
-}
-
-/// Adds the event that needs the schema, which needs the server.
-pub(crate) fn subscriptions(pages: &Pages, api: Api) {
-    pages.on("subscribe", move |me: PageSocket, wanted: Wanted| {
-        let api = api.clone();
-        async move { subscribe(&me, &api, wanted) }
-    });
+    pages.on(INITIAL_CONNECTION, initial_connection).on("typing", typing);
+    pages.on("subscribe", subscribe).on("unsubscribe", unsubscribe);
+    io
 }
 
 /// Says no. It is the last that this client hears.
@@ -89,7 +79,7 @@ fn turn_away(me: &PageSocket) {
     me.disconnect();
 }
 
-async fn only_known(me: PageSocket, event: String, args: Args) -> Result<Args, EventError> {
+async fn only_known(me: PageSocket, event: String, args: Args) -> Result<Args> {
     if event != INITIAL_CONNECTION {
         me.data().session()?;
     }
@@ -115,9 +105,9 @@ struct Claim {
     secretkey: String,
 }
 
-async fn initial_connection(me: PageSocket, claim: Claim) -> Result<(), EventError> {
+async fn initial_connection(me: PageSocket, claim: Claim) -> Result<()> {
     let (social, page) = (me.state(), me.data());
-    let session = social.session(&claim.id, &claim.secretkey, Shown::Secret).await?;
+    let session = social.session(&claim.id, &claim.secretkey, FOR_SOCKETS).await?;
     if page.session.get().is_some_and(|known| known.person != session.person) {
         return Err(unauthenticated());
     }
@@ -155,7 +145,7 @@ struct Typing {
     to: String,
 }
 
-async fn typing(me: PageSocket, Typing { to }: Typing) -> Result<(), EventError> {
+async fn typing(me: PageSocket, Typing { to }: Typing) -> Result<()> {
     let session = me.data().session()?;
     let partner = me.state().partner(session.person, &to).await?;
     me.to(room(partner)).volatile().emit("typing", json!({ "from": session.handle }));
@@ -171,13 +161,14 @@ struct Wanted {
     variables: Variables,
 }
 
-fn subscribe(me: &PageSocket, api: &Api, wanted: Wanted) -> Result<(), EventError> {
+async fn subscribe(me: PageSocket, wanted: Wanted) -> Result<()> {
     let Wanted { id, query, variables } = wanted;
     if id.is_empty() || id.len() > 40 {
         return Err(EventError::new("bad_id", "An id of a subscription has 1 to 40 bytes."));
     }
     let bad_query = |why: String| EventError::new("bad_query", why);
-    let mut request = Request::new(query).variables(variables).data(me.data().session()?.clone());
+    let request = Request::new(query).variables(variables);
+    let mut request = request.data(me.data().session()?.clone()).data(Arc::clone(me.state()));
     let asked = request.parsed_query().map_err(|error| bad_query(error.to_string()))?;
     if asked.operations.iter().any(|(_, asks)| asks.node.ty != OperationType::Subscription) {
         return Err(bad_query("Only subscriptions: ask the rest at /graphql.".to_owned()));
@@ -189,20 +180,20 @@ fn subscribe(me: &PageSocket, api: &Api, wanted: Wanted) -> Result<(), EventErro
     if subscriptions.len() >= SUBSCRIPTIONS_MAX {
         return Err(EventError::new("too_many", "No more than five at once."));
     }
-    let mut answers = api.execute_stream(request);
+    let mut answers = me.state().api.execute_stream(request);
     // What is wrong with a query is known at once.
     let first = answers.next().now_or_never();
     if let Some(error) = first.flatten().and_then(|first| coded(first).errors.pop()) {
         return Err(bad_query(error.message));
     }
-    let (me, name) = (me.clone(), id.clone());
+    let (page, name) = (me.clone(), id.clone());
     let telling = tokio::spawn(async move {
         // It ends when something goes wrong, too: the page subscribes again and asks for what it missed.
         while let Some(answer) = answers.next().await.map(coded).filter(Answer::is_ok) {
-            me.emit("next", json!({ "id": name, "data": answer.data }));
+            page.emit("next", json!({ "id": name, "data": answer.data }));
         }
-        me.data().subscriptions.lock().remove(&name);
-        me.emit("complete", json!({ "id": name }));
+        page.data().subscriptions.lock().remove(&name);
+        page.emit("complete", json!({ "id": name }));
     });
     subscriptions.insert(id, telling.abort_handle());
     Ok(())
@@ -213,7 +204,7 @@ struct Unwanted {
     id: String,
 }
 
-async fn unsubscribe(me: PageSocket, Unwanted { id }: Unwanted) -> Result<(), EventError> {
+async fn unsubscribe(me: PageSocket, Unwanted { id }: Unwanted) -> Result<()> {
     if let Some(subscription) = me.data().subscriptions.lock().remove(&id) {
         subscription.abort();
     }

@@ -1,7 +1,9 @@
 //! A small social network: people with sessions on sockets, GraphQL, and a database of one's choice.
 
+#[macro_use]
+mod social;
 mod chats;
-mod follows;
+mod drafts;
 mod graphql;
 mod limits;
 mod live;
@@ -10,7 +12,6 @@ mod posts;
 mod routes;
 mod secrets;
 mod sessions;
-mod social;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -27,10 +28,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let social = Arc::new(Social::open().await.map_err(|error| error.to_string())?);
-    social.sweep().await.map_err(|error| error.to_string())?;
-    let (io, pages) = live::server(Arc::clone(&social));
-    let schema = graphql::schema(Arc::clone(&social), io.clone());
-    live::subscriptions(&pages, schema.clone());
+    let io = live::server(Arc::clone(&social));
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
     let port = env::var("PORT").map_or(Ok(3002), |port| port.parse())?;
     let listener = TcpListener::bind((host, port)).await?;
@@ -45,12 +43,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         stopping.drain(DRAIN).await;
     });
-    println!("everything is kept in {}", social.db.kind());
+    println!("everything is kept in {}", social.database());
     println!("listening on http://{}", listener.local_addr()?);
-    let router = routes::router(Arc::clone(&social), io.clone(), schema);
     // Returns when the server is closed.
-    io.serve_with(listener, router).await;
-    // Whatever has begun to be stored is stored and told.
-    let _turn = social.turn.lock().await;
+    io.serve_with(listener, routes::router(Arc::clone(&social), io.clone())).await;
+    social.close().await;
     Ok(())
 }

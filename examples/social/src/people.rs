@@ -1,12 +1,15 @@
-//! [`Person`]: who there is, as somebody else sees them.
+//! [`Person`]: who there is, as somebody else sees them, and who follows whom.
 
 use async_graphql::SimpleObject;
 use roomful::EventError;
 use serde::Deserialize;
+use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row};
 
-use crate::social::Social;
+use crate::graphql::Change;
+use crate::live::room;
+use crate::social::{Result, Social};
 
 const PEOPLE_MAX: usize = 50;
 
@@ -19,7 +22,7 @@ pub(crate) struct Person {
     name: String,
     followers: i64,
     following: i64,
-    pub(crate) is_followed: bool,
+    is_followed: bool,
     follows_me: bool,
 }
 
@@ -32,29 +35,24 @@ pub(crate) const PERSON: &str = "p.id AS person, p.handle, p.name, \
 
 impl FromRow<'_, AnyRow> for Person {
     fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        let is = |column| row.try_get::<i64, _>(column).map(|count| count > 0);
-        Ok(Self {
-            id: row.try_get("person")?,
-            handle: row.try_get("handle")?,
-            name: row.try_get("name")?,
-            followers: row.try_get("followers")?,
-            following: row.try_get("following")?,
-            is_followed: is("is_followed")?,
-            follows_me: is("follows_me")?,
-        })
+        let count = |column| row.try_get::<i64, _>(column);
+        let (followers, following) = (count("followers")?, count("following")?);
+        let (is_followed, follows_me) = (count("is_followed")? > 0, count("follows_me")? > 0);
+        let (id, handle, name) = (count("person")?, row.try_get("handle")?, row.try_get("name")?);
+        Ok(Self { id, handle, name, followers, following, is_followed, follows_me })
     }
 }
 
 /// Who wants to be one.
 #[derive(Deserialize)]
 pub(crate) struct Newcomer {
-    pub(crate) handle: String,
-    pub(crate) name: String,
-    pub(crate) password: String,
+    handle: String,
+    name: String,
+    password: String,
 }
 
 impl Newcomer {
-    fn checked(mut self) -> Result<Self, EventError> {
+    fn checked(mut self) -> Result<Self> {
         self.name = self.name.trim().to_owned();
         let bad = |code, why| Err(EventError::new(code, why));
         if !is_handle(&self.handle) {
@@ -70,55 +68,73 @@ impl Newcomer {
     }
 }
 
-fn is_handle(text: &str) -> bool {
+pub(crate) fn is_handle(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     (3..=20).contains(&text.len()) && text.bytes().all(is_plain)
 }
 
-pub(crate) fn no_person() -> EventError {
-    EventError::new("no_person", "There is nobody of that handle.")
+/// Makes that somebody follows the person of a handle, or no longer does; where it is not said, the
+/// other than now. Tells that person's sockets, if it changes anything.
+pub(crate) async fn follow(by: Change, handle: String, follow: Option<bool>) -> Result<Person> {
+    let Change { social, io, me } = by;
+    let _turn = social.turn.lock().await;
+    let person = social.person(me.person, &handle).await?;
+    if person.id == me.person {
+        return Err(EventError::new("self", "You cannot follow yourself."));
+    }
+    let follow = follow.unwrap_or(!person.is_followed);
+    let change = if follow {
+        "INSERT INTO follows (follower, followed) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+    } else {
+        "DELETE FROM follows WHERE follower = $1 AND followed = $2"
+    };
+    let changed = sql!(query, change, me.person, person.id).execute(&social.db).await?;
+    if changed.rows_affected() > 0 {
+        let by = json!({ "handle": me.handle, "name": me.name });
+        io.to(room(person.id)).emit("followed", json!({ "by": by, "follow": follow }));
+    }
+    social.person(me.person, &handle).await
 }
 
 impl Social {
     /// Adds somebody; gives the id.
-    pub(crate) async fn add_person(&self, newcomer: Newcomer) -> Result<i64, EventError> {
+    pub(crate) async fn add_person(&self, newcomer: Newcomer) -> Result<i64> {
         let Newcomer { handle, name, password } = newcomer.checked()?;
         let hash = self.secrets.hash_password(password).await?;
         let _turn = self.turn.lock().await;
         let insert = "INSERT INTO people (id, handle, name, password_hash) \
             VALUES ((SELECT coalesce(max(id), 0) + 1 FROM people), $1, $2, $3) \
             ON CONFLICT (handle) DO NOTHING RETURNING id";
-        let insert = sqlx::query_scalar(insert).bind(handle).bind(name).bind(hash);
+        let insert = sql!(query_scalar, insert, handle, name, hash).fetch_optional(&self.db);
         let taken = || EventError::new("handle_taken", "Somebody else has this handle.");
-        insert.fetch_optional(&*self.db).await?.ok_or_else(taken)
+        insert.await?.ok_or_else(taken)
     }
 
     /// The id of whom that handle and password are of.
-    pub(crate) async fn log_in(&self, handle: &str, password: String) -> Result<i64, EventError> {
+    pub(crate) async fn log_in(&self, handle: &str, password: String) -> Result<i64> {
         let bad_login = || EventError::new("bad_login", "This handle and password do not fit.");
-        if !is_handle(handle) || password.len() > 800 {
+        if !is_handle(handle) {
             return Err(bad_login());
         }
-        let select = "SELECT id, name, password_hash FROM people WHERE handle = $1";
-        let select = sqlx::query_as(select).bind(handle);
-        let found: Option<(i64, String, String)> = select.fetch_optional(&*self.db).await?;
-        let (id, hash) = found.map(|(id, _, hash)| (id, hash)).unzip();
+        let select = "SELECT id, password_hash FROM people WHERE handle = $1";
+        let found = sql!(query_as, select, handle).fetch_optional(&self.db).await?;
+        let (id, hash): (Option<i64>, Option<String>) = found.unzip();
         let fits = self.secrets.is_password(password, hash).await?;
         id.filter(|_| fits).ok_or_else(bad_login)
     }
 
     /// The person of that handle, as `me` sees them.
-    pub(crate) async fn person(&self, me: i64, handle: &str) -> Result<Person, EventError> {
+    pub(crate) async fn person(&self, me: i64, handle: &str) -> Result<Person> {
+        let none = || EventError::new("no_person", "There is nobody of that handle.");
         if !is_handle(handle) {
-            return Err(no_person());
+            return Err(none());
         }
         let select = format!("SELECT {PERSON} FROM people p WHERE handle = $2");
-        let select = sqlx::query_as(&select).bind(me).bind(handle);
-        select.fetch_optional(&*self.db).await?.ok_or_else(no_person)
+        sql!(query_as, &select, me, handle).fetch_optional(&self.db).await?.ok_or_else(none)
     }
 
     /// Others, whose handle or name has that text in it.
-    pub(crate) async fn people(&self, me: i64, search: &str) -> Result<Vec<Person>, EventError> {
+    pub(crate) async fn people(&self, me: i64, search: &str) -> Result<Vec<Person>> {
         let search = search.trim().to_lowercase();
         if search.chars().count() > 40 || search.contains(char::is_control) {
             return Err(EventError::new("bad_search", "Search for up to 40 characters."));
@@ -129,7 +145,6 @@ impl Social {
              AND (handle LIKE $2 ESCAPE '\\' OR lower(name) LIKE $2 ESCAPE '\\') \
              ORDER BY handle LIMIT {PEOPLE_MAX}"
         );
-        let select = sqlx::query_as(&select).bind(me).bind(format!("%{search}%"));
-        Ok(select.fetch_all(&*self.db).await?)
+        Ok(sql!(query_as, &select, me, format!("%{search}%")).fetch_all(&self.db).await?)
     }
 }

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{Request, Response as Answer};
+use async_graphql::Request as Query;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::extract::{DefaultBodyLimit, Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
-use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::middleware::{Next, from_fn};
+use axum::response::{AppendHeaders, IntoResponse, IntoResponseParts, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use roomful::{EventError, PeerAddress};
@@ -19,72 +19,76 @@ use serde::Deserialize;
 use serde_json::json;
 use tower_http::services::{ServeDir, ServeFile};
 
-use crate::graphql::{Api, coded};
+use crate::graphql::coded;
 use crate::limits::Limiter;
 use crate::live::{Io, session_room};
 use crate::people::Newcomer;
-use crate::sessions::{Session, Shown, unauthenticated};
-use crate::social::Social;
+use crate::sessions::{FOR_REQUESTS, Session, unauthenticated};
+use crate::social::{Result, Social};
 
-/// No script and no style but those of the page itself.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-                      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// What all answers say: no script and no style but those of the page itself, and in no frame.
+const HEADERS: [(header::HeaderName, HeaderValue); 3] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+             connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
+];
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-type Site = Arc<Shared>;
+type Site = State<Arc<Shared>>;
+type Peer = Extension<PeerAddress>;
+type Body<T> = Result<Json<T>, JsonRejection>;
+type Answer = Result<Response, Failure>;
 
 struct Shared {
     social: Arc<Social>,
     io: Io,
-    api: Api,
     /// Logins and signups of an address, and failures of a handle.
     entries: Limiter<IpAddr>,
     failures: Limiter<String>,
 }
 
-pub(crate) fn router(social: Arc<Social>, io: Io, api: Api) -> Router {
+pub(crate) fn router(social: Arc<Social>, io: Io) -> Router {
     let entries = Limiter::new(Duration::from_millis(50), 300);
     let failures = Limiter::new(Duration::from_secs(12), 5);
-    let built = env::var_os("WEB").map_or_else(built_here, PathBuf::from);
-    let index = ServeFile::new(built.join("index.html"));
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/web/dist");
+    let page = env::var_os("WEB").map_or_else(|| here.into(), PathBuf::from);
+    let index = ServeFile::new(page.join("index.html"));
     Router::new()
         .route("/api/signup", post(sign_up))
         .route("/api/login", post(log_in))
         .route("/api/logout", post(log_out))
         .route("/graphql", post(graphql))
         // The page knows its own routes.
-        .fallback_service(ServeDir::new(built).fallback(index))
+        .fallback_service(ServeDir::new(page).fallback(index))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(map_response(guarded))
-        .with_state(Arc::new(Shared { social, io, api, entries, failures }))
+        .layer(from_fn(guard))
+        .with_state(Arc::new(Shared { social, io, entries, failures }))
 }
 
-fn built_here() -> PathBuf {
-    concat!(env!("CARGO_MANIFEST_DIR"), "/web/dist").into()
-}
-
-async fn guarded(mut response: Response) -> Response {
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::CACHE_CONTROL, "private, no-cache"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
+/// A page of another host must not act for who looks at it: browsers say whose page it is.
+async fn guard(request: Request, next: Next) -> Response {
+    let host = text(request.headers(), header::HOST);
+    let origin = text(request.headers(), header::ORIGIN).unwrap_or_default();
+    let page = origin.split_once("://").map_or(origin, |(_, page)| page);
+    let is_own = page.is_empty() || Some(page) == host || request.method().is_safe();
+    let mut response = if is_own {
+        next.run(request).await
+    } else {
+        Failure(EventError::new("bad_origin", "Only for the page of this host.")).into_response()
+    };
+    response.headers_mut().extend(HEADERS);
     response
 }
 
-async fn sign_up(
-    State(site): State<Site>,
-    Extension(PeerAddress(peer)): Extension<PeerAddress>,
-    headers: HeaderMap,
-    newcomer: Result<Json<Newcomer>, JsonRejection>,
-) -> Result<Response, Failure> {
-    check_origin(&headers)?;
-    site.entries.take(peer.ip())?;
-    let Json(newcomer) = newcomer?;
-    let person = site.social.add_person(newcomer).await?;
+async fn sign_up(State(site): Site, peer: Peer, newcomer: Body<Newcomer>) -> Answer {
+    site.entries.take(peer.0.0.ip())?;
+    let person = site.social.add_person(newcomer?.0).await?;
     enter(&site, person).await
 }
 
@@ -94,15 +98,9 @@ struct Login {
     password: String,
 }
 
-async fn log_in(
-    State(site): State<Site>,
-    Extension(PeerAddress(peer)): Extension<PeerAddress>,
-    headers: HeaderMap,
-    login: Result<Json<Login>, JsonRejection>,
-) -> Result<Response, Failure> {
-    check_origin(&headers)?;
-    site.entries.take(peer.ip())?;
-    let Json(Login { handle, password }) = login?;
+async fn log_in(State(site): Site, peer: Peer, login: Body<Login>) -> Answer {
+    site.entries.take(peer.0.0.ip())?;
+    let Login { handle, password } = login?.0;
     // Before it is tried, so that a thousand at once are not tried, either.
     site.failures.take(handle.clone())?;
     let person = site.social.log_in(&handle, password).await;
@@ -113,31 +111,26 @@ async fn log_in(
 }
 
 /// Begins a session, with its cookies.
-async fn enter(site: &Shared, person: i64) -> Result<Response, Failure> {
-    let keys = site.social.begin_session(person).await?;
-    let (id, key) = keys.session.split_once('.').unwrap_or_default();
-    let Session { handle, name, .. } = site.social.session(id, key, Shown::Session).await?;
+async fn enter(site: &Shared, person: i64) -> Answer {
+    let [id, for_sockets, key] = site.social.begin_session(person).await?;
+    let Session { handle, name, .. } = site.social.session(&id, &key, FOR_REQUESTS).await?;
     let life = site.social.session_life.as_secs();
-    let cookies = cookies([&keys.id, &keys.secret, &keys.session], life);
+    let session = format!("{id}.{key}");
+    let cookies = cookies([&id, &for_sockets, &session], life);
     Ok((cookies, Json(json!({ "handle": handle, "name": name }))).into_response())
 }
 
 /// Two that the page reads, for its sockets; and one that it needs not, for requests.
-fn cookies(
-    [id, secret, session]: [&str; 3],
-    seconds: u64,
-) -> AppendHeaders<[(header::HeaderName, String); 3]> {
+fn cookies([id, secretkey, session]: [&str; 3], seconds: u64) -> impl IntoResponseParts {
     let rest = format!("Path=/; Max-Age={seconds}; SameSite=Strict");
     AppendHeaders([
         (header::SET_COOKIE, format!("id={id}; {rest}")),
-        (header::SET_COOKIE, format!("secretkey={secret}; {rest}")),
+        (header::SET_COOKIE, format!("secretkey={secretkey}; {rest}")),
         (header::SET_COOKIE, format!("session={session}; {rest}; HttpOnly")),
     ])
 }
 
-async fn log_out(State(site): State<Site>, headers: HeaderMap) -> Result<Response, Failure> {
-    check_origin(&headers)?;
-    let cleared = cookies([""; 3], 0);
+async fn log_out(State(site): Site, headers: HeaderMap) -> Answer {
     match caller(&site, &headers).await {
         Ok(session) => {
             site.social.end_session(&session.id).await?;
@@ -149,66 +142,52 @@ async fn log_out(State(site): State<Site>, headers: HeaderMap) -> Result<Respons
         Err(error) if error.code() == "unauthenticated" => {}
         Err(error) => return Err(error.into()),
     }
-    Ok((StatusCode::NO_CONTENT, cleared).into_response())
+    Ok((StatusCode::NO_CONTENT, cookies([""; 3], 0), ()).into_response())
 }
 
-async fn graphql(
-    State(site): State<Site>,
-    headers: HeaderMap,
-    request: Result<Json<Request>, JsonRejection>,
-) -> Result<Json<Answer>, Failure> {
-    check_origin(&headers)?;
+async fn graphql(State(site): Site, headers: HeaderMap, query: Body<Query>) -> Answer {
     let session = caller(&site, &headers).await?;
-    let Json(request) = request?;
-    Ok(Json(coded(site.api.execute(request.data(session)).await)))
+    let query = query?.0.data(session).data(site.io.clone()).data(Arc::clone(&site.social));
+    Ok(Json(coded(site.social.api.execute(query).await)).into_response())
 }
 
 /// Whose request it is, by its cookie or, where a program asks, by `authorization`.
-async fn caller(site: &Shared, headers: &HeaderMap) -> Result<Session, EventError> {
+async fn caller(site: &Shared, headers: &HeaderMap) -> Result<Session> {
     let bearer = text(headers, header::AUTHORIZATION).and_then(|all| all.strip_prefix("Bearer "));
     let cookies = text(headers, header::COOKIE).unwrap_or_default();
     let cookie = || cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session="));
     let shown = bearer.or_else(cookie).and_then(|shown| shown.split_once('.'));
     let (id, key) = shown.ok_or_else(unauthenticated)?;
-    site.social.session(id, key, Shown::Session).await
+    site.social.session(id, key, FOR_REQUESTS).await
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// A page of another host must not act for who looks at it: browsers say whose page it is.
-fn check_origin(headers: &HeaderMap) -> Result<(), EventError> {
-    let page = text(headers, header::ORIGIN);
-    let page = page.map(|origin| origin.split_once("://").unwrap_or_default().1);
-    match page {
-        Some(page) if Some(page) != text(headers, header::HOST) => {
-            Err(EventError::new("bad_origin", "Only for the page of this host."))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Why not, as JSON.
 struct Failure(EventError);
 
-impl<E: Into<EventError>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        let error = error.into();
-        let rejection = error.source().and_then(|source| source.downcast_ref::<JsonRejection>());
-        Self(match rejection.map(JsonRejection::status) {
-            None => error,
-            Some(StatusCode::PAYLOAD_TOO_LARGE) => {
-                EventError::new("too_large", "This is more than 64 KiB.")
-            }
-            Some(_) => EventError::new("bad_json", "This is not the JSON that is wanted here."),
-        })
+impl From<EventError> for Failure {
+    fn from(error: EventError) -> Self {
+        Self(error)
+    }
+}
+
+impl From<JsonRejection> for Failure {
+    fn from(rejection: JsonRejection) -> Self {
+        let (code, why) = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "This is more than 64 KiB."),
+            _ => ("bad_json", "This is not the JSON that is wanted here."),
+        };
+        Self(EventError::new(code, why))
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = match self.0.code() {
+        let (code, message) = (self.0.code(), self.0.message());
+        let status = match code {
             "unauthenticated" | "bad_login" => StatusCode::UNAUTHORIZED,
             "bad_origin" => StatusCode::FORBIDDEN,
             "handle_taken" => StatusCode::CONFLICT,
@@ -218,11 +197,9 @@ impl IntoResponse for Failure {
             "internal_error" => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        if status == StatusCode::INTERNAL_SERVER_ERROR {
+        if status.is_server_error() {
             eprintln!("{}", self.0);
         }
-        let (code, message) = (self.0.code(), self.0.message());
-        let error = json!({ "error": { "code": code, "message": message } });
-        (status, Json(error)).into_response()
+        (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()
     }
 }

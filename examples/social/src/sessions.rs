@@ -5,7 +5,7 @@ use std::time::Duration;
 use roomful::{EventError, SocketId};
 
 use crate::secrets::{hash_key, is_random, is_same, random};
-use crate::social::{Social, now_ms};
+use crate::social::{Result, Social, now_ms};
 
 const ID_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
@@ -20,21 +20,13 @@ pub(crate) struct Session {
     expires: i64,
 }
 
-/// What proves it, told once: it is kept hashed.
-pub(crate) struct Keys {
-    pub(crate) id: String,
-    /// What a page shows for its sockets. It knows this key, so it is good for nothing else.
-    pub(crate) secret: String,
-    /// What a browser or a program shows with requests.
-    pub(crate) session: String,
-}
-
-/// Which of the keys is shown.
+/// Which of its keys is shown: the one that a page knows, for its sockets, or the one for requests, which
+/// it does not know. It is the column in which the hash is.
 #[derive(Clone, Copy)]
-pub(crate) enum Shown {
-    Secret,
-    Session,
-}
+pub(crate) struct Shown(&'static str);
+
+pub(crate) const FOR_SOCKETS: Shown = Shown("secret_hash");
+pub(crate) const FOR_REQUESTS: Shown = Shown("session_hash");
 
 impl Session {
     /// How long it is still good for.
@@ -48,84 +40,57 @@ pub(crate) fn unauthenticated() -> EventError {
 }
 
 impl Social {
-    pub(crate) async fn begin_session(&self, person: i64) -> Result<Keys, EventError> {
-        let now = now_ms();
-        let life = i64::try_from(self.session_life.as_millis())?;
-        let (id, secret, key) = (random(ID_BYTES)?, random(KEY_BYTES)?, random(KEY_BYTES)?);
-        let over = sqlx::query("DELETE FROM sessions WHERE expires <= $1");
-        over.bind(now).execute(&*self.db).await?;
+    /// Begins one, and tells its id and its keys: for sockets, and for requests. They are kept hashed.
+    pub(crate) async fn begin_session(&self, person: i64) -> Result<[String; 3]> {
+        let (now, life) = (now_ms(), i64::try_from(self.session_life.as_millis())?);
+        let over = "DELETE FROM sessions WHERE expires <= $1";
+        sql!(query, over, now).execute(&self.db).await?;
+        let keys = [random(ID_BYTES)?, random(KEY_BYTES)?, random(KEY_BYTES)?];
+        let [id, for_sockets, for_requests] = &keys;
         let insert = "INSERT INTO sessions (id, person, secret_hash, session_hash, expires) \
             VALUES ($1, $2, $3, $4, $5)";
-        let insert = sqlx::query(insert).bind(&id).bind(person);
-        let insert = insert.bind(hash_key(&secret)?).bind(hash_key(&key)?);
-        insert.bind(now.saturating_add(life)).execute(&*self.db).await?;
-        let session = format!("{id}.{key}");
-        Ok(Keys { id, secret, session })
+        let hashes = (hash_key(for_sockets)?, hash_key(for_requests)?);
+        let insert = sql!(query, insert, id, person, hashes.0, hashes.1, now.saturating_add(life));
+        insert.execute(&self.db).await?;
+        Ok(keys)
     }
 
     /// The session of that id, if there is one, it is not over, and the key is its own.
-    pub(crate) async fn session(
-        &self,
-        id: &str,
-        key: &str,
-        shown: Shown,
-    ) -> Result<Session, EventError> {
+    pub(crate) async fn session(&self, id: &str, key: &str, shown: Shown) -> Result<Session> {
         if !is_random(id, ID_BYTES) || !is_random(key, KEY_BYTES) {
             return Err(unauthenticated());
         }
-        let select = "SELECT secret_hash, session_hash, person, handle, name, expires \
-            FROM sessions JOIN people ON people.id = person \
-            WHERE sessions.id = $1 AND expires > $2";
-        let select = sqlx::query_as(select).bind(id).bind(now_ms());
-        let found = select.fetch_optional(&*self.db).await?.ok_or_else(unauthenticated)?;
-        let (secret_hash, session_hash, person, handle, name, expires): (
-            String,
-            String,
-            _,
-            _,
-            _,
-            _,
-        ) = found;
-        let hash = match shown {
-            Shown::Secret => secret_hash,
-            Shown::Session => session_hash,
-        };
+        let Shown(hash) = shown;
+        let select = format!(
+            "SELECT {hash}, person, handle, name, expires FROM sessions \
+             JOIN people ON people.id = person WHERE sessions.id = $1 AND expires > $2"
+        );
+        let found = sql!(query_as, &select, id, now_ms()).fetch_optional(&self.db).await?;
+        let (hash, person, handle, name, expires): (String, _, _, _, _) =
+            found.ok_or_else(unauthenticated)?;
         if !is_same(key, &hash)? {
             return Err(unauthenticated());
         }
         Ok(Session { id: id.to_owned(), person, handle, name, expires })
     }
 
-    pub(crate) async fn end_session(&self, id: &str) -> Result<(), EventError> {
-        let delete = sqlx::query("DELETE FROM sessions WHERE id = $1");
-        delete.bind(id).execute(&*self.db).await?;
+    pub(crate) async fn end_session(&self, id: &str) -> Result<()> {
+        sql!(query, "DELETE FROM sessions WHERE id = $1", id).execute(&self.db).await?;
         Ok(())
     }
 
     /// Keeps that a socket is one of somebody's. `false` where the session has just ended.
-    pub(crate) async fn add_socket(
-        &self,
-        socket: SocketId,
-        session: &Session,
-    ) -> Result<bool, EventError> {
-        let insert = "INSERT INTO sockets (socket, person, run) \
-            SELECT $1, person, $2 FROM sessions WHERE id = $3 \
+    pub(crate) async fn add_socket(&self, socket: SocketId, session: &Session) -> Result<bool> {
+        let insert = "INSERT INTO sockets (socket, person) \
+            SELECT $1, person FROM sessions WHERE id = $2 \
             ON CONFLICT (socket) DO UPDATE SET person = excluded.person";
-        let insert = sqlx::query(insert).bind(socket.to_string()).bind(&self.run);
-        let added = insert.bind(&session.id).execute(&*self.db).await?;
-        Ok(added.rows_affected() > 0)
+        let added = sql!(query, insert, socket.to_string(), &session.id);
+        Ok(added.execute(&self.db).await?.rows_affected() > 0)
     }
 
-    pub(crate) async fn remove_socket(&self, socket: SocketId) -> Result<(), EventError> {
-        let delete = sqlx::query("DELETE FROM sockets WHERE socket = $1");
-        delete.bind(socket.to_string()).execute(&*self.db).await?;
-        Ok(())
-    }
-
-    /// Forgets the sockets of a server that has crashed.
-    pub(crate) async fn sweep(&self) -> Result<(), EventError> {
-        let delete = sqlx::query("DELETE FROM sockets WHERE run <> $1");
-        delete.bind(&self.run).execute(&*self.db).await?;
+    pub(crate) async fn remove_socket(&self, socket: SocketId) -> Result<()> {
+        let delete = "DELETE FROM sockets WHERE socket = $1";
+        sql!(query, delete, socket.to_string()).execute(&self.db).await?;
         Ok(())
     }
 }
