@@ -530,12 +530,13 @@ test("a server that is killed while five pages write loses and doubles nothing, 
 
 test("a server that is restarted in order is missed for a moment, and nothing is lost", async () => {
   const [wim, xia] = [await Person.signUp("wim", "Wim"), await Person.signUp("xia", "Xia")];
-  const pages = [await open(wim, "/chats/xia"), await open(await wim.again(), "/chats/xia", PHONE), await open(xia, "/chats/wim")];
-  await say(pages[0], "before");
+  const [desk, theirs] = [await open(wim, "/chats/xia"), await open(xia, "/chats/wim")];
+  const pages = [desk, await open(await wim.again(), "/chats/xia", PHONE), theirs];
+  await say(desk, "before");
   for (const page of pages) await shows(page, "before");
   await app.stop("SIGTERM");
-  await say(pages[2], "while there was none");
-  await at(pages[2], "waiting").waitFor();
+  await say(theirs, "while there was none");
+  await at(theirs, "waiting").waitFor();
   await app.again();
   const isBack = async (page) => {
     await state(page, "reconnected");

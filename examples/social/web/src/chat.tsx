@@ -3,13 +3,14 @@
 import { useEffect, useLayoutEffect, useRef, useState, type FormEvent, type KeyboardEvent } from "react";
 import { useHistory } from "./history";
 import { Avatar, Empty, Failure, Loading, Older, Time, Title, WaitingState } from "./parts";
+import { MESSAGE } from "./queries";
 import { Link } from "./router";
 import { useNews, useSession, useView } from "./session";
 import type { Author, Message, Waiting } from "./types";
 
 export const MESSAGE_MAX = 2_000;
 const CHAT = `query ($with: String!, $before: ID) {
-  chat(with: $with) { messages(before: $before) { id chat from to text at key } }
+  chat(with: $with) { messages(before: $before) { ${MESSAGE} } }
 }`;
 const WHO = "query ($handle: String!) { person(handle: $handle) { handle name } }";
 const READ = "mutation ($with: String!) { readChat(with: $with) }";

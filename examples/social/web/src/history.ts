@@ -12,13 +12,14 @@ const JOIN_MAX = 10;
 /** `page` gives the newest, or those before an id. */
 export function useHistory<T extends { id: string }>(page: (before?: string) => Promise<T[]>) {
   const { status } = useSession();
-  const [list, setList] = useState<T[]>();
+  const [list, setList] = useState<T[]>([]);
+  const [isLoaded, setLoaded] = useState(false);
   const [hasOlder, setHasOlder] = useState(false);
   const isLive = status.state === "connected" || status.state === "reconnected";
   /** The newest that was there when the connection was lost: behind it something may be missing. */
   const known = useRef<string>(undefined);
   useEffect(() => {
-    if (!isLive) known.current = list?.at(-1)?.id;
+    if (!isLive) known.current = list.at(-1)?.id;
   }, [isLive]);
 
   const load = async () => {
@@ -35,16 +36,17 @@ export function useHistory<T extends { id: string }>(page: (before?: string) => 
   const show = ({ got, isFull, isJoined }: Awaited<ReturnType<typeof load>>) => {
     // Where too much was missed, what is older is to be loaded again.
     const from = isJoined ? 0 : Number(got[0]?.id);
-    setList((list = []) => merge(list.filter(({ id }) => Number(id) >= from), got));
-    if (!list || !isJoined) setHasOlder(isFull);
+    setList((list) => merge(list.filter(({ id }) => Number(id) >= from), got));
+    if (!isLoaded || !isJoined) setHasOlder(isFull);
+    setLoaded(true);
   };
   const { error } = useView(load, show);
 
-  const add = useCallback((one: T) => setList((list) => list && merge(list, [one])), []);
+  const add = useCallback((one: T) => setList((list) => merge(list, [one])), []);
   const older = async () => {
-    const more = await page(list?.[0]?.id);
-    setList((list = []) => merge(more, list));
+    const more = await page(list[0]?.id);
+    setList((list) => merge(more, list));
     setHasOlder(more.length >= PAGE);
   };
-  return { list, hasOlder, older, add, error };
+  return { list: isLoaded ? list : undefined, hasOlder, older, add, error };
 }

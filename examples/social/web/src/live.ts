@@ -86,10 +86,10 @@ export class Live {
   }
 
   /** Begins anew, after it gave up or was refused. */
-  tryAgain() {
+  tryAgain = () => {
     this.#become("connecting", { tries: 0 });
     this.#socket.disconnect().connect();
-  }
+  };
 
   /** The session is over: nothing is heard any more, and the cookies are forgotten. */
   end(why = this.isLeaving ? "" : OVER) {
@@ -107,19 +107,19 @@ export class Live {
   }
 
   /** What is worth no wait: not sent while there is no connection. */
-  hint(event: string, about: object) {
+  hint = (event: string, about: object) => {
     if (this.#isKnown) this.#socket.volatile.emit(event, about);
-  }
+  };
 
   get isConnected() {
     return this.#isKnown && this.#socket.connected;
   }
 
-  on<K extends keyof News>(name: K, heard: (news: News[K]) => void) {
+  on = <K extends keyof News>(name: K, heard: (news: News[K]) => void) => {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners.add(heard));
     return () => void listeners.delete(heard);
-  }
+  };
 
   /** Tells all of this page of news, whichever way they came. */
   tell<K extends keyof News>(name: K, news: News[K]) {

@@ -2,8 +2,9 @@
 
 import { useEffect, useState, type CSSProperties, type ReactNode } from "react";
 import type { Refusal } from "./api";
+import { PERSON } from "./queries";
 import { Link } from "./router";
-import { PERSON, useSession } from "./session";
+import { useSession } from "./session";
 import type { Author, Person } from "./types";
 
 const HUES = 360;

@@ -2,8 +2,9 @@
 
 import { useEffect, useState } from "react";
 import { Avatar, Counts, Empty, Failure, Follow, Loading, Name, Title } from "./parts";
+import { PERSON } from "./queries";
 import { Link } from "./router";
-import { PERSON, useNews, useSession, useView } from "./session";
+import { useNews, useSession, useView } from "./session";
 import type { Person as Someone } from "./types";
 
 const PEOPLE = `query ($search: String) { people(search: $search) { ${PERSON} } }`;

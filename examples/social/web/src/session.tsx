@@ -4,18 +4,17 @@ import { createContext, useCallback, useContext, useEffect, useMemo, useRef, use
 import * as api from "./api";
 import { keys } from "./cookies";
 import { Live, type News, type Status } from "./live";
+import { useLoader } from "./loader";
+import { useMine } from "./mine";
 import { Outbox } from "./outbox";
+import { MESSAGE } from "./queries";
 import { go } from "./router";
-import { pause, useStore } from "./store";
+import { useStore } from "./store";
 import type { Chat, Message, Person, Post, Waiting } from "./types";
 
-const AGAIN_MS = 1_000;
 const NOTICE_MS = 6_000;
 const NOTICES_MAX = 3;
 
-export const PERSON = "handle name followers following isFollowed followsMe";
-const MESSAGE = "id chat from to text at key";
-const MINE = `{ me { ${PERSON} } chats { id unread with { handle name } last { ${MESSAGE} } } }`;
 const SEND = `mutation ($to: String!, $text: String!, $key: String!) {
   sendMessage(to: $to, text: $text, key: $key) { ${MESSAGE} }
 }`;
@@ -72,30 +71,41 @@ export function useNews<K extends keyof News>(name: K, heard: (news: News[K]) =>
   useEffect(() => on(name, (news) => latest.current(news)), [on, name]);
 }
 
-/** The socket, and what is written to be sent when it is there. */
+/** The socket, requests, and what is written to be sent when there is a connection. */
 function connect() {
   const live = new Live();
+  const ask = <T,>(query: string, variables?: object) =>
+    api.ask<T>(query, variables).catch((error: api.Refusal) => {
+      if (error.code === "unauthenticated") live.end();
+      throw error;
+    });
   const send = async ({ text, to, key }: Waiting) => {
-    if (to) live.tell("chatroom", (await api.ask<{ sendMessage: Message }>(SEND, { to, text, key })).sendMessage);
-    else live.tell("post", (await api.ask<{ post: Post }>(POST, { text, key })).post);
+    if (to) live.tell("chatroom", (await ask<{ sendMessage: Message }>(SEND, { to, text, key })).sendMessage);
+    else live.tell("post", (await ask<{ post: Post }>(POST, { text, key })).post);
   };
-  return { live, outbox: new Outbox(send, () => live.isConnected) };
+  return { live, ask, outbox: new Outbox(send, () => live.isConnected) };
+}
+
+/** Ends the session, here and at the server. */
+async function leave(live: Live, outbox: Outbox) {
+  live.isLeaving = true;
+  try {
+    await api.logOut();
+  } catch (error) {
+    live.isLeaving = false;
+    throw error;
+  }
+  outbox.clear();
+  live.end("");
+  go("/portal");
 }
 
 export function SessionProvider({ children }: { children: ReactNode }) {
-  const [{ live, outbox }] = useState(connect);
+  const [{ live, ask, outbox }] = useState(connect);
   const status = useStore(live.status);
   const waiting = useStore(outbox.list);
   const { notices, notify } = useNotices();
 
-  const ask = useCallback(
-    <T,>(query: string, variables?: object) =>
-      api.ask<T>(query, variables).catch((error: api.Refusal) => {
-        if (error.code === "unauthenticated") live.end();
-        throw error;
-      }),
-    [live],
-  );
   const mine = useMine(live, status, ask);
   const { me, reload } = mine;
 
@@ -115,29 +125,22 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     if (status.round) void outbox.flush();
   }, [outbox, status.round]);
 
-  useEffect(
-    () =>
+  useEffect(() => {
+    const ends = [
       live.on("chatroom", (message) => {
         if (message.from === me?.handle) outbox.settle(message.key);
       }),
-    [live, outbox, me?.handle],
-  );
-  useEffect(
-    () =>
       live.on("updatedChat", ({ with: handle, unread }) => {
         if (!unread || location.pathname.startsWith("/chats")) return;
         notify(`New message from @${handle}`, `/chats/${handle}`);
       }),
-    [live, notify],
-  );
-  useEffect(
-    () =>
       live.on("followed", ({ by, follow }) => {
         notify(`${by.name} ${follow ? "follows you now" : "does not follow you any more"}`, `/people/${by.handle}`);
         reload();
       }),
-    [live, notify, reload],
-  );
+    ];
+    return () => ends.forEach((end) => end());
+  }, [live, outbox, me?.handle, notify, reload]);
 
   const session = useMemo<Session>(
     () => ({
@@ -148,78 +151,16 @@ export function SessionProvider({ children }: { children: ReactNode }) {
       notify,
       ask,
       begin,
-      on: live.on.bind(live),
-      hint: live.hint.bind(live),
-      tryAgain: () => live.tryAgain(),
+      on: live.on,
+      hint: live.hint,
+      tryAgain: live.tryAgain,
       write: (text, about) => outbox.add(text, about) || (notify("Too much waits to be sent already."), false),
       takeBack: (key) => outbox.settle(key),
-      logOut: async () => {
-        live.isLeaving = true;
-        try {
-          await api.logOut();
-        } catch (error) {
-          live.isLeaving = false;
-          throw error;
-        }
-        outbox.clear();
-        live.end("");
-        go("/portal");
-      },
+      logOut: () => leave(live, outbox),
     }),
     [live, outbox, status, waiting, notices, notify, ask, begin, mine],
   );
   return <Context value={session}>{children}</Context>;
-}
-
-/** Who this is, and the chats: loaded after each connection, and changed by news. */
-function useMine(live: Live, status: Status, ask: Session["ask"]) {
-  const [me, setMe] = useState<Person>();
-  const [chats, setChats] = useState<Chat[]>();
-  const [open, setOpen] = useState<string>();
-  const { round, isSignedIn } = status;
-
-  const { reload, isLoading } = useLoader(
-    () => ask<{ me: Person; chats: Chat[] }>(MINE),
-    (mine) => {
-      setMe(mine.me);
-      setChats(mine.chats);
-    },
-    [round],
-    round > 0,
-  );
-  useEffect(() => {
-    if (isSignedIn) return;
-    setMe(undefined);
-    setChats(undefined);
-  }, [isSignedIn]);
-
-  useEffect(() => {
-    const change = (handle: string, changed: (chat: Chat) => Chat) => {
-      // What is loaded at this moment may be older than the news.
-      if (isLoading() || !chats?.some((chat) => chat.with.handle === handle)) reload();
-      setChats((chats) => chats?.map((chat) => (chat.with.handle === handle ? changed(chat) : chat)));
-    };
-    const newer = (chat: Chat, last: Message) => (Number(chat.last?.id ?? 0) > Number(last.id) ? chat.last : last);
-    const ends = [
-      live.on("updatedChat", ({ with: handle, last, unread }) =>
-        change(handle, (chat) => ({ ...chat, last: newer(chat, last), unread })),
-      ),
-      live.on("chatroom", (message) =>
-        change(message.from === me?.handle ? message.to : message.from, (chat) => ({
-          ...chat,
-          last: newer(chat, message),
-        })),
-      ),
-    ];
-    return () => ends.forEach((end) => end());
-  }, [live, me?.handle, chats, reload, isLoading]);
-
-  return useMemo(() => {
-    const seen = chats?.map((chat) => (chat.with.handle === open ? { ...chat, unread: 0 } : chat));
-    const sorted = seen?.sort((a, b) => Number(b.last?.id ?? 0) - Number(a.last?.id ?? 0));
-    const isUnread = (handle: string) => Boolean(chats?.some((chat) => chat.with.handle === handle && chat.unread));
-    return { me, chats: sorted, isUnread, reload, setOpen };
-  }, [me, chats, open, reload]);
 }
 
 function useNotices() {
@@ -231,44 +172,6 @@ function useNotices() {
     setTimeout(() => setNotices((notices) => notices.filter((notice) => notice.id !== id)), NOTICE_MS);
   }, []);
   return { notices, notify };
-}
-
-/** Loads when `deps` change, and again on `reload`: one request at a time, and what fails for a moment is repeated. */
-export function useLoader<T>(load: () => Promise<T>, show: (data: T) => void, deps: unknown[], isWanted = true) {
-  const latest = useRef({ load, show });
-  useEffect(() => void (latest.current = { load, show }));
-  const running = useRef({ isRunning: false, isStale: false, start: () => {} });
-  const [error, setError] = useState<api.Refusal>();
-  useEffect(() => {
-    if (!isWanted) return;
-    const own = { isRunning: false, isStale: false, start: () => void run() };
-    const run = async () => {
-      own.isStale = true;
-      if (own.isRunning) return;
-      own.isRunning = true;
-      while (own.isStale && running.current === own) {
-        own.isStale = false;
-        try {
-          const data = await latest.current.load();
-          if (running.current !== own) return;
-          latest.current.show(data);
-          setError(undefined);
-        } catch (error) {
-          if (!(error instanceof api.Refusal)) throw error;
-          if (error.isTemporary) await pause(AGAIN_MS);
-          else if (running.current === own) setError(error);
-          own.isStale ||= error.isTemporary;
-        }
-      }
-      own.isRunning = false;
-    };
-    running.current = own;
-    own.start();
-    return () => void (running.current = { isRunning: false, isStale: false, start: () => {} });
-  }, [isWanted, ...deps]);
-  const reload = useCallback(() => running.current.start(), []);
-  const isLoading = useCallback(() => running.current.isRunning, []);
-  return { error, reload, isLoading };
 }
 
 /** As `useLoader`, for a view: loads anew after each connection. */
