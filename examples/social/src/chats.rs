@@ -98,17 +98,22 @@ pub(crate) async fn send(by: Change, to: String, draft: [String; 2]) -> Result<M
     Ok(message)
 }
 
-/// Somebody has read all that the person of a handle wrote; their other sockets are to know.
+/// Somebody has read all that the person of a handle wrote. Says whether anything was unread; their other
+/// sockets are to know that.
 pub(crate) async fn read(by: Change, with: String) -> Result<bool> {
     let (social, me) = (by.social, by.me.person);
     let _turn = social.turn.lock().await;
     let partner = social.person(me, &with).await?;
-    let update = "UPDATE chats SET seen = \
-        (SELECT coalesce(max(id), 0) FROM messages WHERE chat = chats.id) \
-        WHERE person = $1 AND partner = $2";
-    let updated = sql!(query, update, me, partner.id).execute(&social.db).await?;
-    tell(&social, &by.io, me, &with).await?;
-    Ok(updated.rows_affected() > 0)
+    let last = "(SELECT max(id) FROM messages WHERE chat = chats.id AND recipient = $1)";
+    let update = format!(
+        "UPDATE chats SET seen = {last} WHERE person = $1 AND partner = $2 AND seen < {last}"
+    );
+    let updated = sql!(query, &update, me, partner.id).execute(&social.db).await?;
+    let is_new = updated.rows_affected() > 0;
+    if is_new {
+        tell(&social, &by.io, me, &with).await?;
+    }
+    Ok(is_new)
 }
 
 /// Tells all sockets of a person what has become of one of their chats, if it is one.

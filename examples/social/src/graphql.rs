@@ -112,7 +112,7 @@ impl Mutation {
         spawn(chats::send(change(ctx)?, to, [text, key])).await?
     }
 
-    /// Says whether there was a conversation.
+    /// Says whether anything was unread.
     async fn read_chat(&self, ctx: &Context<'_>, with: String) -> Result<bool> {
         spawn(chats::read(change(ctx)?, with)).await?
     }

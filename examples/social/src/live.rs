@@ -1,6 +1,7 @@
 //! The sockets of people's pages: who they are, what they hear, and what they may send.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -180,17 +181,19 @@ async fn subscribe(me: PageSocket, wanted: Wanted) -> Result<()> {
     if subscriptions.len() >= SUBSCRIPTIONS_MAX {
         return Err(EventError::new("too_many", "No more than five at once."));
     }
-    let mut answers = me.state().api.execute_stream(request);
+    let mut answers = me.state().api.execute_stream(request).peekable();
     // What is wrong with a query is known at once.
-    let first = answers.next().now_or_never();
-    if let Some(error) = first.flatten().and_then(|first| coded(first).errors.pop()) {
-        return Err(bad_query(error.message));
+    let first = Pin::new(&mut answers).peek().now_or_never().flatten();
+    if let Some(error) = first.and_then(|first| first.errors.first()) {
+        return Err(bad_query(error.message.clone()));
     }
     let (page, name) = (me.clone(), id.clone());
     let telling = tokio::spawn(async move {
         // It ends when something goes wrong, too: the page subscribes again and asks for what it missed.
         while let Some(answer) = answers.next().await.map(coded).filter(Answer::is_ok) {
-            page.emit("next", json!({ "id": name, "data": answer.data }));
+            if page.try_emit("next", json!({ "id": name, "data": answer.data })).is_err() {
+                break;
+            }
         }
         page.data().subscriptions.lock().remove(&name);
         page.emit("complete", json!({ "id": name }));

@@ -419,6 +419,7 @@ async fn a_message_reaches_three_tabs_and_a_phone_of_both_and_nobody_else(kind: 
         assert_eq!((&news["unread"], &news["last"]), (&json!(0), &second));
     }
     assert_eq!(bob.chat("ann")["unread"], 0);
+    assert_eq!(bob.ask(read, json!({ "w": "ann" }))["readChat"], false, "and that is no news");
     assert_eq!(bob.ask(read, json!({ "w": "eve" }))["readChat"], false);
     let answer = bob.send("ann", "3", "key-of-hello");
     assert_eq!(answer["chat"], sent["chat"]);
