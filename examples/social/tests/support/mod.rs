@@ -133,7 +133,8 @@ impl App {
 
     /// What a browser does that polls, with nothing in between: a request, and its answer.
     pub fn poll(&self, method: &str, sid: &str, body: &str) -> String {
-        let request = format!("{method} /socket.io/?EIO=4&transport=polling&sid={sid}");
+        let session = if sid.is_empty() { "" } else { "&sid=" };
+        let request = format!("{method} /socket.io/?EIO=4&transport=polling{session}{sid}");
         let (status, _, body) = self.http(&request, "", body);
         assert_eq!(status, 200, "{body}");
         body
