@@ -22,7 +22,7 @@ TEST_TIMEOUT := --test-timeout=180000
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: run chat forum satellites
+.PHONY: run chat forum social satellites
 run: ## start the hub for development, with the client that it serves
 	@tools/setup client
 	cargo run -p roomful-hub -- dev
@@ -34,6 +34,11 @@ chat: ## start the chat example, with the client for its page
 forum: ## start the example of plain pages, and what of them is real time
 	@tools/setup client
 	cargo run -p example-forum --bin forum
+
+social: ## start the example of a social network, with its page
+	@tools/setup social
+	cd examples/social/web && npm run --silent build
+	cargo run -p example-social --bin social
 
 satellites: ## start the example of a hub and programs around it
 	@tools/setup satellites

@@ -1,0 +1,215 @@
+//! The sockets of people's pages: who they are, what they hear, and what they may send.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Request, Response as Answer, Variables};
+use futures_util::{FutureExt as _, StreamExt as _};
+use parking_lot::Mutex;
+use roomful::{Args, EventError, Hello, Rate, Reason, Refusal, Server, Socket};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::task::AbortHandle;
+
+use crate::graphql::coded;
+use crate::sessions::{FOR_SOCKETS, Session, unauthenticated};
+use crate::social::{Result, Social};
+
+pub(crate) type Io = Server<Arc<Social>>;
+type PageSocket = Socket<Arc<Social>, Page>;
+
+/// Bytes of an event.
+const EVENT_BYTES_MAX: usize = 16 * 1024;
+/// How long a socket may wait before it says whose it is.
+const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
+const SUBSCRIPTIONS_MAX: usize = 5;
+const INITIAL_CONNECTION: &str = "initialConnection";
+
+/// The room of all sockets of a person.
+pub(crate) fn room(person: i64) -> String {
+    format!("person {person}")
+}
+
+/// The room of those that a session has let in.
+pub(crate) fn session_room(session: &str) -> String {
+    format!("session {session}")
+}
+
+/// What is remembered of a socket: nothing, until it has said whose it is.
+#[derive(Default)]
+struct Page {
+    session: OnceLock<Session>,
+    subscriptions: Mutex<HashMap<String, AbortHandle>>,
+}
+
+impl Page {
+    fn session(&self) -> Result<&Session> {
+        self.session.get().ok_or_else(unauthenticated)
+    }
+}
+
+/// The Socket.IO server, with all its events.
+pub(crate) fn server(social: Arc<Social>) -> Io {
+    let io = Server::builder()
+        .state(social)
+        .payload_bytes_max(4 * EVENT_BYTES_MAX)
+        .ping_interval(Duration::from_secs(10))
+        .ping_timeout(Duration::from_secs(5))
+        .event_rate(Rate::per_second(20).burst(100))
+        .handlers_max(16)
+        .build();
+    let pages = io.connect(async |_: Hello<Arc<Social>>| Ok::<_, Refusal>(Page::default()));
+    pages.args_bytes_max(EVENT_BYTES_MAX).event_rate("typing", Rate::per_second(2));
+    // What a page sends behind it waits until it is known whose page it is.
+    pages.ordered_event(INITIAL_CONNECTION, true);
+    pages.on_connect(async |me: PageSocket| me.expire_after(IDENTIFY_TIMEOUT));
+    pages.on_expire(async |me: PageSocket| turn_away(&me));
+    pages.on_disconnect(part);
+    pages.before(only_known).on_error(note);
+    pages.on(INITIAL_CONNECTION, initial_connection).on("typing", typing);
+    pages.on("subscribe", subscribe).on("unsubscribe", unsubscribe);
+    io
+}
+
+/// Says no. It is the last that this client hears.
+fn turn_away(me: &PageSocket) {
+    me.emit("auth", false);
+    me.disconnect();
+}
+
+async fn only_known(me: PageSocket, event: String, args: Args) -> Result<Args> {
+    if event != INITIAL_CONNECTION {
+        me.data().session()?;
+    }
+    Ok(args)
+}
+
+/// An event has come to nothing, such as arguments that do not fit or are too large.
+fn note(me: &PageSocket, event: &str, error: &EventError) {
+    let is_ours = error.code() == "internal_error";
+    if is_ours {
+        eprintln!("{event}: {error}");
+    }
+    if event == INITIAL_CONNECTION {
+        // Nobody knows now whose it is. Closed in this way, it comes back by itself and asks again.
+        if is_ours { me.close() } else { turn_away(me) }
+    }
+}
+
+/// What a page shows to prove whose it is.
+#[derive(Deserialize)]
+struct Claim {
+    id: String,
+    secretkey: String,
+}
+
+async fn initial_connection(me: PageSocket, claim: Claim) -> Result<()> {
+    let (social, page) = (me.state(), me.data());
+    let session = social.session(&claim.id, &claim.secretkey, FOR_SOCKETS).await?;
+    if page.session.get().is_some_and(|known| known.person != session.person) {
+        return Err(unauthenticated());
+    }
+    // First the room, then the look whether the session is still there: a logout in between finds one
+    // or the other.
+    me.join(session_room(&session.id));
+    if !social.add_socket(me.id(), &session).await? {
+        return Err(unauthenticated());
+    }
+    me.expire_after(session.left());
+    let person = room(session.person);
+    let _ = page.session.set(session);
+    if me.join(person) {
+        me.emit("auth", true);
+    } else {
+        // It has gone meanwhile.
+        social.remove_socket(me.id()).await?;
+    }
+    Ok(())
+}
+
+async fn part(me: PageSocket, _: Reason) {
+    for (_, subscription) in me.data().subscriptions.lock().drain() {
+        subscription.abort();
+    }
+    if me.data().session.get().is_some()
+        && let Err(error) = me.state().remove_socket(me.id()).await
+    {
+        eprintln!("a socket stays in the table until the next start: {error}");
+    }
+}
+
+#[derive(Deserialize)]
+struct Typing {
+    to: String,
+}
+
+async fn typing(me: PageSocket, Typing { to }: Typing) -> Result<()> {
+    let session = me.data().session()?;
+    let partner = me.state().partner(session.person, &to).await?;
+    me.to(room(partner)).volatile().emit("typing", json!({ "from": session.handle }));
+    Ok(())
+}
+
+/// A subscription in GraphQL, and how the page calls it.
+#[derive(Deserialize)]
+struct Wanted {
+    id: String,
+    query: String,
+    #[serde(default)]
+    variables: Variables,
+}
+
+async fn subscribe(me: PageSocket, wanted: Wanted) -> Result<()> {
+    let Wanted { id, query, variables } = wanted;
+    if id.is_empty() || id.len() > 40 {
+        return Err(EventError::new("bad_id", "An id of a subscription has 1 to 40 bytes."));
+    }
+    let bad_query = |why: String| EventError::new("bad_query", why);
+    let request = Request::new(query).variables(variables);
+    let mut request = request.data(me.data().session()?.clone()).data(Arc::clone(me.state()));
+    let asked = request.parsed_query().map_err(|error| bad_query(error.to_string()))?;
+    if asked.operations.iter().any(|(_, asks)| asks.node.ty != OperationType::Subscription) {
+        return Err(bad_query("Only subscriptions: ask the rest at /graphql.".to_owned()));
+    }
+    let mut subscriptions = me.data().subscriptions.lock();
+    if subscriptions.contains_key(&id) {
+        return Err(EventError::new("id_used", "Another subscription has this id."));
+    }
+    if subscriptions.len() >= SUBSCRIPTIONS_MAX {
+        return Err(EventError::new("too_many", "No more than five at once."));
+    }
+    let mut answers = me.state().api.execute_stream(request).peekable();
+    // What is wrong with a query is known at once.
+    let first = Pin::new(&mut answers).peek().now_or_never().flatten();
+    if let Some(error) = first.and_then(|first| first.errors.first()) {
+        return Err(bad_query(error.message.clone()));
+    }
+    let (page, name) = (me.clone(), id.clone());
+    let telling = tokio::spawn(async move {
+        // It ends when something goes wrong, too: the page subscribes again and asks for what it missed.
+        while let Some(answer) = answers.next().await.map(coded).filter(Answer::is_ok) {
+            if page.try_emit("next", json!({ "id": name, "data": answer.data })).is_err() {
+                break;
+            }
+        }
+        page.data().subscriptions.lock().remove(&name);
+        page.emit("complete", json!({ "id": name }));
+    });
+    subscriptions.insert(id, telling.abort_handle());
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Unwanted {
+    id: String,
+}
+
+async fn unsubscribe(me: PageSocket, Unwanted { id }: Unwanted) -> Result<()> {
+    if let Some(subscription) = me.data().subscriptions.lock().remove(&id) {
+        subscription.abort();
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! A small social network: people with sessions on sockets, GraphQL, and a database of one's choice.
+
+#[macro_use]
+mod social;
+mod chats;
+mod drafts;
+mod graphql;
+mod limits;
+mod live;
+mod people;
+mod posts;
+mod routes;
+mod secrets;
+mod sessions;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::{env, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::social::Social;
+
+/// The time over which pages move away when the server stops.
+const DRAIN: Duration = Duration::from_secs(1);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let social = Arc::new(Social::open().await.map_err(|error| error.to_string())?);
+    let io = live::server(Arc::clone(&social));
+    let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
+    let port = env::var("PORT").map_or(Ok(3002), |port| port.parse())?;
+    let listener = TcpListener::bind((host, port)).await?;
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stopping = io.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stopping.drain(DRAIN).await;
+    });
+    println!("everything is kept in {}", social.database());
+    println!("listening on http://{}", listener.local_addr()?);
+    // Returns when the server is closed.
+    io.serve_with(listener, routes::router(Arc::clone(&social), io.clone())).await;
+    social.close().await;
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! What is asked by HTTP: who logs in and out, GraphQL, and the files of the page.
+
+use std::env;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::Request as Query;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Extension, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{AppendHeaders, IntoResponse, IntoResponseParts, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use roomful::{EventError, PeerAddress};
+use serde::Deserialize;
+use serde_json::json;
+use tower_http::services::{ServeDir, ServeFile};
+
+use crate::graphql::coded;
+use crate::limits::Limiter;
+use crate::live::{Io, session_room};
+use crate::people::Newcomer;
+use crate::sessions::{FOR_REQUESTS, Session, unauthenticated};
+use crate::social::{Result, Social};
+
+/// What all answers say: no script and no style but those of the page itself, and in no frame.
+const HEADERS: [(header::HeaderName, HeaderValue); 3] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+             connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
+];
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+type Site = State<Arc<Shared>>;
+type Peer = Extension<PeerAddress>;
+type Body<T> = Result<Json<T>, JsonRejection>;
+type Answer = Result<Response, Failure>;
+
+struct Shared {
+    social: Arc<Social>,
+    io: Io,
+    /// Logins and signups of an address, and failures of a handle.
+    entries: Limiter<IpAddr>,
+    failures: Limiter<String>,
+}
+
+pub(crate) fn router(social: Arc<Social>, io: Io) -> Router {
+    let entries = Limiter::new(Duration::from_millis(50), 300);
+    let failures = Limiter::new(Duration::from_secs(12), 5);
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/web/dist");
+    let page = env::var_os("WEB").map_or_else(|| here.into(), PathBuf::from);
+    let index = ServeFile::new(page.join("index.html"));
+    Router::new()
+        .route("/api/signup", post(sign_up))
+        .route("/api/login", post(log_in))
+        .route("/api/logout", post(log_out))
+        .route("/graphql", post(graphql))
+        // The page knows its own routes.
+        .fallback_service(ServeDir::new(page).fallback(index))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(guard))
+        .with_state(Arc::new(Shared { social, io, entries, failures }))
+}
+
+/// A page of another host must not act for who looks at it: browsers say whose page it is.
+async fn guard(request: Request, next: Next) -> Response {
+    let host = text(request.headers(), header::HOST);
+    let origin = text(request.headers(), header::ORIGIN).unwrap_or_default();
+    let page = origin.split_once("://").map_or(origin, |(_, page)| page);
+    let is_own = page.is_empty() || Some(page) == host || request.method().is_safe();
+    let mut response = if is_own {
+        next.run(request).await
+    } else {
+        Failure(EventError::new("bad_origin", "Only for the page of this host.")).into_response()
+    };
+    response.headers_mut().extend(HEADERS);
+    response
+}
+
+async fn sign_up(State(site): Site, peer: Peer, newcomer: Body<Newcomer>) -> Answer {
+    site.entries.take(peer.0.0.ip())?;
+    let person = site.social.add_person(newcomer?.0).await?;
+    enter(&site, person).await
+}
+
+#[derive(Deserialize)]
+struct Login {
+    handle: String,
+    password: String,
+}
+
+async fn log_in(State(site): Site, peer: Peer, login: Body<Login>) -> Answer {
+    site.entries.take(peer.0.0.ip())?;
+    let Login { handle, password } = login?.0;
+    // Before it is tried, so that a thousand at once are not tried, either.
+    site.failures.take(handle.clone())?;
+    let person = site.social.log_in(&handle, password).await;
+    if !matches!(&person, Err(error) if error.code() == "bad_login") {
+        site.failures.give_back(&handle);
+    }
+    enter(&site, person?).await
+}
+
+/// Begins a session, with its cookies.
+async fn enter(site: &Shared, person: i64) -> Answer {
+    let [id, for_sockets, key] = site.social.begin_session(person).await?;
+    let Session { handle, name, .. } = site.social.session(&id, &key, FOR_REQUESTS).await?;
+    let life = site.social.session_life.as_secs();
+    let session = format!("{id}.{key}");
+    let cookies = cookies([&id, &for_sockets, &session], life);
+    Ok((cookies, Json(json!({ "handle": handle, "name": name }))).into_response())
+}
+
+/// Two that the page reads, for its sockets; and one that it needs not, for requests.
+fn cookies([id, secretkey, session]: [&str; 3], seconds: u64) -> impl IntoResponseParts {
+    let rest = format!("Path=/; Max-Age={seconds}; SameSite=Strict");
+    AppendHeaders([
+        (header::SET_COOKIE, format!("id={id}; {rest}")),
+        (header::SET_COOKIE, format!("secretkey={secretkey}; {rest}")),
+        (header::SET_COOKIE, format!("session={session}; {rest}; HttpOnly")),
+    ])
+}
+
+async fn log_out(State(site): Site, headers: HeaderMap) -> Answer {
+    match caller(&site, &headers).await {
+        Ok(session) => {
+            site.social.end_session(&session.id).await?;
+            let sockets = site.io.to(session_room(&session.id));
+            sockets.emit("auth", false);
+            sockets.disconnect();
+        }
+        // Then it is over already.
+        Err(error) if error.code() == "unauthenticated" => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok((StatusCode::NO_CONTENT, cookies([""; 3], 0), ()).into_response())
+}
+
+async fn graphql(State(site): Site, headers: HeaderMap, query: Body<Query>) -> Answer {
+    let session = caller(&site, &headers).await?;
+    let query = query?.0.data(session).data(site.io.clone()).data(Arc::clone(&site.social));
+    Ok(Json(coded(site.social.api.execute(query).await)).into_response())
+}
+
+/// Whose request it is, by its cookie or, where a program asks, by `authorization`.
+async fn caller(site: &Shared, headers: &HeaderMap) -> Result<Session> {
+    let bearer = text(headers, header::AUTHORIZATION).and_then(|all| all.strip_prefix("Bearer "));
+    let cookies = text(headers, header::COOKIE).unwrap_or_default();
+    let cookie = || cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session="));
+    let shown = bearer.or_else(cookie).and_then(|shown| shown.split_once('.'));
+    let (id, key) = shown.ok_or_else(unauthenticated)?;
+    site.social.session(id, key, FOR_REQUESTS).await
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Why not, as JSON.
+struct Failure(EventError);
+
+impl From<EventError> for Failure {
+    fn from(error: EventError) -> Self {
+        Self(error)
+    }
+}
+
+impl From<JsonRejection> for Failure {
+    fn from(rejection: JsonRejection) -> Self {
+        let (code, why) = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "This is more than 64 KiB."),
+            _ => ("bad_json", "This is not the JSON that is wanted here."),
+        };
+        Self(EventError::new(code, why))
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (code, message) = (self.0.code(), self.0.message());
+        let status = match code {
+            "unauthenticated" | "bad_login" => StatusCode::UNAUTHORIZED,
+            "bad_origin" => StatusCode::FORBIDDEN,
+            "handle_taken" => StatusCode::CONFLICT,
+            "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+            "rate_limited" => StatusCode::TOO_MANY_REQUESTS,
+            "busy" => StatusCode::SERVICE_UNAVAILABLE,
+            "internal_error" => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        if status.is_server_error() {
+            eprintln!("{}", self.0);
+        }
+        (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()
+    }
+}
