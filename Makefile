@@ -22,7 +22,7 @@ TEST_TIMEOUT := --test-timeout=180000
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: run chat forum satellites
+.PHONY: run chat collab forum satellites
 run: ## start the hub for development, with the client that it serves
 	@tools/setup client
 	cargo run -p roomful-hub -- dev
@@ -30,6 +30,11 @@ run: ## start the hub for development, with the client that it serves
 chat: ## start the chat example, with the client for its page
 	@tools/setup client
 	cargo run -p roomful-examples --bin chat
+
+collab: ## start the example of a form that many people edit at the same time
+	@tools/setup client
+	cd examples/collab/web && npm ci --no-audit --no-fund && npm run build
+	cargo run -p example-collab --bin collab
 
 forum: ## start the example of plain pages, and what of them is real time
 	@tools/setup client
