@@ -1,0 +1,166 @@
+//! What is plain HTTP: sessions, what the documents say, and the page.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use roomful::{EventError, PeerAddress};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower_http::services::{ServeDir, ServeFile};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::access::{Login, SessionId, cookie, end_all, no_session};
+use crate::cors::{Cors, refuse_others};
+use crate::{App, Io};
+
+/// Nothing but what comes from here: no script of anybody else's, even where a field had got one in.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const BODY_BYTES_MAX: usize = 4 * 1024;
+
+#[derive(Clone)]
+struct Site {
+    io: Io,
+    app: Arc<App>,
+}
+
+type Answer = Result<Json<Value>, Failure>;
+
+/// All that is not the sockets': `/api`, and the built page in the directory `web`.
+pub(crate) fn router(io: Io, app: Arc<App>, cors: &Cors, web: &FilePath) -> Router {
+    let page = ServeDir::new(web).fallback(ServeFile::new(web.join("index.html")));
+    let api = Router::new()
+        .route("/session", get(session).post(log_in).delete(log_out))
+        .route("/states", get(states))
+        .route("/documents/{state}", get(document))
+        .route("/documents/{state}/changes", get(changes))
+        .fallback(async || Failure(EventError::new("no_route", "There is no such route.")))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(cors.clone(), refuse_others))
+        .layer(cors.layer())
+        .layer(always(header::CACHE_CONTROL, "no-store"));
+    Router::new()
+        .nest("/api", api)
+        .fallback_service(page)
+        .layer(always(header::CONTENT_SECURITY_POLICY, POLICY))
+        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(always(header::REFERRER_POLICY, "no-referrer"))
+        .with_state(Site { io, app })
+}
+
+fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+}
+
+impl FromRequestParts<Site> for SessionId {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
+        let cookies = parts.headers.get(header::COOKIE).and_then(|cookies| cookies.to_str().ok());
+        cookies.and_then(Self::in_cookies).ok_or_else(|| no_session().into())
+    }
+}
+
+async fn session(State(Site { app, .. }): State<Site>, session: SessionId) -> Answer {
+    let (name, _) = app.access.session(&session).await?;
+    Ok(Json(json!({ "name": name, "states": app.access.states(&session).await? })))
+}
+
+async fn log_in(
+    State(Site { app, .. }): State<Site>,
+    Extension(PeerAddress(address)): Extension<PeerAddress>,
+    session: Result<SessionId, Failure>,
+    login: Result<Json<Login>, JsonRejection>,
+) -> Result<Response, Failure> {
+    app.access.count_login(address.ip())?;
+    let Json(login) = login.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => EventError::new("too_large", "This is too large."),
+        _ => EventError::new("bad_body", "The body is JSON: { name, code }, both texts."),
+    })?;
+    let (id, cookie) = app.access.log_in(session.ok(), login).await?;
+    let (name, _) = app.access.session(&id).await?;
+    let cookie = AppendHeaders(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    let answer = json!({ "name": name, "states": app.access.states(&id).await? });
+    Ok((cookie, Json(answer)).into_response())
+}
+
+async fn log_out(
+    State(Site { app, io }): State<Site>,
+    session: SessionId,
+) -> Result<Response, Failure> {
+    app.access.log_out(&session).await?;
+    end_all(&io, &session);
+    let cookie = [(header::SET_COOKIE, cookie("", Duration::ZERO))];
+    Ok((StatusCode::NO_CONTENT, cookie).into_response())
+}
+
+async fn states(State(Site { app, .. }): State<Site>, session: SessionId) -> Answer {
+    app.access.session(&session).await?;
+    let states = app.documents.states(&app.access.states(&session).await?).await?;
+    Ok(Json(json!({ "states": states })))
+}
+
+async fn document(
+    State(Site { app, .. }): State<Site>,
+    session: SessionId,
+    Path(state): Path<String>,
+) -> Answer {
+    app.access.check(&session, &state).await?;
+    let (version, fields) = app.documents.since(&state, 0).await?;
+    Ok(Json(json!({ "state": state, "version": version, "fields": fields })))
+}
+
+#[derive(Deserialize)]
+struct Since {
+    since: i64,
+}
+
+async fn changes(
+    State(Site { app, .. }): State<Site>,
+    session: SessionId,
+    Path(state): Path<String>,
+    since: Result<Query<Since>, QueryRejection>,
+) -> Answer {
+    app.access.check(&session, &state).await?;
+    let since = since.map_err(|_| EventError::new("bad_since", "It is ?since= and a version."));
+    let (version, fields) = app.documents.since(&state, since?.since).await?;
+    Ok(Json(json!({ "version": version, "fields": fields })))
+}
+
+/// Why there is no answer.
+pub(crate) struct Failure(pub(crate) EventError);
+
+impl<E: Into<EventError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let status = match error.code() {
+            "no_session" | "bad_code" => StatusCode::UNAUTHORIZED,
+            "no_permission" | "bad_origin" => StatusCode::FORBIDDEN,
+            "no_document" | "no_route" => StatusCode::NOT_FOUND,
+            "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+            "rate_limited" => StatusCode::TOO_MANY_REQUESTS,
+            "internal_error" => {
+                eprintln!("HTTP: {error:?}");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let error = json!({ "code": error.code(), "message": error.message() });
+        (status, Json(json!({ "error": error }))).into_response()
+    }
+}
