@@ -100,7 +100,7 @@ export function answered(edits: Edits, field: string, key: string, answer: Answe
   const edit = edits[field];
   // An answer to what is over: the same edit was sent twice, and answered twice.
   if (!edit?.sent || edit.sent.key !== key) return edits;
-  if ("ok" in answer) return wasStored(edits, edit, edit.sent, answer.ok.version, stored, now);
+  if ("ok" in answer) return wasStored(edits, edit, edit.sent, answer.ok.version, now);
   const { code, message, data } = answer.error;
   if (code === "conflict" && isStored(data)) {
     const theirs = stored.version > data.version ? stored : data;
@@ -117,11 +117,10 @@ export function isStored(data: unknown): data is Stored {
   return typeof data === "object" && data !== null && "value" in data && typeof (data as Stored).version === "number";
 }
 
-function wasStored(edits: Edits, edit: Edit, sent: Sent, version: number, stored: Stored, now: number): Edits {
+function wasStored(edits: Edits, edit: Edit, sent: Sent, version: number, now: number): Edits {
   if (isSame(edit.value, sent.value)) return drop(edits, edit.field);
-  const next = { field: edit.field, value: edit.value, base: version, at: now + PAUSE_MS };
-  // Somebody has written over it already, and what was typed since then does not know of that.
-  return stored.version > version ? conflicts(edits, next, stored) : put(edits, next);
+  // If somebody has written over it already, the server will say so.
+  return put(edits, { field: edit.field, value: edit.value, base: version, at: now + PAUSE_MS });
 }
 
 function conflicts(edits: Edits, edit: Edit, theirs: Stored): Edits {

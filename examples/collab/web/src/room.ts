@@ -58,6 +58,7 @@ export class Room {
   /** Versions that acks have told of, beyond `#seen`. */
   #own = new Set<number>();
   #done: readonly Done[] = [];
+  #isClosed = false;
   #isJoined = false;
   #joinAt = 0;
   #fetchAt = 0;
@@ -93,6 +94,11 @@ export class Room {
     this.tick();
   }
 
+  /** Nobody looks at it any more. What is kept belongs to the one who enters it next. */
+  close() {
+    this.#isClosed = true;
+  }
+
   disconnected() {
     this.#isJoined = false;
     this.#show({ people: [] });
@@ -110,7 +116,7 @@ export class Room {
 
   async #join(now: number) {
     this.#joinAt = now + OVERDUE_MS;
-    const connection = this.wire.id;
+    const [connection, seen] = [this.wire.id, this.#seen];
     const reply = await this.wire.request("join", { room: this.state }).catch(() => undefined);
     if (connection !== this.wire.id) return;
     const answer = reply as Reply<{ version: number | null; people: Person[] }> | undefined;
@@ -118,7 +124,7 @@ export class Room {
       this.#isJoined = true;
       this.#focusAt = performance.now();
       this.#show({ people: answer.ok.people });
-      this.#begin(answer.ok.version);
+      this.#begin(answer.ok.version, seen);
     } else if (answer?.error.code === "no_permission" || answer?.error.code === "no_room") {
       this.#show({ document: "refused", problem: answer.error.message });
     } else {
@@ -126,10 +132,10 @@ export class Room {
     }
   }
 
-  /** Looks what the document has become meanwhile; `null`: it is not there. */
-  #begin(version: number | null) {
+  /** Looks what the document has become, of which that version was here when it was asked for; `null`: it is not there. */
+  #begin(version: number | null, seen: number) {
     // Not the document that was here: its data were put back to an older day.
-    if ((version ?? -1) < this.#seen) {
+    if ((version ?? -1) < seen) {
       this.#seen = this.#heard = -1;
       this.#own.clear();
       this.#show({ document: "loading", fields: {} });
@@ -157,6 +163,7 @@ export class Room {
       if (version < this.#seen || since > Math.max(this.#seen, 0)) return;
       this.#isSeen(version);
       this.#take(fields);
+      this.#show({ document: "ready", problem: "" });
     } catch (error) {
       this.#fetchAt = performance.now() + RETRY_MS;
       this.#failed(error);
@@ -185,8 +192,6 @@ export class Room {
       Object.entries(fields).filter(([id, { version }]) => FIELDS.has(id) && version > (this.view.fields[id]?.version ?? 0)),
     );
     this.#show({
-      document: "ready",
-      problem: "",
       fields: { ...this.view.fields, ...news },
       edits: edits.changed(this.view.edits, news),
     });
@@ -287,6 +292,7 @@ export class Room {
   // What the page shows of it.
 
   #show(news: Partial<RoomView>) {
+    if (this.#isClosed) return;
     const before = this.view;
     const view = { ...before, ...news };
     view.undo = undoable(this.#done, view.fields, view.edits);

@@ -150,6 +150,7 @@ function enter(state: string, name: string): Room {
 }
 
 function leave(left: Room) {
+  left.close();
   if (room !== left) return;
   room = undefined;
   if (socket.connected) request("leave", { room: left.state }).catch(() => {});
