@@ -1,7 +1,5 @@
 //! What changes documents, and the word that one has changed. What has changed is for HTTP to tell.
 
-use std::sync::Arc;
-
 use roomful::{EventError, Rate};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,36 +25,30 @@ pub(crate) fn register(io: &Io) {
 async fn create(me: PageSocket, Create { state, key }: Create) -> Result<Value, EventError> {
     me.state().access.check(&me.data().session, &state).await?;
     check_key(&key)?;
-    // Once begun it is done and told, even if this socket leaves meanwhile.
-    let creating = tokio::spawn(async move {
-        let documents = &me.state().documents;
-        let _turn = documents.turn.lock().await;
-        let (version, created, is_new) = documents.create(&state, &key).await?;
-        if is_new {
-            announce(&me, &state, version);
-        }
-        Ok(json!({ "state": state, "version": version, "created": created }))
-    });
-    creating.await?
+    let documents = &me.state().documents;
+    let _turn = documents.turn.lock().await;
+    let (is_new, created) = documents.create(&state, &key).await?;
+    if is_new {
+        announce(&me, &state, 0);
+    }
+    // Whoever has created it is answered as the first time.
+    let version = if created { Some(0) } else { documents.version(&state).await? };
+    Ok(json!({ "state": state, "version": version, "created": created }))
 }
 
 async fn edit(me: PageSocket, edit: Edit) -> Result<Edited, EventError> {
-    let app = Arc::clone(me.state());
-    app.access.check(&me.data().session, &edit.state).await?;
+    me.state().access.check(&me.data().session, &edit.state).await?;
     check_key(&edit.key)?;
-    let field = app.form.field(&edit.field)?;
+    let field = me.state().form.field(&edit.field)?;
     field.check(&edit.value)?;
-    let empty = field.empty();
-    // As above; and one after the other, so that changes are told in the order of their versions.
-    let editing = tokio::spawn(async move {
-        let _turn = app.documents.turn.lock().await;
-        let (edited, is_new) = app.documents.edit(&edit, empty, &me.data().name).await?;
-        if is_new {
-            announce(&me, &edit.state, edited.version);
-        }
-        Ok(edited)
-    });
-    editing.await?
+    let (documents, state) = (&me.state().documents, edit.state.clone());
+    // One after the other, so that changes are told in the order of their versions.
+    let _turn = documents.turn.lock().await;
+    let (edited, is_new) = documents.edit(edit, field.empty(), &me.data().name).await?;
+    if is_new {
+        announce(&me, &state, edited.version);
+    }
+    Ok(edited)
 }
 
 /// Tells all who have a document open that it has changed, and nobody what has.
@@ -67,7 +59,8 @@ fn announce(me: &PageSocket, state: &str, version: i64) {
 
 fn check_key(key: &str) -> Result<(), EventError> {
     let is_plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let fits = is_plain && (8..=64).contains(&key.len());
-    let error = || EventError::new("bad_key", "A key is 8 to 64 of a-z, A-Z, 0-9 and -.");
-    fits.then_some(()).ok_or_else(error)
+    if is_plain && (8..=64).contains(&key.len()) {
+        return Ok(());
+    }
+    Err(EventError::new("bad_key", "A key is 8 to 64 of a-z, A-Z, 0-9 and -."))
 }

@@ -52,17 +52,15 @@ impl Form {
     }
 
     pub(crate) fn field(&self, id: &str) -> Result<&Field, EventError> {
-        let fields = || self.sections.iter().flat_map(|section| &section.fields);
-        let found = fields().find(|field| field.id == id);
-        found.ok_or_else(|| EventError::new("bad_field", "The form has no such field."))
+        let mut fields = self.sections.iter().flat_map(|section| &section.fields);
+        fields.find(|field| field.id == id).ok_or_else(no_field)
     }
 
-    /// Whether there is such a section, with that field in it if one is named.
+    /// Whether there is such a section, and in it that field if one is named.
     pub(crate) fn has(&self, section: &str, field: Option<&str>) -> bool {
-        let section = self.sections.iter().find(|found| found.id == section);
-        section.is_some_and(|section| {
-            field.is_none_or(|id| section.fields.iter().any(|field| field.id == id))
-        })
+        let is_in = |section: &Section, id| section.fields.iter().any(|field| field.id == id);
+        let mut sections = self.sections.iter().filter(|found| found.id == section);
+        sections.any(|section| field.is_none_or(|id| is_in(section, id)))
     }
 }
 
@@ -83,10 +81,10 @@ impl Field {
         }
         let text = value.as_str();
         let (fits, what) = match &self.kind {
-            Kind::Text { max } => (
-                text.is_some_and(|text| is_text(text, *max)),
-                format!("text, up to {max} characters"),
-            ),
+            Kind::Text { max } => {
+                let fits = text.is_some_and(|text| is_text(text, *max));
+                (fits, format!("text, up to {max} characters"))
+            }
             Kind::Number { min, max } => {
                 let fits = value.as_f64().is_some_and(|number| (*min..=*max).contains(&number));
                 (fits, format!("a number from {min} to {max}, or null"))
@@ -97,9 +95,9 @@ impl Field {
                 (fits, format!("one of {}, or empty", options.join(", ")))
             }
             Kind::Money { rows_max } => {
-                let rows = Vec::<Row>::deserialize(value);
+                let rows = Vec::<Row>::deserialize(value).ok();
                 let fits =
-                    rows.is_ok_and(|rows| rows.len() <= *rows_max && rows.iter().all(is_row));
+                    rows.is_some_and(|rows| rows.len() <= *rows_max && rows.iter().all(is_row));
                 (fits, format!("up to {rows_max} rows of an item and its whole cents"))
             }
         };
@@ -118,21 +116,14 @@ fn is_row(row: &Row) -> bool {
 
 /// Whether it is a day that there is, as `YYYY-MM-DD`.
 fn is_date(text: &str) -> bool {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    let parts: Vec<_> = text.split('-').collect();
-    let [year, month, day] = parts[..] else { return false };
-    if !is_plain || (year.len(), month.len(), day.len()) != (4, 2, 2) {
-        return false;
-    }
-    let [Ok(year), Ok(month), Ok(day)] = [year, month, day].map(str::parse::<u32>) else {
-        return false;
-    };
+    let numbers: Vec<usize> = text.splitn(3, '-').flat_map(str::parse).collect();
+    let [year, month, day] = numbers[..] else { return false };
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + u32::from(is_leap),
-        _ => 0,
-    };
-    (1..=days).contains(&day)
+    let days = [0, 31, 28 + usize::from(is_leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let is_day = days.get(month).is_some_and(|days| (1..=*days).contains(&day));
+    is_day && text.len() == 10 && format!("{year:04}-{month:02}-{day:02}") == text
+}
+
+pub(crate) fn no_field() -> EventError {
+    EventError::new("bad_field", "The form has no such field.")
 }

@@ -49,7 +49,7 @@ type PageSocket = Socket<Arc<App>, Visitor>;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let pool = open().await?;
-    let access = Access::open(pool.clone()).await?;
+    let access = Access::new(pool.clone())?;
     let app = Arc::new(App { access, documents: Documents::new(pool), form: Form::read()? });
     let cors = Cors::read()?;
     let server = server(Arc::clone(&app), &cors);
@@ -72,7 +72,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     stop_on_signals(server.clone())?;
     let web =
         env::var("WEB").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/web/dist").into());
-    print!("listening on http://{}\n{}", listener.local_addr()?, access::demo_codes());
+    print!("listening on http://{}\n{}", listener.local_addr()?, access::DEMO_CODES);
     // Returns when the server is closed.
     server.serve_with(listener, routes::router(io, app, &cors, &PathBuf::from(web))).await;
     Ok(())

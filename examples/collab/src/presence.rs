@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::access::{SESSION_ROOM, Visitor};
+use crate::access::Visitor;
+use crate::form::no_field;
 use crate::{Io, PageSocket, rooms};
 
 /// The least time between two lists of who is in a room.
@@ -40,14 +41,10 @@ type Moved = Arc<watch::Sender<BTreeSet<String>>>;
 pub(crate) fn register(io: &Io) {
     let moved = Moved::default();
     tokio::spawn(tell(io.clone(), Arc::clone(&moved)));
-    let in_room = Arc::clone(&moved);
-    io.on("focus", move |me: PageSocket, place: Place| ready(focus(&me, place, &in_room)));
+    let focused = Arc::clone(&moved);
+    io.on("focus", move |me: PageSocket, place: Place| ready(focus(&me, place, &focused)));
     io.on_room(move |_, event| match event {
-        RoomEvent::Joined(room, _) | RoomEvent::Left(room, _)
-            if !room.starts_with(SESSION_ROOM) =>
-        {
-            note(&moved, room);
-        }
+        RoomEvent::Joined(room, _) | RoomEvent::Left(room, _) => note(&moved, room.to_owned()),
         _ => {}
     });
 }
@@ -58,19 +55,17 @@ fn focus(me: &PageSocket, place: Place, moved: &Moved) -> Result<(), EventError>
         (Some(section), field) => me.state().form.has(section, field.as_deref()),
     };
     if !is_there {
-        return Err(EventError::new("bad_field", "The form has no such place."));
+        return Err(no_field());
     }
-    me.data().go(place);
-    if let Some(room) = rooms::document(me) {
-        note(moved, &room);
+    *me.data().place.lock() = place;
+    if let Some(room) = rooms::of(me) {
+        note(moved, room);
     }
     Ok(())
 }
 
-fn note(moved: &Moved, room: &str) {
-    moved.send_modify(|rooms| {
-        rooms.insert(room.to_owned());
-    });
+fn note(moved: &Moved, room: String) {
+    moved.send_if_modified(|rooms| rooms.insert(room));
 }
 
 /// Tells all who are in a room who else is, when that has changed.
@@ -101,7 +96,7 @@ pub(crate) async fn people(everybody: &Broadcast) -> Result<Vec<Person>, FetchEr
         Some(Person {
             id: socket.id().to_string(),
             name: visitor.name.clone(),
-            place: visitor.place(),
+            place: visitor.place.lock().clone(),
         })
     };
     Ok(sockets.iter().filter_map(person).take(PEOPLE_MAX).collect())

@@ -3,7 +3,6 @@
 use roomful::EventError;
 use serde::{Deserialize, Serialize};
 
-use crate::access::SESSION_ROOM;
 use crate::presence::{Person, Place, people};
 use crate::{Io, PageSocket};
 
@@ -22,28 +21,25 @@ struct Joined {
 }
 
 pub(crate) fn register(io: &Io) {
+    // All that there are but those of single sockets are rooms of documents: one for each socket.
+    io.rooms_max(1);
     io.on("join", join);
     io.on("leave", async |me: PageSocket, Room { room }: Room| {
-        if document(&me) == Some(room) {
+        if me.is_in(&room) {
             leave(&me);
         }
+        Ok::<_, EventError>(())
     });
 }
 
-/// The document that a socket is in the room of: of one, or of none.
-pub(crate) fn document(me: &PageSocket) -> Option<String> {
+/// The room that a socket is in, if it is in one.
+pub(crate) fn of(me: &PageSocket) -> Option<String> {
     // The first is that of its own id.
-    let mut rooms = me.rooms().into_iter().skip(1);
-    rooms.find(|room| !room.starts_with(SESSION_ROOM))
+    me.rooms().into_iter().nth(1)
 }
 
 async fn join(me: PageSocket, Room { room }: Room) -> Result<Joined, EventError> {
-    me.state().access.check(&me.data().session, &room).await.map_err(|error| {
-        match error.code() {
-            "no_document" => EventError::new("no_room", "There is no such room."),
-            _ => error,
-        }
-    })?;
+    me.state().access.check(&me.data().session, &room).await?;
     let version = me.state().documents.version(&room).await?;
     let everybody = me.everyone().to(&room);
     if !me.is_in(&room) {
@@ -55,8 +51,8 @@ async fn join(me: PageSocket, Room { room }: Room) -> Result<Joined, EventError>
 }
 
 fn leave(me: &PageSocket) {
-    me.data().go(Place::default());
-    if let Some(room) = document(me) {
+    *me.data().place.lock() = Place::default();
+    if let Some(room) = of(me) {
         me.leave(room);
     }
 }

@@ -1,8 +1,8 @@
 //! What is plain HTTP: sessions, what the documents say, and the page.
 
+use std::convert::Infallible;
 use std::path::Path as FilePath;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, Path, Query, State};
@@ -13,12 +13,12 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use roomful::{EventError, PeerAddress};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tower_http::services::{ServeDir, ServeFile};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::access::{Login, SessionId, cookie, end_all, no_session};
+use crate::access::{Login, SessionId};
 use crate::cors::{Cors, refuse_others};
 use crate::{App, Io};
 
@@ -33,7 +33,7 @@ struct Site {
     app: Arc<App>,
 }
 
-type Answer = Result<Json<Value>, Failure>;
+type Answer = Result<Response, Failure>;
 
 /// All that is not the sockets': `/api`, and the built page in the directory `web`.
 pub(crate) fn router(io: Io, app: Arc<App>, cors: &Cors, web: &FilePath) -> Router {
@@ -62,23 +62,22 @@ fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
 }
 
 impl FromRequestParts<Site> for SessionId {
-    type Rejection = Failure;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &Site) -> Result<Self, Infallible> {
         let cookies = parts.headers.get(header::COOKIE).and_then(|cookies| cookies.to_str().ok());
-        cookies.and_then(Self::in_cookies).ok_or_else(|| no_session().into())
+        Ok(Self::in_cookies(cookies))
     }
 }
 
-async fn session(State(Site { app, .. }): State<Site>, session: SessionId) -> Answer {
-    let (name, _) = app.access.session(&session).await?;
-    Ok(Json(json!({ "name": name, "states": app.access.states(&session).await? })))
+async fn session(State(Site { app, .. }): State<Site>, id: SessionId) -> Answer {
+    answer(app.access.session(&id).await?)
 }
 
 async fn log_in(
     State(Site { app, .. }): State<Site>,
     Extension(PeerAddress(address)): Extension<PeerAddress>,
-    session: Result<SessionId, Failure>,
+    known: SessionId,
     login: Result<Json<Login>, JsonRejection>,
 ) -> Result<Response, Failure> {
     app.access.count_login(address.ip())?;
@@ -86,37 +85,33 @@ async fn log_in(
         StatusCode::PAYLOAD_TOO_LARGE => EventError::new("too_large", "This is too large."),
         _ => EventError::new("bad_body", "The body is JSON: { name, code }, both texts."),
     })?;
-    let (id, cookie) = app.access.log_in(session.ok(), login).await?;
-    let (name, _) = app.access.session(&id).await?;
+    let (session, cookie) = app.access.log_in(known, login).await?;
     let cookie = AppendHeaders(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
-    let answer = json!({ "name": name, "states": app.access.states(&id).await? });
-    Ok((cookie, Json(answer)).into_response())
+    Ok((cookie, Json(session)).into_response())
 }
 
-async fn log_out(
-    State(Site { app, io }): State<Site>,
-    session: SessionId,
-) -> Result<Response, Failure> {
-    app.access.log_out(&session).await?;
-    end_all(&io, &session);
-    let cookie = [(header::SET_COOKIE, cookie("", Duration::ZERO))];
-    Ok((StatusCode::NO_CONTENT, cookie).into_response())
+async fn log_out(State(Site { app, io }): State<Site>, id: SessionId) -> Result<Response, Failure> {
+    let cookie = app.access.log_out(&io, &id).await?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
-async fn states(State(Site { app, .. }): State<Site>, session: SessionId) -> Answer {
-    app.access.session(&session).await?;
-    let states = app.documents.states(&app.access.states(&session).await?).await?;
-    Ok(Json(json!({ "states": states })))
+async fn states(State(Site { app, .. }): State<Site>, id: SessionId) -> Answer {
+    let states = app.access.session(&id).await?.states;
+    answer(json!({ "states": app.documents.summaries(states).await? }))
 }
 
 async fn document(
     State(Site { app, .. }): State<Site>,
-    session: SessionId,
+    id: SessionId,
     Path(state): Path<String>,
 ) -> Answer {
-    app.access.check(&session, &state).await?;
+    app.access.check(&id, &state).await?;
     let (version, fields) = app.documents.since(&state, 0).await?;
-    Ok(Json(json!({ "state": state, "version": version, "fields": fields })))
+    answer(json!({ "state": state, "version": version, "fields": fields }))
+}
+
+fn answer(answer: impl Serialize) -> Answer {
+    Ok(Json(answer).into_response())
 }
 
 #[derive(Deserialize)]
@@ -126,14 +121,14 @@ struct Since {
 
 async fn changes(
     State(Site { app, .. }): State<Site>,
-    session: SessionId,
+    id: SessionId,
     Path(state): Path<String>,
     since: Result<Query<Since>, QueryRejection>,
 ) -> Answer {
-    app.access.check(&session, &state).await?;
+    app.access.check(&id, &state).await?;
     let since = since.map_err(|_| EventError::new("bad_since", "It is ?since= and a version."));
     let (version, fields) = app.documents.since(&state, since?.since).await?;
-    Ok(Json(json!({ "version": version, "fields": fields })))
+    answer(json!({ "version": version, "fields": fields }))
 }
 
 /// Why there is no answer.
