@@ -76,7 +76,12 @@ function Lock({ people }: { people: Person[] }) {
   );
 }
 
-const TIME = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "short" });
+/** When that was: the time of today, or the day. */
+function when(at: string | number): string {
+  const date = new Date(at);
+  const isToday = date.toDateString() === new Date().toDateString();
+  return isToday ? date.toLocaleTimeString([], { timeStyle: "short" }) : date.toLocaleDateString([], { dateStyle: "medium" });
+}
 
 interface NoteProps {
   edit: Edit | undefined;
@@ -100,5 +105,5 @@ function Note({ edit, stored, live, name, giveUp }: NoteProps): ReactNode {
   if (isConflict(edit)) return "Not saved: choose below.";
   if (edit) return live.id ? "Saving…" : "Kept here, and saved when the server is back.";
   if (stored.version === 0) return " ";
-  return `${stored.by === name ? "You" : stored.by}, ${TIME.format(new Date(stored.at))}`;
+  return `${stored.by === name ? "You" : stored.by}, ${when(stored.at)}`;
 }

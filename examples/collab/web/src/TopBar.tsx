@@ -78,7 +78,7 @@ export function TopBar({ live, name, leave, hasBack = false, children }: Props) 
         <div className="tools">
           {children}
           <span className="pill" data-status={live.status} title={live.transport && `by ${live.transport}`}>
-            {SHORT[live.status]}
+            <span>{SHORT[live.status]}</span>
           </span>
           <span className="me">
             <span>{name}</span>

@@ -17,7 +17,7 @@ export const OVERDUE_MS = 6_000;
 /** After an error that passes. */
 const RETRY_MS = 1_000;
 /** Errors that pass; others are for somebody here to read. */
-const PASSING = ["rate_limited", "internal_error"];
+const PASSING = ["rate_limited", "internal_error", "no_session"];
 
 /** What was sent, and is repeated as it was. */
 export interface Sent {

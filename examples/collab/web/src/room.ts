@@ -125,6 +125,8 @@ export class Room {
       this.#focusAt = performance.now();
       this.#show({ people: answer.ok.people });
       this.#begin(answer.ok.version, seen);
+    } else if (answer?.error.code === "no_session") {
+      this.wire.expired();
     } else if (answer?.error.code === "no_permission" || answer?.error.code === "no_room") {
       this.#show({ document: "refused", problem: answer.error.message });
     } else {
@@ -259,6 +261,8 @@ export class Room {
       this.#knows(field, { value, version, by: this.name, at: new Date().toISOString() });
     } else if (answer.error.code === "conflict" && edits.isStored(answer.error.data)) {
       this.#knows(field, answer.error.data);
+    } else if (answer.error.code === "no_session") {
+      this.wire.expired();
     }
     const stored = this.stored(field);
     this.#show({ edits: edits.answered(this.view.edits, field, key, answer, stored, performance.now()) });
