@@ -111,7 +111,7 @@ fn is_text(text: &str, chars_max: usize) -> bool {
 }
 
 fn is_row(row: &Row) -> bool {
-    is_text(&row.item, ITEM_CHARS_MAX) && row.cents.abs() <= CENTS_MAX
+    is_text(&row.item, ITEM_CHARS_MAX) && (-CENTS_MAX..=CENTS_MAX).contains(&row.cents)
 }
 
 /// Whether it is a day that there is, as `YYYY-MM-DD`.
