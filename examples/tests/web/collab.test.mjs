@@ -404,7 +404,7 @@ test("a session that has ended is told, and what was typed is kept until the nex
   await app.kill();
   await is(ana, { state: "offline" });
   await write(ana, "overview.title", "typed before it ended");
-  await told(ana, "1 edit of yours is kept here");
+  await told(ana, "1 edit of yours is kept here until the server is back.");
   await ana.context().clearCookies();
   await app.again();
   await is(ana, { state: "expired" });
@@ -622,6 +622,28 @@ test("a server that is restarted in order is missed for a moment, and nothing is
     assert.ok(returned.at - back < 3_000, `${page.who} came back ${returned.at - back} ms after the server`);
     assert.ok(!states.some(({ state }) => state === "refused" || state === "expired"), JSON.stringify(states));
   }
+});
+
+test("a server that no longer answers is noticed, and what it was sent before is stored once", async () => {
+  const ana = await person("Ana", { prepare: noteKeys });
+  await ana.getByRole("button", { name: "Begin the plan" }).click();
+  await isReady(ana);
+  app.process.kill("SIGSTOP");
+  try {
+    await write(ana, "overview.title", "into the void");
+    await write(ana, "overview.agency", "there, too");
+    // Its connection is open, and nothing comes.
+    await is(ana, { state: "connecting" });
+    await is(ana, { unsaved: "2" });
+  } finally {
+    app.process.kill("SIGCONT");
+  }
+  await isLive(ana);
+  await isSaved(ana);
+  const { version, fields } = await onServer(ana);
+  assert.equal(fields["overview.title"].value, "into the void");
+  assert.equal(version, 2);
+  assert.equal((await keysOf(ana)).length, 2);
 });
 
 test("what was typed is kept over a reload while the server is away", async () => {

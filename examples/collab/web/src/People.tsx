@@ -34,12 +34,13 @@ function where({ section }: Person): string {
   return title ? `is in ${title}` : "is here";
 }
 
+/** `me` is the own socket: without one nothing is known of others. */
 export function People({ people, me }: { people: Person[]; me: string | undefined }) {
   const others = people.filter(({ id }) => id !== me);
   const shown = others.slice(0, SHOWN_MAX);
   return (
     <section className="people" aria-label="Who else is here">
-      {others.length === 0 && <p className="quiet">Nobody else is here now.</p>}
+      {others.length === 0 && <p className="quiet">{me ? "Nobody else is here now." : "While offline, others cannot be seen."}</p>}
       <ul>
         {shown.map((person) => (
           <li key={person.id} data-test="person">

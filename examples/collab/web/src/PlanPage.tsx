@@ -1,6 +1,6 @@
 // One plan: its sections, and who else is in them.
 
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import type { Session } from "./api";
 import { isConflict, isRefused } from "./edits";
 import { FIELDS, FORM, type Section, emptyValue, isEmpty, sectionOf } from "./form";
@@ -135,12 +135,18 @@ function Plan({ room, live }: { room: Room; live: Live }) {
   const onScreen = useSection();
   const current = (field && sectionOf(field)?.id) || onScreen;
   useEffect(() => room.focus(current, field), [room, current, field]);
+  const nav = useRef<HTMLElement>(null);
+  // On a phone the sections are in one line, of which the current one is to be seen.
+  useEffect(() => {
+    const link = nav.current?.querySelector<HTMLElement>("[aria-current]");
+    nav.current?.scrollTo({ left: (link?.offsetLeft ?? 0) - 16 });
+  }, [current]);
   const others = view.people.filter(({ id }) => id !== live.id);
 
   return (
     <div className="plan">
       <aside>
-        <nav aria-label="Sections">
+        <nav ref={nav} aria-label="Sections">
           {FORM.sections.map((section) => (
             <a key={section.id} href={`#${section.id}`} aria-current={section.id === current ? "true" : undefined}>
               <span>{section.title}</span>

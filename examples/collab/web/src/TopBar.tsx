@@ -11,7 +11,7 @@ const count = (number: number, what: string) => `${number} ${what}${number === 1
 /** What a person is told of the connection, where it is not as it should be. */
 function connectionSentence({ status, why, isAgain, room }: Live): string {
   const waiting = Object.keys(room?.edits ?? {}).length;
-  const keeps = waiting ? ` ${count(waiting, "edit")} of yours ${waiting === 1 ? "is" : "are"} kept here until then.` : "";
+  const keeps = waiting ? ` ${count(waiting, "edit")} of yours ${waiting === 1 ? "is" : "are"} kept here until the server is back.` : "";
   switch (status) {
     case "connecting":
       return isAgain ? "Reconnecting…" : "Connecting…";

@@ -5,7 +5,8 @@ import { io } from "socket.io-client";
 import { SERVER } from "./api";
 import { type Person, Room, type RoomView } from "./room";
 
-const ACK_MS = 5_000;
+/** An answer has that long to come, and a connection to be made. */
+const ANSWER_MS = 5_000;
 const TICK_MS = 100;
 /** Whom the server has put out or refused for now tries again after that. */
 const REFUSED_MS = 3_000;
@@ -29,7 +30,13 @@ export interface Live {
 }
 
 // A plan has few pages open at once: they may all come back soon.
-const socket = io(SERVER, { autoConnect: false, withCredentials: true, reconnectionDelay: 300, reconnectionDelayMax: 1_500 });
+const socket = io(SERVER, {
+  autoConnect: false,
+  withCredentials: true,
+  timeout: ANSWER_MS,
+  reconnectionDelay: 300,
+  reconnectionDelayMax: 1_500,
+});
 
 let live: Live = { status: "off", why: "", isAgain: false, transport: undefined, id: undefined, room: undefined };
 let room: Room | undefined;
@@ -82,7 +89,7 @@ function renew() {
 async function request(event: string, argument: object): Promise<unknown> {
   const [askedAt, connection] = [performance.now(), socket.id];
   try {
-    return await socket.timeout(ACK_MS).emitWithAck(event, argument);
+    return await socket.timeout(ANSWER_MS).emitWithAck(event, argument);
   } catch (error) {
     // Not even a heartbeat: the server may have gone without a word, in the middle of a change of transports.
     if (socket.connected && socket.id === connection && heardAt < askedAt) renew();
