@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use roomful::EventError;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::Mutex;
 
@@ -50,15 +50,6 @@ pub(crate) struct Held {
     at: i64,
 }
 
-/// A document that somebody may see, whether or not it was created.
-#[derive(Serialize)]
-pub(crate) struct Summary {
-    state: String,
-    name: String,
-    created: bool,
-    version: i64,
-}
-
 impl Documents {
     pub(crate) fn new(pool: SqlitePool) -> Self {
         Self { pool, turn: Mutex::default() }
@@ -97,20 +88,16 @@ impl Documents {
                       FROM edits WHERE state = $1 AND key = $2";
         let select = sqlx::query_as(select).bind(&state).bind(&key).bind(empty.to_string());
         let select = select.bind(&field).bind(&value).bind(base);
-        let (version, before): (i64, String) = match select.fetch_optional(&self.pool).await? {
-            Some((version, before, true)) => (version, before),
-            Some((_, _, false)) => {
-                return Err(EventError::new(
-                    "key_used",
-                    "Another edit has this key: load the page again.",
-                ));
-            }
-            None => {
-                let why = "Somebody else has changed this field meanwhile.";
-                let held = self.held(&state, &field, empty).await?;
-                return Err(EventError::new("conflict", why).data(held));
-            }
+        let stored: Option<(i64, String, bool)> = select.fetch_optional(&self.pool).await?;
+        let Some((version, before, is_same)) = stored else {
+            let why = "Somebody else has changed this field meanwhile.";
+            let held = self.held(&state, &field, empty).await?;
+            return Err(EventError::new("conflict", why).data(held));
         };
+        if !is_same {
+            let why = "Another edit has this key: load the page again.";
+            return Err(EventError::new("key_used", why));
+        }
         if version % EDITS_KEPT == 0 {
             self.forget(&state, version - EDITS_KEPT).await?;
         }
@@ -166,15 +153,17 @@ impl Documents {
         sqlx::query_scalar(select).bind(state).fetch_optional(&self.pool).await
     }
 
-    /// The documents of these states.
-    pub(crate) async fn summaries(&self, states: Vec<String>) -> Result<Vec<Summary>, sqlx::Error> {
+    /// The documents of these states, whether or not they were created.
+    pub(crate) async fn summaries(&self, states: Vec<String>) -> Result<Vec<Value>, sqlx::Error> {
         let mut summaries = Vec::with_capacity(states.len());
         for state in states {
             let select = sqlx::query_scalar("SELECT name FROM states WHERE id = $1").bind(&state);
-            let name = select.fetch_one(&self.pool).await?;
+            let name: String = select.fetch_one(&self.pool).await?;
             let version = self.version(&state).await?;
             let (created, version) = (version.is_some(), version.unwrap_or_default());
-            summaries.push(Summary { state, name, created, version });
+            summaries.push(
+                json!({ "state": state, "name": name, "created": created, "version": version }),
+            );
         }
         Ok(summaries)
     }

@@ -56,8 +56,9 @@ impl Form {
         fields.find(|field| field.id == id).ok_or_else(no_field)
     }
 
-    /// Whether there is such a section, and in it that field if one is named.
-    pub(crate) fn has(&self, section: &str, field: Option<&str>) -> bool {
+    /// Whether there is such a section, and in it that field if one is named. Nowhere is a place, too.
+    pub(crate) fn has(&self, section: Option<&str>, field: Option<&str>) -> bool {
+        let Some(section) = section else { return field.is_none() };
         let is_in = |section: &Section, id| section.fields.iter().any(|field| field.id == id);
         let mut sections = self.sections.iter().filter(|found| found.id == section);
         sections.any(|section| field.is_none_or(|id| is_in(section, id)))

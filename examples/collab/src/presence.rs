@@ -50,11 +50,7 @@ pub(crate) fn register(io: &Io) {
 }
 
 fn focus(me: &PageSocket, place: Place, moved: &Moved) -> Result<(), EventError> {
-    let is_there = match (&place.section, &place.field) {
-        (None, field) => field.is_none(),
-        (Some(section), field) => me.state().form.has(section, field.as_deref()),
-    };
-    if !is_there {
+    if !me.state().form.has(place.section.as_deref(), place.field.as_deref()) {
         return Err(no_field());
     }
     *me.data().place.lock() = place;

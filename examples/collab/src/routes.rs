@@ -42,7 +42,7 @@ pub(crate) fn router(io: Io, app: Arc<App>, cors: &Cors, web: &FilePath) -> Rout
         .route("/session", get(session).post(log_in).delete(log_out))
         .route("/states", get(states))
         .route("/documents/{state}", get(document))
-        .route("/documents/{state}/changes", get(changes))
+        .route("/documents/{state}/changes", get(document))
         .fallback(async || Failure(EventError::new("no_route", "There is no such route.")))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(cors.clone(), refuse_others))
@@ -79,7 +79,7 @@ async fn log_in(
     Extension(PeerAddress(address)): Extension<PeerAddress>,
     known: SessionId,
     login: Result<Json<Login>, JsonRejection>,
-) -> Result<Response, Failure> {
+) -> Answer {
     app.access.count_login(address.ip())?;
     let Json(login) = login.map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => EventError::new("too_large", "This is too large."),
@@ -90,7 +90,7 @@ async fn log_in(
     Ok((cookie, Json(session)).into_response())
 }
 
-async fn log_out(State(Site { app, io }): State<Site>, id: SessionId) -> Result<Response, Failure> {
+async fn log_out(State(Site { app, io }): State<Site>, id: SessionId) -> Answer {
     let cookie = app.access.log_out(&io, &id).await?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
@@ -100,26 +100,13 @@ async fn states(State(Site { app, .. }): State<Site>, id: SessionId) -> Answer {
     answer(json!({ "states": app.documents.summaries(states).await? }))
 }
 
-async fn document(
-    State(Site { app, .. }): State<Site>,
-    id: SessionId,
-    Path(state): Path<String>,
-) -> Answer {
-    app.access.check(&id, &state).await?;
-    let (version, fields) = app.documents.since(&state, 0).await?;
-    answer(json!({ "state": state, "version": version, "fields": fields }))
-}
-
-fn answer(answer: impl Serialize) -> Answer {
-    Ok(Json(answer).into_response())
-}
-
 #[derive(Deserialize)]
 struct Since {
-    since: i64,
+    since: Option<i64>,
 }
 
-async fn changes(
+/// A document, or what has changed in it since a version.
+async fn document(
     State(Site { app, .. }): State<Site>,
     id: SessionId,
     Path(state): Path<String>,
@@ -127,8 +114,13 @@ async fn changes(
 ) -> Answer {
     app.access.check(&id, &state).await?;
     let since = since.map_err(|_| EventError::new("bad_since", "It is ?since= and a version."));
-    let (version, fields) = app.documents.since(&state, since?.since).await?;
-    answer(json!({ "version": version, "fields": fields }))
+    let since = since?.since.unwrap_or_default();
+    let (version, fields) = app.documents.since(&state, since).await?;
+    answer(json!({ "state": state, "version": version, "fields": fields }))
+}
+
+fn answer(answer: impl Serialize) -> Answer {
+    Ok(Json(answer).into_response())
 }
 
 /// Why there is no answer.

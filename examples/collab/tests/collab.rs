@@ -236,7 +236,7 @@ async fn wrong_codes_names_and_bodies_are_refused_and_so_is_who_tries_too_often(
     }
     assert_eq!(app.ask("GET /api/nothing", "", "").0, 404);
     let page = app.page("Ana", "ohio").await;
-    for query in ["", "?since=", "?since=x", "?since=1.5"] {
+    for query in ["?since=", "?since=x", "?since=1.5"] {
         let route = format!("GET /api/documents/ohio/changes{query}");
         let (status, answer) = app.ask(&route, &page.session, "");
         assert_eq!((status, code(&answer)), (422, "bad_since"), "{query}");
