@@ -226,16 +226,16 @@ async function fillIn(page) {
 test("from a code to a plan that several people write, light and dark", async () => {
   const ana = await stranger("/");
   await ana.getByRole("heading", { name: "Write it together" }).waitFor();
-  await isFine(ana, "signing in");
+  await isAccessible(ana, "signing in");
   await signIn(ana, "Ana", "no-such-code");
   await at(ana, "problem").waitFor();
   await signIn(ana, "Ana");
   await at(ana, "plan").getByText("Not begun yet").waitFor();
   await isLive(ana);
-  await isFine(ana, "the list");
+  await isAccessible(ana, "the list");
   await at(ana, "plan").click();
   await is(ana, { document: "empty" });
-  await isFine(ana, "an empty plan");
+  await isAccessible(ana, "an empty plan");
   await ana.getByRole("button", { name: "Begin the plan" }).click();
   await isReady(ana);
 
@@ -273,7 +273,7 @@ test("all of it fits a phone, and works by the keyboard", async () => {
   await isReady(phone);
   await control(ana, "goals.first").focus();
   await field(phone, "goals.first").getByText("Ana is in this field").waitFor();
-  await isFine(phone, "a phone");
+  await isAccessible(phone, "a phone");
   const width = () => phone.evaluate(() => document.documentElement.scrollWidth);
   assert.equal(await width(), 360, "a plan");
   await phone.evaluate(() => scrollTo(0, 0));
@@ -409,7 +409,7 @@ test("a session that has ended is told, and what was typed is kept until the nex
   await app.again();
   await is(ana, { state: "expired" });
   await at(ana, "expired").waitFor();
-  await isFine(ana, "an ended session");
+  await isAccessible(ana, "an ended session");
   await signIn(ana, "Ana");
   await isReady(ana);
   await isSaved(ana);
@@ -494,7 +494,7 @@ async function changeTable(page, random, item) {
   // Somebody else may have taken a row away meanwhile.
   const inputs = page.locator(".money tbody tr").last().locator("input");
   if ((await inputs.count()) === 0) return;
-  await inputs.first().fill(item, { timeout: 2_000 }).catch(() => {});
+  await inputs.first().fill(item, { timeout: 500 }).catch(() => {});
 }
 
 /** Chooses in each conflict, whichever way. */
@@ -502,7 +502,7 @@ async function decide(page, random) {
   while ((await at(page, "conflict").count()) > 0) {
     const action = random.oneOf(["Keep mine", "Take theirs"]);
     // It may have ended by itself: both have the same.
-    await at(page, "conflict").first().getByRole("button", { name: action }).click({ timeout: 2_000 }).catch(() => {});
+    await at(page, "conflict").first().getByRole("button", { name: action }).click({ timeout: 500 }).catch(() => {});
   }
 }
 
