@@ -302,14 +302,14 @@ test("of two who write in the same field both are shown, and one is chosen", asy
     await held;
     await route.continue();
   });
-  await write(ana, "overview.title", "Plan of Ana");
+  await write(ana, "overview.title", "Flood and winter storm plan");
   await write(ana, "goals.first", "Ana's goal");
   await isSaved(ana);
-  await write(bo, "overview.title", "Plan of Bo");
+  await write(bo, "overview.title", "Flood plan of the river counties");
   await standing(bo, "overview.title", "conflict");
   const conflict = field(bo, "overview.title").locator('[data-test="conflict"]');
   await conflict.getByText("Theirs, by Ana").waitFor();
-  await conflict.getByText("Plan of Ana").waitFor();
+  await conflict.getByText("Flood and winter storm plan").waitFor();
   await told(bo, "Choose what stays: Title of the plan.");
   await isFine(bo, "a conflict");
   await picture(bo, "collab-conflict");
@@ -319,7 +319,7 @@ test("of two who write in the same field both are shown, and one is chosen", asy
   await bo.reload();
   await standing(bo, "overview.title", "conflict");
   await conflict.getByRole("button", { name: "Keep mine" }).click();
-  await holds(ana, "overview.title", "Plan of Bo");
+  await holds(ana, "overview.title", "Flood plan of the river counties");
   await isSaved(bo);
   await holds(bo, "goals.first", "Ana's goal");
   await Promise.all([write(ana, "overview.agency", "Agency of Ana"), write(bo, "overview.agency", "Agency of Bo")]);
@@ -455,6 +455,48 @@ test("without WebSocket a page polls, and misses nothing", async () => {
   await is(bo, { transport: "polling" });
 });
 
+test("changes are asked for together, and not those that a page has made itself", async () => {
+  const [ana, bo] = await team("Ana", "Bo");
+  const asked = { Ana: [], Bo: [] };
+  for (const page of [ana, bo]) {
+    page.on("request", (request) => request.url().includes("/changes?") && asked[page.who].push(Date.now()));
+  }
+  await fillIn(ana);
+  const { version, fields } = await onServer(ana);
+  await holds(bo, "budget.notes", fields["budget.notes"].value);
+  await haveHeard([bo]);
+  assert.ok(version >= 10, `${version} edits`);
+  // Unless its own ack was late.
+  assert.ok(asked.Ana.length <= 1, `Ana asked ${asked.Ana.length} times`);
+  assert.ok(asked.Bo.length > 0 && asked.Bo.length < version, `Bo asked ${asked.Bo.length} times for ${version} edits`);
+  const pauses = asked.Bo.slice(1).map((at, index) => at - asked.Bo[index]);
+  assert.ok(Math.min(Infinity, ...pauses) >= 200, `Bo asked after ${pauses} ms`);
+});
+
+test("a page whose socket is refused says why, and comes in when it may", async () => {
+  // What a server says that is full, until it is not.
+  const HANDSHAKE = { sid: "refused", upgrades: [], pingInterval: 10_000, pingTimeout: 5_000, maxPayload: 100_000 };
+  const refuse = (page) => {
+    let polls = 0;
+    return page.route("**/socket.io/**", (route) => {
+      if (route.request().method() === "POST") return route.fulfill({ body: "ok" });
+      polls = route.request().url().includes("sid=") ? polls + 1 : 0;
+      if (polls === 0) return route.fulfill({ body: `0${JSON.stringify(HANDSHAKE)}` });
+      // The last one stays open, as a poll does that there is nothing for.
+      if (polls === 1) return route.fulfill({ body: `44${JSON.stringify({ message: "too many are here already" })}` });
+    });
+  };
+  const [ana] = await team("Ana");
+  await refuse(ana);
+  await ana.reload();
+  await is(ana, { state: "refused" });
+  await told(ana, "The server has refused this page: too many are here already.");
+  await isFine(ana, "refused");
+  await ana.unrouteAll({ behavior: "ignoreErrors" });
+  await isOn(ana, "websocket");
+  await isReady(ana);
+});
+
 /** Notes what a page sends and what the server has stored of it, by the frames of its WebSocket. */
 function noteFrames(page) {
   const asked = new Map();
@@ -588,7 +630,6 @@ test(`a server that is killed while five people type loses and doubles nothing, 
   await page.waitForFunction(() => Number(document.documentElement.dataset.unsaved) > 0);
   await told(page, "kept here");
   await isFine(page, "offline");
-  await picture(page, "collab-offline");
   await app.again();
   const texts = await typing;
   await Promise.all(writers.map(({ page }) => isLive(page)));
@@ -648,13 +689,18 @@ test("a server that no longer answers is noticed, and what it was sent before is
 
 test("what was typed is kept over a reload while the server is away", async () => {
   const [ana, bo] = await team("Ana", "Bo");
+  await fillIn(ana);
   await app.kill();
   await is(ana, { state: "offline" });
-  await write(ana, "goals.second", "kept over a reload");
+  const text = "A second shelter can be opened within a day.";
+  await write(ana, "goals.second", text);
+  await told(ana, "1 edit of yours is kept here until the server is back.");
+  await ana.getByRole("link", { name: "Goals" }).click();
+  await picture(ana, "collab-offline");
   await app.again();
   await ana.reload();
   await isReady(ana);
-  await holds(bo, "goals.second", "kept over a reload");
+  await holds(bo, "goals.second", text);
   await isSaved(ana);
   assert.equal(await ana.getByRole("heading", { level: 2 }).count(), SECTIONS);
 });

@@ -25,23 +25,23 @@ export function PlanPage({ state, session, enter, leave }: Props) {
   useEffect(() => {
     document.title = `${nameOf(state)} · Collab`;
   }, [state]);
-  const view = room?.view;
-  const isReady = view?.document === "ready";
+  const standing = room?.view.document ?? "loading";
+  const isReady = room !== undefined && standing === "ready";
   return (
     <>
       <TopBar live={live} name={session.name} leave={leave} hasBack>
-        {isReady && <Saving live={live} view={view} />}
-        {isReady && <Undo room={room as Room} view={view} />}
+        {isReady && <Saving live={live} view={room.view} />}
+        {isReady && <Undo room={room} />}
       </TopBar>
-      {isReady && room ? (
+      {isReady ? (
         <Plan room={room} live={live} />
       ) : (
-        <main id="main" className="narrow" aria-busy={view?.document === "loading"}>
+        <main id="main" className="narrow" aria-busy={standing === "loading"}>
           <p className="over">{FORM.title}</p>
           <h1>{nameOf(state)}</h1>
-          {view?.document === "empty" && <Empty state={state} room={room as Room} view={view} isLive={live.id !== undefined} />}
-          {view?.document === "refused" && <Refused problem={view.problem} session={session} enter={enter} />}
-          {(!view || view.document === "loading") && <Loading />}
+          {standing === "loading" && <Loading />}
+          {room && standing === "empty" && <Empty room={room} isLive={live.id !== undefined} />}
+          {room && standing === "refused" && <Refused problem={room.view.problem} session={session} enter={enter} />}
         </main>
       )}
     </>
@@ -59,7 +59,8 @@ function Loading() {
   );
 }
 
-function Empty({ state, room, view, isLive }: { state: string; room: Room; view: RoomView; isLive: boolean }) {
+function Empty({ room, isLive }: { room: Room; isLive: boolean }) {
+  const { state, problem } = room.view;
   return (
     <div data-test="empty">
       <p className="quiet">
@@ -69,9 +70,9 @@ function Empty({ state, room, view, isLive }: { state: string; room: Room; view:
       <button className="primary" disabled={!isLive} onClick={() => room.create(newKey())}>
         Begin the plan
       </button>
-      {view.problem && (
+      {problem && (
         <p role="alert" className="problem">
-          {view.problem}
+          {problem}
         </p>
       )}
     </div>
@@ -103,10 +104,11 @@ function Saving({ live, view }: { live: Live; view: RoomView }) {
   );
 }
 
-function Undo({ room, view }: { room: Room; view: RoomView }) {
-  const label = view.undo && FIELDS.get(view.undo.field)?.label;
+function Undo({ room }: { room: Room }) {
+  const { undo } = room.view;
+  const label = undo && FIELDS.get(undo.field)?.label;
   return (
-    <button onClick={() => room.undo()} disabled={!view.undo} data-test="undo" title={label && `Takes back your last edit: ${label}`}>
+    <button onClick={() => room.undo()} disabled={!undo} data-test="undo" title={label && `Takes back your last edit: ${label}`}>
       Undo<span className="wide">{label && ` “${label}”`}</span>
     </button>
   );
