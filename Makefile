@@ -31,10 +31,13 @@ chat: ## start the chat example, with the client for its page
 	@tools/setup client
 	cargo run -p roomful-examples --bin chat
 
-collab: ## start the example of a form that many people edit at the same time
+collab: examples/collab/web/dist/index.html ## start the example of a form that many people edit at the same time
 	@tools/setup client
-	cd examples/collab/web && npm ci --no-audit --no-fund && npm run build
 	cargo run -p example-collab --bin collab
+
+examples/collab/web/dist/index.html: examples/collab/form.json $(wildcard examples/collab/web/*.* examples/collab/web/src/*)
+	cd examples/collab/web && npm ci --no-audit --no-fund && npm run build
+	@touch $@
 
 forum: ## start the example of plain pages, and what of them is real time
 	@tools/setup client
