@@ -22,7 +22,16 @@ TEST_TIMEOUT := --test-timeout=180000
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: run chat forum social satellites
+# The page of an example, built from its sources when one of them is newer.
+page = examples/$(1)/web/dist/index.html
+$(call page,collab): examples/collab/form.json
+$(foreach name,collab social,$(eval $(call page,$(name)): $(wildcard $(addprefix examples/$(name)/web/,*.* src/* public/*))))
+examples/%/web/dist/index.html:
+	@tools/setup pages
+	cd examples/$*/web && npm run --silent build
+	@touch $@
+
+.PHONY: run chat collab forum social satellites
 run: ## start the hub for development, with the client that it serves
 	@tools/setup client
 	cargo run -p roomful-hub -- dev
@@ -31,13 +40,14 @@ chat: ## start the chat example, with the client for its page
 	@tools/setup client
 	cargo run -p roomful-examples --bin chat
 
+collab: $(call page,collab) ## start the example of a form that many people edit at the same time
+	cargo run -p example-collab --bin collab
+
 forum: ## start the example of plain pages, and what of them is real time
 	@tools/setup client
 	cargo run -p example-forum --bin forum
 
-social: ## start the example of a social network, with its page
-	@tools/setup social
-	cd examples/social/web && npm run --silent build
+social: $(call page,social) ## start the example of a social network
 	cargo run -p example-social --bin social
 
 satellites: ## start the example of a hub and programs around it
@@ -115,11 +125,11 @@ test-browser: ## our hub and every transport in a real browser
 	cd interop/browser && ../../tools/with-hub node --test $(TEST_TIMEOUT) playground.test.mjs
 	cd interop/browser && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) transports.test.mjs
 
-test-examples: ## the example applications in a real browser, and with the official client
+test-examples: $(call page,collab) $(call page,social) ## the example applications in a real browser, and with the official client
 	@tools/setup client
 	@tools/setup browser
 	@tools/setup examples
-	$(call build,-p roomful-examples -p example-forum -p example-satellites --bins)
+	$(call build,-p roomful-examples -p example-collab -p example-forum -p example-satellites -p example-social --bins)
 	cd examples/tests/web && BIN_DIR="$(BUILT)" node --test $(TEST_TIMEOUT) --test-concurrency=1
 
 fuzz-seeds: ## build the fuzz targets, and run each on its seeds and 20,000 mutations of them

@@ -1,0 +1,234 @@
+//! [`Access`]: who is there, and whose document is whose.
+
+use std::collections::HashMap;
+use std::env;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use roomful::{EventError, Hello, Refusal};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use sqlx::sqlite::SqlitePool;
+
+use crate::documents::now_ms;
+use crate::presence::Place;
+use crate::{App, Io, PageSocket};
+
+/// Said loudly when the program starts.
+pub(crate) const DEMO_CODES: &str = "\
+    DEMONSTRATION: with these invitation codes anybody can come in. Replace them in the table `states`.
+    ohio-demo, oregon-demo, texas-demo, vermont-demo\n";
+
+const COOKIE: &str = "collab_session";
+const NAME_CHARS_MAX: usize = 40;
+
+/// Log-ins of an address: so many at once, and then each so long after the one before.
+const LOGIN_BURST: u32 = 300;
+const LOGIN_PAUSE: Duration = Duration::from_millis(50);
+/// Addresses whose log-ins are counted at the same time.
+const ADDRESSES_MAX: usize = 10_000;
+
+pub(crate) struct Access {
+    pool: SqlitePool,
+    lifetime: Duration,
+    /// When each address will be as one that has never logged in.
+    logins: Mutex<HashMap<IpAddr, Instant>>,
+}
+
+/// Names a session without being its secret, which only the browser has.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SessionId(String);
+
+#[derive(Serialize)]
+pub(crate) struct Session {
+    name: String,
+    /// Those whose documents are this one's.
+    pub(crate) states: Vec<String>,
+    #[serde(skip)]
+    left: Duration,
+}
+
+/// What is remembered of a socket.
+pub(crate) struct Visitor {
+    pub(crate) session: SessionId,
+    pub(crate) name: String,
+    pub(crate) place: Mutex<Place>,
+}
+
+/// What somebody gives who wants to come in.
+#[derive(Deserialize)]
+pub(crate) struct Login {
+    name: String,
+    code: String,
+}
+
+impl SessionId {
+    /// That of a secret. Nobody has the one of the empty secret.
+    fn of(secret: &str) -> Self {
+        Self(hash(secret))
+    }
+
+    /// That of the session whose secret is in a header `cookie`.
+    pub(crate) fn in_cookies(cookies: Option<&str>) -> Self {
+        let mut pairs = cookies.into_iter().flat_map(|cookies| cookies.split("; "));
+        Self::of(pairs.find_map(|pair| pair.strip_prefix(COOKIE)?.strip_prefix('=')).unwrap_or(""))
+    }
+}
+
+impl Access {
+    pub(crate) fn new(pool: SqlitePool) -> Result<Self, std::num::ParseIntError> {
+        let seconds = env::var("SESSION_SECONDS").map_or(Ok(43_200), |seconds| seconds.parse())?;
+        Ok(Self { pool, lifetime: Duration::from_secs(seconds), logins: Mutex::default() })
+    }
+
+    /// Whether a session may see the document of a state and change it: `join`, all other events and all
+    /// routes ask this.
+    pub(crate) async fn check(&self, id: &SessionId, state: &str) -> Result<(), EventError> {
+        if self.session(id).await?.states.iter().any(|mine| mine == state) {
+            return Ok(());
+        }
+        let why = "This is no document of yours. Give the code of your invitation to it first.";
+        Err(EventError::new("no_permission", why))
+    }
+
+    pub(crate) async fn session(&self, id: &SessionId) -> Result<Session, EventError> {
+        let select = "SELECT name, state, expires_at - $2 FROM sessions \
+                      WHERE id = $1 AND expires_at > $2 ORDER BY state";
+        let select = sqlx::query_as(select).bind(&id.0).bind(now_ms());
+        let rows: Vec<(String, String, i64)> = select.fetch_all(&self.pool).await?;
+        let (name, _, ms) = rows.first().cloned().ok_or_else(no_session)?;
+        let states = rows.into_iter().map(|(_, state, _)| state).collect();
+        Ok(Session { name, states, left: Duration::from_millis(ms.unsigned_abs()) })
+    }
+
+    /// Lets somebody in who has a code: into the session that is there, or into a new one, whose cookie
+    /// this gives then.
+    pub(crate) async fn log_in(
+        &self,
+        known: SessionId,
+        Login { name, code }: Login,
+    ) -> Result<(Session, Option<String>), EventError> {
+        let name = name.trim();
+        if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) || name.contains(char::is_control)
+        {
+            return Err(EventError::new("bad_name", "A name is one line of 1 to 40 characters."));
+        }
+        let state = self.state_of(&code).await?;
+        let (id, cookie) = if self.session(&known).await.is_ok() {
+            (known, None)
+        } else {
+            let mut secret = [0; 32];
+            getrandom::fill(&mut secret)
+                .map_err(|error| EventError::internal(error.to_string()))?;
+            let secret = hex(&secret);
+            (SessionId::of(&secret), Some(cookie(&secret, self.lifetime)))
+        };
+        let now = now_ms();
+        let forget = sqlx::query("DELETE FROM sessions WHERE expires_at <= $1").bind(now);
+        forget.execute(&self.pool).await?;
+        // One that is there keeps its name and its end.
+        let insert = "INSERT INTO sessions (id, state, name, expires_at) \
+                      SELECT $1, $2, coalesce(max(name), $3), coalesce(max(expires_at), $4) \
+                      FROM sessions WHERE id = $1 ON CONFLICT DO NOTHING";
+        let insert = sqlx::query(insert).bind(&id.0).bind(state).bind(name);
+        let expires_at = now.saturating_add(i64::try_from(self.lifetime.as_millis())?);
+        insert.bind(expires_at).execute(&self.pool).await?;
+        Ok((self.session(&id).await?, cookie))
+    }
+
+    /// The state that a code invites to. The time that this takes does not tell how much of it is right.
+    async fn state_of(&self, code: &str) -> Result<String, EventError> {
+        let given = hash(code.trim());
+        let mut found = None;
+        let select = sqlx::query_as("SELECT id, code_hash FROM states");
+        for (id, code_hash) in select.fetch_all(&self.pool).await? {
+            let (id, code_hash): (String, String) = (id, code_hash);
+            let pairs = code_hash.bytes().zip(given.bytes());
+            let differs =
+                pairs.fold(code_hash.len() ^ given.len(), |all, (a, b)| all | usize::from(a ^ b));
+            found = if differs == 0 { Some(id) } else { found };
+        }
+        found.ok_or_else(|| EventError::new("bad_code", "There is no invitation of this code."))
+    }
+
+    /// Ends a session with all its sockets; gives the cookie that takes the secret away.
+    pub(crate) async fn log_out(&self, io: &Io, id: &SessionId) -> Result<String, EventError> {
+        let delete = sqlx::query("DELETE FROM sessions WHERE id = $1").bind(&id.0);
+        if delete.execute(&self.pool).await?.rows_affected() == 0 {
+            return Err(no_session());
+        }
+        for socket in io.everyone().sockets().await? {
+            if socket.data().is_some_and(|visitor: &Visitor| visitor.session == *id) {
+                socket.emit("session-expired", ());
+                socket.disconnect();
+            }
+        }
+        Ok(cookie("", Duration::ZERO))
+    }
+
+    /// Counts a log-in of an address, unless it has had too many.
+    pub(crate) fn count_login(&self, address: IpAddr) -> Result<(), EventError> {
+        let address = match address {
+            // The part that one visitor has.
+            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+            ip => ip,
+        };
+        let (now, mut logins) = (Instant::now(), self.logins.lock());
+        if logins.len() >= ADDRESSES_MAX {
+            logins.retain(|_, end| *end > now);
+        }
+        let end = logins.get(&address).map_or(now, |end| now.max(*end)) + LOGIN_PAUSE;
+        if logins.len() >= ADDRESSES_MAX || end - now > LOGIN_PAUSE * LOGIN_BURST {
+            return Err(EventError::new("rate_limited", "Too many log-ins. Try again soon."));
+        }
+        logins.insert(address, end);
+        Ok(())
+    }
+}
+
+/// What a page says as it connects: nothing, since it has a cookie. Programs have none.
+#[derive(Deserialize)]
+struct Opening {
+    session: Option<String>,
+}
+
+/// Lets sockets in that have a session.
+pub(crate) async fn enter(hello: Hello<Arc<App>>) -> Result<Visitor, Refusal> {
+    let Opening { session } = hello.auth()?;
+    let given = session.map(|secret| SessionId::of(&secret));
+    let session = given.unwrap_or_else(|| SessionId::in_cookies(hello.header("cookie")));
+    let found = hello.state().access.session(&session).await.map_err(|error| {
+        Refusal::new(error.message().to_owned()).data(json!({ "code": error.code() }))
+    })?;
+    Ok(Visitor { session, name: found.name, place: Mutex::default() })
+}
+
+/// Sockets stay for as long as their sessions.
+pub(crate) fn register(io: &Io) {
+    io.on_connect(async |me: PageSocket| {
+        // Asked once more, now that a log-out finds the socket: one that did not was before this.
+        let session = me.state().access.session(&me.data().session).await;
+        me.expire_after(session.map_or(Duration::ZERO, |session| session.left));
+    });
+    io.on_expire(async |me: PageSocket| me.emit("session-expired", ()));
+}
+
+fn cookie(secret: &str, lifetime: Duration) -> String {
+    let seconds = lifetime.as_secs();
+    format!("{COOKIE}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax")
+}
+
+fn no_session() -> EventError {
+    EventError::new("no_session", "There is no session any more. Give your name and your code.")
+}
+
+fn hash(secret: &str) -> String {
+    hex(&Sha256::digest(secret))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
