@@ -1,7 +1,9 @@
 import { defineConfig } from "vite";
 
 // `npm run dev` serves the page and changes it as its files change; the program answers for the rest.
-const server = process.env.SERVER ?? "http://127.0.0.1:3002";
+const target = process.env.SERVER ?? "http://127.0.0.1:3002";
+// With the host that the browser asked: the program answers pages of its own host only.
+const server = { target, changeOrigin: false };
 
 export default defineConfig({
   esbuild: { jsx: "automatic" },
@@ -12,11 +14,10 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   server: {
-    // With the host that the browser asked: the program answers pages of its own host only.
     proxy: {
       "/api": server,
       "/graphql": server,
-      "/socket.io": { target: server, ws: true },
+      "/socket.io": { ...server, ws: true },
     },
   },
 });

@@ -542,13 +542,33 @@ test("a server that is restarted in order is missed for a moment, and nothing is
     await state(page, "reconnected");
     await settled(page, 2);
     assert.deepEqual(await texts(page), ["before", "while there was none"]);
-    await state(page, "connected");
     const states = await page.evaluate(() => globalThis.states);
     const [back] = states.filter(({ state }) => state === "reconnected");
     const lost = states[states.findIndex(({ state }) => state === "connected") + 1];
     assert.ok(back.at - lost.at < MOMENT_MS, JSON.stringify(states));
   };
   await Promise.all(pages.map(isBack));
+});
+
+test("what was stored, but whose answer is lost, is sent again and is there once", async () => {
+  const [bea, cy] = [await Person.signUp("bea", "Bea"), await Person.signUp("cyd", "Cyd")];
+  await cy.ask(FOLLOW, { handle: "bea" });
+  const [page, theirs] = [await open(bea), await open(cy)];
+  let lost;
+  await page.route("**/graphql", async (route) => {
+    if (lost || !route.request().postData().includes("mutation")) return route.continue();
+    lost = await route.fetch();
+    await route.abort();
+  });
+  // The first that has one.
+  const answer = page.waitForResponse((answer) => answer.request().postData()?.includes("mutation"));
+  await post(page, "said twice, stored once");
+  assert.deepEqual(await (await answer).json(), await lost.json());
+  for (const each of [page, theirs]) {
+    await each.reload();
+    await isLive(each);
+    await settled(each, 1, "post");
+  }
 });
 
 test("what waits is kept over a reload", async () => {
