@@ -133,14 +133,16 @@ pub(crate) fn pass_by(core: &Core, head: &Head<'_>) -> Result<CorsHeaders, Answe
     let origin = Origin::of(core, head);
     let cors = CorsHeaders::new(&core.config.origins, origin);
     let is_preflight = cors::is_preflight(head);
-    let only_reads = matches!(head.method, "GET" | "HEAD") && !is_upgrade(head);
-    match check_origin(origin) {
-        Ok(()) if is_preflight => {
-            Err(cors.apply(&core.config.cors, cors::preflight(&core.config, head)))
-        }
-        Err(cause) if !only_reads => Err(cors.apply(&core.config.cors, refuse(&cause))),
-        _ => Ok(cors),
-    }
+    // Links from elsewhere lead here, and name no origin.
+    let is_visit = matches!(origin, Origin::Elsewhere(_))
+        && matches!(head.method, "GET" | "HEAD")
+        && !is_upgrade(head);
+    let answer = match check_origin(origin) {
+        Ok(()) if is_preflight => cors::preflight(&core.config, head),
+        Err(cause) if !is_visit => refuse(&cause),
+        _ => return Ok(cors),
+    };
+    Err(cors.apply(&core.config.cors, answer))
 }
 
 /// Shows a request to whoever sees it first, and may answer it.

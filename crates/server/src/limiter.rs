@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -70,9 +71,12 @@ impl<K: Eq + Hash> Limiter<K> {
         self.take_at(key, self.now())
     }
 
-    /// Gives this key all of its tokens back, as after a log-in that was right.
-    pub fn forget(&self, key: &K) {
-        self.buckets.lock().of.remove(key);
+    /// Gives this key one token back: what took it was nothing that counts, such as a log-in that was right where
+    /// only those that fail are to be few.
+    pub fn give_back(&self, key: &K) {
+        if let Some(bucket) = self.buckets.lock().of.get_mut(key) {
+            bucket.give_back(&self.rate);
+        }
     }
 
     fn take_at(&self, key: K, now: Moment) -> Result<(), Duration> {
@@ -86,6 +90,21 @@ impl<K: Eq + Hash> Limiter<K> {
 
     fn now(&self) -> Moment {
         Moment::from_millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Limiter<IpAddr> {
+    /// Takes a token of whoever is at this address: of IPv6 the first 64 bits, since whoever has one address there has
+    /// all that begin so, and an IPv4 address in IPv6 as what it is.
+    ///
+    /// # Errors
+    ///
+    /// When there is none left: how long until there is.
+    pub fn take_of(&self, address: IpAddr) -> Result<(), Duration> {
+        self.take(match address.to_canonical() {
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+            ip => ip,
+        })
     }
 }
 
@@ -132,9 +151,17 @@ mod tests {
         assert_eq!([take("a", 0), take("a", 0), take("b", 0)], [Ok(()), Ok(()), Ok(())]);
         assert_eq!(take("a", 0), Err(Duration::from_millis(500)));
         assert_eq!([take("b", 0), take("a", 500)], [Ok(()), Ok(())]);
-        limiter.forget(&"a");
-        assert_eq!([take("a", 500), take("a", 500)], [Ok(()), Ok(())]);
+        limiter.give_back(&"a");
+        assert_eq!(take("a", 500), Ok(()));
         assert!(take("a", 500).is_err());
+    }
+
+    #[test]
+    fn an_address_counts_with_its_neighbours() {
+        let limiter = Limiter::new(Rate::new(1, Duration::from_secs(3_600)));
+        let take = |address: &str| limiter.take_of(address.parse().unwrap()).is_ok();
+        assert!(take("2001:db8::1") && !take("2001:db8::ffff:1") && take("2001:db8:0:1::1"));
+        assert!(take("10.0.0.1") && take("10.0.0.2") && !take("::ffff:10.0.0.1"));
     }
 
     #[test]

@@ -20,11 +20,9 @@ use crate::service::head;
 /// Made by [`Server::origin_layer`](crate::Server::origin_layer).
 ///
 /// - A request to a host that is not listed is refused with status 421.
-/// - A request from a page that may not connect is refused with status 403 if its method changes something: if
-///   it is neither `GET` nor `HEAD`. So is one that wants to be upgraded, and a preflight. This stops pages of
-///   other hosts that act with their visitors' cookies.
-/// - Other requests from such pages are answered, since links from elsewhere lead here, but the page cannot read
-///   the answer.
+/// - A request from a page that may not connect is refused with status 403, so that no page acts with the cookies of
+///   its visitors. A `GET` or `HEAD` that names no origin is answered: links and pictures elsewhere lead here, and
+///   whose page they are on cannot read the answer.
 /// - Pages that may connect are told so in each answer, and their preflights are answered here. Which methods
 ///   they may use says [`Cors::methods`](crate::Cors::methods), which names `GET` and `POST` by default.
 ///

@@ -82,6 +82,11 @@ impl Bucket {
         self.take(now, rate.interval_us, rate.tolerance_us())
     }
 
+    /// Puts a token back.
+    pub(crate) const fn give_back(&mut self, rate: &Rate) {
+        self.full_at_us = self.full_at_us.saturating_sub(rate.interval_us);
+    }
+
     /// Whether all tokens are back.
     pub(crate) const fn is_full(&self, now: Moment) -> bool {
         self.full_at_us <= now.as_millis().saturating_mul(1_000)

@@ -55,6 +55,7 @@ async fn foreign_pages_change_nothing_beside_the_server() {
         ("POST", "Origin: null\r\n".to_owned()),
         ("POST", format!("{FRIEND}{FOREIGN}")),
         ("POST", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n".to_owned()),
+        ("GET", FOREIGN.to_owned()),
         ("GET", format!("{FOREIGN}Upgrade: websocket\r\nConnection: upgrade\r\n")),
     ] {
         let answer = request(address, head(method, "/change", &headers)).await;
@@ -77,7 +78,7 @@ async fn foreign_pages_change_nothing_beside_the_server() {
 #[tokio::test]
 async fn links_from_elsewhere_lead_to_pages_that_others_cannot_read() {
     let (address, _) = with_routes(friends()).await;
-    for headers in ["Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n", FOREIGN] {
+    for headers in ["", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n"] {
         let answer = get_of(address, "/read", headers).await;
         assert_eq!((answer.status, answer.text()), (200, "read"), "{headers}");
         assert_eq!(answer.header("access-control-allow-origin"), None, "{headers}");

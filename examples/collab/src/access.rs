@@ -1,15 +1,13 @@
 //! [`Access`]: who is there, and whose document is whose.
 
-use std::collections::HashMap;
 use std::env;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use roomful::{EventError, Hello, Refusal};
+use roomful::{EventError, Hello, Limiter, Rate, Refusal};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::SqlitePool;
 
@@ -25,17 +23,13 @@ pub(crate) const DEMO_CODES: &str = "\
 const COOKIE: &str = "collab_session";
 const NAME_CHARS_MAX: usize = 40;
 
-/// Log-ins of an address: so many at once, and then each so long after the one before.
-const LOGIN_BURST: u32 = 300;
-const LOGIN_PAUSE: Duration = Duration::from_millis(50);
-/// Addresses whose log-ins are counted at the same time.
-const ADDRESSES_MAX: usize = 10_000;
+/// How fast an address may log in.
+const LOGIN_RATE: Rate = Rate::per_second(20).burst(300);
 
 pub(crate) struct Access {
     pool: SqlitePool,
     lifetime: Duration,
-    /// When each address will be as one that has never logged in.
-    logins: Mutex<HashMap<IpAddr, Instant>>,
+    logins: Limiter<IpAddr>,
 }
 
 /// Names a session without being its secret, which only the browser has.
@@ -81,7 +75,7 @@ impl SessionId {
 impl Access {
     pub(crate) fn new(pool: SqlitePool) -> Result<Self, std::num::ParseIntError> {
         let seconds = env::var("SESSION_SECONDS").map_or(Ok(43_200), |seconds| seconds.parse())?;
-        Ok(Self { pool, lifetime: Duration::from_secs(seconds), logins: Mutex::default() })
+        Ok(Self { pool, lifetime: Duration::from_secs(seconds), logins: Limiter::new(LOGIN_RATE) })
     }
 
     /// Whether a session may see the document of a state and change it: `join`, all other events and all
@@ -171,21 +165,8 @@ impl Access {
 
     /// Counts a log-in of an address, unless it has had too many.
     pub(crate) fn count_login(&self, address: IpAddr) -> Result<(), EventError> {
-        let address = match address {
-            // The part that one visitor has.
-            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
-            ip => ip,
-        };
-        let (now, mut logins) = (Instant::now(), self.logins.lock());
-        if logins.len() >= ADDRESSES_MAX {
-            logins.retain(|_, end| *end > now);
-        }
-        let end = logins.get(&address).map_or(now, |end| now.max(*end)) + LOGIN_PAUSE;
-        if logins.len() >= ADDRESSES_MAX || end - now > LOGIN_PAUSE * LOGIN_BURST {
-            return Err(EventError::new("rate_limited", "Too many log-ins. Try again soon."));
-        }
-        logins.insert(address, end);
-        Ok(())
+        let taken = self.logins.take_of(address);
+        taken.map_err(|_| EventError::new("rate_limited", "Too many log-ins. Try again soon."))
     }
 }
 
@@ -198,11 +179,9 @@ struct Opening {
 /// Lets sockets in that have a session.
 pub(crate) async fn enter(hello: Hello<Arc<App>>) -> Result<Visitor, Refusal> {
     let Opening { session } = hello.auth()?;
-    let given = session.map(|secret| SessionId::of(&secret));
-    let session = given.unwrap_or_else(|| SessionId::in_cookies(hello.header("cookie")));
-    let found = hello.state().access.session(&session).await.map_err(|error| {
-        Refusal::new(error.message().to_owned()).data(json!({ "code": error.code() }))
-    })?;
+    let secret = session.as_deref().or_else(|| hello.cookie(COOKIE)).unwrap_or_default();
+    let session = SessionId::of(secret);
+    let found = hello.state().access.session(&session).await?;
     Ok(Visitor { session, name: found.name, place: Mutex::default() })
 }
 

@@ -1,7 +1,6 @@
 //! A long form that many people edit at the same time: one planning document for each state.
 
 mod access;
-mod cors;
 mod documents;
 mod edits;
 mod form;
@@ -15,13 +14,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomful::{Namespace, Rate, Server, Socket};
+use roomful::{Cors, Namespace, Origins, Rate, Server, Socket};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::access::{Access, Visitor};
-use crate::cors::Cors;
 use crate::documents::Documents;
 use crate::form::Form;
 
@@ -51,8 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let pool = open().await?;
     let access = Access::new(pool.clone())?;
     let app = Arc::new(App { access, documents: Documents::new(pool), form: Form::read()? });
-    let cors = Cors::read()?;
-    let server = server(Arc::clone(&app), &cors);
+    let server = server(app);
     let io: Io = server.connect(access::enter);
     // One event of a socket after the other: what comes behind `join` is of that room.
     io.ordered(true).args_bytes_max(EVENT_BYTES_MAX);
@@ -69,12 +65,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
     let port = env::var("PORT").map_or(Ok(3001), |port| port.parse())?;
     let listener = TcpListener::bind((host, port)).await?;
-    stop_on_signals(server.clone())?;
+    server.drain_on(roomful::stop_signal(), DRAIN);
     let web =
         env::var("WEB").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/web/dist").into());
     print!("listening on http://{}\n{}", listener.local_addr()?, access::DEMO_CODES);
     // Returns when the server is closed.
-    server.serve_with(listener, routes::router(io, app, &cors, &PathBuf::from(web))).await;
+    let routes = routes::router(io, server.origin_layer(), &PathBuf::from(web));
+    server.serve_with(listener, routes).await;
     Ok(())
 }
 
@@ -90,28 +87,18 @@ async fn open() -> Result<SqlitePool, sqlx::Error> {
     Ok(pool)
 }
 
-fn server(app: Arc<App>, cors: &Cors) -> Server<Arc<App>> {
+/// Pages of the same host may come, and those of one more origin, such as that of a development server: to sockets
+/// and routes alike.
+fn server(app: Arc<App>) -> Server<Arc<App>> {
+    let web_origin = env::var("WEB_ORIGIN").ok().filter(|origin| !origin.is_empty());
     Server::builder()
         .state(app)
-        .origins(cors.origins())
+        .origins(Origins::List(web_origin.into_iter().collect()))
+        .cors(Cors::new().methods(["GET", "POST", "DELETE"]))
         .payload_bytes_max(4 * EVENT_BYTES_MAX)
         .event_rate(EVENT_RATE)
         .connections_max(CONNECTIONS_MAX)
         .ping_interval(PING_INTERVAL)
         .ping_timeout(PING_TIMEOUT)
         .build()
-}
-
-/// Lets pages move away, and then ends, on Ctrl-C and SIGTERM.
-fn stop_on_signals(server: Server<Arc<App>>) -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        server.drain(DRAIN).await;
-    });
-    Ok(())
 }

@@ -118,7 +118,7 @@ async fn say(
     Extension(PeerAddress(peer)): Extension<PeerAddress>,
     Form(draft): Form<Draft>,
 ) -> Result<Redirect, Failure> {
-    let taken = forms.take(peer.ip());
+    let taken = forms.take_of(peer.ip());
     taken.map_err(|_| EventError::new("rate_limited", "Too many at once. Try again."))?;
     let post = publish(Arc::clone(io.state()), io.everyone(), topic, draft).await?;
     Ok(Redirect::to(&format!("/topics/{topic}#post-{}", post.id)))

@@ -14,7 +14,7 @@ use crate::live::Io;
 use crate::people::{self, Person};
 use crate::posts::{self, Post};
 use crate::sessions::Session;
-use crate::social::{News, Result, Social};
+use crate::social::{News, Result, Social, too_fast};
 
 /// How deep a query may be, and how many fields it may have.
 const DEPTH_MAX: usize = 8;
@@ -81,7 +81,7 @@ pub(crate) struct Change {
 
 /// Once begun it is done, in a task of its own: what is stored is told, even if nobody waits any more.
 fn change(ctx: &Context<'_>) -> Result<Change> {
-    social(ctx).changes.take(me(ctx))?;
+    social(ctx).changes.take(me(ctx)).map_err(too_fast)?;
     let (io, me): (&Io, &Session) = (ctx.data_unchecked(), ctx.data_unchecked());
     Ok(Change { social: Arc::clone(social(ctx)), io: io.clone(), me: me.clone() })
 }

@@ -89,7 +89,7 @@ async fn only_known(me: PageSocket, event: String, args: Args) -> Result<Args> {
 
 /// An event has come to nothing, such as arguments that do not fit or are too large.
 fn note(me: &PageSocket, event: &str, error: &EventError) {
-    let is_ours = error.code() == "internal_error";
+    let is_ours = error.is_internal();
     if is_ours {
         eprintln!("{event}: {error}");
     }
@@ -131,9 +131,6 @@ async fn initial_connection(me: PageSocket, claim: Claim) -> Result<()> {
 }
 
 async fn part(me: PageSocket, _: Reason) {
-    for (_, subscription) in me.data().subscriptions.lock().drain() {
-        subscription.abort();
-    }
     if me.data().session.get().is_some()
         && let Err(error) = me.state().remove_socket(me.id()).await
     {
@@ -189,11 +186,15 @@ async fn subscribe(me: PageSocket, wanted: Wanted) -> Result<()> {
     }
     let (page, name) = (me.clone(), id.clone());
     let telling = tokio::spawn(async move {
-        // It ends when something goes wrong, too: the page subscribes again and asks for what it missed.
-        while let Some(answer) = answers.next().await.map(coded).filter(Answer::is_ok) {
-            if page.try_emit("next", json!({ "id": name, "data": answer.data })).is_err() {
-                break;
+        let telling = async {
+            // It ends when something goes wrong, too: the page subscribes again and asks for what it missed.
+            while let Some(answer) = answers.next().await.map(coded).filter(Answer::is_ok) {
+                page.emit("next", json!({ "id": name, "data": answer.data }));
             }
+        };
+        tokio::select! {
+            () = page.disconnected() => {}
+            () = telling => {}
         }
         page.data().subscriptions.lock().remove(&name);
         page.emit("complete", json!({ "id": name }));

@@ -5,7 +5,6 @@ mod social;
 mod chats;
 mod drafts;
 mod graphql;
-mod limits;
 mod live;
 mod people;
 mod posts;
@@ -18,7 +17,6 @@ use std::sync::Arc;
 use std::{env, time::Duration};
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::social::Social;
 
@@ -33,20 +31,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port = env::var("PORT").map_or(Ok(3002), |port| port.parse())?;
     let listener = TcpListener::bind((host, port)).await?;
 
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let stopping = io.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        stopping.drain(DRAIN).await;
-    });
+    io.drain_on(roomful::stop_signal(), DRAIN);
     println!("everything is kept in {}", social.database());
     println!("listening on http://{}", listener.local_addr()?);
     // Returns when the server is closed.
-    io.serve_with(listener, routes::router(Arc::clone(&social), io.clone())).await;
+    io.serve_with(listener, routes::router(io.clone())).await;
     social.close().await;
     Ok(())
 }

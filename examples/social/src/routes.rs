@@ -8,23 +8,22 @@ use std::time::Duration;
 
 use async_graphql::Request as Query;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Extension, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::map_response;
 use axum::response::{AppendHeaders, IntoResponse, IntoResponseParts, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use roomful::{EventError, PeerAddress};
+use roomful::{EventError, Limiter, PeerAddress, Rate};
 use serde::Deserialize;
 use serde_json::json;
 use tower_http::services::{ServeDir, ServeFile};
 
 use crate::graphql::coded;
-use crate::limits::Limiter;
 use crate::live::{Io, session_room};
 use crate::people::Newcomer;
 use crate::sessions::{FOR_REQUESTS, Session, unauthenticated};
-use crate::social::{Result, Social};
+use crate::social::{Result, too_fast};
 
 /// What all answers say: no script and no style but those of the page itself, and in no frame.
 const HEADERS: [(header::HeaderName, HeaderValue); 3] = [
@@ -40,22 +39,24 @@ const HEADERS: [(header::HeaderName, HeaderValue); 3] = [
 ];
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// How fast an address may log in and sign up, and how fast it may fail for a handle.
+const ENTRY_RATE: Rate = Rate::per_second(20).burst(300);
+const FAILURE_RATE: Rate = Rate::new(5, Duration::from_secs(60));
+
 type Site = State<Arc<Shared>>;
 type Peer = Extension<PeerAddress>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 type Answer = Result<Response, Failure>;
 
 struct Shared {
-    social: Arc<Social>,
     io: Io,
     /// Logins and signups of an address, and failures of a handle.
     entries: Limiter<IpAddr>,
     failures: Limiter<String>,
 }
 
-pub(crate) fn router(social: Arc<Social>, io: Io) -> Router {
-    let entries = Limiter::new(Duration::from_millis(50), 300);
-    let failures = Limiter::new(Duration::from_secs(12), 5);
+pub(crate) fn router(io: Io) -> Router {
+    let (entries, failures) = (Limiter::new(ENTRY_RATE), Limiter::new(FAILURE_RATE));
     let here = concat!(env!("CARGO_MANIFEST_DIR"), "/web/dist");
     let page = env::var_os("WEB").map_or_else(|| here.into(), PathBuf::from);
     let index = ServeFile::new(page.join("index.html"));
@@ -67,28 +68,19 @@ pub(crate) fn router(social: Arc<Social>, io: Io) -> Router {
         // The page knows its own routes.
         .fallback_service(ServeDir::new(page).fallback(index))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(from_fn(guard))
-        .with_state(Arc::new(Shared { social, io, entries, failures }))
+        .layer(io.origin_layer())
+        .layer(map_response(with_headers))
+        .with_state(Arc::new(Shared { io, entries, failures }))
 }
 
-/// A page of another host must not act for who looks at it: browsers say whose page it is.
-async fn guard(request: Request, next: Next) -> Response {
-    let host = text(request.headers(), header::HOST);
-    let origin = text(request.headers(), header::ORIGIN).unwrap_or_default();
-    let page = origin.split_once("://").map_or(origin, |(_, page)| page);
-    let is_own = page.is_empty() || Some(page) == host || request.method().is_safe();
-    let mut response = if is_own {
-        next.run(request).await
-    } else {
-        Failure(EventError::new("bad_origin", "Only for the page of this host.")).into_response()
-    };
+async fn with_headers(mut response: Response) -> Response {
     response.headers_mut().extend(HEADERS);
     response
 }
 
 async fn sign_up(State(site): Site, peer: Peer, newcomer: Body<Newcomer>) -> Answer {
-    site.entries.take(peer.0.0.ip())?;
-    let person = site.social.add_person(newcomer?.0).await?;
+    site.entries.take_of(peer.0.0.ip()).map_err(too_fast)?;
+    let person = site.io.state().add_person(newcomer?.0).await?;
     enter(&site, person).await
 }
 
@@ -99,11 +91,11 @@ struct Login {
 }
 
 async fn log_in(State(site): Site, peer: Peer, login: Body<Login>) -> Answer {
-    site.entries.take(peer.0.0.ip())?;
+    site.entries.take_of(peer.0.0.ip()).map_err(too_fast)?;
     let Login { handle, password } = login?.0;
     // Before it is tried, so that a thousand at once are not tried, either.
-    site.failures.take(handle.clone())?;
-    let person = site.social.log_in(&handle, password).await;
+    site.failures.take(handle.clone()).map_err(too_fast)?;
+    let person = site.io.state().log_in(&handle, password).await;
     if !matches!(&person, Err(error) if error.code() == "bad_login") {
         site.failures.give_back(&handle);
     }
@@ -112,9 +104,9 @@ async fn log_in(State(site): Site, peer: Peer, login: Body<Login>) -> Answer {
 
 /// Begins a session, with its cookies.
 async fn enter(site: &Shared, person: i64) -> Answer {
-    let [id, for_sockets, key] = site.social.begin_session(person).await?;
-    let Session { handle, name, .. } = site.social.session(&id, &key, FOR_REQUESTS).await?;
-    let life = site.social.session_life.as_secs();
+    let [id, for_sockets, key] = site.io.state().begin_session(person).await?;
+    let Session { handle, name, .. } = site.io.state().session(&id, &key, FOR_REQUESTS).await?;
+    let life = site.io.state().session_life.as_secs();
     let session = format!("{id}.{key}");
     let cookies = cookies([&id, &for_sockets, &session], life);
     Ok((cookies, Json(json!({ "handle": handle, "name": name }))).into_response())
@@ -133,7 +125,7 @@ fn cookies([id, secretkey, session]: [&str; 3], seconds: u64) -> impl IntoRespon
 async fn log_out(State(site): Site, headers: HeaderMap) -> Answer {
     match caller(&site, &headers).await {
         Ok(session) => {
-            site.social.end_session(&session.id).await?;
+            site.io.state().end_session(&session.id).await?;
             let sockets = site.io.to(session_room(&session.id));
             sockets.emit("auth", false);
             sockets.disconnect();
@@ -147,8 +139,8 @@ async fn log_out(State(site): Site, headers: HeaderMap) -> Answer {
 
 async fn graphql(State(site): Site, headers: HeaderMap, query: Body<Query>) -> Answer {
     let session = caller(&site, &headers).await?;
-    let query = query?.0.data(session).data(site.io.clone()).data(Arc::clone(&site.social));
-    Ok(Json(coded(site.social.api.execute(query).await)).into_response())
+    let query = query?.0.data(session).data(site.io.clone()).data(Arc::clone(site.io.state()));
+    Ok(Json(coded(site.io.state().api.execute(query).await)).into_response())
 }
 
 /// Whose request it is, by its cookie or, where a program asks, by `authorization`.
@@ -158,7 +150,7 @@ async fn caller(site: &Shared, headers: &HeaderMap) -> Result<Session> {
     let cookie = || cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session="));
     let shown = bearer.or_else(cookie).and_then(|shown| shown.split_once('.'));
     let (id, key) = shown.ok_or_else(unauthenticated)?;
-    site.social.session(id, key, FOR_REQUESTS).await
+    site.io.state().session(id, key, FOR_REQUESTS).await
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
@@ -189,12 +181,11 @@ impl IntoResponse for Failure {
         let (code, message) = (self.0.code(), self.0.message());
         let status = match code {
             "unauthenticated" | "bad_login" => StatusCode::UNAUTHORIZED,
-            "bad_origin" => StatusCode::FORBIDDEN,
             "handle_taken" => StatusCode::CONFLICT,
             "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
             "rate_limited" => StatusCode::TOO_MANY_REQUESTS,
             "busy" => StatusCode::SERVICE_UNAVAILABLE,
-            "internal_error" => StatusCode::INTERNAL_SERVER_ERROR,
+            _ if self.0.is_internal() => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         if status.is_server_error() {

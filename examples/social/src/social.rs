@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use std::{env, result};
 
-use roomful::EventError;
+use roomful::{EventError, Limiter, Rate};
 use sqlx::AnyPool;
 use sqlx::any::AnyPoolOptions;
 use tokio::sync::{Mutex, broadcast};
 
 use crate::chats::Message;
 use crate::graphql::{self, Api};
-use crate::limits::Limiter;
 use crate::secrets::Secrets;
 
 /// Connections to the database. Who waits for one does so in order, and not for long.
 const CONNECTIONS_MAX: u32 = 8;
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
+/// How fast a person may change something.
+const CHANGE_RATE: Rate = Rate::per_second(10).burst(60);
 /// How far a subscription may be behind before it ends.
 const NEWS_MAX: usize = 1_024;
 
@@ -38,7 +39,7 @@ pub(crate) struct Social {
     pub(crate) api: Api,
     pub(crate) news: broadcast::Sender<News>,
     pub(crate) secrets: Secrets,
-    /// How fast a person may change something.
+    /// Of each person.
     pub(crate) changes: Limiter<i64>,
     pub(crate) session_life: Duration,
 }
@@ -77,7 +78,7 @@ impl Social {
             api: graphql::schema(),
             news: broadcast::Sender::new(NEWS_MAX),
             secrets: Secrets::new()?,
-            changes: Limiter::new(Duration::from_millis(100), 60),
+            changes: Limiter::new(CHANGE_RATE),
             session_life: Duration::from_secs(seconds),
         })
     }
@@ -94,6 +95,11 @@ impl Social {
         let _turn = self.turn.lock().await;
         self.db.close().await;
     }
+}
+
+/// What somebody is told who has been too fast.
+pub(crate) fn too_fast(_: Duration) -> EventError {
+    EventError::new("rate_limited", "Too fast. Wait a little and try again.")
 }
 
 /// The time now, in milliseconds since 1970.
