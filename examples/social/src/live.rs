@@ -25,6 +25,8 @@ type PageSocket = Socket<Arc<Social>, Page>;
 const EVENT_BYTES_MAX: usize = 16 * 1024;
 /// How long a socket may wait before it says whose it is.
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause before the database is asked again that was away.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const SUBSCRIPTIONS_MAX: usize = 5;
 const INITIAL_CONNECTION: &str = "initialConnection";
 
@@ -94,7 +96,7 @@ fn note(me: &PageSocket, event: &str, error: &EventError) {
         eprintln!("{event}: {error}");
     }
     if event == INITIAL_CONNECTION {
-        // Nobody knows now whose it is. Closed in this way, it comes back by itself and asks again.
+        // Nobody knows whose it is: its page may connect again.
         if is_ours { me.close() } else { turn_away(me) }
     }
 }
@@ -106,9 +108,23 @@ struct Claim {
     secretkey: String,
 }
 
+/// The session that a page shows. Nobody is told no because the database is away: it is asked again.
+async fn session(me: &PageSocket, claim: &Claim) -> Result<Session> {
+    loop {
+        match me.state().session(&claim.id, &claim.secretkey, FOR_SOCKETS).await {
+            Err(error) if error.code() == "internal_error" && me.is_connected() => {
+                eprintln!("{INITIAL_CONNECTION}: {error}");
+                me.expire_after(IDENTIFY_TIMEOUT);
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 async fn initial_connection(me: PageSocket, claim: Claim) -> Result<()> {
     let (social, page) = (me.state(), me.data());
-    let session = social.session(&claim.id, &claim.secretkey, FOR_SOCKETS).await?;
+    let session = session(&me, &claim).await?;
     if page.session.get().is_some_and(|known| known.person != session.person) {
         return Err(unauthenticated());
     }

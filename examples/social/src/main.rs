@@ -16,6 +16,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::{env, time::Duration};
 
+// As the `malloc` of the whole program: that of glibc keeps the 19 MiB of each hashed password, once for many threads.
+use mimalloc as _;
 use tokio::net::TcpListener;
 
 use crate::social::Social;

@@ -52,6 +52,7 @@ on_both! {
     whoever_floods_is_told_so_and_others_go_on,
     passwords_cannot_be_tried_for_long,
     no_secret_is_kept_in_clear,
+    a_database_that_is_away_turns_nobody_away,
     sockets_that_a_crash_has_left_are_forgotten,
     nothing_acknowledged_is_lost_or_doubled_when_the_server_is_killed,
     a_server_that_is_told_to_stop_ends_what_it_has_begun,
@@ -876,6 +877,27 @@ fn files(directory: &std::path::Path) -> Vec<(String, Vec<u8>)> {
 
 fn holds(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+async fn a_database_that_is_away_turns_nobody_away(kind: Kind) {
+    let app = App::start(kind).await;
+    let ann = app.person("ann");
+    app.rows("ALTER TABLE sessions RENAME TO elsewhere").await;
+    let (status, answer) = ann.try_ask("{ me { handle } }", &Value::Null).unwrap();
+    assert_eq!((status, code(&answer)), (500, "internal_error"));
+    assert!(!answer.to_string().contains("sessions"), "{answer}");
+    // It is neither let in nor told no until somebody knows. What is wrong in itself is told so at once.
+    let mut stranger = app.stranger().await;
+    stranger.socket.emit("initialConnection", json!({ "id": ann.id, "secretkey": 1 }));
+    stranger.is_turned_away().await;
+    let coming = tokio::spawn({
+        let ann = ann.clone();
+        async move { ann.tab().await }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!coming.is_finished());
+    app.rows("ALTER TABLE elsewhere RENAME TO sessions").await;
+    coming.await.unwrap().hears_nothing().await;
 }
 
 async fn sockets_that_a_crash_has_left_are_forgotten(kind: Kind) {

@@ -214,6 +214,12 @@ test("one signs up, logs out and logs in, and what is wrong is said where it is"
   await isUpgraded(page);
 
   const other = await another(page, "/chats");
+  // Its socket hears it first.
+  await page.route("**/api/logout", async (route) => {
+    const response = await route.fetch();
+    await isAt(page, "/portal");
+    await route.fulfill({ response });
+  });
   await at(page, "log-out").click();
   await isAt(page, "/portal");
   await state(page, "signed-out");

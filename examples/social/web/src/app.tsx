@@ -16,9 +16,10 @@ export function App() {
   const path = usePath();
   /** Where one wanted to go before it turned out that one has to log in. */
   const wanted = useRef("/");
+  const hasLeft = status.state === "signed-out" && status.round > 0;
   useEffect(() => {
-    if (path !== "/portal") wanted.current = status.isSignedIn ? "/" : path;
-  }, [path, status.isSignedIn]);
+    if (path !== "/portal") wanted.current = status.isSignedIn || hasLeft ? "/" : path;
+  }, [path, status.isSignedIn, hasLeft]);
   useFocusOnTitle(path);
 
   if (!status.isSignedIn) return path === "/portal" ? <Portal /> : <Redirect to="/portal" />;
