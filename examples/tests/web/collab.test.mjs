@@ -488,7 +488,7 @@ test("a page whose socket is refused says why, and comes in when it may", async 
   await ana.reload();
   await is(ana, { state: "refused" });
   await told(ana, "The server has refused this page: too many are here already.");
-  await isFine(ana, "refused");
+  await isAccessible(ana, "refused");
   await ana.unrouteAll({ behavior: "ignoreErrors" });
   await isOn(ana, "websocket");
   await isReady(ana);
@@ -546,11 +546,12 @@ async function decide(page, random) {
 }
 
 test(`ten people who write at random end with the same document, and nothing is lost (SEED=${SEED})`, async () => {
-  const pages = await team(NAMES, { prepare: noteFrames });
+  // Ten pages draw at the same time: small ones, then.
+  const pages = await team(NAMES, { prepare: noteFrames, options: { viewport: { width: 600, height: 400 } } });
   await Promise.all(
     pages.map(async (page, who) => {
       const random = seeded(SEED + who);
-      for (let turn = 0; turn < 6; turn += 1) {
+      for (let turn = 0; turn < 5; turn += 1) {
         await changeAnything(page, random);
         await decide(page, random);
       }
@@ -572,7 +573,7 @@ test(`ten people who write at random end with the same document, and nothing is 
   for (const [id, { version, value }] of Object.entries(fields)) {
     assert.deepEqual(stored.find((edit) => edit.version === version).value, value, id);
   }
-  assert.ok(version >= 30, `${version} edits were stored`);
+  assert.ok(version >= 25, `${version} edits were stored`);
 });
 
 /** Five people, each at texts that nobody else writes in. */
@@ -613,14 +614,14 @@ async function nothingIsLost(writers, texts) {
 test(`a server that is killed while five people type loses and doubles nothing, and all come back (SEED=${SEED})`, async () => {
   const writers = await fiveWriters();
   const { page } = writers[0];
-  const typing = Promise.all(writers.map((writer, who) => typeWords(writer, seeded(SEED + who), 8)));
+  const typing = Promise.all(writers.map((writer, who) => typeWords(writer, seeded(SEED + who), 7)));
   const enough = 5 + (SEED % 12);
   while ((await onServer(page)).version < enough) await page.waitForTimeout(20);
   await app.kill();
   await is(page, { state: "offline" });
   await page.waitForFunction(() => Number(document.documentElement.dataset.unsaved) > 0);
   await told(page, "kept here");
-  await isFine(page, "offline");
+  await isAccessible(page, "offline");
   await app.again();
   const texts = await typing;
   await Promise.all(writers.map(({ page }) => isLive(page)));
@@ -640,7 +641,7 @@ test("a server that is restarted in order is missed for a moment, and nothing is
   const writers = await fiveWriters();
   const pages = writers.map(({ page }) => page);
   await Promise.all(pages.map(noteStates));
-  const typing = Promise.all(writers.map((writer, who) => typeWords(writer, seeded(SEED + who), 6)));
+  const typing = Promise.all(writers.map((writer, who) => typeWords(writer, seeded(SEED + who), 5)));
   while ((await onServer(pages[0])).version < 5) await pages[0].waitForTimeout(20);
   await app.stop("SIGTERM");
   await app.again();
