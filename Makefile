@@ -126,12 +126,12 @@ test-browser: ## our hub and every transport in a real browser
 	cd interop/browser && ../../tools/with-hub node --test $(TEST_TIMEOUT) playground.test.mjs
 	cd interop/browser && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) transports.test.mjs
 
+# Ten browsers that write at the same time, and servers that are killed, take two minutes on a slow machine.
 test-examples: $(call page,collab) $(call page,social) ## the example applications in a real browser, and with the official client
 	@tools/setup client
 	@tools/setup browser
 	@tools/setup examples
 	$(call build,-p roomful-examples -p example-collab -p example-forum -p example-satellites -p example-social --bins)
-	# Ten browsers that write at the same time, and servers that are killed, take two minutes on a slow machine.
 	cd examples/tests/web && BIN_DIR="$(BUILT)" node --test --test-timeout=400000 --test-concurrency=1
 
 fuzz-seeds: ## build the fuzz targets, and run each on its seeds and 20,000 mutations of them

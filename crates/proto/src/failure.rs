@@ -93,8 +93,8 @@ impl EventError {
         &self.code
     }
 
-    /// Whether the other end is told only that there was an error: of what has failed here, and not of what it has
-    /// asked for. So a route beside the server answers it with status 500.
+    /// Whether its code is `internal_error`: something has failed, and not what was asked for was wrong. So a route
+    /// beside the server answers it with status 500.
     pub fn is_internal(&self) -> bool {
         self.code == INTERNAL
     }

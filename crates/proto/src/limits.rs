@@ -55,10 +55,9 @@ pub struct Limits {
     pub held_bytes_max: usize,
     /// Time between a pong and the next ping. Default 25 s.
     pub ping_interval: Duration,
-    /// Time for the pong to come. Default 20 s.
+    /// Time for the pong to come; and for the next poll, where the WebSocket of an upgrade has ended. Default 20 s.
     pub ping_timeout: Duration,
-    /// Time for an upgrade from polling to WebSocket; and, where that WebSocket ends before, for the next poll.
-    /// Default 10 s.
+    /// Time for an upgrade from polling to WebSocket. Default 10 s.
     pub upgrade_timeout: Duration,
     /// Time from the handshake until a namespace must have been joined. Default 45 s.
     pub connect_timeout: Duration,

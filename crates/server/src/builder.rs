@@ -446,14 +446,14 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Time for the pong to come. Default 20 s.
+    /// Time for the pong to come. A client whose WebSocket ends before it has come over to it has as long to poll:
+    /// else its session ends, since the page that it was of is gone. Default 20 s.
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
         self.config.limits.ping_timeout = timeout;
         self
     }
 
-    /// Time for an upgrade from polling to WebSocket. Where that WebSocket ends before, the client has as long
-    /// again to poll: else its session ends, since the page that it was of is gone. Default 10 s.
+    /// Time for an upgrade from polling to WebSocket. Default 10 s.
     pub fn upgrade_timeout(mut self, timeout: Duration) -> Self {
         self.config.limits.upgrade_timeout = timeout;
         self

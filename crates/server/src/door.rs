@@ -32,6 +32,7 @@ use crate::head::Head;
 use crate::headers::AnswerHeaders;
 use crate::hooks;
 use crate::link::{Link, Request as LinkRequest};
+use crate::origins::Origins;
 use crate::polling::{BodyGuard, BodyReply, PollBody, PollReply};
 use crate::refused::{Cause, ConnectionError, shown};
 use crate::request::Request;
@@ -125,20 +126,36 @@ fn refuse_unseen(core: &Core, head: &Head<'_>, cause: &Cause<'_>) -> (Finish, Re
 
 /// Looks at a request for a route beside the server: what its answer has to say of the page that it comes from;
 /// or what it is answered instead, since that page may not ask so, or only wants to know whether it may.
-pub(crate) fn pass_by(core: &Core, head: &Head<'_>) -> Result<CorsHeaders, Answer> {
+pub(crate) fn pass_by(
+    core: &Core,
+    head: &Head<'_>,
+    must_name_host: bool,
+) -> Result<CorsHeaders, Answer> {
     let refuse = |cause: &Cause<'_>| refuse(core, &Request::new(*head), cause, is_upgrade(head));
+    if !head.has_right_host(must_name_host) {
+        return Err(refuse(&Cause::InvalidHost));
+    }
     if !core.config.has_host(head) {
         return Err(refuse(&Cause::host_refused(head.host())));
     }
-    let origin = Origin::of(core, head);
-    let cors = CorsHeaders::new(&core.config.origins, origin);
-    let is_preflight = cors::is_preflight(head);
+    let origin = match Origin::of(core, head) {
+        // So a browser sends the form of a page of this very host that is to name no referrer.
+        Origin::Refused("null") if head.text("sec-fetch-site") == Some("same-origin") => {
+            Origin::Absent
+        }
+        origin => origin,
+    };
+    let cors = match &core.config.origins {
+        // Routes are kept by caches: what is the same for all is said to all.
+        Origins::Any => CorsHeaders::Any,
+        origins => CorsHeaders::new(origins, origin),
+    };
     // Links from elsewhere lead here, and name no origin.
     let is_visit = matches!(origin, Origin::Elsewhere(_))
         && matches!(head.method, "GET" | "HEAD")
         && !is_upgrade(head);
     let answer = match check_origin(origin) {
-        Ok(()) if is_preflight => cors::preflight(&core.config, head),
+        Ok(()) if cors::is_preflight(head) => cors::preflight(&core.config, head),
         Err(cause) if !is_visit => refuse(&cause),
         _ => return Ok(cors),
     };

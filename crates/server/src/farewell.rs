@@ -57,6 +57,12 @@ pub enum Description {
         /// client pings that and [`ping_interval`](crate::Builder::ping_interval).
         waited: Duration,
     },
+    /// The WebSocket to which the client was to come over has ended, and it did not poll again: as when a page is
+    /// left in that moment.
+    PollsNoMore {
+        /// How long that was waited for: [`ping_timeout`](crate::Builder::ping_timeout).
+        waited: Duration,
+    },
     /// The client took nothing of what waited for it, which was more than a quarter of
     /// [`outbox_bytes_max`](crate::Builder::outbox_bytes_max), and so did not answer a ping either.
     Stalled {
@@ -147,6 +153,7 @@ impl Description {
             Self::StreamEnded => "stream ended",
             Self::Io(_) => "stream failed",
             Self::Silent { .. } => "no sign of life in time",
+            Self::PollsNoMore { .. } => "no poll after the WebSocket ended",
             Self::Stalled { .. } => "nothing taken in time",
             Self::Protocol(violation) => violation.as_str(),
             Self::WebSocket(error) => error.as_str(),
@@ -177,7 +184,9 @@ impl fmt::Display for Description {
                 if said.is_empty() { Ok(()) } else { write!(f, ", {said:?}") }
             }
             Self::Io(kind) => write!(f, ": {kind}"),
-            Self::Silent { waited } | Self::Stalled { waited } => write!(f, ": {waited:?}"),
+            Self::Silent { waited } | Self::PollsNoMore { waited } | Self::Stalled { waited } => {
+                write!(f, ": {waited:?}")
+            }
             Self::TooLarge { bytes_max } | Self::OutboxFull { bytes_max } => {
                 write!(f, ": {bytes_max} bytes at most")
             }

@@ -133,9 +133,10 @@ impl Handshake {
         // HTTP/2 may send each in a header of its own (RFC 9113 section 8.2.3).
         let lines = self.headers().filter(|(found, _)| *found == "cookie");
         let lines = lines.filter_map(|(_, value)| std::str::from_utf8(value).ok());
-        let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
-        let (_, value) =
-            pairs.map(|(found, value)| (found.trim(), value.trim())).find(|pair| pair.0 == name)?;
+        let mut pairs =
+            lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(found, _)| without_blanks(found) == name)?;
+        let value = without_blanks(value);
         let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
         Some(quoted.unwrap_or(value))
     }
@@ -178,6 +179,12 @@ pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Without spaces and tabs around it. Other blanks belong to a name: a browser takes ` __Host-id` with one of them
+/// in front for a name without a prefix.
+fn without_blanks(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
 }
 
 /// Neither a path nor a query nor a header can hold a zero byte: such requests are refused.

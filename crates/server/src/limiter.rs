@@ -13,14 +13,15 @@ use crate::rates::{Bucket, Rate};
 
 /// How many keys are remembered, unless another number is set.
 const KEYS_MAX: usize = 10_000;
-/// After all keys were looked through in vain, how long new ones are refused without another look.
+/// How long keys are not looked through again, however many new ones come.
 const SWEEP_PAUSE_MS: u64 = 100;
 
 /// Keeps each of many to a [`Rate`]: users across all of their sockets, or addresses that log in by a route beside
-/// the server. A key is remembered only until its tokens are all back, so one that is quiet costs nothing.
+/// the server.
 ///
-/// At most [`keys_max`](Self::keys_max) keys are remembered, 10,000 by default. When there are as many of which
-/// none is quiet, new ones are refused.
+/// At most [`keys_max`](Self::keys_max) keys are remembered, 10,000 by default. When there are as many, those are
+/// forgotten whose tokens are all back; when none is, new ones are refused. A key is kept as it is given: where others
+/// choose it, as they do names, it is to be checked before.
 ///
 /// ```
 /// use roomful::{EventError, Limiter, Rate};
@@ -66,13 +67,13 @@ impl<K: Eq + Hash> Limiter<K> {
     ///
     /// # Errors
     ///
-    /// When the key has none left: how long until it has.
+    /// When the key has none left, or is a new one and there are too many: how long until it is worth a try.
     pub fn take(&self, key: K) -> Result<(), Duration> {
         self.take_at(key, self.now())
     }
 
     /// Gives this key one token back: what took it was nothing that counts, such as a log-in that was right where
-    /// only those that fail are to be few.
+    /// only those that fail are to be few. Only for one that was taken.
     pub fn give_back(&self, key: &K) {
         if let Some(bucket) = self.buckets.lock().of.get_mut(key) {
             bucket.give_back(&self.rate);
@@ -99,12 +100,22 @@ impl Limiter<IpAddr> {
     ///
     /// # Errors
     ///
-    /// When there is none left: how long until there is.
+    /// As of [`take`](Self::take).
     pub fn take_of(&self, address: IpAddr) -> Result<(), Duration> {
-        self.take(match address.to_canonical() {
-            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-            ip => ip,
-        })
+        self.take(household(address))
+    }
+
+    /// [Gives a token back](Self::give_back) to whoever is at this address.
+    pub fn give_back_of(&self, address: IpAddr) {
+        self.give_back(&household(address));
+    }
+}
+
+/// What stands for all addresses that one visitor may have.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip => ip,
     }
 }
 
@@ -113,12 +124,9 @@ impl<K: Eq + Hash> Buckets<K> {
     fn make_room(&mut self, keys_max: usize, now: Moment) -> Result<(), Duration> {
         if now >= self.full_until {
             self.of.retain(|_, bucket| !bucket.is_full(now));
-            if self.of.len() < keys_max {
-                return Ok(());
-            }
             self.full_until = Moment::from_millis(now.as_millis().saturating_add(SWEEP_PAUSE_MS));
         }
-        Err(since(now, self.full_until))
+        if self.of.len() < keys_max { Ok(()) } else { Err(since(now, self.full_until)) }
     }
 }
 
@@ -162,6 +170,8 @@ mod tests {
         let take = |address: &str| limiter.take_of(address.parse().unwrap()).is_ok();
         assert!(take("2001:db8::1") && !take("2001:db8::ffff:1") && take("2001:db8:0:1::1"));
         assert!(take("10.0.0.1") && take("10.0.0.2") && !take("::ffff:10.0.0.1"));
+        limiter.give_back_of("2001:db8::2".parse().unwrap());
+        assert!(take("2001:db8::3") && !take("2001:db8::1"));
     }
 
     #[test]

@@ -37,7 +37,8 @@ counters! {
     opened,
     /// Connections that have ended.
     closed,
-    /// Requests that were refused before a session began or was found, for whatever reason.
+    /// Requests that were refused before a session began or was found, for whatever reason; and those to routes of
+    /// the program, by [`Server::origin_layer`](crate::Server::origin_layer).
     requests_refused,
     /// Requests refused because pages of their origin may not connect, or those of another site that name no
     /// origin.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, Version, header};
 use http_body_util::Either;
 
 use crate::body::{self, Body};
 use crate::core::Core;
+use crate::cors::CorsHeaders;
 use crate::door;
 use crate::service::head;
 
@@ -21,14 +22,16 @@ use crate::service::head;
 ///
 /// - A request to a host that is not listed is refused with status 421.
 /// - A request from a page that may not connect is refused with status 403, so that no page acts with the cookies of
-///   its visitors. A `GET` or `HEAD` that names no origin is answered: links and pictures elsewhere lead here, and
-///   whose page they are on cannot read the answer.
+///   its visitors. A `GET` or `HEAD` that names no origin is answered, wherever it comes from: links and pictures
+///   elsewhere lead here. What the answer says cannot be read there, unless it is a script.
 /// - Pages that may connect are told so in each answer, and their preflights are answered here. Which methods
-///   they may use says [`Cors::methods`](crate::Cors::methods), which names `GET` and `POST` by default.
+///   they may use says [`Cors::methods`](crate::Cors::methods), which names `GET` and `POST` by default. What a route
+///   says itself in `Access-Control-Allow-Origin` is replaced.
+/// - Requests below the path of the server pass: it looks at them itself.
 ///
-/// What is refused counts in [`Stats::origins_refused`](crate::Stats::origins_refused) and is answered as the
-/// server answers its own clients: `{"code":4,"message":"Origin not allowed"}`. Requests that name no origin are from
-/// programs that are no browsers, and pass.
+/// What is refused is counted, told to [`on_connection_error`](crate::Server::on_connection_error) and answered as
+/// the server answers its own clients: `{"code":4,"message":"Origin not allowed"}`. Other requests that name no origin
+/// pass: they are from programs that are no browsers.
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -84,26 +87,46 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let is_ours = self.core.config.is_ours(request.uri().path());
         let (parts, body) = request.into_parts();
-        match door::pass_by(&self.core, &head(&parts)) {
+        let passed = match is_ours {
+            // The server looks at them itself.
+            true => Ok(CorsHeaders::Nothing),
+            false => door::pass_by(&self.core, &head(&parts), parts.version == Version::HTTP_11),
+        };
+        match passed {
             Ok(cors) => {
                 let core = Arc::clone(&self.core);
                 let answering = self.service.call(Request::from_parts(parts, body));
                 Box::pin(async move {
                     let mut response = answering.await?.map(Either::Right);
-                    let headers = response.headers_mut();
-                    cors.each(&core.config.cors, true, |name, value| {
-                        let _ = headers.append(name, value);
-                    });
+                    add(&core, cors, response.headers_mut());
                     Ok(response)
                 })
             }
-            Err(answer) => Box::pin(async move {
-                body::read_past(pin!(body)).await;
-                Ok(answer.into_response().map(Either::Left))
-            }),
+            Err(answer) => {
+                // Who waits to be asked for the body is not asked for one that nobody wants.
+                let is_sent = !parts.headers.contains_key(header::EXPECT);
+                Box::pin(async move {
+                    if is_sent {
+                        body::read_past(pin!(body)).await;
+                    }
+                    Ok(answer.into_response().map(Either::Left))
+                })
+            }
         }
     }
+}
+
+/// Says what browsers are to know. What the route itself says of origins gives way: two answers are none.
+fn add(core: &Core, cors: CorsHeaders, headers: &mut HeaderMap) {
+    cors.each(&core.config.cors, true, |name, value| {
+        if name == header::VARY || name == header::ACCESS_CONTROL_EXPOSE_HEADERS {
+            headers.append(name, value);
+        } else {
+            headers.insert(name, value);
+        }
+    });
 }
 
 impl fmt::Debug for OriginLayer {

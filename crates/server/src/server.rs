@@ -319,7 +319,8 @@ impl<A> Server<A> {
     /// # }
     /// ```
     ///
-    /// The task has a handle of the server until then.
+    /// The task has a handle of the server until then. Where another HTTP library serves, such as `axum::serve`, that has
+    /// to be told as well: its `with_graceful_shutdown` takes a [`stop_signal`](crate::stop_signal) of its own.
     ///
     /// # Panics
     ///

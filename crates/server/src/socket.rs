@@ -154,13 +154,13 @@ impl<A, U> Socket<A, U> {
         self.core.is_connected()
     }
 
-    /// Waits until the client is not in the namespace any more. A handler that waits is not dropped when its client
+    /// Waits until the client is not [connected](Self::is_connected) any more. A handler that waits is not dropped when its client
     /// goes: it runs on to its end, and only what it sends comes to nothing. So one that goes on for as long as its
-    /// client is there waits for both:
+    /// client is there waits for both. It counts as one of [`handlers_max`](crate::Builder::handlers_max) meanwhile.
     ///
     /// ```
     /// # let io = roomful::Server::new();
-    /// io.on("watch", async |me: roomful::Socket| {
+    /// io.on_connect(async |me: roomful::Socket| {
     ///     let mut ticks = tokio::time::interval(std::time::Duration::from_secs(1));
     ///     loop {
     ///         tokio::select! {

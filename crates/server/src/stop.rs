@@ -1,8 +1,8 @@
 //! [`stop_signal`]: when a program is asked to end.
 
 /// Waits until the system or the terminal asks the program to end: for SIGTERM or SIGINT (Ctrl-C), and where there
-/// are no such signals for Ctrl-C alone. From when it is first awaited these signals end the program no more;
-/// whoever awaits it does. Made for [`Server::drain_on`](crate::Server::drain_on).
+/// are no such signals for Ctrl-C alone. From when it is first awaited these signals end the program no more, and a
+/// second one neither; whoever awaits it does. Made for [`Server::drain_on`](crate::Server::drain_on).
 ///
 /// Where the signals cannot be caught, which is logged, it waits for ever, and they end the program as before.
 pub async fn stop_signal() {

@@ -108,6 +108,49 @@ async fn pages_that_may_connect_use_the_routes_beside_the_server() {
 }
 
 #[tokio::test]
+async fn a_page_is_told_once_that_it_may() {
+    let io = friends();
+    let routes = Router::new()
+        .route(
+            "/any",
+            get(async || ([("access-control-allow-origin", "*"), ("vary", "Cookie")], "any")),
+        )
+        .layer(io.layer())
+        .layer(io.origin_layer());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    for target in ["/any", POLLING] {
+        let answer = get_of(address, target, FRIEND).await;
+        assert_eq!(
+            answer.headers("access-control-allow-origin"),
+            ["https://app.example"],
+            "{target}"
+        );
+    }
+    assert_eq!(get_of(address, "/any", FRIEND).await.headers("vary"), ["Cookie", "Origin"]);
+    assert_eq!(get_of(address, POLLING, FOREIGN).await.status, 403);
+    assert_eq!(io.stats().origins_refused, 1);
+}
+
+#[tokio::test]
+async fn a_form_without_a_referrer_is_of_its_own_page_where_the_browser_says_so() {
+    let (address, called) = with_routes(friends()).await;
+    let from = |site| format!("Origin: null\r\nSec-Fetch-Site: {site}\r\n");
+    assert_eq!(request(address, head("POST", "/change", &from("cross-site"))).await.status, 403);
+    assert_eq!(request(address, head("POST", "/change", &from("same-origin"))).await.status, 200);
+    assert_eq!(called.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn what_all_may_read_is_kept_for_all() {
+    let (address, _) = with_routes(Server::builder().origins(Origins::Any).build()).await;
+    let answer = get_of(address, "/read", "").await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(answer.header("vary"), None);
+}
+
+#[tokio::test]
 async fn routes_beside_the_server_have_its_hosts() {
     let (address, called) = with_routes(Server::builder().hosts(["example.org"]).build()).await;
     let rebound = "POST /change HTTP/1.1\r\nHost: evil.example\r\n\r\n";
@@ -211,15 +254,15 @@ async fn the_state_is_at_hand_wherever_the_server_is() {
 async fn a_cookie_is_found_by_its_name() {
     let io = Server::new();
     io.connect(async |hello: Hello| -> Result<(), Refusal> {
-        let names = ["id", "key", "ID", "quoted", "empty", "missing", "ey"];
+        let names = ["id", "key", "ID", "quoted", "empty", "missing", "ey", "__Host-id", "lone"];
         let found: Vec<_> = names.iter().map(|name| hello.cookie(name)).collect();
         Err(Refusal::new("seen").data(found))
     });
     let server = start(io).await;
-    let headers = "Cookie: a=b; key=x=y;id=1 ; quoted=\"q\"\r\nCookie: empty=; id=2; alone\r\n";
+    let headers = "Cookie: a=b; key=x=y;id=1 ; quoted=\"q\"\r\nCookie: empty=; id=2; \u{2000}__Host-id=planted; lone=\"\r\n";
     let mut client = Client::open_with(server.address, headers).await;
     let refused = client.join("/", "").await.unwrap_err();
-    assert_eq!(refused["data"], json!(["1", "x=y", null, "q", "", null, null]));
+    assert_eq!(refused["data"], json!(["1", "x=y", null, "q", "", null, null, null, "\""]));
 }
 
 #[tokio::test]

@@ -175,7 +175,7 @@ async fn clients_that_ask_at_once_are_in_one_namespace() {
 #[tokio::test]
 async fn a_page_that_is_left_while_it_upgrades_leaves_no_socket_behind() {
     let timeout = std::time::Duration::from_millis(300);
-    let server = start(Server::builder().upgrade_timeout(timeout).build()).await;
+    let server = start(Server::builder().ping_timeout(timeout).build()).await;
     for probes in [false, true] {
         let poller = server.poller().await;
         poller.join().await;

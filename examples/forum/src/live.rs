@@ -17,6 +17,8 @@ type PageSocket = Socket<Arc<Forum>, Page>;
 pub(crate) const LIST: &str = "list";
 /// Bytes of an event. A post has up to 2,000 characters, of up to 4 bytes or 6 where JSON escapes them.
 const EVENT_BYTES_MAX: usize = 16 * 1024;
+/// Whoever has vanished counts as a visitor for so long.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How fast a socket may post.
 const POST_RATE: Rate = Rate::per_second(1).burst(10);
 /// The least time between two counts of visitors.
@@ -52,6 +54,7 @@ pub(crate) fn server(forum: Arc<Forum>) -> Io {
     let io = Server::builder()
         .state(forum)
         .payload_bytes_max(4 * EVENT_BYTES_MAX)
+        .ping_timeout(PING_TIMEOUT)
         .event_rate(Rate::per_second(20).burst(200))
         .handlers_max(16)
         .build();

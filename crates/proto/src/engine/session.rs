@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   Open ──probe opens──▶ Upgrading ──"5"──▶ Open (on the WebSocket)
-//!     │ ◀───────timeout, or the probe ends───┘
+//!     │ ◀─a poll waits─ timeout, or the probe ends ─no poll waits─▶ Deserted ──a poll──▶ Open, or in time Closed
 //!     └──▶ Closing (polling only: the close packet waits for a poll, or for the "5") ──▶ Closed
 //! ```
 
@@ -127,8 +127,12 @@ enum State {
     },
     /// The WebSocket of an upgrade has ended, and no poll waits. A client that stays polls again; that of a page
     /// that was loaded anew just then is gone, and nothing else would tell before the heartbeat.
+    ///
+    /// An official client whose probe was answered polls no more then, though it lives and still sends; so what it
+    /// sends is no sign that it will take anything. Of one that was not `probed` it is.
     Deserted {
         until: Moment,
+        probed: bool,
     },
     /// What was sent before, and then the close packet, wait for polls to carry them. The close
     /// packet has an answer of its own: a client that finds it beside others acts on it first.
@@ -199,6 +203,11 @@ impl Session {
     pub fn can_upgrade(&self) -> bool {
         self.transport == Transport::Polling
             && matches!(self.state, State::Open | State::Deserted { .. })
+    }
+
+    /// Whether a poll decides if the session lives on.
+    pub const fn waits_for_a_poll(&self) -> bool {
+        matches!(self.state, State::Deserted { .. })
     }
 
     /// Whether a poll waits, so that what is to be sent can leave now.
@@ -287,6 +296,10 @@ impl Session {
     #[inline]
     pub fn alive(&mut self, now: Moment) {
         let timeout = self.limits.ping_timeout;
+        // It may still be taking the answer to the poll before.
+        if let State::Deserted { until, probed: false } = &mut self.state {
+            *until = (*until).max(now + timeout);
+        }
         match &mut self.heartbeat {
             Heartbeat::Resting(_) => {}
             Heartbeat::Awaiting(until, _) => *until = (*until).max(now + timeout),
@@ -310,17 +323,20 @@ impl Session {
         if let Heartbeat::Awaiting(until, _) | Heartbeat::Listening(until) = &mut self.heartbeat {
             *until = (*until).max(before);
         }
-        if let State::Deserted { until } = &mut self.state {
+        if let State::Deserted { until, .. } = &mut self.state {
             *until = (*until).max(before);
         }
+    }
+
+    /// Whether [`expire`](Self::expire) would end the session since its client polls no more.
+    pub fn is_deserted(&self, now: Moment) -> bool {
+        matches!(self.state, State::Deserted { until, .. } if now >= until)
     }
 
     /// Whether [`expire`](Self::expire) would end the session for the silence of its peer. What has come
     /// is to be read before that.
     pub fn is_silent(&self, now: Moment) -> bool {
-        if let State::Deserted { until } = self.state
-            && now >= until
-        {
+        if self.is_deserted(now) {
             return true;
         }
         let lives = !matches!(self.state, State::Closed | State::Closing { .. });
@@ -364,7 +380,7 @@ impl Session {
         let state = match self.state {
             State::Closed => return None,
             State::Closing { until, .. } => return Some(until),
-            State::Upgrading { until, .. } | State::Deserted { until } => Some(until),
+            State::Upgrading { until, .. } | State::Deserted { until, .. } => Some(until),
             State::Open => None,
         };
         let poll = match self.poll {
@@ -390,7 +406,9 @@ impl Session {
                 self.out.push_back(Output::DropProbe);
                 self.probe_gone(now);
             }
-            State::Deserted { until } if now >= until => return self.end(Reason::TransportClose),
+            State::Deserted { until, .. } if now >= until => {
+                return self.end(Reason::TransportClose);
+            }
             State::Upgrading { .. } | State::Deserted { .. } | State::Open => {}
         }
         if let Poll::Waiting { until: Some(until) } = self.poll
@@ -511,7 +529,12 @@ impl Session {
     fn body(&mut self, body: Bytes) {
         let packets_max = self.limits.payload_packets_max;
         match Payload::of(self.revision, body, packets_max) {
-            Ok(payload) => self.bodies.push_back(payload),
+            Ok(payload) => {
+                self.bodies.push_back(payload);
+                if let State::Deserted { probed: false, .. } = self.state {
+                    self.state = State::Open;
+                }
+            }
             Err(violation) => self.broken(Reason::ParseError, violation),
         }
     }
@@ -580,8 +603,9 @@ impl Session {
     fn probe_gone(&mut self, now: Moment) {
         let is_polled = self.is_polled();
         match &mut self.state {
-            State::Upgrading { .. } if !is_polled => {
-                self.state = State::Deserted { until: now + self.limits.upgrade_timeout };
+            State::Upgrading { probed, .. } if !is_polled => {
+                let until = now + self.limits.ping_timeout;
+                self.state = State::Deserted { until, probed: *probed };
             }
             State::Upgrading { .. } => self.state = State::Open,
             State::Closing { upgrading, .. } => *upgrading = false,

@@ -270,6 +270,10 @@ impl Connection {
             self.look_for_life(cx, now);
             self.session.set_deaf(self.excuses_silence());
         }
+        if self.session.is_deserted(now) {
+            self.core.metrics.ping_timeouts.add();
+            self.note(Description::PollsNoMore { waited: self.core.limits.ping_timeout });
+        }
         self.session.expire(now);
         if let Err(violation) = self.sockets.expire(cx, now) {
             self.session.fail(now, violation);
@@ -508,6 +512,7 @@ impl Connection {
     fn lets_polls_wait(&self) -> bool {
         matches!(&self.carrier, Carrier::Polling(polling) if !polling.has_poll())
             && self.session.can_upgrade()
+            && !self.session.waits_for_a_poll()
             && self.probe.is_none()
     }
 
