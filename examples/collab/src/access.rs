@@ -116,7 +116,7 @@ impl Access {
         let forget = sqlx::query("DELETE FROM sessions WHERE expires_at <= $1").bind(now);
         forget.execute(&mut *change).await?;
         let rename = sqlx::query("UPDATE sessions SET id = $1 WHERE id = $2");
-        rename.bind(&id.0).bind(&known.0).execute(&mut *change).await?;
+        let renamed = rename.bind(&id.0).bind(&known.0).execute(&mut *change).await?;
         // One that was there keeps its name and its end.
         let insert = "INSERT INTO sessions (id, state, name, expires_at) \
                       SELECT $1, $2, coalesce(max(name), $3), coalesce(max(expires_at), $4) \
@@ -126,10 +126,8 @@ impl Access {
         insert.bind(expires_at).execute(&mut *change).await?;
         let session = find(&mut *change, &id).await?;
         change.commit().await?;
-        // Their pages come back with the new cookie. Those that are not found may do nothing, either.
-        match sockets_of(io, known).await {
-            Ok(sockets) => sockets.iter().for_each(RemoteSocket::disconnect),
-            Err(error) => eprintln!("the sockets of a session that has a new secret: {error}"),
+        if renamed.rows_affected() > 0 {
+            put_out(io, known).await;
         }
         Ok((session, cookie(&secret, self.lifetime)))
     }
@@ -177,6 +175,15 @@ async fn find(database: impl SqliteExecutor<'_>, id: &SessionId) -> Result<Sessi
     let (name, _, ms) = rows.first().cloned().ok_or_else(no_session)?;
     let states = rows.into_iter().map(|(_, state, _)| state).collect();
     Ok(Session { name, states, left: Duration::from_millis(ms.unsigned_abs()) })
+}
+
+/// Disconnects the sockets that have come with an old secret; their pages come back with the new one. Where
+/// that fails, they may do nothing any more nevertheless.
+async fn put_out(io: &Io, old: &SessionId) {
+    match sockets_of(io, old).await {
+        Ok(sockets) => sockets.iter().for_each(RemoteSocket::disconnect),
+        Err(error) => eprintln!("the sockets of an old secret are still there: {error}"),
+    }
 }
 
 async fn sockets_of(io: &Io, id: &SessionId) -> Result<Vec<RemoteSocket>, FetchError> {
