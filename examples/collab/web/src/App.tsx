@@ -7,11 +7,9 @@ import { PlanPage } from "./PlanPage";
 import { useRoute } from "./route";
 import { SignIn } from "./SignIn";
 import { StatesPage } from "./StatesPage";
-import { connect, disconnect, isSaved, useRoom } from "./socket";
-import type { Leave } from "./TopBar";
+import { connect, disconnect, useRoom } from "./socket";
 
 const RETRY_MS = 1_000;
-const UNSAVED = "Not signed out: what you typed last is not saved yet. Sign out once more to go nevertheless; it is kept in this tab.";
 
 /** `unknown`: the server has not said yet. `away`: it cannot be reached. */
 type Who = "unknown" | "away" | "nobody" | Session;
@@ -21,17 +19,12 @@ function useSession(): [Who, (who: Who) => void] {
   const [who, setWho] = useState<Who>("unknown");
   useEffect(() => {
     if (who !== "unknown" && who !== "away") return;
-    let isOver = false;
-    const found = (who: Who) => isOver || setWho(who);
     const ask = () => {
-      api.session().then(found, (error: ApiError) => found(error.status === 401 ? "nobody" : "away"));
+      api.session().then(setWho, (error: ApiError) => setWho(error.status === 401 ? "nobody" : "away"));
     };
     ask();
     const timer = setInterval(ask, RETRY_MS);
-    return () => {
-      isOver = true;
-      clearInterval(timer);
-    };
+    return () => clearInterval(timer);
   }, [who]);
   return [who, setWho];
 }
@@ -41,34 +34,23 @@ export function App() {
   const { live } = useRoom();
   const state = useRoute();
   const session = typeof who === "string" ? undefined : who;
-  const [isLeaving, setLeaving] = useState(false);
-  const isExpired = live.status === "expired" && !isLeaving;
+  const isExpired = live.status === "expired";
 
   useEffect(() => {
-    if (session) connect(session.name);
+    if (session) connect();
   }, [session]);
   useEffect(() => {
-    if (!isExpired) return;
-    // There may be another session: somebody has signed in at another tab.
-    const timer = setTimeout(() => setWho("unknown"), RETRY_MS);
-    return () => clearTimeout(timer);
+    if (isExpired) setWho("nobody");
   }, [isExpired, setWho]);
 
-  const leave: Leave = async (isSure) => {
-    if (!(await isSaved()) && !isSure) return UNSAVED;
-    setLeaving(true);
-    const error = await api.signOut().catch((error: ApiError) => error);
-    setLeaving(false);
-    // That there is no session is what was wanted.
-    if (error && error.status !== 401) return `Not signed out: ${error.message}`;
+  const leave = () => {
     disconnect();
+    api.signOut().catch(() => {});
     setWho("nobody");
-    return "";
   };
 
   if (!session || isExpired) {
-    const isWaiting = (who === "unknown" || who === "away") && !isExpired;
-    return isWaiting ? <Waiting isAway={who === "away"} /> : <SignIn isExpired={isExpired} enter={setWho} />;
+    return who === "unknown" || who === "away" ? <Waiting isAway={who === "away"} /> : <SignIn isExpired={isExpired} enter={setWho} />;
   }
   const page = { session, enter: setWho, leave };
   return state === undefined ? <StatesPage {...page} /> : <PlanPage key={state} state={state} {...page} />;
