@@ -23,7 +23,8 @@ export function useMine(live: Live, status: Status, ask: typeof askServer) {
       setChats(mine.chats);
     },
     [round],
-    round > 0,
+    // What comes after the end of a session is not of the next one.
+    isSignedIn && round > 0,
   );
   useEffect(() => {
     if (isSignedIn) return;

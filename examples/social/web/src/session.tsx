@@ -83,11 +83,13 @@ function connect() {
     if (to) live.tell("chatroom", (await ask<{ sendMessage: Message }>(SEND, { to, text, key })).sendMessage);
     else live.tell("post", (await ask<{ post: Post }>(POST, { text, key })).post);
   };
-  return { live, ask, outbox: new Outbox(send, () => live.isConnected) };
+  const outbox = new Outbox(send, () => live.isConnected);
+  live.status.listen(() => live.status.get().isSignedIn || outbox.close());
+  return { live, ask, outbox };
 }
 
 /** Ends the session, here and at the server. */
-async function leave(live: Live, outbox: Outbox) {
+async function leave(live: Live, outbox: Outbox, handle = "") {
   live.isLeaving = true;
   try {
     await api.logOut();
@@ -95,7 +97,8 @@ async function leave(live: Live, outbox: Outbox) {
     live.isLeaving = false;
     throw error;
   }
-  outbox.clear();
+  // Its socket may have heard of it first.
+  outbox.forget(handle);
   live.end("");
   go("/portal");
 }
@@ -156,7 +159,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
       tryAgain: live.tryAgain,
       write: (text, about) => outbox.add(text, about) || (notify("Too much waits to be sent already."), false),
       takeBack: (key) => outbox.settle(key),
-      logOut: () => leave(live, outbox),
+      logOut: () => leave(live, outbox, mine.me?.handle),
     }),
     [live, outbox, status, waiting, notices, notify, ask, begin, mine],
   );
