@@ -21,7 +21,7 @@ use tower_http::services::{ServeDir, ServeFile};
 
 use crate::graphql::coded;
 use crate::live::{Io, session_room};
-use crate::people::Newcomer;
+use crate::people::{Newcomer, bad_login, is_handle};
 use crate::sessions::{FOR_REQUESTS, Session, unauthenticated};
 use crate::social::{Result, too_fast};
 
@@ -93,6 +93,10 @@ struct Login {
 async fn log_in(State(site): Site, peer: Peer, login: Body<Login>) -> Answer {
     site.entries.take_of(peer.0.0.ip()).map_err(too_fast)?;
     let Login { handle, password } = login?.0;
+    // Nobody has it, and it may be too long to be remembered.
+    if !is_handle(&handle) {
+        return Err(bad_login().into());
+    }
     // Before it is tried, so that a thousand at once are not tried, either.
     site.failures.take(handle.clone()).map_err(too_fast)?;
     let person = site.io.state().log_in(&handle, password).await;

@@ -829,6 +829,9 @@ async fn passwords_cannot_be_tried_for_long(kind: Kind) {
     assert_eq!(tries, [401, 401, 401, 401, 401, 429, 429, 429]);
     assert_eq!(log_in("ann", PASSWORD), 429, "a right one is not told from the wrong ones");
     assert_eq!(log_in("bob", PASSWORD), 200);
+    // What is no handle is not remembered.
+    let tries: Vec<_> = (0..7).map(|_| log_in("No Handle", "wrong")).collect();
+    assert_eq!(tries, [401; 7]);
     // An address has a rate for all that costs a password.
     let mut refused = 0;
     for number in 0..400 {
