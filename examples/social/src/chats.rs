@@ -16,8 +16,10 @@ use crate::people::{PERSON, Person, is_handle};
 use crate::social::{News, Result, Social, now_ms};
 
 const TEXT_MAX: usize = 2_000;
-const CHATS_MAX: usize = 50;
+pub(crate) const CHATS_MAX: usize = 50;
 const MESSAGES_MAX: usize = 50;
+/// As far as unread messages are counted.
+const UNREAD_MAX: usize = 100;
 
 #[derive(Clone, SimpleObject, Serialize)]
 pub(crate) struct Message {
@@ -48,6 +50,7 @@ pub(crate) struct Chat {
 #[ComplexObject]
 impl Chat {
     /// The newest messages before that one, the oldest first.
+    #[graphql(complexity = "MESSAGES_MAX * child_complexity")]
     async fn messages(&self, ctx: &Context<'_>, before: Option<ID>) -> Result<Vec<Message>> {
         let before = before.as_ref().map_or(Ok(i64::MAX), number)?;
         social(ctx).messages(number(&self.id)?, before).await
@@ -133,11 +136,12 @@ impl Social {
             SELECT next.id, side.person, side.partner, 0 \
             FROM (SELECT coalesce(max(id), 0) + 1 AS id FROM chats) AS next, \
             (SELECT $1 AS person, $2 AS partner UNION ALL SELECT $2, $1) AS side \
-            WHERE true ON CONFLICT (person, partner) DO NOTHING";
-        sql!(query, insert, me, them).execute(&self.db).await?;
+            WHERE NOT EXISTS (SELECT id FROM messages WHERE sender = $1 AND key = $3) \
+            ON CONFLICT (person, partner) DO NOTHING";
+        sql!(query, insert, me, them, key).execute(&self.db).await?;
         let insert = "INSERT INTO messages (id, chat, sender, recipient, text, key, time) \
-            VALUES ((SELECT coalesce(max(id), 0) + 1 FROM messages), \
-            (SELECT id FROM chats WHERE person = $1 AND partner = $2), $1, $2, $3, $4, $5) \
+            SELECT (SELECT coalesce(max(id), 0) + 1 FROM messages), id, $1, $2, $3, $4, $5 \
+            FROM chats WHERE person = $1 AND partner = $2 \
             ON CONFLICT (sender, key) DO NOTHING";
         let added = sql!(query, insert, me, them, text, key, now_ms()).execute(&self.db).await?;
         let select = format!("SELECT {MESSAGE} FROM messages m WHERE sender = $1 AND key = $2");
@@ -148,8 +152,8 @@ impl Social {
     /// Somebody's chats, that with the newest message first; or the one with the person of a handle.
     pub(crate) async fn chats(&self, me: i64, with: Option<&str>) -> Result<Vec<Chat>> {
         let select = format!(
-            "SELECT {MESSAGE}, {PERSON}, (SELECT count(*) FROM messages \
-             WHERE chat = c.id AND recipient = $1 AND id > c.seen) AS unread \
+            "SELECT {MESSAGE}, {PERSON}, (SELECT count(*) FROM (SELECT id FROM messages \
+             WHERE chat = c.id AND recipient = $1 AND id > c.seen LIMIT {UNREAD_MAX}) AS news) AS unread \
              FROM chats c JOIN people p ON p.id = c.partner JOIN messages m \
              ON m.id = (SELECT max(id) FROM messages WHERE chat = c.id) \
              WHERE c.person = $1 AND ($2 = '' OR handle = $2) \

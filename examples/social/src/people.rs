@@ -11,7 +11,7 @@ use crate::graphql::Change;
 use crate::live::room;
 use crate::social::{Result, Social};
 
-const PEOPLE_MAX: usize = 50;
+pub(crate) const PEOPLE_MAX: usize = 50;
 
 /// Somebody, and how they and who asks follow each other.
 #[derive(SimpleObject)]

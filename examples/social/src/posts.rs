@@ -13,7 +13,7 @@ use crate::people::{PERSON, Person};
 use crate::social::{News, Result, Social, now_ms};
 
 const TEXT_MAX: usize = 500;
-const POSTS_MAX: usize = 50;
+pub(crate) const POSTS_MAX: usize = 50;
 
 #[derive(SimpleObject)]
 pub(crate) struct Post {

@@ -20,7 +20,7 @@ use serde_json::json;
 use tower_http::services::{ServeDir, ServeFile};
 
 use crate::graphql::coded;
-use crate::live::{Io, session_room};
+use crate::live::{Io, turn_away_all};
 use crate::people::{Newcomer, bad_login, is_handle};
 use crate::sessions::{FOR_REQUESTS, Session, unauthenticated};
 use crate::social::{Result, too_fast};
@@ -130,9 +130,7 @@ async fn log_out(State(site): Site, headers: HeaderMap) -> Answer {
     match caller(&site, &headers).await {
         Ok(session) => {
             site.io.state().end_session(&session.id).await?;
-            let sockets = site.io.to(session_room(&session.id));
-            sockets.emit("auth", false);
-            sockets.disconnect();
+            turn_away_all(&site.io, &session.id).await?;
         }
         // Then it is over already.
         Err(error) if error.code() == "unauthenticated" => {}
@@ -143,6 +141,7 @@ async fn log_out(State(site): Site, headers: HeaderMap) -> Answer {
 
 async fn graphql(State(site): Site, headers: HeaderMap, query: Body<Query>) -> Answer {
     let session = caller(&site, &headers).await?;
+    site.io.state().queries.take(session.person).map_err(too_fast)?;
     let query = query?.0.data(session).data(site.io.clone()).data(Arc::clone(site.io.state()));
     Ok(Json(coded(site.io.state().api.execute(query).await)).into_response())
 }

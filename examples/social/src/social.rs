@@ -19,6 +19,8 @@ const CONNECTIONS_MAX: u32 = 8;
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 /// How fast a person may change something.
 const CHANGE_RATE: Rate = Rate::per_second(10).burst(60);
+/// How fast a person may ask, with what is to change something.
+const QUERY_RATE: Rate = Rate::per_second(20).burst(200);
 /// How far a subscription may be behind before it ends.
 const NEWS_MAX: usize = 1_024;
 
@@ -41,6 +43,7 @@ pub(crate) struct Social {
     pub(crate) secrets: Secrets,
     /// Of each person.
     pub(crate) changes: Limiter<i64>,
+    pub(crate) queries: Limiter<i64>,
     pub(crate) session_life: Duration,
 }
 
@@ -79,6 +82,7 @@ impl Social {
             news: broadcast::Sender::new(NEWS_MAX),
             secrets: Secrets::new()?,
             changes: Limiter::new(CHANGE_RATE),
+            queries: Limiter::new(QUERY_RATE),
             session_life: Duration::from_secs(seconds),
         })
     }
