@@ -41,6 +41,7 @@ on_both! {
     a_follow_is_told_to_all_sockets_of_the_followed_and_to_nobody_else,
     a_message_reaches_three_tabs_and_a_phone_of_both_and_nobody_else,
     what_is_sent_again_is_stored_and_told_once,
+    what_is_stored_when_the_database_fails_is_told_once_it_is_back,
     what_is_no_message_no_post_and_no_person_gets_a_clear_answer,
     who_tries_to_hear_and_read_what_is_of_others_fails,
     posts_are_in_the_feeds_of_those_who_follow_in_portions,
@@ -497,6 +498,43 @@ async fn what_is_sent_again_is_stored_and_told_once(kind: Kind) {
     bob.post("mine", "key-of-once");
     assert_eq!(ann.feed(), ["\"once\""]);
     tab.hears("chatroom").await;
+    tab.hears_nothing().await;
+}
+
+async fn what_is_stored_when_the_database_fails_is_told_once_it_is_back(kind: Kind) {
+    let app = App::start(kind).await;
+    let (ann, bob) = (app.person("ann"), app.person("bob"));
+    bob.follow("ann", true);
+    let mut tab = bob.tab().await;
+    let feed = "subscription { feedPosts { text } }";
+    assert_eq!(tab.subscribe("feed", feed).await, json!({ "ok": null }));
+    // Who is to be told of a post is in this table.
+    app.rows("ALTER TABLE sockets RENAME TO elsewhere").await;
+    let post = |text: &str, key: &str| json!({ "t": text, "k": key });
+    assert_eq!(ann.refused(POST, post("1", "key-of-1")), "internal_error");
+    assert_eq!(ann.refused(POST, post("2", "key-of-2")), "internal_error");
+    assert_eq!(ann.feed(), ["\"2\"", "\"1\""]);
+    tab.hears_nothing().await;
+    app.rows("ALTER TABLE elsewhere RENAME TO sockets").await;
+    ann.post("2", "key-of-2");
+    ann.post("1", "key-of-1");
+    for text in ["1", "2"] {
+        assert_eq!(tab.hears("next").await["data"]["feedPosts"]["text"], text);
+    }
+    tab.hears_nothing().await;
+    // A message as if it had not been told, and one that comes after it.
+    ann.send("bob", "1", "key-of-1");
+    app.rows(
+        "INSERT INTO messages (id, chat, sender, recipient, text, key, time) \
+         SELECT id + 1, chat, sender, recipient, '2', 'key-of-2', time FROM messages",
+    )
+    .await;
+    ann.send("bob", "3", "key-of-3");
+    for text in ["1", "2", "3"] {
+        assert_eq!(tab.hears("chatroom").await["text"], text);
+        tab.hears("updatedChat").await;
+    }
+    ann.send("bob", "2", "key-of-2");
     tab.hears_nothing().await;
 }
 
