@@ -153,10 +153,15 @@ async fn caller(site: &Shared, headers: &HeaderMap) -> Result<Session> {
     let cookie = || cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session="));
     let shown = bearer.or_else(cookie).and_then(|shown| shown.split_once('.'));
     let (id, key) = shown.ok_or_else(unauthenticated)?;
+    // A page says which session it shows: another tab may have begun a new one in its browser.
+    if text(headers, "x-session").is_some_and(|own| own != id) {
+        let why = "Another session has begun in this browser. Load the page again.";
+        return Err(EventError::new("other_session", why));
+    }
     site.io.state().session(id, key, FOR_REQUESTS).await
 }
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -183,7 +188,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (code, message) = (self.0.code(), self.0.message());
         let status = match code {
-            "unauthenticated" | "bad_login" => StatusCode::UNAUTHORIZED,
+            "unauthenticated" | "other_session" | "bad_login" => StatusCode::UNAUTHORIZED,
             "handle_taken" => StatusCode::CONFLICT,
             "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
             "rate_limited" => StatusCode::TOO_MANY_REQUESTS,

@@ -166,6 +166,17 @@ async fn a_logout_ends_the_session_and_its_sockets_and_no_others(kind: Kind) {
     // The phone goes on.
     other.hears_nothing().await;
     assert_eq!(phone.ask("{ me { handle } }", Value::Null)["me"]["handle"], "ann");
+    // A page that still shows another session changes nothing as this one, and does not end it.
+    let shows = |id: &str| format!("x-session: {id}\r\n{}", phone.cookies());
+    let query = json!({ "query": "{ me { handle } }" });
+    for path in ["/graphql", "/api/logout"] {
+        for id in [&*ann.id, ""] {
+            let (status, head, answer) = app.post(path, &shows(id), &query);
+            assert_eq!((status, code(&answer)), (401, "other_session"), "{path}");
+            assert!(!head.contains("set-cookie"), "{head}");
+        }
+    }
+    assert_eq!(app.post("/graphql", &shows(&phone.id), &query).0, 200);
     assert_eq!(app.sockets().await.len(), 1);
     // Whoever is out already may say so again.
     assert_eq!(app.post("/api/logout", &ann.cookies(), &json!({})).0, 204);

@@ -85,7 +85,7 @@ export class Outbox {
       this.settle(one.key);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      if (error.isTemporary || error.code === "unauthenticated") return pause(PAUSE_MS);
+      if (error.isTemporary || error.isOver) return pause(PAUSE_MS);
       this.#keep(this.list.get().map((each) => (each.key === one.key ? { ...each, error: error.message } : each)));
     }
   }

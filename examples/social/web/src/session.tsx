@@ -74,11 +74,13 @@ export function useNews<K extends keyof News>(name: K, heard: (news: News[K]) =>
 /** The socket, requests, and what is written to be sent when there is a connection. */
 function connect() {
   const live = new Live();
-  const ask = <T,>(query: string, variables?: object) =>
-    api.ask<T>(query, variables).catch((error: api.Refusal) => {
-      if (error.code === "unauthenticated") live.end();
+  const ask = <T,>(query: string, variables?: object) => {
+    const { session } = live;
+    return api.ask<T>(session, query, variables).catch((error: api.Refusal) => {
+      if (error.isOver && session === live.session) live.end();
       throw error;
     });
+  };
   const send = async ({ text, to, key }: Waiting) => {
     if (to) live.tell("chatroom", (await ask<{ sendMessage: Message }>(SEND, { to, text, key })).sendMessage);
     else live.tell("post", (await ask<{ post: Post }>(POST, { text, key })).post);
@@ -92,10 +94,12 @@ function connect() {
 async function leave(live: Live, outbox: Outbox, handle = "") {
   live.isLeaving = true;
   try {
-    await api.logOut();
+    await api.logOut(live.session);
   } catch (error) {
-    live.isLeaving = false;
-    throw error;
+    if (!(error instanceof api.Refusal && error.isOver)) {
+      live.isLeaving = false;
+      throw error;
+    }
   }
   // Its socket may have heard of it first.
   outbox.forget(handle);
