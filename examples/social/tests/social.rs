@@ -874,6 +874,13 @@ async fn whoever_floods_is_told_so_and_others_go_on(kind: Kind) {
     }
     assert!((100..=201).contains(&refused), "{refused} of 300 refused");
     other.hears_nothing().await;
+    // Proofs of who one is: each costs a look into the database.
+    for _ in 0..50 {
+        other.socket.emit("initialConnection", bob.claim());
+    }
+    assert_eq!(other.call("unsubscribe", json!({ "id": "a" })).await, json!({ "ok": null }));
+    let heard = other.heard();
+    assert!((1..20).contains(&heard), "{heard} of 50 were looked at");
     // Mutations, of all devices of a person together.
     let phone = app.log_in("ann");
     let mut stored = 0;

@@ -131,6 +131,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   useEffect(() => {
     if (status.round) void outbox.flush();
   }, [outbox, status.round]);
+  useQuestion(waiting.some(({ error }) => !error));
 
   useEffect(() => {
     const ends = [
@@ -168,6 +169,16 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     [live, outbox, status, waiting, notices, notify, ask, begin, mine],
   );
   return <Context value={session}>{children}</Context>;
+}
+
+/** Whoever closes the page is asked first: it is kept over a reload, but not without the tab. */
+function useQuestion(isAsked: boolean) {
+  useEffect(() => {
+    if (!isAsked) return;
+    const ask = (event: BeforeUnloadEvent) => event.preventDefault();
+    addEventListener("beforeunload", ask);
+    return () => removeEventListener("beforeunload", ask);
+  }, [isAsked]);
 }
 
 function useNotices() {
