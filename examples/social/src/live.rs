@@ -93,8 +93,10 @@ fn turn_away(me: &PageSocket) {
     me.disconnect();
 }
 
-/// The same to all sockets of a session that is over.
+/// The same to all sockets of a session that is over. What is told to people is told in turns, so nothing is
+/// on its way to them meanwhile.
 pub(crate) async fn turn_away_all(io: &Io, session: &str) -> Result<()> {
+    let _turn = io.state().turn.lock().await;
     for each in io.to(session_room(session)).sockets().await? {
         if let Some(page) = each.data::<Page>() {
             page.end_subscriptions();
@@ -154,6 +156,7 @@ async fn initial_connection(me: PageSocket, claim: Claim) -> Result<()> {
             return Err(unauthenticated());
         }
         if known.id == session.id {
+            me.expire_after(session.left());
             me.emit("auth", true);
             return Ok(());
         }
