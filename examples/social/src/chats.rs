@@ -16,8 +16,10 @@ use crate::people::{PERSON, Person, is_handle};
 use crate::social::{News, Result, Social, now_ms};
 
 const TEXT_MAX: usize = 2_000;
-const CHATS_MAX: usize = 50;
+pub(crate) const CHATS_MAX: usize = 50;
 const MESSAGES_MAX: usize = 50;
+/// As far as unread messages are counted.
+const UNREAD_MAX: usize = 100;
 
 #[derive(Clone, SimpleObject, Serialize)]
 pub(crate) struct Message {
@@ -48,6 +50,7 @@ pub(crate) struct Chat {
 #[ComplexObject]
 impl Chat {
     /// The newest messages before that one, the oldest first.
+    #[graphql(complexity = "MESSAGES_MAX * child_complexity")]
     async fn messages(&self, ctx: &Context<'_>, before: Option<ID>) -> Result<Vec<Message>> {
         let before = before.as_ref().map_or(Ok(i64::MAX), number)?;
         social(ctx).messages(number(&self.id)?, before).await
@@ -80,22 +83,38 @@ impl FromRow<'_, AnyRow> for Chat {
 pub(crate) async fn send(by: Change, to: String, draft: [String; 2]) -> Result<Message> {
     let Change { social, io, me } = by;
     let draft = Draft::new(draft, TEXT_MAX)?;
-    let _turn = social.turn.lock().await;
+    let mut told = social.turn.lock().await;
     let them = social.person(me.person, &to).await?;
     if them.id == me.person {
         return Err(EventError::new("self", "You cannot write to yourself."));
     }
-    let (message, is_new) = social.add_message([me.person, them.id], &draft).await?;
+    let message = social.add_message([me.person, them.id], &draft).await?;
     if message.text != draft.text || message.to != to {
         return Err(key_used());
     }
-    if is_new {
-        io.to([room(me.person), room(them.id)]).emit("chatroom", &message);
-        // Nobody may have subscribed.
-        let _ = social.news.send(News::Message(Arc::new(message.clone())));
-        tell(&social, &io, them.id, &me.handle).await?;
-    }
+    tell_messages(&social, &io, &mut told.message).await?;
     Ok(message)
+}
+
+/// Tells all sockets of both people of what is stored and was not told.
+async fn tell_messages(social: &Social, io: &Io, told: &mut i64) -> Result<()> {
+    loop {
+        let messages = social.messages_after(*told).await?;
+        let is_all = messages.len() < MESSAGES_MAX;
+        for message in messages {
+            // All that may fail comes first, so nothing is told twice.
+            let (id, [sender, recipient]) = (number(&message.id)?, message.people);
+            let chat = social.chat(recipient, &message.from).await?;
+            io.to([room(sender), room(recipient)]).emit("chatroom", &message);
+            tell(io, recipient, &message.from, chat);
+            // Nobody may have subscribed.
+            let _ = social.news.send(News::Message(Arc::new(message)));
+            *told = id;
+        }
+        if is_all {
+            return Ok(());
+        }
+    }
 }
 
 /// Somebody has read all that the person of a handle wrote. Says whether anything was unread; their other
@@ -111,45 +130,53 @@ pub(crate) async fn read(by: Change, with: String) -> Result<bool> {
     let updated = sql!(query, &update, me, partner.id).execute(&social.db).await?;
     let is_new = updated.rows_affected() > 0;
     if is_new {
-        tell(&social, &by.io, me, &with).await?;
+        let chat = social.chat(me, &with).await?;
+        tell(&by.io, me, &with, chat);
     }
     Ok(is_new)
 }
 
 /// Tells all sockets of a person what has become of one of their chats, if it is one.
-async fn tell(social: &Social, io: &Io, person: i64, with: &str) -> Result<()> {
-    if let Some(Chat { id, last, unread, .. }) = social.chat(person, with).await? {
+fn tell(io: &Io, person: i64, with: &str, chat: Option<Chat>) {
+    if let Some(Chat { id, last, unread, .. }) = chat {
         let news = json!({ "chat": id, "with": with, "last": last, "unread": unread });
         io.to(room(person)).emit("updatedChat", news);
     }
-    Ok(())
 }
 
 impl Social {
-    /// The message when it is stored for good, and whether it is new.
-    async fn add_message(&self, both: [i64; 2], draft: &Draft) -> Result<(Message, bool)> {
+    /// The message when it is stored for good.
+    async fn add_message(&self, both: [i64; 2], draft: &Draft) -> Result<Message> {
         let ([me, them], Draft { text, key }) = (both, draft);
         let insert = "INSERT INTO chats (id, person, partner, seen) \
             SELECT next.id, side.person, side.partner, 0 \
             FROM (SELECT coalesce(max(id), 0) + 1 AS id FROM chats) AS next, \
             (SELECT $1 AS person, $2 AS partner UNION ALL SELECT $2, $1) AS side \
-            WHERE true ON CONFLICT (person, partner) DO NOTHING";
-        sql!(query, insert, me, them).execute(&self.db).await?;
+            WHERE NOT EXISTS (SELECT id FROM messages WHERE sender = $1 AND key = $3) \
+            ON CONFLICT (person, partner) DO NOTHING";
+        sql!(query, insert, me, them, key).execute(&self.db).await?;
         let insert = "INSERT INTO messages (id, chat, sender, recipient, text, key, time) \
-            VALUES ((SELECT coalesce(max(id), 0) + 1 FROM messages), \
-            (SELECT id FROM chats WHERE person = $1 AND partner = $2), $1, $2, $3, $4, $5) \
+            SELECT (SELECT coalesce(max(id), 0) + 1 FROM messages), id, $1, $2, $3, $4, $5 \
+            FROM chats WHERE person = $1 AND partner = $2 \
             ON CONFLICT (sender, key) DO NOTHING";
-        let added = sql!(query, insert, me, them, text, key, now_ms()).execute(&self.db).await?;
+        sql!(query, insert, me, them, text, key, now_ms()).execute(&self.db).await?;
         let select = format!("SELECT {MESSAGE} FROM messages m WHERE sender = $1 AND key = $2");
-        let message = sql!(query_as, &select, me, key).fetch_one(&self.db).await?;
-        Ok((message, added.rows_affected() > 0))
+        Ok(sql!(query_as, &select, me, key).fetch_one(&self.db).await?)
+    }
+
+    /// The oldest behind that one, of all chats.
+    async fn messages_after(&self, id: i64) -> Result<Vec<Message>> {
+        let select = format!(
+            "SELECT {MESSAGE} FROM messages m WHERE id > $1 ORDER BY id LIMIT {MESSAGES_MAX}"
+        );
+        Ok(sql!(query_as, &select, id).fetch_all(&self.db).await?)
     }
 
     /// Somebody's chats, that with the newest message first; or the one with the person of a handle.
     pub(crate) async fn chats(&self, me: i64, with: Option<&str>) -> Result<Vec<Chat>> {
         let select = format!(
-            "SELECT {MESSAGE}, {PERSON}, (SELECT count(*) FROM messages \
-             WHERE chat = c.id AND recipient = $1 AND id > c.seen) AS unread \
+            "SELECT {MESSAGE}, {PERSON}, (SELECT count(*) FROM (SELECT id FROM messages \
+             WHERE chat = c.id AND recipient = $1 AND id > c.seen LIMIT {UNREAD_MAX}) AS news) AS unread \
              FROM chats c JOIN people p ON p.id = c.partner JOIN messages m \
              ON m.id = (SELECT max(id) FROM messages WHERE chat = c.id) \
              WHERE c.person = $1 AND ($2 = '' OR handle = $2) \

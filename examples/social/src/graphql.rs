@@ -9,16 +9,20 @@ use roomful::EventError;
 use tokio::spawn;
 use tokio::sync::broadcast::Receiver;
 
-use crate::chats::{self, Chat, Message};
+use crate::chats::{self, CHATS_MAX, Chat, Message};
 use crate::live::Io;
-use crate::people::{self, Person};
-use crate::posts::{self, Post};
+use crate::people::{self, PEOPLE_MAX, Person};
+use crate::posts::{self, POSTS_MAX, Post};
 use crate::sessions::Session;
 use crate::social::{News, Result, Social, too_fast};
 
-/// How deep a query may be, and how many fields it may have.
+/// How deep a query may be, and how many fields its answer may have where all lists are as long as they
+/// may be. What is looked for in the database counts as some more of them.
 const DEPTH_MAX: usize = 8;
-const COMPLEXITY_MAX: usize = 200;
+const COMPLEXITY_MAX: usize = 1_000;
+const LOOK: usize = 9;
+/// A subscription comes again and again.
+const EACH: usize = 50;
 
 pub(crate) type Api = Schema<Query, Mutation, Subscriptions>;
 
@@ -42,30 +46,36 @@ fn me(ctx: &Context<'_>) -> i64 {
 
 #[Object]
 impl Query {
+    #[graphql(complexity = "LOOK + child_complexity")]
     async fn me(&self, ctx: &Context<'_>) -> Result<Person> {
         let Session { person, handle, .. } = ctx.data_unchecked();
         social(ctx).person(*person, handle).await
     }
 
     /// Others, by handle.
+    #[graphql(complexity = "PEOPLE_MAX * child_complexity")]
     async fn people(&self, ctx: &Context<'_>, search: Option<String>) -> Result<Vec<Person>> {
         social(ctx).people(me(ctx), &search.unwrap_or_default()).await
     }
 
+    #[graphql(complexity = "LOOK + child_complexity")]
     async fn person(&self, ctx: &Context<'_>, handle: String) -> Result<Person> {
         social(ctx).person(me(ctx), &handle).await
     }
 
     /// Own posts and those of people whom one follows, the newest first.
+    #[graphql(complexity = "POSTS_MAX * child_complexity")]
     async fn feed(&self, ctx: &Context<'_>, before: Option<ID>) -> Result<Vec<Post>> {
         social(ctx).feed(me(ctx), before.as_ref().map_or(Ok(i64::MAX), number)?).await
     }
 
+    #[graphql(complexity = "CHATS_MAX * child_complexity")]
     async fn chats(&self, ctx: &Context<'_>) -> Result<Vec<Chat>> {
         social(ctx).chats(me(ctx), None).await
     }
 
     /// None before something was said.
+    #[graphql(complexity = "LOOK + child_complexity")]
     async fn chat(&self, ctx: &Context<'_>, with: String) -> Result<Option<Chat>> {
         let with = social(ctx).person(me(ctx), &with).await?;
         social(ctx).chat(me(ctx), &with.handle).await
@@ -121,6 +131,7 @@ impl Mutation {
 #[Subscription]
 impl Subscriptions {
     /// All that are to or from who asks.
+    #[graphql(complexity = "EACH * child_complexity")]
     async fn messages(&self, ctx: &Context<'_>) -> BoxStream<'static, Message> {
         let me = me(ctx);
         let mine = move |news| match news {
@@ -133,6 +144,7 @@ impl Subscriptions {
     }
 
     /// What is new in the feed of who asks.
+    #[graphql(complexity = "EACH * child_complexity")]
     async fn feed_posts(&self, ctx: &Context<'_>) -> BoxStream<'static, Result<Post, Error>> {
         let (me, social) = (me(ctx), Arc::clone(social(ctx)));
         let all = news(&social);

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_graphql::parser::types::OperationType;
-use async_graphql::{Request, Response as Answer, Variables};
+use async_graphql::parser::types::{OperationDefinition, OperationType, Selection};
+use async_graphql::{Positioned, Request, Response as Answer, Variables};
 use futures_util::{FutureExt as _, StreamExt as _};
 use parking_lot::Mutex;
 use roomful::{Args, EventError, Hello, Rate, Reason, Refusal, Server, Socket};
@@ -27,6 +27,7 @@ const EVENT_BYTES_MAX: usize = 16 * 1024;
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause before the database is asked again that was away.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const CONNECTIONS_MAX: usize = 10_000;
 const SUBSCRIPTIONS_MAX: usize = 5;
 const INITIAL_CONNECTION: &str = "initialConnection";
 
@@ -36,7 +37,7 @@ pub(crate) fn room(person: i64) -> String {
 }
 
 /// The room of those that a session has let in.
-pub(crate) fn session_room(session: &str) -> String {
+fn session_room(session: &str) -> String {
     format!("session {session}")
 }
 
@@ -51,6 +52,12 @@ impl Page {
     fn session(&self) -> Result<&Session> {
         self.session.get().ok_or_else(unauthenticated)
     }
+
+    fn end_subscriptions(&self) {
+        for (_, subscription) in self.subscriptions.lock().drain() {
+            subscription.abort();
+        }
+    }
 }
 
 /// The Socket.IO server, with all its events.
@@ -62,9 +69,11 @@ pub(crate) fn server(social: Arc<Social>) -> Io {
         .ping_timeout(Duration::from_secs(5))
         .event_rate(Rate::per_second(20).burst(100))
         .handlers_max(16)
+        .connections_max(CONNECTIONS_MAX)
         .build();
     let pages = io.connect(async |_: Hello<Arc<Social>>| Ok::<_, Refusal>(Page::default()));
     pages.args_bytes_max(EVENT_BYTES_MAX).event_rate("typing", Rate::per_second(2));
+    pages.event_rate(INITIAL_CONNECTION, Rate::per_second(1).burst(5));
     // What a page sends behind it waits until it is known whose page it is.
     pages.ordered_event(INITIAL_CONNECTION, true);
     pages.on_connect(async |me: PageSocket| me.expire_after(IDENTIFY_TIMEOUT));
@@ -76,10 +85,27 @@ pub(crate) fn server(social: Arc<Social>) -> Io {
     io
 }
 
-/// Says no. It is the last that this client hears.
+/// Says no. It is the last that this client hears: it leaves all rooms before.
 fn turn_away(me: &PageSocket) {
+    me.data().end_subscriptions();
+    me.leave(me.rooms());
     me.emit("auth", false);
     me.disconnect();
+}
+
+/// The same to all sockets of a session that is over. What is told to people is told in turns, so nothing is
+/// on its way to them meanwhile.
+pub(crate) async fn turn_away_all(io: &Io, session: &str) -> Result<()> {
+    let _turn = io.state().turn.lock().await;
+    for each in io.to(session_room(session)).sockets().await? {
+        if let Some(page) = each.data::<Page>() {
+            page.end_subscriptions();
+        }
+        each.leave(each.rooms());
+        each.emit("auth", false);
+        each.disconnect();
+    }
+    Ok(())
 }
 
 async fn only_known(me: PageSocket, event: String, args: Args) -> Result<Args> {
@@ -125,8 +151,15 @@ async fn session(me: &PageSocket, claim: &Claim) -> Result<Session> {
 async fn initial_connection(me: PageSocket, claim: Claim) -> Result<()> {
     let (social, page) = (me.state(), me.data());
     let session = session(&me, &claim).await?;
-    if page.session.get().is_some_and(|known| known.person != session.person) {
-        return Err(unauthenticated());
+    if let Some(known) = page.session.get() {
+        if known.person != session.person {
+            return Err(unauthenticated());
+        }
+        if known.id == session.id {
+            me.expire_after(session.left());
+            me.emit("auth", true);
+            return Ok(());
+        }
     }
     // First the room, then the look whether the session is still there: a logout in between finds one
     // or the other.
@@ -184,8 +217,16 @@ async fn subscribe(me: PageSocket, wanted: Wanted) -> Result<()> {
     let request = Request::new(query).variables(variables);
     let mut request = request.data(me.data().session()?.clone()).data(Arc::clone(me.state()));
     let asked = request.parsed_query().map_err(|error| bad_query(error.to_string()))?;
-    if asked.operations.iter().any(|(_, asks)| asks.node.ty != OperationType::Subscription) {
-        return Err(bad_query("Only subscriptions: ask the rest at /graphql.".to_owned()));
+    for (_, asks) in asked.operations.iter() {
+        let OperationDefinition { ty, selection_set, .. } = &asks.node;
+        if *ty != OperationType::Subscription {
+            return Err(bad_query("Only subscriptions: ask the rest at /graphql.".to_owned()));
+        }
+        // Each of its fields would be a subscription that nobody counts.
+        let is_field = |only: &Positioned<Selection>| matches!(only.node, Selection::Field(_));
+        if !matches!(&selection_set.node.items[..], [only] if is_field(only)) {
+            return Err(bad_query("A subscription has one field.".to_owned()));
+        }
     }
     let mut subscriptions = me.data().subscriptions.lock();
     if subscriptions.contains_key(&id) {
@@ -212,8 +253,12 @@ async fn subscribe(me: PageSocket, wanted: Wanted) -> Result<()> {
             () = page.disconnected() => {}
             () = telling => {}
         }
-        page.data().subscriptions.lock().remove(&name);
-        page.emit("complete", json!({ "id": name }));
+        let mut subscriptions = page.data().subscriptions.lock();
+        // Its id may be that of another by now.
+        if subscriptions.get(&name).is_some_and(|own| own.id() == tokio::task::id()) {
+            subscriptions.remove(&name);
+            page.emit("complete", json!({ "id": name }));
+        }
     });
     subscriptions.insert(id, telling.abort_handle());
     Ok(())

@@ -13,7 +13,7 @@ use crate::people::{PERSON, Person};
 use crate::social::{News, Result, Social, now_ms};
 
 const TEXT_MAX: usize = 500;
-const POSTS_MAX: usize = 50;
+pub(crate) const POSTS_MAX: usize = 50;
 
 #[derive(SimpleObject)]
 pub(crate) struct Post {
@@ -34,28 +34,47 @@ impl FromRow<'_, AnyRow> for Post {
 /// Stores a post and tells those who follow its author. One that is there already is only given again.
 pub(crate) async fn publish(by: Change, draft: [String; 2]) -> Result<Post> {
     let (social, me, draft) = (by.social, by.me.person, Draft::new(draft, TEXT_MAX)?);
-    let _turn = social.turn.lock().await;
-    let (id, is_new) = social.add_post(me, &draft).await?;
+    let mut told = social.turn.lock().await;
+    let id = social.add_post(me, &draft).await?;
     let post = social.feed_post(me, id).await?.filter(|post| post.text == draft.text);
     let post = post.ok_or_else(key_used)?;
-    if is_new {
-        let audience = social.audience(me).await?;
-        // Nobody may have subscribed.
-        let _ = social.news.send(News::Post(id, Arc::new(audience)));
-    }
+    tell(&social, &mut told.post).await?;
     Ok(post)
 }
 
+/// Tells of what is stored and was not told.
+async fn tell(social: &Social, told: &mut i64) -> Result<()> {
+    loop {
+        let posts = social.posts_after(*told).await?;
+        let is_all = posts.len() < POSTS_MAX;
+        for (id, author) in posts {
+            let audience = social.audience(author).await?;
+            // Nobody may have subscribed.
+            let _ = social.news.send(News::Post(id, Arc::new(audience)));
+            *told = id;
+        }
+        if is_all {
+            return Ok(());
+        }
+    }
+}
+
 impl Social {
-    /// The id of the post when it is stored for good, and whether it is new.
-    async fn add_post(&self, me: i64, Draft { text, key }: &Draft) -> Result<(i64, bool)> {
+    /// The id of the post when it is stored for good.
+    async fn add_post(&self, me: i64, Draft { text, key }: &Draft) -> Result<i64> {
         let insert = "INSERT INTO posts (id, author, text, key, time) \
             VALUES ((SELECT coalesce(max(id), 0) + 1 FROM posts), $1, $2, $3, $4) \
             ON CONFLICT (author, key) DO NOTHING";
-        let added = sql!(query, insert, me, text, key, now_ms()).execute(&self.db).await?;
+        sql!(query, insert, me, text, key, now_ms()).execute(&self.db).await?;
         let select = "SELECT id FROM posts WHERE author = $1 AND key = $2";
-        let id = sql!(query_scalar, select, me, key).fetch_one(&self.db).await?;
-        Ok((id, added.rows_affected() > 0))
+        Ok(sql!(query_scalar, select, me, key).fetch_one(&self.db).await?)
+    }
+
+    /// The oldest behind that one, with their authors.
+    async fn posts_after(&self, id: i64) -> Result<Vec<(i64, i64)>> {
+        let select =
+            format!("SELECT id, author FROM posts WHERE id > $1 ORDER BY id LIMIT {POSTS_MAX}");
+        Ok(sql!(query_as, &select, id).fetch_all(&self.db).await?)
     }
 
     /// Who sees the posts of somebody and has a socket open.

@@ -20,8 +20,8 @@ use serde_json::json;
 use tower_http::services::{ServeDir, ServeFile};
 
 use crate::graphql::coded;
-use crate::live::{Io, session_room};
-use crate::people::Newcomer;
+use crate::live::{Io, turn_away_all};
+use crate::people::{Newcomer, bad_login, is_handle};
 use crate::sessions::{FOR_REQUESTS, Session, unauthenticated};
 use crate::social::{Result, too_fast};
 
@@ -93,6 +93,10 @@ struct Login {
 async fn log_in(State(site): Site, peer: Peer, login: Body<Login>) -> Answer {
     site.entries.take_of(peer.0.0.ip()).map_err(too_fast)?;
     let Login { handle, password } = login?.0;
+    // Nobody has it, and it may be too long to be remembered.
+    if !is_handle(&handle) {
+        return Err(bad_login().into());
+    }
     // Before it is tried, so that a thousand at once are not tried, either.
     site.failures.take(handle.clone()).map_err(too_fast)?;
     let person = site.io.state().log_in(&handle, password).await;
@@ -126,9 +130,7 @@ async fn log_out(State(site): Site, headers: HeaderMap) -> Answer {
     match caller(&site, &headers).await {
         Ok(session) => {
             site.io.state().end_session(&session.id).await?;
-            let sockets = site.io.to(session_room(&session.id));
-            sockets.emit("auth", false);
-            sockets.disconnect();
+            turn_away_all(&site.io, &session.id).await?;
         }
         // Then it is over already.
         Err(error) if error.code() == "unauthenticated" => {}
@@ -139,6 +141,7 @@ async fn log_out(State(site): Site, headers: HeaderMap) -> Answer {
 
 async fn graphql(State(site): Site, headers: HeaderMap, query: Body<Query>) -> Answer {
     let session = caller(&site, &headers).await?;
+    site.io.state().queries.take(session.person).map_err(too_fast)?;
     let query = query?.0.data(session).data(site.io.clone()).data(Arc::clone(site.io.state()));
     Ok(Json(coded(site.io.state().api.execute(query).await)).into_response())
 }
@@ -150,10 +153,15 @@ async fn caller(site: &Shared, headers: &HeaderMap) -> Result<Session> {
     let cookie = || cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session="));
     let shown = bearer.or_else(cookie).and_then(|shown| shown.split_once('.'));
     let (id, key) = shown.ok_or_else(unauthenticated)?;
+    // A page says which session it shows: another tab may have begun a new one in its browser.
+    if text(headers, "x-session").is_some_and(|own| own != id) {
+        let why = "Another session has begun in this browser. Load the page again.";
+        return Err(EventError::new("other_session", why));
+    }
     site.io.state().session(id, key, FOR_REQUESTS).await
 }
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -180,7 +188,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (code, message) = (self.0.code(), self.0.message());
         let status = match code {
-            "unauthenticated" | "bad_login" => StatusCode::UNAUTHORIZED,
+            "unauthenticated" | "other_session" | "bad_login" => StatusCode::UNAUTHORIZED,
             "handle_taken" => StatusCode::CONFLICT,
             "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
             "rate_limited" => StatusCode::TOO_MANY_REQUESTS,

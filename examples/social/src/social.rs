@@ -19,6 +19,8 @@ const CONNECTIONS_MAX: u32 = 8;
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 /// How fast a person may change something.
 const CHANGE_RATE: Rate = Rate::per_second(10).burst(60);
+/// How fast a person may ask, with what is to change something.
+const QUERY_RATE: Rate = Rate::per_second(20).burst(200);
 /// How far a subscription may be behind before it ends.
 const NEWS_MAX: usize = 1_024;
 
@@ -35,13 +37,21 @@ macro_rules! sql {
 pub(crate) struct Social {
     pub(crate) db: AnyPool,
     /// Whose turn it is to store something and to tell it: so pages hear of all in the order of its ids.
-    pub(crate) turn: Mutex<()>,
+    pub(crate) turn: Mutex<Told>,
     pub(crate) api: Api,
     pub(crate) news: broadcast::Sender<News>,
     pub(crate) secrets: Secrets,
     /// Of each person.
     pub(crate) changes: Limiter<i64>,
+    pub(crate) queries: Limiter<i64>,
     pub(crate) session_life: Duration,
+}
+
+/// The newest that pages were told of. What is stored behind it was not told, since the database failed
+/// right then: whose turn is next does that.
+pub(crate) struct Told {
+    pub(crate) message: i64,
+    pub(crate) post: i64,
 }
 
 /// What subscriptions hear of.
@@ -71,14 +81,19 @@ impl Social {
         sqlx::raw_sql(include_str!("../schema.sql")).execute(&db).await?;
         // Those that a crash has left.
         sqlx::raw_sql("DELETE FROM sockets").execute(&db).await?;
+        // Pages look for what came before when they connect.
+        let newest = |table| format!("SELECT coalesce(max(id), 0) FROM {table}");
+        let message = sqlx::query_scalar(&newest("messages")).fetch_one(&db).await?;
+        let post = sqlx::query_scalar(&newest("posts")).fetch_one(&db).await?;
         let seconds = env::var("SESSION_SECONDS").map_or(Ok(43_200), |seconds| seconds.parse())?;
         Ok(Self {
             db,
-            turn: Mutex::default(),
+            turn: Mutex::new(Told { message, post }),
             api: graphql::schema(),
             news: broadcast::Sender::new(NEWS_MAX),
             secrets: Secrets::new()?,
             changes: Limiter::new(CHANGE_RATE),
+            queries: Limiter::new(QUERY_RATE),
             session_life: Duration::from_secs(seconds),
         })
     }

@@ -60,11 +60,19 @@ class Person {
     return Person.#enter("login", { handle: this.handle, password: PASSWORD });
   }
 
-  async ask(query, variables) {
+  #post(path, about) {
     const cookie = this.cookies.map(({ name, value }) => `${name}=${value}`).join("; ");
-    const body = JSON.stringify({ query, variables });
     const headers = { "content-type": "application/json", cookie };
-    const answer = await fetch(`${app.url}/graphql`, { method: "POST", headers, body });
+    return fetch(app.url + path, { method: "POST", headers, body: JSON.stringify(about) });
+  }
+
+  /** Logs out. */
+  async ends() {
+    assert.equal((await this.#post("/api/logout", {})).status, 204);
+  }
+
+  async ask(query, variables) {
+    const answer = await this.#post("/graphql", { query, variables });
     const { data, errors } = await answer.json();
     assert.equal(errors, undefined);
     return data;
@@ -591,6 +599,46 @@ test("what waits is kept over a reload", async () => {
   await isLive(theirs);
   await settled(theirs, 1);
   assert.deepEqual(await texts(theirs), ["kept over a reload"]);
+});
+
+test("what waits when a session ends is not sent as whoever logs in next", async () => {
+  const [abe, bev, cal] = await Promise.all([
+    Person.signUp("abe", "Abe"),
+    Person.signUp("bev", "Bev"),
+    Person.signUp("cal", "Cal"),
+  ]);
+  const page = await open(abe, "/chats/cal");
+  const isChange = (request) => request.postData().includes("mutation");
+  await page.route("**/graphql", (route) => (isChange(route.request()) ? route.abort() : route.continue()));
+  await say(page, "of Abe");
+  await at(page, "waiting").waitFor();
+  await abe.ends();
+  await isAt(page, "/portal");
+  await page.unroute("**/graphql");
+  const logIn = async (handle) => {
+    await page.getByLabel("Handle").fill(handle);
+    await page.getByLabel("Password").fill(PASSWORD);
+    await at(page, "enter").click();
+    await isUpgraded(page);
+    await page.goto(`${app.url}/chats/cal`);
+    await isUpgraded(page);
+  };
+  await logIn("bev");
+  await page.getByText("Nothing was said yet").waitFor();
+  await say(page, "of Bev");
+  await settled(page, 1);
+  assert.deepEqual(await texts(page), ["of Bev"]);
+  await at(page, "log-out").click();
+  await isAt(page, "/portal");
+  await logIn("abe");
+  await settled(page, 1);
+  assert.deepEqual(await texts(page), ["of Abe"]);
+  const theirs = await open(cal, "/chats/abe");
+  await settled(theirs, 1);
+  assert.deepEqual(await texts(theirs), ["of Abe"]);
+  await theirs.goto(`${app.url}/chats/bev`);
+  await settled(theirs, 1);
+  assert.deepEqual(await texts(theirs), ["of Bev"]);
 });
 
 test("the page can be used by keyboard, says where it went, and shows that it loads", async () => {

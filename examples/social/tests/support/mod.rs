@@ -359,6 +359,11 @@ impl Tab {
         soon(self.heard.recv()).await.unwrap()
     }
 
+    /// How much it has heard of which nobody has asked yet.
+    pub fn heard(&mut self) -> usize {
+        std::iter::from_fn(|| self.heard.try_recv().ok()).count()
+    }
+
     /// Waits until it hears that, whatever comes before it.
     pub async fn comes_to_hear(&mut self, name: &str, is: impl Fn(&Value) -> bool) {
         loop {

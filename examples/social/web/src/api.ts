@@ -3,7 +3,10 @@
 /** How long an answer may take. */
 const ANSWER_MS = 10_000;
 
-/** The server's refusal, with its code; `offline` where there was no answer, `unauthenticated` without a session. */
+/**
+ * The server's refusal, with its code; `offline` where there was no answer, `unauthenticated` without a session, and
+ * `other_session` where another tab has begun a new one in this browser.
+ */
 export class Refusal extends Error {
   constructor(
     readonly code: string,
@@ -16,6 +19,11 @@ export class Refusal extends Error {
   get isTemporary() {
     return ["offline", "rate_limited", "busy", "internal_error"].includes(this.code);
   }
+
+  /** Whether the session of this page is over. */
+  get isOver() {
+    return ["unauthenticated", "other_session"].includes(this.code);
+  }
 }
 
 interface Answer {
@@ -24,10 +32,10 @@ interface Answer {
   error?: { code: string; message: string };
 }
 
-async function post(path: string, body: object): Promise<Answer> {
+async function post(path: string, body: object, session?: string): Promise<Answer> {
   const offline = new Refusal("offline", "The server does not answer.");
   const signal = AbortSignal.timeout(ANSWER_MS);
-  const headers = { "content-type": "application/json" };
+  const headers = { "content-type": "application/json", ...(session !== undefined && { "x-session": session }) };
   const request = fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal });
   const response = await request.catch(() => Promise.reject(offline));
   if (response.status === 204) return {};
@@ -38,9 +46,9 @@ async function post(path: string, body: object): Promise<Answer> {
   return answer;
 }
 
-/** Asks by GraphQL. */
-export async function ask<T>(query: string, variables: object = {}): Promise<T> {
-  const { data, errors } = await post("/graphql", { query, variables });
+/** Asks by GraphQL, as that session only. */
+export async function ask<T>(session: string, query: string, variables: object = {}): Promise<T> {
+  const { data, errors } = await post("/graphql", { query, variables }, session);
   const first = errors?.[0];
   if (first) throw new Refusal(first.extensions?.code ?? "refused", first.message);
   return data as T;
@@ -49,4 +57,4 @@ export async function ask<T>(query: string, variables: object = {}): Promise<T> 
 export const signUp = (handle: string, name: string, password: string) =>
   post("/api/signup", { handle, name, password });
 export const logIn = (handle: string, password: string) => post("/api/login", { handle, password });
-export const logOut = () => post("/api/logout", {});
+export const logOut = (session: string) => post("/api/logout", {}, session);

@@ -10,6 +10,7 @@ import { People, Person } from "./people";
 import { Portal } from "./portal";
 import { Link, Redirect, usePath } from "./router";
 import { useSession } from "./session";
+import { upTo99 } from "./types";
 
 export function App() {
   const { status } = useSession();
@@ -85,7 +86,7 @@ function Navigation() {
         Chats
         {unread > 0 && (
           <span className="badge" data-testid="unread-total">
-            {unread}
+            {upTo99(unread)}
             <span className="hidden"> unread</span>
           </span>
         )}

@@ -4,6 +4,7 @@ import { Chat } from "./chat";
 import { Avatar, Empty, Loading, Time, Title } from "./parts";
 import { Link } from "./router";
 import { useSession } from "./session";
+import { upTo99 } from "./types";
 
 export function Chats({ handle }: { handle?: string }) {
   return (
@@ -47,7 +48,7 @@ function ChatList({ isTitle }: { isTitle: boolean }) {
               </span>
               {chat.unread > 0 && (
                 <span className="badge" data-testid="unread">
-                  {chat.unread}
+                  {upTo99(chat.unread)}
                   <span className="hidden"> unread</span>
                 </span>
               )}

@@ -111,6 +111,11 @@ export class Live {
     if (this.#isKnown) this.#socket.volatile.emit(event, about);
   };
 
+  /** The id of the session that this page shows. */
+  get session() {
+    return this.#keys?.id ?? "";
+  }
+
   get isConnected() {
     return this.#isKnown && this.#socket.connected;
   }

@@ -1,16 +1,16 @@
 // Who this is, and the chats.
 
 import { useEffect, useMemo, useState } from "react";
-import type { ask as askServer } from "./api";
 import type { Live, Status } from "./live";
 import { useLoader } from "./loader";
 import { MESSAGE, PERSON } from "./queries";
+import type { Session } from "./session";
 import type { Chat, Message, Person } from "./types";
 
 const MINE = `{ me { ${PERSON} } chats { id unread with { handle name } last { ${MESSAGE} } } }`;
 
 /** Loaded after each connection, and changed by news. */
-export function useMine(live: Live, status: Status, ask: typeof askServer) {
+export function useMine(live: Live, status: Status, ask: Session["ask"]) {
   const [me, setMe] = useState<Person>();
   const [chats, setChats] = useState<Chat[]>();
   const [open, setOpen] = useState<string>();
@@ -23,7 +23,8 @@ export function useMine(live: Live, status: Status, ask: typeof askServer) {
       setChats(mine.chats);
     },
     [round],
-    round > 0,
+    // What comes after the end of a session is not of the next one.
+    isSignedIn && round > 0,
   );
   useEffect(() => {
     if (isSignedIn) return;

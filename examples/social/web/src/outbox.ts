@@ -37,15 +37,24 @@ export class Outbox {
     void this.flush();
   }
 
-  /** Forgets all of it, here and over a reload. */
-  clear() {
+  /** Nobody is here: what waits stays kept for its writer, and is not sent as anybody else. */
+  close() {
+    if (!this.#kept) return;
+    this.#kept = "";
+    this.list.set([]);
+  }
+
+  /** Forgets all that this person left in this tab, here and over a reload. */
+  forget(handle: string) {
+    this.#kept = `waiting ${handle}`;
     this.#keep([]);
+    this.close();
   }
 
   /** False where too much waits already. */
   add(text: string, about: Pick<Waiting, "to" | "after">) {
     const list = this.list.get();
-    if (list.length >= WAITING_MAX) return false;
+    if (!this.#kept || list.length >= WAITING_MAX) return false;
     this.#keep([...list, { key: newKey(), text, ...about }]);
     void this.flush();
     return true;
@@ -59,7 +68,7 @@ export class Outbox {
 
   /** Sends what waits, one after the other. */
   async flush() {
-    if (this.#isSending) return;
+    if (this.#isSending || !this.#kept) return;
     this.#isSending = true;
     try {
       for (let one; this.isConnected() && (one = this.list.get().find(({ error }) => !error)); ) {
@@ -76,7 +85,7 @@ export class Outbox {
       this.settle(one.key);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      if (error.isTemporary || error.code === "unauthenticated") return pause(PAUSE_MS);
+      if (error.isTemporary || error.isOver) return pause(PAUSE_MS);
       this.#keep(this.list.get().map((each) => (each.key === one.key ? { ...each, error: error.message } : each)));
     }
   }

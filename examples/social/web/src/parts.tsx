@@ -5,7 +5,7 @@ import type { Refusal } from "./api";
 import { PERSON } from "./queries";
 import { Link } from "./router";
 import { useSession } from "./session";
-import type { Author, Person } from "./types";
+import { upTo99, type Author, type Person } from "./types";
 
 const HUES = 360;
 
@@ -37,7 +37,7 @@ export function Title({ children, name }: { children: ReactNode; name: string })
   const { chats } = useSession();
   const unread = chats?.reduce((sum, chat) => sum + chat.unread, 0) ?? 0;
   useEffect(() => {
-    document.title = `${unread ? `(${unread}) ` : ""}${name} · Social`;
+    document.title = `${unread ? `(${upTo99(unread)}) ` : ""}${name} · Social`;
   }, [name, unread]);
   return (
     <h1 id="title" tabIndex={-1}>

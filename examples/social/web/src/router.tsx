@@ -16,7 +16,9 @@ function listen(changed: () => void) {
 /** The path that is shown. */
 export const usePath = () => useSyncExternalStore(listen, () => location.pathname);
 
-export function go(path: string, { replace = false } = {}) {
+export function go(to: string, { replace = false } = {}) {
+  // What begins with two of them is another host.
+  const path = to.replace(/^\/+/, "/");
   if (path === location.pathname) return;
   history[replace ? "replaceState" : "pushState"](null, "", path);
   dispatchEvent(new Event(MOVED));

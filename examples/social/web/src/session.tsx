@@ -74,28 +74,35 @@ export function useNews<K extends keyof News>(name: K, heard: (news: News[K]) =>
 /** The socket, requests, and what is written to be sent when there is a connection. */
 function connect() {
   const live = new Live();
-  const ask = <T,>(query: string, variables?: object) =>
-    api.ask<T>(query, variables).catch((error: api.Refusal) => {
-      if (error.code === "unauthenticated") live.end();
+  const ask = <T,>(query: string, variables?: object) => {
+    const { session } = live;
+    return api.ask<T>(session, query, variables).catch((error: api.Refusal) => {
+      if (error.isOver && session === live.session) live.end();
       throw error;
     });
+  };
   const send = async ({ text, to, key }: Waiting) => {
     if (to) live.tell("chatroom", (await ask<{ sendMessage: Message }>(SEND, { to, text, key })).sendMessage);
     else live.tell("post", (await ask<{ post: Post }>(POST, { text, key })).post);
   };
-  return { live, ask, outbox: new Outbox(send, () => live.isConnected) };
+  const outbox = new Outbox(send, () => live.isConnected);
+  live.status.listen(() => live.status.get().isSignedIn || outbox.close());
+  return { live, ask, outbox };
 }
 
 /** Ends the session, here and at the server. */
-async function leave(live: Live, outbox: Outbox) {
+async function leave(live: Live, outbox: Outbox, handle = "") {
   live.isLeaving = true;
   try {
-    await api.logOut();
+    await api.logOut(live.session);
   } catch (error) {
-    live.isLeaving = false;
-    throw error;
+    if (!(error instanceof api.Refusal && error.isOver)) {
+      live.isLeaving = false;
+      throw error;
+    }
   }
-  outbox.clear();
+  // Its socket may have heard of it first.
+  outbox.forget(handle);
   live.end("");
   go("/portal");
 }
@@ -124,6 +131,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   useEffect(() => {
     if (status.round) void outbox.flush();
   }, [outbox, status.round]);
+  useQuestion(waiting.some(({ error }) => !error));
 
   useEffect(() => {
     const ends = [
@@ -156,11 +164,21 @@ export function SessionProvider({ children }: { children: ReactNode }) {
       tryAgain: live.tryAgain,
       write: (text, about) => outbox.add(text, about) || (notify("Too much waits to be sent already."), false),
       takeBack: (key) => outbox.settle(key),
-      logOut: () => leave(live, outbox),
+      logOut: () => leave(live, outbox, mine.me?.handle),
     }),
     [live, outbox, status, waiting, notices, notify, ask, begin, mine],
   );
   return <Context value={session}>{children}</Context>;
+}
+
+/** Whoever closes the page is asked first: it is kept over a reload, but not without the tab. */
+function useQuestion(isAsked: boolean) {
+  useEffect(() => {
+    if (!isAsked) return;
+    const ask = (event: BeforeUnloadEvent) => event.preventDefault();
+    addEventListener("beforeunload", ask);
+    return () => removeEventListener("beforeunload", ask);
+  }, [isAsked]);
 }
 
 function useNotices() {

@@ -48,6 +48,9 @@ export interface Waiting {
   error?: string;
 }
 
+/** The server counts to 100. */
+export const upTo99 = (count: number) => (count > 99 ? "99+" : String(count));
+
 export const byId = (a: { id: string }, b: { id: string }) => Number(a.id) - Number(b.id);
 
 /** Adds what is not there yet, in the order of ids: each is shown once, whichever way it came by. */
