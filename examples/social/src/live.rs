@@ -121,7 +121,8 @@ fn note(me: &PageSocket, event: &str, error: &EventError) {
     if is_ours {
         eprintln!("{event}: {error}");
     }
-    if event == INITIAL_CONNECTION {
+    // Whoever asks too often is not answered for it.
+    if event == INITIAL_CONNECTION && error.code() != "rate_limited" {
         // Nobody knows whose it is: its page may connect again.
         if is_ours { me.close() } else { turn_away(me) }
     }
