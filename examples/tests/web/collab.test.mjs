@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { App, DESKTOP, PHONE, isAccessible, launch, picture, visit } from "./app.mjs";
+import { App, DESKTOP, PATIENCE_MS, PHONE, isAccessible, launch, picture, visit } from "./app.mjs";
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const PLAN = "/plans/ohio";
@@ -538,7 +538,9 @@ async function changeTable(page, random, item) {
 
 /** Chooses in each conflict, whichever way. */
 async function decide(page, random) {
+  const late = Date.now() + 2 * PATIENCE_MS;
   while ((await at(page, "conflict").count()) > 0) {
+    if (Date.now() > late) assert.fail(`a conflict cannot be decided:\n${await at(page, "conflict").first().innerText()}`);
     const action = random.oneOf(["Keep mine", "Take theirs"]);
     // It may have ended by itself: both have the same.
     await at(page, "conflict").first().getByRole("button", { name: action }).click({ timeout: 500 }).catch(() => {});
@@ -559,8 +561,13 @@ test(`ten people who write at random end with the same document, and nothing is 
   );
   const random = seeded(SEED);
   const isQuiet = () => Promise.all(pages.map((page) => page.evaluate(() => document.documentElement.dataset.unsaved)));
+  const late = Date.now() + 2 * PATIENCE_MS;
   while ((await isQuiet()).some((unsaved) => unsaved !== "0")) {
     for (const page of pages) await decide(page, random);
+    if (Date.now() < late) continue;
+    // What each page keeps says which edit waits, and for what.
+    const kept = await Promise.all(pages.map((page) => page.evaluate(() => JSON.stringify(sessionStorage))));
+    assert.fail(`not all is saved:\n${kept.join("\n")}`);
   }
   await haveHeard(pages);
   const version = await areSame(pages);
