@@ -5,9 +5,9 @@
 const README: &str = include_str!("../../README.md");
 const CHAT: &str = include_str!("../chat/main.rs");
 
-/// The server and its handlers, as the example has them.
+/// The handlers, as the example has them.
 fn chat() -> &'static str {
-    let from = CHAT.find("    let io = ").unwrap_or_default();
+    let from = CHAT.find("    io.on_connect").unwrap_or_default();
     let len = CHAT[from..].find("    io.of").unwrap_or_default();
     &CHAT[from..from + len]
 }
