@@ -17,6 +17,9 @@ CREATE TABLE IF NOT EXISTS sessions (
     PRIMARY KEY (id, state)
 );
 
+-- Each log-in deletes those that are past.
+CREATE INDEX IF NOT EXISTS sessions_by_end ON sessions (expires_at);
+
 CREATE TABLE IF NOT EXISTS documents (
     state TEXT PRIMARY KEY REFERENCES states (id),
     -- Of the event that has created it.

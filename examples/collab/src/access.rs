@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use roomful::{EventError, Hello, Limiter, Rate, Refusal};
+use roomful::{EventError, FetchError, Hello, Limiter, Rate, Refusal, RemoteSocket};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{SqliteExecutor, SqlitePool};
 
 use crate::documents::now_ms;
 use crate::presence::Place;
@@ -22,6 +22,7 @@ pub(crate) const DEMO_CODES: &str = "\
 
 const COOKIE: &str = "collab_session";
 const NAME_CHARS_MAX: usize = 40;
+const NO_SESSION: &str = "no_session";
 
 /// How fast an address may log in.
 const LOGIN_RATE: Rate = Rate::per_second(20).burst(300);
@@ -89,48 +90,46 @@ impl Access {
     }
 
     pub(crate) async fn session(&self, id: &SessionId) -> Result<Session, EventError> {
-        let select = "SELECT name, state, expires_at - $2 FROM sessions \
-                      WHERE id = $1 AND expires_at > $2 ORDER BY state";
-        let select = sqlx::query_as(select).bind(&id.0).bind(now_ms());
-        let rows: Vec<(String, String, i64)> = select.fetch_all(&self.pool).await?;
-        let (name, _, ms) = rows.first().cloned().ok_or_else(no_session)?;
-        let states = rows.into_iter().map(|(_, state, _)| state).collect();
-        Ok(Session { name, states, left: Duration::from_millis(ms.unsigned_abs()) })
+        find(&self.pool, id).await
     }
 
-    /// Lets somebody in who has a code: into the session that is there, or into a new one, whose cookie
-    /// this gives then.
+    /// Lets somebody in who has a code: into the session that is there, or into a new one. Either has a
+    /// new secret from then on, whose cookie this gives: nobody who knew the old one comes in with it.
     pub(crate) async fn log_in(
         &self,
-        known: SessionId,
+        io: &Io,
+        known: &SessionId,
         Login { name, code }: Login,
-    ) -> Result<(Session, Option<String>), EventError> {
+    ) -> Result<(Session, String), EventError> {
         let name = name.trim();
         if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) || name.contains(char::is_control)
         {
             return Err(EventError::new("bad_name", "A name is one line of 1 to 40 characters."));
         }
         let state = self.state_of(&code).await?;
-        let (id, cookie) = if self.session(&known).await.is_ok() {
-            (known, None)
-        } else {
-            let mut secret = [0; 32];
-            getrandom::fill(&mut secret)
-                .map_err(|error| EventError::internal(error.to_string()))?;
-            let secret = hex(&secret);
-            (SessionId::of(&secret), Some(cookie(&secret, self.lifetime)))
-        };
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|error| EventError::internal(error.to_string()))?;
+        let secret = hex(&secret);
+        let id = SessionId::of(&secret);
         let now = now_ms();
+        let mut change = self.pool.begin().await?;
         let forget = sqlx::query("DELETE FROM sessions WHERE expires_at <= $1").bind(now);
-        forget.execute(&self.pool).await?;
-        // One that is there keeps its name and its end.
+        forget.execute(&mut *change).await?;
+        let rename = sqlx::query("UPDATE sessions SET id = $1 WHERE id = $2");
+        let renamed = rename.bind(&id.0).bind(&known.0).execute(&mut *change).await?;
+        // One that was there keeps its name and its end.
         let insert = "INSERT INTO sessions (id, state, name, expires_at) \
                       SELECT $1, $2, coalesce(max(name), $3), coalesce(max(expires_at), $4) \
                       FROM sessions WHERE id = $1 ON CONFLICT DO NOTHING";
         let insert = sqlx::query(insert).bind(&id.0).bind(state).bind(name);
         let expires_at = now.saturating_add(i64::try_from(self.lifetime.as_millis())?);
-        insert.bind(expires_at).execute(&self.pool).await?;
-        Ok((self.session(&id).await?, cookie))
+        insert.bind(expires_at).execute(&mut *change).await?;
+        let session = find(&mut *change, &id).await?;
+        change.commit().await?;
+        if renamed.rows_affected() > 0 {
+            put_out(io, known).await;
+        }
+        Ok((session, cookie(&secret, self.lifetime)))
     }
 
     /// The state that a code invites to. The time that this takes does not tell how much of it is right.
@@ -154,11 +153,9 @@ impl Access {
         if delete.execute(&self.pool).await?.rows_affected() == 0 {
             return Err(no_session());
         }
-        for socket in io.everyone().sockets().await? {
-            if socket.data().is_some_and(|visitor: &Visitor| visitor.session == *id) {
-                socket.emit("session-expired", ());
-                socket.disconnect();
-            }
+        for socket in sockets_of(io, id).await? {
+            socket.emit("session-expired", ());
+            socket.disconnect();
         }
         Ok(cookie("", Duration::ZERO))
     }
@@ -170,18 +167,48 @@ impl Access {
     }
 }
 
-/// What a page says as it connects: nothing, since it has a cookie. Programs have none.
+async fn find(database: impl SqliteExecutor<'_>, id: &SessionId) -> Result<Session, EventError> {
+    let select = "SELECT name, state, expires_at - $2 FROM sessions \
+                  WHERE id = $1 AND expires_at > $2 ORDER BY state";
+    let select = sqlx::query_as(select).bind(&id.0).bind(now_ms());
+    let rows: Vec<(String, String, i64)> = select.fetch_all(database).await?;
+    let (name, _, ms) = rows.first().cloned().ok_or_else(no_session)?;
+    let states = rows.into_iter().map(|(_, state, _)| state).collect();
+    Ok(Session { name, states, left: Duration::from_millis(ms.unsigned_abs()) })
+}
+
+/// Disconnects the sockets that have come with an old secret; their pages come back with the new one. Where
+/// that fails, they may do nothing any more nevertheless.
+async fn put_out(io: &Io, old: &SessionId) {
+    match sockets_of(io, old).await {
+        Ok(sockets) => sockets.iter().for_each(RemoteSocket::disconnect),
+        Err(error) => eprintln!("the sockets of an old secret are still there: {error}"),
+    }
+}
+
+async fn sockets_of(io: &Io, id: &SessionId) -> Result<Vec<RemoteSocket>, FetchError> {
+    let mut sockets = io.everyone().sockets().await?;
+    sockets.retain(|socket| socket.data().is_some_and(|one: &Visitor| one.session == *id));
+    Ok(sockets)
+}
+
+/// What a page says as it connects: whom it shows. The cookie may be that of another session by now.
+/// Programs have none, and say their session.
 #[derive(Deserialize)]
 struct Opening {
     session: Option<String>,
+    name: Option<String>,
 }
 
 /// Lets sockets in that have a session.
 pub(crate) async fn enter(hello: Hello<Arc<App>>) -> Result<Visitor, Refusal> {
-    let Opening { session } = hello.auth()?;
+    let Opening { session, name } = hello.auth()?;
     let secret = session.as_deref().or_else(|| hello.cookie(COOKIE)).unwrap_or_default();
     let session = SessionId::of(secret);
     let found = hello.state().access.session(&session).await?;
+    if name.is_some_and(|name| name != found.name) {
+        return Err(no_session().into());
+    }
     Ok(Visitor { session, name: found.name, place: Mutex::default() })
 }
 
@@ -189,8 +216,15 @@ pub(crate) async fn enter(hello: Hello<Arc<App>>) -> Result<Visitor, Refusal> {
 pub(crate) fn register(io: &Io) {
     io.on_connect(async |me: PageSocket| {
         // Asked once more, now that a log-out finds the socket: one that did not was before this.
-        let session = me.state().access.session(&me.data().session).await;
-        me.expire_after(session.map_or(Duration::ZERO, |session| session.left));
+        match me.state().access.session(&me.data().session).await {
+            Ok(session) => me.expire_after(session.left),
+            Err(error) if error.code() == NO_SESSION => me.expire_after(Duration::ZERO),
+            // It is not known. Put out without a word, the page comes back, and it is asked again.
+            Err(error) => {
+                eprintln!("{}: {error:?}", me.id());
+                me.disconnect();
+            }
+        }
     });
     io.on_expire(async |me: PageSocket| me.emit("session-expired", ()));
 }
@@ -201,7 +235,7 @@ fn cookie(secret: &str, lifetime: Duration) -> String {
 }
 
 fn no_session() -> EventError {
-    EventError::new("no_session", "There is no session any more. Give your name and your code.")
+    EventError::new(NO_SESSION, "There is no session any more. Give your name and your code.")
 }
 
 fn hash(secret: &str) -> String {

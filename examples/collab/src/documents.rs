@@ -15,8 +15,8 @@ const EDITS_KEPT: i64 = 10_000;
 
 pub(crate) struct Documents {
     pool: SqlitePool,
-    /// Whose turn it is to change one, and to tell of it.
-    pub(crate) turn: Mutex<()>,
+    /// Whose turn it is to change one, and to tell of it: the version of each that was told last.
+    pub(crate) turn: Mutex<BTreeMap<String, i64>>,
 }
 
 /// What somebody wants to change.
@@ -55,24 +55,23 @@ impl Documents {
         Self { pool, turn: Mutex::default() }
     }
 
-    /// Creates the document of a state unless there is one, and says whether that was just now, and
-    /// whether it was this key that has.
-    pub(crate) async fn create(&self, state: &str, key: &str) -> Result<(bool, bool), EventError> {
+    /// Creates the document of a state unless there is one, and says whether it was this key that has.
+    pub(crate) async fn create(&self, state: &str, key: &str) -> Result<bool, EventError> {
         let insert = "INSERT INTO documents (state, key) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        let added = sqlx::query(insert).bind(state).bind(key).execute(&self.pool).await?;
+        sqlx::query(insert).bind(state).bind(key).execute(&self.pool).await?;
         let select = sqlx::query_scalar("SELECT key FROM documents WHERE state = $1").bind(state);
         let creator: String = select.fetch_one(&self.pool).await?;
-        Ok((added.rows_affected() > 0, creator == key))
+        Ok(creator == key)
     }
 
-    /// Puts a value into a field if that is still as it was when the edit was made, and says whether
-    /// that was just now: an edit that is stored already is only answered again.
+    /// Puts a value into a field if that is still as it was when the edit was made. An edit that is stored
+    /// already is only answered again.
     pub(crate) async fn edit(
         &self,
         edit: Edit,
         empty: Value,
         by: &str,
-    ) -> Result<(Edited, bool), EventError> {
+    ) -> Result<Edited, EventError> {
         self.version(&edit.state).await?.ok_or_else(no_document)?;
         let Edit { state, field, value, base, key } = edit;
         let value = value.to_string();
@@ -83,7 +82,7 @@ impl Documents {
             WHERE $5 = (SELECT coalesce(max(version), 0) FROM edits WHERE state = $1 AND field = $2) \
             ON CONFLICT (state, key) DO NOTHING";
         let insert = sqlx::query(insert).bind(&state).bind(&field).bind(&value).bind(&key);
-        let added = insert.bind(base).bind(by).bind(now_ms()).execute(&self.pool).await?;
+        insert.bind(base).bind(by).bind(now_ms()).execute(&self.pool).await?;
         let select = "SELECT version, coalesce(before, $3), (field, value, base) = ($4, $5, $6) \
                       FROM edits WHERE state = $1 AND key = $2";
         let select = sqlx::query_as(select).bind(&state).bind(&key).bind(empty.to_string());
@@ -98,11 +97,13 @@ impl Documents {
             let why = "Another edit has this key: load the page again.";
             return Err(EventError::new("key_used", why));
         }
-        if version % EDITS_KEPT == 0 {
-            self.forget(&state, version - EDITS_KEPT).await?;
+        if version % EDITS_KEPT == 0
+            && let Err(error) = self.forget(&state, version - EDITS_KEPT).await
+        {
+            eprintln!("the old edits of {state} are kept: {error}");
         }
         let before = serde_json::from_str(&before)?;
-        Ok((Edited { field, version, before }, added.rows_affected() > 0))
+        Ok(Edited { field, version, before })
     }
 
     async fn held(&self, state: &str, field: &str, empty: Value) -> Result<Held, EventError> {

@@ -1,14 +1,20 @@
 //! What changes documents, and the word that one has changed. What has changed is for HTTP to tell.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use roomful::{EventError, Rate};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::documents::{Edit, Edited};
+use crate::documents::{Documents, Edit, Edited};
 use crate::{Io, PageSocket};
 
 /// How fast a socket may edit.
 const EDIT_RATE: Rate = Rate::per_second(10).burst(40);
+
+/// Less than the version of any document.
+const NOT_BEGUN: i64 = -1;
 
 #[derive(Deserialize)]
 struct Create {
@@ -26,13 +32,13 @@ async fn create(me: PageSocket, Create { state, key }: Create) -> Result<Value, 
     me.state().access.check(&me.data().session, &state).await?;
     check_key(&key)?;
     let documents = &me.state().documents;
-    let _turn = documents.turn.lock().await;
-    let (is_new, created) = documents.create(&state, &key).await?;
-    if is_new {
-        announce(&me, &state, 0);
-    }
+    let mut turn = documents.turn.lock().await;
+    let told = told(&mut turn, documents, &state).await?;
+    let created = documents.create(&state, &key).await;
+    announce(&me, &state, told).await?;
+    let created = created?;
     // Whoever has created it is answered as the first time.
-    let version = if created { Some(0) } else { documents.version(&state).await? };
+    let version = if created { 0 } else { *told };
     Ok(json!({ "state": state, "version": version, "created": created }))
 }
 
@@ -43,18 +49,36 @@ async fn edit(me: PageSocket, edit: Edit) -> Result<Edited, EventError> {
     field.check(&edit.value)?;
     let (documents, state) = (&me.state().documents, edit.state.clone());
     // One after the other, so that changes are told in the order of their versions.
-    let _turn = documents.turn.lock().await;
-    let (edited, is_new) = documents.edit(edit, field.empty(), &me.data().name).await?;
-    if is_new {
-        announce(&me, &state, edited.version);
-    }
-    Ok(edited)
+    let mut turn = documents.turn.lock().await;
+    let told = told(&mut turn, documents, &state).await?;
+    let edited = documents.edit(edit, field.empty(), &me.data().name).await;
+    announce(&me, &state, told).await?;
+    edited
 }
 
-/// Tells all who have a document open that it has changed, and nobody what has.
-fn announce(me: &PageSocket, state: &str, version: i64) {
-    let change = json!({ "room": state, "version": version, "by": me.id() });
-    me.everyone().to(state).emit("changed", change);
+/// The version of a document that was told last. What an earlier run of the program has stored is
+/// known to all: they have joined since.
+async fn told<'a>(
+    turn: &'a mut BTreeMap<String, i64>,
+    documents: &Documents,
+    state: &str,
+) -> Result<&'a mut i64, EventError> {
+    Ok(match turn.entry(state.to_owned()) {
+        Entry::Occupied(told) => told.into_mut(),
+        Entry::Vacant(none) => none.insert(documents.version(state).await?.unwrap_or(NOT_BEGUN)),
+    })
+}
+
+/// Tells all who have a document open that it has changed, and nobody what has. It looks what is
+/// stored: an edit may be, although what followed it has failed.
+async fn announce(me: &PageSocket, state: &str, told: &mut i64) -> Result<(), EventError> {
+    let version = me.state().documents.version(state).await?.unwrap_or(NOT_BEGUN);
+    if version > *told {
+        let change = json!({ "room": state, "version": version, "by": me.id() });
+        me.everyone().to(state).emit("changed", change);
+        *told = version;
+    }
+    Ok(())
 }
 
 fn check_key(key: &str) -> Result<(), EventError> {

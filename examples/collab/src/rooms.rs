@@ -44,8 +44,10 @@ async fn join(me: PageSocket, Room { room }: Room) -> Result<Joined, EventError>
     let everybody = me.everyone().to(&room);
     if !me.is_in(&room) {
         leave(&me);
-        me.join(&room);
-        everybody.emit("join", format!("{} has joined the {room} room", me.id()));
+        // Not if it has gone meanwhile.
+        if me.join(&room) {
+            everybody.emit("join", format!("{} has joined the {room} room", me.id()));
+        }
     }
     Ok(Joined { version, people: people(&everybody).await?, room })
 }

@@ -7,7 +7,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use roomful::{EventError, OriginLayer, PeerAddress};
@@ -75,9 +75,8 @@ async fn log_in(
         StatusCode::PAYLOAD_TOO_LARGE => EventError::new("too_large", "This is too large."),
         _ => EventError::new("bad_body", "The body is JSON: { name, code }, both texts."),
     })?;
-    let (session, cookie) = io.state().access.log_in(known, login).await?;
-    let cookie = AppendHeaders(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
-    Ok((cookie, Json(session)).into_response())
+    let (session, cookie) = io.state().access.log_in(&io, &known, login).await?;
+    Ok(([(header::SET_COOKIE, cookie)], Json(session)).into_response())
 }
 
 async fn log_out(State(io): State<Io>, id: SessionId) -> Answer {

@@ -169,6 +169,12 @@ async fn without_a_session_no_socket_is_let_in() {
     let program = app.socket("wrong");
     program.auth(json!({ "session": session })).unwrap();
     soon(program.connect()).await.unwrap();
+    // A page says whom it shows: with the cookie of somebody else it does nothing in their name.
+    let page = app.socket(&session);
+    page.auth(json!({ "name": "Ben" })).unwrap();
+    assert_eq!(refusal(&page).await, json!({ "code": "no_session" }));
+    page.auth(json!({ "name": "Ana" })).unwrap();
+    soon(page.connect()).await.unwrap();
     let stranger = app.socket(&session);
     stranger.auth(json!({ "session": "wrong" })).unwrap();
     assert_eq!(refusal(&stranger).await, json!({ "code": "no_session" }));
@@ -198,6 +204,34 @@ async fn a_session_begins_with_a_code_and_ends_with_all_its_sockets() {
         assert_eq!((status, code(&answer)), (401, "no_session"));
     }
     assert_eq!(ben.heard().await, [""; 0], "others stay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_is_added_to_a_session_gives_it_a_new_secret() {
+    let app = App::start();
+    let old = app.log_in("Ana", &["ohio"]);
+    let page = app.page_of(&old).await;
+    let body = json!({ "name": "Eve", "code": "texas-demo" }).to_string();
+    let headers = format!("content-type: application/json\r\ncookie: collab_session={old}\r\n");
+    let (head, body) = app.http("POST /api/session", &headers, &body);
+    let (_, cookie) = head.split_once("set-cookie: collab_session=").expect("a new cookie");
+    let new = cookie.split(';').next().unwrap();
+    assert_ne!(new, old);
+    let mine = json!({ "name": "Ana", "states": ["ohio", "texas"] });
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), mine);
+    assert_eq!(app.ask("GET /api/session", new, ""), (200, mine));
+
+    // Whoever knows the old one has nothing: neither a way in, nor the socket that was there.
+    let status = soon(page.socket.closed()).await;
+    assert!(matches!(status, Status::Disconnected(_)), "{status:?}");
+    assert_eq!(refusal(&app.socket(&old)).await, json!({ "code": "no_session" }));
+    for request in ["GET /api/session", "DELETE /api/session", "GET /api/states"] {
+        let (status, answer) = app.ask(request, &old, "");
+        assert_eq!((status, code(&answer)), (401, "no_session"));
+    }
+    let page = app.page_of(new).await;
+    let joined = page.ask("join", json!({ "room": "texas" })).await;
+    assert_eq!(joined["ok"]["room"], "texas", "{joined}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -285,6 +319,34 @@ async fn a_key_that_comes_again_is_answered_as_the_first_time_and_stored_and_tol
     assert_eq!(create("created-by-Ana").await, again, "who created it has done so");
     let there = json!({ "state": "ohio", "version": 2, "created": false });
     assert_eq!(create("key-of-another").await, there);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_is_told_once_also_where_what_followed_has_failed() {
+    let app = App::start();
+    let ana = app.page("Ana", "ohio").await;
+    let mut ben = app.page("Ben", "ohio").await;
+    let database = app.database().await;
+    let before = "UPDATE edits SET before = $1 WHERE state = 'ohio' AND version = 2";
+    ana.edit("ohio", TITLE, "one", 0, "key-of-one").await.unwrap();
+    sqlx::query("UPDATE edits SET value = 'no JSON'").execute(&database).await.unwrap();
+    let two = || ana.edit("ohio", TITLE, "two", 1, "key-of-two");
+    assert_eq!(two().await.unwrap_err().code(), "internal_error");
+    assert_eq!(ben.change().await["version"], 1);
+    assert_eq!(ben.change().await["version"], 2, "it is stored nevertheless");
+    sqlx::query(before).bind("\"one\"").execute(&database).await.unwrap();
+    assert_eq!(two().await.unwrap().version, 2);
+    ana.edit("ohio", TITLE, "three", 2, "key-of-three").await.unwrap();
+    assert_eq!(ben.change().await["version"], 3, "and the second is not told again");
+
+    // That old edits cannot be forgotten is for nobody who makes a new one.
+    let many = "INSERT INTO edits SELECT state, 19999, field, value, 'key-of-many', base, before, by, at \
+                FROM edits WHERE version = 3; \
+                CREATE TRIGGER kept BEFORE DELETE ON edits BEGIN SELECT RAISE(ABORT, 'kept'); END";
+    sqlx::raw_sql(many).execute(&database).await.unwrap();
+    let last = ana.edit("ohio", TITLE, "last", 19_999, "key-of-last").await.unwrap();
+    assert_eq!((last.version, last.before), (20_000, json!("three")));
+    assert_eq!(ben.change().await["version"], 20_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -436,6 +436,48 @@ test("a session that has ended is told, and what was typed is kept until the nex
   await is(ana, { state: "expired" });
 });
 
+/** Types in a one-line field, and clicks in the same moment: no pause tells that the typing has stopped. */
+const typeAndClick = (page, id, text, selector) =>
+  page.evaluate(
+    ([id, text, selector]) => {
+      const input = document.getElementById(id);
+      Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(input, text);
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+      document.querySelector(selector).click();
+    },
+    [id, text, selector],
+  );
+
+test("what was typed last is saved before somebody leaves, and who cannot leave is told", async () => {
+  const [ana, bo] = await team(["Ana", "Bo"]);
+  await typeAndClick(ana, "overview.title", "typed before the list", "a.brand");
+  await at(ana, "plan").waitFor();
+  await holds(bo, "overview.title", "typed before the list");
+  await isSaved(ana);
+  await at(ana, "plan").click();
+  await isReady(ana);
+  await typeAndClick(ana, "overview.agency", "typed before the end", ".me button");
+  await ana.getByRole("heading", { name: "Write it together" }).waitFor();
+  await holds(bo, "overview.agency", "typed before the end");
+
+  // A session that the server knows nothing of the end of goes on.
+  await app.kill();
+  await is(bo, { state: "offline" });
+  await bo.getByRole("button", { name: "Sign out" }).click();
+  await told(bo, "Not signed out: The server cannot be reached.");
+  // Who closes the page is asked first.
+  await write(bo, "overview.title", "typed before it is closed");
+  await is(bo, { unsaved: "1" });
+  const asked = bo.waitForEvent("dialog");
+  await bo.close({ runBeforeUnload: true });
+  const dialog = await asked;
+  assert.equal(dialog.type(), "beforeunload");
+  await dialog.dismiss();
+  await app.again();
+  await isSaved(bo);
+  assert.equal((await onServer(bo)).fields["overview.title"].value, "typed before it is closed");
+});
+
 test("without WebSocket a page polls, and misses nothing", async () => {
   const [ana] = await team(["Ana"]);
   const bo = await person("Bo", {

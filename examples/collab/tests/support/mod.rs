@@ -12,6 +12,7 @@ use std::time::Duration;
 use roomful_client::{Args, EventError, Events, Manager, Socket, ToArgs};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sqlx::sqlite::SqlitePool;
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,6 +51,12 @@ impl App {
         std::fs::write(directory.join("web/index.html"), "<title>the page</title>").unwrap();
         let (child, output, address) = launch(&directory, "0", session_seconds);
         Self { child, output, directory, session_seconds, address }
+    }
+
+    /// What it has stored.
+    pub async fn database(&self) -> SqlitePool {
+        let path = self.directory.join("collab.db");
+        SqlitePool::connect(&format!("sqlite://{}", path.display())).await.unwrap()
     }
 
     /// The next line that it prints.

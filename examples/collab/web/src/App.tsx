@@ -7,9 +7,11 @@ import { PlanPage } from "./PlanPage";
 import { useRoute } from "./route";
 import { SignIn } from "./SignIn";
 import { StatesPage } from "./StatesPage";
-import { connect, disconnect, useRoom } from "./socket";
+import { connect, disconnect, isSaved, useRoom } from "./socket";
+import type { Leave } from "./TopBar";
 
 const RETRY_MS = 1_000;
+const UNSAVED = "Not signed out: what you typed last is not saved yet. Sign out once more to go nevertheless; it is kept in this tab.";
 
 /** `unknown`: the server has not said yet. `away`: it cannot be reached. */
 type Who = "unknown" | "away" | "nobody" | Session;
@@ -19,12 +21,17 @@ function useSession(): [Who, (who: Who) => void] {
   const [who, setWho] = useState<Who>("unknown");
   useEffect(() => {
     if (who !== "unknown" && who !== "away") return;
+    let isOver = false;
+    const found = (who: Who) => isOver || setWho(who);
     const ask = () => {
-      api.session().then(setWho, (error: ApiError) => setWho(error.status === 401 ? "nobody" : "away"));
+      api.session().then(found, (error: ApiError) => found(error.status === 401 ? "nobody" : "away"));
     };
     ask();
     const timer = setInterval(ask, RETRY_MS);
-    return () => clearInterval(timer);
+    return () => {
+      isOver = true;
+      clearInterval(timer);
+    };
   }, [who]);
   return [who, setWho];
 }
@@ -34,23 +41,34 @@ export function App() {
   const { live } = useRoom();
   const state = useRoute();
   const session = typeof who === "string" ? undefined : who;
-  const isExpired = live.status === "expired";
+  const [isLeaving, setLeaving] = useState(false);
+  const isExpired = live.status === "expired" && !isLeaving;
 
   useEffect(() => {
-    if (session) connect();
+    if (session) connect(session.name);
   }, [session]);
   useEffect(() => {
-    if (isExpired) setWho("nobody");
+    if (!isExpired) return;
+    // There may be another session: somebody has signed in at another tab.
+    const timer = setTimeout(() => setWho("unknown"), RETRY_MS);
+    return () => clearTimeout(timer);
   }, [isExpired, setWho]);
 
-  const leave = () => {
+  const leave: Leave = async (isSure) => {
+    if (!(await isSaved()) && !isSure) return UNSAVED;
+    setLeaving(true);
+    const error = await api.signOut().catch((error: ApiError) => error);
+    setLeaving(false);
+    // That there is no session is what was wanted.
+    if (error && error.status !== 401) return `Not signed out: ${error.message}`;
     disconnect();
-    api.signOut().catch(() => {});
     setWho("nobody");
+    return "";
   };
 
   if (!session || isExpired) {
-    return who === "unknown" || who === "away" ? <Waiting isAway={who === "away"} /> : <SignIn isExpired={isExpired} enter={setWho} />;
+    const isWaiting = (who === "unknown" || who === "away") && !isExpired;
+    return isWaiting ? <Waiting isAway={who === "away"} /> : <SignIn isExpired={isExpired} enter={setWho} />;
   }
   const page = { session, enter: setWho, leave };
   return state === undefined ? <StatesPage {...page} /> : <PlanPage key={state} state={state} {...page} />;

@@ -9,13 +9,13 @@ import { InvitationForm } from "./InvitationForm";
 import { Avatar, People } from "./People";
 import { type Room, type RoomView, newKey } from "./room";
 import { type Live, useRoom } from "./socket";
-import { TopBar } from "./TopBar";
+import { type Leave, TopBar } from "./TopBar";
 
 interface Props {
   state: string;
   session: Session;
   enter: (session: Session) => void;
-  leave: () => void;
+  leave: Leave;
 }
 
 const nameOf = (state: string) => state.charAt(0).toUpperCase() + state.slice(1);

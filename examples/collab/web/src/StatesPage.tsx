@@ -7,14 +7,14 @@ import { FORM } from "./form";
 import { InvitationForm } from "./InvitationForm";
 import { follow, planPath } from "./route";
 import { useRoom } from "./socket";
-import { TopBar } from "./TopBar";
+import { type Leave, TopBar } from "./TopBar";
 
 const RETRY_MS = 1_000;
 
 interface Props {
   session: Session;
   enter: (session: Session) => void;
-  leave: () => void;
+  leave: Leave;
 }
 
 /** Asks until there is an answer, and again when the list may have become longer. */

@@ -1,6 +1,6 @@
 // The top of each page: where one is, how the connection stands, and who one is.
 
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { isConflict, isRefused } from "./edits";
 import { FIELDS } from "./form";
 import { follow } from "./route";
@@ -20,7 +20,7 @@ function connectionSentence({ status, why, isAgain, room }: Live): string {
     case "refused":
       return `The server has refused this page: ${why}. Trying again…${keeps}`;
     case "reconnected":
-      return "Connected again, and nothing is missing.";
+      return room ? "Connected again. What has changed meanwhile is fetched." : "Connected again.";
     default:
       return "";
   }
@@ -50,16 +50,27 @@ const SHORT = {
   expired: "Signed out",
 };
 
+/** Signs out, or says why not; whoever is sure goes although not all is saved. */
+export type Leave = (isSure: boolean) => Promise<string>;
+
 interface Props {
   live: Live;
   name: string;
-  leave: () => void;
+  leave: Leave;
   /** The list is where the page leads back to. */
   hasBack?: boolean;
   children?: ReactNode;
 }
 
 export function TopBar({ live, name, leave, hasBack = false, children }: Props) {
+  const [problem, setProblem] = useState("");
+  const [isBusy, setIsBusy] = useState(false);
+  const signOut = async () => {
+    setIsBusy(true);
+    setProblem(await leave(problem !== ""));
+    setIsBusy(false);
+  };
+  useEffect(() => setProblem(""), [live.id]);
   const connection = connectionSentence(live);
   const decision = decisionSentence(live);
   return (
@@ -82,7 +93,7 @@ export function TopBar({ live, name, leave, hasBack = false, children }: Props) 
           </span>
           <span className="me">
             <span>{name}</span>
-            <button className="plain" onClick={leave}>
+            <button className="plain" onClick={signOut} disabled={isBusy}>
               Sign out
             </button>
           </span>
@@ -90,6 +101,7 @@ export function TopBar({ live, name, leave, hasBack = false, children }: Props) 
       </div>
       <div role="status" aria-live="polite" className="news" data-status={live.status} data-test="status">
         {connection && <p>{connection}</p>}
+        {problem && <p>{problem}</p>}
         {decision && <p className="decide">{decision}</p>}
       </div>
     </header>

@@ -84,6 +84,16 @@ export function undone(edits: Edits, field: string, before: Value, version: numb
   return edits[field] ? edits : put(edits, { field, value: before, base: version, at: now, undoes: version });
 }
 
+/** Somebody goes away: what waits until typing has stopped is due. */
+export function hurried(edits: Edits, now: number): Edits {
+  return Object.values(edits).reduce((all, edit) => (edit.sent || edit.stopped ? all : put(all, { ...edit, at: now })), edits);
+}
+
+/** Some are not stored yet, and will be without anybody's decision. */
+export function areWaiting(edits: Edits): boolean {
+  return Object.values(edits).some(({ stopped }) => !stopped);
+}
+
 /** The edits that are to be sent now, and how they stand when that is done. */
 export function toSend(edits: Edits, now: number, newKey: () => string): { edits: Edits; send: (Sent & { field: string })[] } {
   const due = Object.values(edits).filter(({ stopped, at }) => !stopped && at <= now);

@@ -59,6 +59,7 @@ export class Room {
   #own = new Set<number>();
   #done: readonly Done[] = [];
   #isClosed = false;
+  #isLeft = false;
   #isJoined = false;
   #joinAt = 0;
   #fetchAt = 0;
@@ -94,6 +95,23 @@ export class Room {
     this.tick();
   }
 
+  /** Something was typed that will be stored. */
+  get isUnsaved(): boolean {
+    return this.view.document === "ready" && edits.areWaiting(this.view.edits);
+  }
+
+  /** Sends what was typed, without waiting until typing has stopped. */
+  hurry() {
+    this.#show({ edits: edits.hurried(this.view.edits, performance.now()) });
+    this.tick();
+  }
+
+  /** Somebody here goes away from it. Until all that they have typed is stored, it does that and nothing else. */
+  leave() {
+    this.#isLeft = true;
+    this.hurry();
+  }
+
   /** Nobody looks at it any more. What is kept belongs to the one who enters it next. */
   close() {
     this.#isClosed = true;
@@ -108,10 +126,14 @@ export class Room {
   tick() {
     if (!this.wire.isConnected() || this.view.document === "refused") return;
     const now = performance.now();
+    if (!this.#isLeft) this.#follow(now);
+    if (this.view.document === "ready") this.#send(now);
+  }
+
+  #follow(now: number) {
     if (!this.#isJoined && this.#joinAt <= now) void this.#join(now);
     if (this.#isJoined && this.#seen < this.#heard && this.#fetchAt <= now) void this.#fetch(now);
     if (this.#isJoined && this.#focusAt <= now) this.#tellFocus();
-    if (this.view.document === "ready") this.#send(now);
   }
 
   async #join(now: number) {
@@ -127,7 +149,7 @@ export class Room {
       this.#begin(answer.ok.version, seen);
     } else if (answer?.error.code === "no_session") {
       this.wire.expired();
-    } else if (answer?.error.code === "no_permission" || answer?.error.code === "no_room") {
+    } else if (answer?.error.code === "no_permission") {
       this.#show({ document: "refused", problem: answer.error.message });
     } else {
       this.#joinAt = performance.now() + RETRY_MS;

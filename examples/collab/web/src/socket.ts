@@ -29,6 +29,9 @@ export interface Live {
   room: RoomView | undefined;
 }
 
+/** The name of whoever is signed in. */
+let who = "";
+
 // A plan has few pages open at once: they may all come back soon.
 const socket = io(SERVER, {
   autoConnect: false,
@@ -36,13 +39,20 @@ const socket = io(SERVER, {
   timeout: ANSWER_MS,
   reconnectionDelay: 300,
   reconnectionDelayMax: 1_500,
+  // The cookie may be that of somebody else by now, who has signed in at another tab.
+  auth: (give: (auth: object) => void) => give({ name: who }),
 });
 
 let live: Live = { status: "off", why: "", isAgain: false, transport: undefined, id: undefined, room: undefined };
 let room: Room | undefined;
+/** The rooms that were left, until all that was typed in them is stored. */
+const left = new Set<Room>();
 let timer: ReturnType<typeof setTimeout> | undefined;
 let heardAt = 0;
 const listeners = new Set<() => void>();
+
+const rooms = () => (room ? [room, ...left] : [...left]);
+const countUnsaved = () => rooms().reduce((sum, { view }) => sum + Object.keys(view.edits).length, 0);
 
 /** Notes how it stands, and tells the page. */
 function tell(news: Partial<Live> = {}) {
@@ -53,7 +63,7 @@ function tell(news: Partial<Live> = {}) {
   dataset.state = live.status;
   dataset.transport = transport ?? "";
   dataset.document = live.room?.document ?? "";
-  dataset.unsaved = String(Object.keys(live.room?.edits ?? {}).length);
+  dataset.unsaved = String(countUnsaved());
   for (const listener of listeners) listener();
 }
 
@@ -67,14 +77,19 @@ function later(ms: number, act: () => void) {
   timer = setTimeout(act, ms);
 }
 
-/** Somebody is signed in. */
-export function connect() {
+/** Somebody of that name is signed in. */
+export function connect(name: string) {
+  forget((room) => room.name !== name);
+  if (socket.connected && who === name) return;
+  who = name;
+  if (socket.connected) socket.disconnect();
   become("connecting");
   socket.connect();
 }
 
 /** Nobody is, any more. */
 export function disconnect(status: "off" | "expired" = "off") {
+  forget(() => true);
   become(status);
   tell({ isAgain: false });
   socket.disconnect();
@@ -110,7 +125,7 @@ socket.on("connect", () => {
   become(live.isAgain ? "reconnected" : "connected");
   tell({ isAgain: true });
   later(NEWS_MS, () => become("connected"));
-  room?.connected();
+  for (const room of rooms()) room.connected();
 });
 
 socket.on("disconnect", (reason) => {
@@ -146,21 +161,53 @@ socket.io.on("open", () => {
   heard();
 });
 
-setInterval(() => room?.tick(), TICK_MS);
+setInterval(() => {
+  for (const room of rooms()) room.tick();
+  forget((room) => !room.isUnsaved);
+}, TICK_MS);
+
+addEventListener("beforeunload", (event) => {
+  for (const room of rooms()) room.hurry();
+  if (countUnsaved() > 0) event.preventDefault();
+});
+
+/** Sends what was typed, and waits until it is stored, for as long as an answer may take. Whether it is. */
+export async function isSaved(): Promise<boolean> {
+  for (const room of rooms()) room.hurry();
+  const until = performance.now() + ANSWER_MS;
+  const isUnsaved = () => rooms().some((room) => room.isUnsaved);
+  while (isUnsaved() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+  return !isUnsaved();
+}
+
+/** Of the rooms that were left, these have nothing more to do. What is kept of them is for whoever enters them next. */
+function forget(isOver: (room: Room) => boolean) {
+  const over = [...left].filter(isOver);
+  for (const room of over) {
+    room.close();
+    left.delete(room);
+  }
+  if (over.length > 0) tell();
+}
 
 /** Enters the room of a document, and leaves the one before. */
 function enter(state: string, name: string): Room {
+  forget((room) => room.state === state);
   room = new Room(state, name, wire, () => tell());
   if (socket.connected) room.connected();
   tell();
   return room;
 }
 
-function leave(left: Room) {
-  left.close();
-  if (room !== left) return;
+function leave(entered: Room) {
+  entered.leave();
+  // What somebody has typed is not sent in the name of the next.
+  const isSignedIn = live.status !== "off" && live.status !== "expired";
+  if (isSignedIn && entered.isUnsaved) left.add(entered);
+  else entered.close();
+  if (room !== entered) return;
   room = undefined;
-  if (socket.connected) request("leave", { room: left.state }).catch(() => {});
+  if (socket.connected) request("leave", { room: entered.state }).catch(() => {});
   tell();
 }
 
