@@ -7,8 +7,11 @@
 //! One turn: take up requests and orders, do what time asks for, run handlers, read what is there
 //! (up to a bound, so that a flood from one client starves nobody), write what waits, rest.
 
+pub(crate) mod entry;
+pub(crate) mod lanes;
 mod pressure;
 mod read;
+pub(crate) mod sockets;
 mod task;
 mod write;
 
@@ -26,14 +29,14 @@ pub(crate) use self::task::{Guarded, Task, run};
 
 use self::pressure::Pressure;
 use self::read::Source;
-use crate::core::Core;
-use crate::cork::Cork;
-use crate::farewell::{Description, Farewell};
-use crate::link::{Errands, Link, Order, Request, Taken};
-use crate::outbox::{Batch, SLOW_PART};
-use crate::polling::{BodyReply, Polling};
-use crate::sockets::Sockets;
-use crate::websocket::WebSocket;
+use crate::connection::sockets::Sockets;
+use crate::ground::farewell::{Description, Farewell};
+use crate::node::core::Core;
+use crate::transport::cork::Cork;
+use crate::transport::link::{Errands, Link, Order, Request, Taken};
+use crate::transport::outbox::{Batch, SLOW_PART};
+use crate::transport::polling::{BodyReply, Polling};
+use crate::transport::websocket::WebSocket;
 
 /// Messages of a polling body that are worked off in one turn.
 const MESSAGES_PER_TURN: usize = 1_000;

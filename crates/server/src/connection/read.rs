@@ -7,9 +7,9 @@ use roomful_proto::ws::{Message, WsError};
 use roomful_proto::{Moment, Parcel, Reason};
 
 use super::{Carrier, Connection, Goodbye, Phase};
-use crate::farewell::Description;
-use crate::scratch::Scratch;
-use crate::websocket::WebSocket;
+use crate::ground::farewell::Description;
+use crate::transport::scratch::Scratch;
+use crate::transport::websocket::WebSocket;
 
 /// Reads in one turn. The second mostly finds nothing, and asks to be woken.
 const READS_PER_TURN: usize = 2;

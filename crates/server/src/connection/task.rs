@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::Connection;
-use crate::link::Link;
+use crate::transport::link::Link;
 
 /// As an `async` block it would be twice as large, and a connection that does nothing keeps all of it.
 #[expect(

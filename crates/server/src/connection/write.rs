@@ -7,8 +7,8 @@ use roomful_proto::engine::Input;
 
 use super::read::Source;
 use super::{Carrier, Connection, Goodbye, Phase};
-use crate::farewell::Description;
-use crate::link::Flushed;
+use crate::ground::farewell::Description;
+use crate::transport::link::Flushed;
 
 impl Connection {
     /// Writes what waits; `true` when it cannot write now.

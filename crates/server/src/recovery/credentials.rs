@@ -1,7 +1,7 @@
 //! What a request shows of who sends it, beside the auth payload: cookies, the header `Authorization`, and
 //! what its query says beside the protocol.
 
-use crate::handshake::Handshake;
+use crate::ground::handshake::Handshake;
 
 /// Cookies that load balancers and statistics set, some of them anew while a page is open.
 const CHANGING: [&str; 12] = [
@@ -75,7 +75,7 @@ pub(crate) fn credentials(handshake: &Handshake, counts: impl Fn(&str) -> bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::tests::handshake;
+    use crate::ground::handshake::tests::handshake;
 
     fn of(headers: &[(&str, &str)]) -> Vec<u8> {
         of_request("", headers)

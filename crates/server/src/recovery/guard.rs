@@ -15,10 +15,10 @@ use super::search::{Progress, Search};
 use super::session::{Newcomer, Place, Session};
 use super::shares::Kind;
 use super::{Claim, Key, NotRecovered};
-use crate::handler::Data;
-use crate::link::{Link, Worth};
-use crate::rooms::{NotJoined, Rooms};
-use crate::socket_core::Member;
+use crate::api::handler::Data;
+use crate::namespace::rooms::{NotJoined, Rooms};
+use crate::namespace::socket_core::Member;
+use crate::transport::link::{Link, Worth};
 
 /// A socket that counts for more than this part of what all that wait may take does not wait: else one
 /// could put all others out.

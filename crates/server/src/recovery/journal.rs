@@ -23,13 +23,13 @@ use super::guard::{Guard, State};
 use super::search::{FEW_EVENTS, Progress, Search};
 use super::shares::{Kind, Totals};
 use super::{Claim, Newcomer, NotRecovered, Settings, Store};
-use crate::core;
-use crate::farewell::Description;
-use crate::handler::Data;
-use crate::link::{Order, Pushed, Worth};
-use crate::namespace_core::NamespaceCore;
-use crate::rooms::{Rooms, Selection};
-use crate::socket_core::{Member, SocketCore};
+use crate::api::handler::Data;
+use crate::ground::farewell::Description;
+use crate::namespace::namespace_core::NamespaceCore;
+use crate::namespace::rooms::{Rooms, Selection};
+use crate::namespace::socket_core::{Member, SocketCore};
+use crate::node::core;
+use crate::transport::link::{Order, Pushed, Worth};
 
 /// How often a search begins anew with what was sent meanwhile. What is left then is looked for with the
 /// lock held.
@@ -344,10 +344,10 @@ mod tests {
     use super::super::session::STAYS_OVER_MAX;
     use super::super::{AuthDigest, Recovery};
     use super::*;
-    use crate::config::Config;
-    use crate::core::Core;
-    use crate::link;
-    use crate::standing::Whose;
+    use crate::ground::config::Config;
+    use crate::namespace::family::standing::Whose;
+    use crate::node::core::Core;
+    use crate::transport::link;
 
     const WINDOW: Duration = Duration::from_secs(60);
     const SILENCE: Duration = Duration::from_secs(10);
@@ -716,7 +716,7 @@ mod tests {
     #[tokio::test]
     #[cfg(target_os = "linux")]
     async fn joining_and_leaving_cost_the_same_also_where_sockets_can_be_recovered() {
-        crate::rooms::tests::assert_linear(|count| {
+        crate::namespace::rooms::tests::assert_linear(|count| {
             let journal = journal();
             enter(&journal, 1);
             for n in 0..count {

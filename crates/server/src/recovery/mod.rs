@@ -31,9 +31,9 @@ use parking_lot::Mutex;
 use roomful_proto::Reason;
 use tokio::sync::Semaphore;
 
-use crate::asks::AskIds;
-use crate::rooms::Rooms;
-use crate::socket_core::Member;
+use crate::namespace::asks::AskIds;
+use crate::namespace::rooms::Rooms;
+use crate::namespace::socket_core::Member;
 
 use claim::Key;
 pub(crate) use claim::{AuthDigest, Claim};
@@ -476,7 +476,7 @@ mod tests {
         store.sweeping.store(true, Ordering::Release);
         let id = roomful_proto::SocketId::from_random([1; 15]);
         let newcomer = Newcomer {
-            link: crate::link::for_tests(),
+            link: crate::transport::link::for_tests(),
             auth: AuthDigest::new(None, b""),
             data: Arc::new(()),
             same: None,

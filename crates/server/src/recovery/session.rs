@@ -6,9 +6,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{AuthDigest, Key};
-use crate::handler::Data;
-use crate::link::Link;
-use crate::standing::Whose;
+use crate::api::handler::Data;
+use crate::namespace::family::standing::Whose;
+use crate::transport::link::Link;
 
 /// What a socket that waits counts for beside its rooms: its entries in the tables, and its part of a
 /// journal, which may be there for it alone. What it remembers for the user nobody can count.
@@ -60,7 +60,7 @@ pub(super) struct Session {
     pub(super) data: Data,
     /// The last event before it joined.
     pub(super) since: u64,
-    /// The rooms that it is in, in the order that [`Rooms`](crate::rooms::Rooms) has them in.
+    /// The rooms that it is in, in the order that [`Rooms`](crate::namespace::rooms::Rooms) has them in.
     open: Vec<Stay>,
     /// Those that it has left, in the order in which it did.
     over: Vec<Stay>,

@@ -1,0 +1,354 @@
+//! [`Handler`]: the user's functions, and how they are called.
+//!
+//! A handler is any async function or closure whose first argument is a [`Socket`] and whose others
+//! are the arguments of the event, by position. Its returned value is the ack.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use roomful_proto::args::{Before, Cursor, FromArg, Nothing, ToArgs};
+use roomful_proto::event::Fallible;
+use roomful_proto::socket::{Event, Slot};
+use roomful_proto::{AckId, Answer, ArgError, EncodeError, EventError};
+
+use crate::api::hello::Refusal;
+use crate::api::socket::Socket;
+use crate::connection::entry::Visitor;
+use crate::namespace::decisions::Caller;
+use crate::namespace::namespace_core::NamespaceCore;
+use crate::namespace::socket_core::SocketCore;
+
+/// What a handler is called with, beside the socket.
+pub struct Incoming<'a> {
+    cursor: Cursor<'a>,
+    socket: &'a Arc<SocketCore>,
+    event: &'a Arc<str>,
+    /// The answer that is wanted, unless an argument has taken it over.
+    ack: &'a mut Option<AckId>,
+}
+
+/// Where the answer to an event goes. As an argument of a handler it lets the handler answer later;
+/// what the handler returns is then not sent. Where the client asked for no answer, sending one
+/// does nothing.
+#[must_use = "the client waits for an answer"]
+pub struct Ack {
+    wanted: Option<(Arc<SocketCore>, AckId)>,
+}
+
+impl Ack {
+    /// Whether the client asked for an answer.
+    pub const fn is_wanted(&self) -> bool {
+        self.wanted.is_some()
+    }
+
+    /// Sends the answer: a tuple is several arguments, everything else is one.
+    pub fn send<T: ToArgs>(mut self, answer: T) {
+        if let Some((socket, id)) = self.wanted.take().filter(|(socket, _)| socket.is_connected()) {
+            socket.reply(Reply::new(id, &answer));
+        }
+    }
+}
+
+/// Who panics still answers.
+impl Drop for Ack {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some((socket, id)) = self.wanted.take()
+        {
+            socket.refuse(id, &EventError::internal("panicked"));
+        }
+    }
+}
+
+/// What a handler has answered, already written. The handlers that this crate implements make it;
+/// one of your own answers by an [`Ack`] that it takes [`from the event`](FromEvent).
+#[must_use = "whoever runs the handler has to pass its answer on"]
+pub struct Reply {
+    pub(crate) outcome: Outcome,
+}
+
+pub(crate) enum Outcome {
+    Answer(Result<Answer, EncodeError>),
+    Failure(Box<Failure>),
+}
+
+/// What a handler has given instead of an answer.
+pub(crate) struct Failure {
+    pub(crate) event: Arc<str>,
+    pub(crate) ack: Option<AckId>,
+    pub(crate) error: EventError,
+}
+
+impl Reply {
+    /// Writes the answer to the event that came with `id`.
+    pub(crate) fn new<T: ToArgs>(id: AckId, answer: &T) -> Self {
+        Self { outcome: Outcome::Answer(Answer::new(id, answer)) }
+    }
+
+    fn failed(event: Arc<str>, ack: Option<AckId>, error: EventError) -> Self {
+        Self { outcome: Outcome::Failure(Box::new(Failure { event, ack, error })) }
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Incoming<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Incoming").field("cursor", &self.cursor).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Ack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ack").field("is_wanted", &self.is_wanted()).finish()
+    }
+}
+
+/// What an argument of a handler can be: see [`FromArg`], and [`Ack`]. What it costs to read is said at
+/// [`Handler`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a handler",
+    label = "this argument cannot be read from an event",
+    note = "an argument must own its data and implement `serde::Deserialize`: add \
+            `#[derive(serde::Deserialize)]` to the type, and take `String` instead of `&str`"
+)]
+pub trait FromEvent: Sized {
+    /// How many arguments it takes: [`One`](crate::args::One), [`Rest`](crate::args::Rest) for
+    /// all that are left, or [`Nothing`].
+    type Takes;
+
+    /// Takes the argument off the event.
+    fn from_event(incoming: &mut Incoming<'_>) -> Result<Self, ArgError>;
+}
+
+impl<T: FromArg> FromEvent for T {
+    type Takes = T::Takes;
+
+    fn from_event(incoming: &mut Incoming<'_>) -> Result<Self, ArgError> {
+        T::from_arg(&mut incoming.cursor)
+    }
+}
+
+impl FromEvent for Ack {
+    type Takes = Nothing;
+
+    fn from_event(incoming: &mut Incoming<'_>) -> Result<Self, ArgError> {
+        let wanted = incoming.ack.take().map(|id| (Arc::clone(incoming.socket), id));
+        Ok(Self { wanted })
+    }
+}
+
+/// A function that can be registered for an event.
+///
+/// Implemented for async functions and closures of up to eight arguments behind the [`Socket`]. One
+/// that returns a `Result` with an [`EventError`] answers `{"ok": …}` or `{"error": …}`, and its error
+/// is told to the function of [`Namespace::on_error`](crate::Namespace::on_error). Any other `Result`
+/// is an answer like all else.
+/// Handlers of one socket start in the order of their events and run to their first wait before the
+/// next one starts.
+///
+/// A handler that waits is not dropped when its client goes, and holds up neither that nor the
+/// [close](crate::Server::close) of the server: it runs on to its end. One that would go on for ever has to look at
+/// [`Socket::disconnected`].
+///
+/// An error of your own becomes an [`EventError`] by `?` where you say how, which is possible for a type that is no
+/// [`std::error::Error`]: `impl From<MyError> for EventError`.
+///
+/// ```
+/// # use roomful::{EventError, Server, Socket};
+/// # let io = Server::new();
+/// io.on("buy", async |_: Socket, count: u32| -> Result<u32, EventError> {
+///     if count > 10 {
+///         return Err(EventError::new("too_many", "at most ten"));
+///     }
+///     let left: u32 = std::fs::read_to_string("stock")?.trim().parse()?;
+///     Ok(left - count)
+/// });
+/// ```
+///
+/// What an argument takes in memory is for its type to say. A type with named fields takes what it keeps. One
+/// that takes anything, such as [`serde_json::Value`], takes up to a hundred times the bytes of its JSON,
+/// which the client chooses: 96 for each byte of `[{"":0},{"":0},…]`. An event may have
+/// [`args_bytes_max`](crate::Namespace::args_bytes_max) bytes, or else those of a message;
+/// [`Args`](crate::Args) keeps them as they came.
+#[diagnostic::on_unimplemented(
+    message = "this is not a handler",
+    label = "not a handler",
+    note = "a handler is `async fn(Socket, A, B, …) -> R`: the first argument is a `Socket` (of the \
+            namespace's types: `Socket<State, User>` where it has a state and a `connect` function), \
+            each other one implements `serde::Deserialize`, the returned value implements \
+            `serde::Serialize`",
+    note = "`Args` takes all arguments that are left: nothing but an `Ack` can stand behind it",
+    note = "what it holds over an `.await` must be `Send`: no `Rc`, and no guard of a lock",
+    note = "an async closure must say the types of its arguments, as in \
+            `async |me: Socket, text: String| …`, and must not capture: shared state comes from \
+            `me.state()`, or from a closure without `async` that clones it into the `async move` block \
+            it returns"
+)]
+pub trait Handler<A, U, M>: Send + Sync + 'static {
+    /// Starts the handler; `Err` when the arguments do not fit it.
+    fn start(&self, socket: Socket<A, U>, incoming: Incoming<'_>) -> Result<Started, ArgError>;
+}
+
+macro_rules! handler {
+    ($($t:ident $v:ident [$($behind:ident)*]),*) => {
+        impl<A, U, F, Fut, $($t,)*> Handler<A, U, fn($($t),*) -> Fut::Output> for F
+        where
+            A: 'static,
+            U: 'static,
+            F: Fn(Socket<A, U>, $($t),*) -> Fut + Send + Sync + 'static,
+            Fut: Future + Send + 'static,
+            Fut::Output: ToArgs + Send,
+            $($t: FromEvent, $t::Takes: Before<($($behind::Takes,)*)>,)*
+        {
+            fn start(
+                &self,
+                socket: Socket<A, U>,
+                #[allow(unused_mut, reason = "no argument, nothing to take")]
+                mut incoming: Incoming<'_>,
+            ) -> Result<Started, ArgError> {
+                $(let $v = $t::from_event(&mut incoming)?;)*
+                let ack = *incoming.ack;
+                let answer = self(socket, $($v),*);
+                Ok(Box::pin(async move {
+                    let answer = answer.await;
+                    ack.map(|id| Reply::new(id, &answer))
+                }))
+            }
+        }
+
+        impl<A, U, F, Fut, R, $($t,)*> Handler<A, U, Fallible<fn($($t),*) -> Fut::Output>> for F
+        where
+            A: 'static,
+            U: 'static,
+            F: Fn(Socket<A, U>, $($t),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<R, EventError>> + Send + 'static,
+            R: serde::Serialize + Send,
+            $($t: FromEvent, $t::Takes: Before<($($behind::Takes,)*)>,)*
+        {
+            fn start(
+                &self,
+                socket: Socket<A, U>,
+                #[allow(unused_mut, reason = "no argument, nothing to take")]
+                mut incoming: Incoming<'_>,
+            ) -> Result<Started, ArgError> {
+                $(let $v = $t::from_event(&mut incoming)?;)*
+                let (event, ack) = (Arc::clone(incoming.event), *incoming.ack);
+                let answer = self(socket, $($v),*);
+                Ok(Box::pin(async move {
+                    match answer.await {
+                        Ok(answer) => ack.map(|id| Reply::new(id, &Ok::<_, ()>(answer))),
+                        Err(error) => Some(Reply::failed(event, ack, error)),
+                    }
+                }))
+            }
+        }
+    };
+}
+
+roomful_proto::for_parameters_of_handlers!(handler);
+
+/// A handler whose types are forgotten.
+#[derive(Clone)]
+pub(crate) struct Erased {
+    pub(crate) event: Arc<str>,
+    start: Arc<StartFn>,
+}
+
+type StartFn = dyn Fn(&Arc<SocketCore>, &mut Event) -> Option<Started> + Send + Sync;
+
+impl Erased {
+    /// `None` when the event did not fit and was answered. Afterwards the event has an ack only if that
+    /// was not handed out.
+    pub(crate) fn start(&self, socket: &Arc<SocketCore>, event: &mut Event) -> Option<Started> {
+        (self.start)(socket, event)
+    }
+}
+
+/// A handler that has started, and ends with its answer, if one is wanted and it was not given by
+/// an [`Ack`]. The server sends it.
+pub type Started = Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
+
+/// A function that has started, and that nobody waits for.
+pub(crate) fn unasked(started: impl Future<Output = ()> + Send + 'static) -> Started {
+    Box::pin(async move {
+        started.await;
+        None
+    })
+}
+
+/// What a connection runs for its sockets.
+pub(crate) enum Work {
+    Handler(Started),
+    Decision(Pin<Box<dyn Future<Output = Decided> + Send>>),
+    Passage(Pin<Box<dyn Future<Output = Option<Event>> + Send>>),
+}
+
+/// What came of a piece of work.
+pub(crate) enum Done {
+    /// A handler has ended.
+    Handled(Option<Reply>),
+    /// A namespace has decided about a client.
+    Decided(Decided),
+    /// An event has come through the functions before its handler, or not.
+    Passed(Option<Event>),
+}
+
+impl Future for Work {
+    type Output = Done;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
+        match &mut *self {
+            Self::Handler(running) => running.as_mut().poll(cx).map(Done::Handled),
+            Self::Decision(decision) => decision.as_mut().poll(cx).map(Done::Decided),
+            Self::Passage(passage) => passage.as_mut().poll(cx).map(Done::Passed),
+        }
+    }
+}
+
+pub(crate) enum Decided {
+    /// Whether a client may come in.
+    Entry { slot: Slot, verdict: Result<Data, Refusal>, visitor: Visitor },
+    /// A client comes further: to the namespace that it asks for, since it is to be, or to its turn.
+    Further { slot: Slot, further: Further },
+}
+
+/// The client, and the namespace if that was what it waited for.
+pub(crate) type Further = Result<(Caller, Option<Arc<NamespaceCore>>), Refusal>;
+
+/// What a namespace remembers of a socket.
+pub(crate) type Data = Arc<dyn Any + Send + Sync>;
+
+/// Forgets the types of a handler.
+pub(crate) fn erase<A, U, M, H>(name: &str, handler: H) -> Erased
+where
+    A: 'static,
+    U: 'static,
+    H: Handler<A, U, M>,
+{
+    let name: Arc<str> = name.into();
+    let event = Arc::clone(&name);
+    let start = Arc::new(move |core: &Arc<SocketCore>, event: &mut Event| {
+        // A socket that was let in before `connect` changed its type cannot be given to this one.
+        let socket = Socket::<A, U>::new(core)?;
+        let ack = event.ack;
+        let cursor = event.args.cursor_mut();
+        let incoming = Incoming { cursor, socket: core, event: &name, ack: &mut event.ack };
+        match handler.start(socket, incoming) {
+            Ok(running) => Some(running),
+            Err(error) => {
+                core.namespace.count(|metrics| &metrics.events_misfit);
+                core.fail(&name, ack, &error.into());
+                None
+            }
+        }
+    });
+    Erased { event, start }
+}

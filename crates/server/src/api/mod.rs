@@ -1,0 +1,9 @@
+//! What users hold: handles with the types of their state and of their sockets' data, over the cores that
+//! have none. It knows no stream, no HTTP and no connection.
+
+pub(crate) mod broadcast;
+pub(crate) mod handler;
+pub(crate) mod hello;
+pub(crate) mod namespace;
+pub(crate) mod remote;
+pub(crate) mod socket;

@@ -1,0 +1,601 @@
+//! [`Namespace`]: handlers, rooms and sockets under one name.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use roomful_proto::event::{CallName, EmitName, OnName};
+use roomful_proto::{Args, EventError, FromArg, Reason, SocketId, ToArgs};
+
+use crate::api::broadcast::Broadcast;
+use crate::api::handler::{self, Data, Handler};
+use crate::api::hello::{Connect, Hello, Types};
+use crate::api::socket::{EmitError, Socket};
+use crate::ground::rates::Rate;
+use crate::ground::room_names::RoomNames;
+use crate::namespace::family::standing::Hold;
+use crate::namespace::listeners::{AnyFn, BeforeFn, Catch, Listener, Once, OutgoingFn, Recipients};
+use crate::namespace::namespace_core::NamespaceCore;
+use crate::namespace::table::{Carry, Greet, Parting, Same, ServerSide, Table};
+
+/// Handlers, rooms and sockets under one name. A cheap handle.
+///
+/// `A` is the server's shared state, `U` what [`connect`](Self::connect) remembers of each socket.
+pub struct Namespace<A = (), U = ()> {
+    pub(crate) core: Arc<NamespaceCore>,
+    pub(crate) hold: Hold,
+    types: Types<A, U>,
+}
+
+impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
+    pub(crate) const fn new(core: Arc<NamespaceCore>) -> Self {
+        Self::held(core, Hold::Found)
+    }
+
+    pub(crate) const fn held(core: Arc<NamespaceCore>, hold: Hold) -> Self {
+        Self { core, hold, types: PhantomData }
+    }
+
+    /// Decides who may join, and what is remembered of them: an async function of the [`Hello`]
+    /// that gives `Ok(data)` or a [`Refusal`](crate::Refusal), which the client is told. Without one
+    /// everybody may join. When the client leaves before it has decided, the function is dropped where
+    /// it waits; so it is after [`Builder::decision_timeout`](crate::Builder::decision_timeout), and the client
+    /// is refused.
+    ///
+    /// How many of these functions run at the same time is bounded, of one connection by
+    /// [`Builder::decisions_max`](crate::Builder::decisions_max) and of the server by
+    /// [`Builder::deciding_bytes_max`](crate::Builder::deciding_bytes_max). Further clients wait for their turn.
+    ///
+    /// On a namespace that stands for others it decides about all of them from now on, also about those
+    /// that there are.
+    ///
+    /// The namespace that this gives has sockets of that data; register their handlers on it.
+    pub fn connect<V, C>(&self, connect: C) -> Namespace<A, V>
+    where
+        V: Send + Sync + 'static,
+        C: Connect<A, V>,
+    {
+        let connect = Arc::new(connect);
+        let _old = self.change(|table| {
+            table.own_door |= self.core.lineage().is_some();
+            table.connect.replace(Arc::new(move |link, namespace, auth| {
+                let hello = Hello::<A>::new(link, namespace, auth)?;
+                let deciding = connect.decide(hello);
+                let remember = |data| Arc::new(data) as Data;
+                Some(Box::pin(async move { deciding.await.map(remember) }))
+            }))
+        });
+        Namespace::held(Arc::clone(&self.core), self.hold)
+    }
+
+    /// Decides whether a client that comes back, and that [`connect`](Self::connect) has let in with
+    /// the data `new`, is the one that was lost, of which `old` is remembered: `|old, new| …`. If so it
+    /// gets its socket back, with the new data. Compare who they are, such as `old.user == new.user`: then a
+    /// token may be another one each time. Without this function, a client is the same if it
+    /// gives the same auth payload, cookies and `Authorization` as before; see [`Recovery`](crate::Recovery).
+    ///
+    /// Only where sockets can be recovered: see [`Builder::recovery`](crate::Builder::recovery).
+    pub fn same_visitor<F>(&self, same: F) -> &Self
+    where
+        F: Fn(&U, &U) -> bool + Send + Sync + 'static,
+    {
+        let same: Same = Arc::new(move |old, new| {
+            let both = old.downcast_ref().zip(new.downcast_ref());
+            both.is_some_and(|(old, new)| same(old, new))
+        });
+        self.change(|table| table.same.replace(same));
+        self
+    }
+
+    /// Takes over what is to stay when a client gets its socket back: `|old, new| …`, where `old` is what was
+    /// remembered of it, and `new`, which becomes its data, what [`connect`](Self::connect) has now returned.
+    /// Without this function nothing of `old` stays. It is called before it is quite certain: a client whose
+    /// socket is revoked just then gets a new one, with `new`.
+    ///
+    /// ```
+    /// # struct User { is_admin: bool, score: std::sync::atomic::AtomicU64 }
+    /// # fn carry(game: &roomful::Namespace<(), User>) {
+    /// use std::sync::atomic::Ordering;
+    ///
+    /// // What the user may do is as `connect` has just found it.
+    /// game.carry_over(|old, new| *new.score.get_mut() = old.score.load(Ordering::Relaxed));
+    /// # }
+    /// ```
+    pub fn carry_over<F>(&self, carry: F) -> &Self
+    where
+        F: Fn(&U, &mut U) + Send + Sync + 'static,
+    {
+        let carry: Carry = Arc::new(move |old, new| {
+            let new = Arc::get_mut(new).and_then(|new| new.downcast_mut());
+            if let Some((old, new)) = old.downcast_ref().zip(new) {
+                carry(old, new);
+            }
+        });
+        self.change(|table| table.carry.replace(carry));
+        self
+    }
+
+    /// Makes that no client gets one of these sockets back, of those that wait for theirs: all whose
+    /// data `revoked` says so of. Gives how many. Sockets that are connected are not asked about; those
+    /// that are [disconnected](Socket::disconnect) do not come back either.
+    pub fn revoke(&self, revoked: impl Fn(&U) -> bool) -> usize {
+        self.core.revoke_all(revoked)
+    }
+
+    /// Called with each socket that has joined, before its first event. A room that the socket joins before the
+    /// function's first wait is joined before the client sees `connect`: it misses nothing of what is sent there from
+    /// then on.
+    pub fn on_connect<F, Fut>(&self, greet: F) -> &Self
+    where
+        F: Fn(Socket<A, U>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let greet: Greet = Arc::new(move |core| Some(handler::unasked(greet(Socket::new(core)?))));
+        self.change(|table| table.on_connect.replace(greet));
+        self
+    }
+
+    /// Called with each socket that is about to leave, and why; [`Socket::farewell`] tells more. Until its
+    /// first wait it finds the socket still in its rooms; nothing can be sent to the socket itself any
+    /// more.
+    pub fn on_disconnecting<F, Fut>(&self, farewell: F) -> &Self
+    where
+        F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.change(|table| table.on_disconnecting.replace(erase_farewell(farewell)));
+        self
+    }
+
+    /// Called with each socket that has left, and why; [`Socket::farewell`] tells more. Its rooms are left
+    /// already.
+    pub fn on_disconnect<F, Fut>(&self, farewell: F) -> &Self
+    where
+        F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.change(|table| table.on_disconnect.replace(erase_farewell(farewell)));
+        self
+    }
+
+    /// Calls `handler` for each event of that name. See [`Handler`] for what it can be; what it
+    /// returns is the ack. A second handler for a name takes the place of the first.
+    pub fn on<N, H, M>(&self, event: N, handler: H) -> &Self
+    where
+        N: OnName<M>,
+        H: Handler<A, U, M>,
+    {
+        let erased = handler::erase(event.event_name(), handler);
+        self.change(|table| table.events.insert(event.event_name().as_bytes().into(), erased));
+        self
+    }
+
+    /// As [`on`](Self::on), for one event only: the first of that name of any socket whose arguments fit.
+    /// It goes before a handler of the same name, which has the others. For one event of each socket,
+    /// see [`Socket::once`].
+    pub fn once<N, H, M>(&self, event: N, handler: H) -> &Self
+    where
+        N: OnName<M>,
+        H: Handler<A, U, M>,
+    {
+        let once = Once::new(handler::erase(event.event_name(), handler));
+        self.change(|table| {
+            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once)
+        });
+        self
+    }
+
+    /// Removes the handlers of an event, for sockets that come later; `false` when there was none.
+    pub fn off(&self, event: &str) -> bool {
+        self.change(|table| table.off(event)).is_some_and(|removed| removed.is_some())
+    }
+
+    /// Calls `on_error` for each event that comes to nothing, with its name and why: a handler or a
+    /// function of [`before`](Self::before) gave an [`EventError`] or panicked, or the arguments did not
+    /// fit. The functions of `on_connect`,
+    /// `on_disconnecting` and `on_disconnect` count as events `connect`, `disconnecting` and
+    /// `disconnect`. A panic of [`connect`](Self::connect) or of
+    /// [`Server::of_matching`](crate::Server::of_matching) is none of these, since there is no socket
+    /// yet: its client is refused with `Internal error`, and it is logged and counted in
+    /// [`Stats::panics`](crate::Stats::panics).
+    ///
+    /// It is called when the client has its answer, and must be quick; one that panics is counted and
+    /// changes nothing. A second function takes the place of the first. As handlers do, it counts for
+    /// sockets that come later.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// io.on_error(|me, event, error| eprintln!("{} {event}: {error}", me.id()));
+    /// ```
+    pub fn on_error<F>(&self, on_error: F) -> &Self
+    where
+        F: Fn(&Socket<A, U>, &str, &EventError) + Send + Sync + 'static,
+    {
+        self.change(|table| {
+            table.on_error.replace(Arc::new(move |core, event, error| {
+                if let Some(socket) = Socket::new(core) {
+                    on_error(&socket, event, error);
+                }
+            }))
+        });
+        self
+    }
+
+    /// Shows each event to a function before anything else is done with it: its name and its
+    /// arguments, whether or not there is a handler. Several see it in the order in which they were
+    /// registered. It is called on the way of the event, so it must be quick; one that panics costs
+    /// the socket, as a handler does.
+    ///
+    /// What happens to an event, in order: these functions; those of [`before`](Self::before); its handler.
+    /// So they see an event as its client has sent it, also one that is refused then, but none that comes
+    /// [too fast](Self::event_rate). One that waits for an earlier event of its socket they see when it is
+    /// its turn. As handlers do, they count for sockets that come later.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// let log = io.on_any(|me, event, args| println!("{} {event} {args:?}", me.id()));
+    /// log.off();
+    /// ```
+    pub fn on_any<F>(&self, any: F) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.catch(any, false, |list, any| list.push(any))
+    }
+
+    /// As [`on_any`](Self::on_any), but before those that there are already.
+    pub fn prepend_any<F>(&self, any: F) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.catch(any, false, |list, any| list.insert(0, any))
+    }
+
+    /// As [`on_any`](Self::on_any), for the first event only, of any socket.
+    pub fn once_any<F>(&self, any: F) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.catch(any, true, |list, any| list.push(any))
+    }
+
+    fn catch<F>(
+        &self,
+        any: F,
+        only_once: bool,
+        add: impl FnOnce(&mut Vec<Catch<AnyFn>>, Catch<AnyFn>),
+    ) -> Listener
+    where
+        F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
+    {
+        let any: Arc<AnyFn> = Arc::new(move |core, event, args| {
+            if let Some(socket) = Socket::new(core) {
+                any(&socket, event, args);
+            }
+        });
+        let any = Catch::new(any, only_once);
+        let listener = any.handle(&self.core);
+        // Those that were for one event are taken out here, and dropped without the lock.
+        let _over: Option<Vec<_>> = self.change(|table| {
+            let list = &mut table.extras_mut().any;
+            let over = list.extract_if(.., |any| any.is_over()).collect();
+            add(list, any);
+            over
+        });
+        listener
+    }
+
+    /// Asks a function about each event before it comes to its handler: an async function of the
+    /// socket, the name of the event and its arguments, which gives the arguments that the handler is to
+    /// have, or an [`EventError`]. Then the handler is not called, a client that asked for an answer has
+    /// the error, and so has the function of [`on_error`](Self::on_error).
+    ///
+    /// Several are asked one after the other, in the order in which they were registered. While one
+    /// waits, later events of the same socket wait behind this one; those of other sockets, and answers
+    /// to [`Socket::call`], do not. As handlers do, they count for sockets that come later.
+    ///
+    /// ```
+    /// use roomful::{Args, EventError, Server, Socket};
+    ///
+    /// let io = Server::new();
+    /// io.before(async |me: Socket, event: String, args: Args| {
+    ///     if event.starts_with("admin ") && !me.is_in("admins") {
+    ///         return Err(EventError::new("forbidden", "only for admins"));
+    ///     }
+    ///     Ok(args)
+    /// });
+    /// ```
+    pub fn before<F, Fut>(&self, before: F) -> &Self
+    where
+        F: Fn(Socket<A, U>, String, Args) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Args, EventError>> + Send + 'static,
+    {
+        let before: BeforeFn = Arc::new(move |core, event, args| {
+            Some(Box::pin(before(Socket::new(core)?, event, args)))
+        });
+        self.change(|table| table.extras_mut().before.push(before));
+        self
+    }
+
+    /// Whether the next event of a socket waits until the handler of the one before has ended. Default
+    /// no: handlers start in the order of their events, and overlap while they wait.
+    ///
+    /// With it, a handler that waits for long holds up all later events of its socket; those of other
+    /// sockets, and answers to [`Socket::call`], go on. Not more than 4 MiB of events are read ahead.
+    /// [`ordered_event`](Self::ordered_event) says otherwise for single events. As handlers do, this
+    /// counts for sockets that come later.
+    pub fn ordered(&self, ordered: bool) -> &Self {
+        self.change(|table| table.extras_mut().ordered = ordered);
+        self
+    }
+
+    /// As [`ordered`](Self::ordered), for events of that name: whether later events of the socket, of
+    /// whatever name, wait until the handler of this one has ended.
+    ///
+    /// ```
+    /// # let io = roomful::Server::new();
+    /// // Draw as it was drawn, but let a long export not hold that up.
+    /// io.ordered(true).ordered_event("export", false);
+    /// ```
+    pub fn ordered_event(&self, event: &str, ordered: bool) -> &Self {
+        self.change(|table| {
+            table.extras_mut().ordered_events.insert(event.as_bytes().into(), ordered);
+        });
+        self
+    }
+
+    /// How fast events of that name may come from each socket. Those beyond are refused before anything
+    /// else sees them; where the [rate disconnects](Rate::disconnects), the first of them takes its socket
+    /// out of the namespace. As handlers do, this counts for sockets that come later. How large they may
+    /// be is said by [`event_args_bytes_max`](Self::event_args_bytes_max).
+    pub fn event_rate(&self, event: &str, rate: Rate) -> &Self {
+        self.change(|table| {
+            let rates = &mut table.extras_mut().rates;
+            let next = u32::try_from(rates.len()).unwrap_or(u32::MAX);
+            rates.entry(event.as_bytes().into()).or_insert((next, rate)).1 = rate;
+        });
+        self
+    }
+
+    /// Called for each event that has no handler of its own, with its name and its arguments.
+    pub fn on_other<F, Fut>(&self, other: F) -> &Self
+    where
+        F: Fn(Socket<A, U>, String, Args) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.change(|table| {
+            table.other.replace(Arc::new(move |core, name, args| {
+                Some(handler::unasked(other(Socket::new(core)?, name, args)))
+            }))
+        });
+        self
+    }
+
+    /// Called when so much waits for a socket's client that it reads too slowly: a quarter of
+    /// [`Builder::outbox_bytes_max`](crate::Builder::outbox_bytes_max), with the bytes that wait. It is called
+    /// again only after an eighth or less has waited. Whoever sends to the socket calls it, so it
+    /// must be quick; one that panics is counted.
+    ///
+    /// What can be done then: send less, [wait](Socket::drained), send only what is
+    /// [latest](Broadcast::latest), or close the connection before the outbox is full and that happens by
+    /// itself.
+    pub fn on_slow<F>(&self, slow: F) -> &Self
+    where
+        F: Fn(Socket<A, U>, usize) + Send + Sync + 'static,
+    {
+        self.change(|table| {
+            table.on_slow.replace(Arc::new(move |core, bytes| {
+                if let Some(socket) = Socket::new(core) {
+                    slow(socket, bytes);
+                }
+            }))
+        });
+        self
+    }
+
+    /// Calls `handler` for each event of that name that another node sends with
+    /// [`server_side_emit`](Self::server_side_emit); what it returns is the answer, where one is asked
+    /// for. A second handler for a name takes the place of the first. On a single node it is never
+    /// called: a node does not hear itself.
+    pub fn on_server_side<F, Fut>(&self, event: &str, handler: F) -> &Self
+    where
+        F: Fn(Args) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: ToArgs + Send,
+    {
+        let handler: ServerSide = Arc::new(move |args| {
+            let answer = handler(args);
+            Box::pin(async move { Args::new(&answer.await) })
+        });
+        self.change(|table| table.server_side.insert(event.into(), handler));
+        self
+    }
+
+    /// The state that the server shares with all its sockets.
+    #[allow(
+        clippy::expect_used,
+        reason = "the state lives as long as the namespace, and its type is that of the server"
+    )]
+    pub fn state(&self) -> &A {
+        self.core.state.downcast_ref().expect("a namespace has its server's state")
+    }
+
+    /// The socket of that id, if it is here and has this namespace's data.
+    pub fn socket(&self, id: SocketId) -> Option<Socket<A, U>> {
+        let member = match self.core.children() {
+            None => self.core.rooms.get(id),
+            Some(children) => children.iter().find_map(|child| child.rooms.get(id)),
+        }?;
+        Socket::new(&member.socket)
+    }
+
+    /// The namespaces that there are now of those that this one stands for: see
+    /// [`Server::of_pattern`](crate::Server::of_pattern). None for a namespace that clients are in
+    /// themselves.
+    pub fn children(&self) -> Vec<Self> {
+        let children = self.core.children().unwrap_or_default();
+        children.into_iter().map(Self::new).collect()
+    }
+}
+
+fn erase_farewell<A, U, F, Fut>(farewell: F) -> Parting
+where
+    A: 'static,
+    U: 'static,
+    F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    Arc::new(move |core, reason| Some(handler::unasked(farewell(Socket::new(core)?, reason))))
+}
+
+impl<A, U> Namespace<A, U> {
+    /// Changes the functions, unless a parent stands for the namespace and this handle was not come by as
+    /// one of a child. What falls out of the table is dropped without its lock.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> Option<R> {
+        self.core.register(self.hold, |table| change(Arc::make_mut(table)))
+    }
+
+    /// The name, such as `/` or `/chat`.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// What stands in a gap of the name, where it was made by
+    /// [`Server::of_pattern`](crate::Server::of_pattern), for a client or the program: in `/room-7`, `7` in the gap `id` of
+    /// `/room-{id}`.
+    pub fn param(&self, gap: &str) -> Option<&str> {
+        self.core.param(gap)
+    }
+
+    /// Sockets in the namespace.
+    pub fn len(&self) -> usize {
+        self.core.each().iter().map(|core| core.rooms.len()).sum()
+    }
+
+    /// Whether nobody is in the namespace.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Everyone in the namespace.
+    pub fn everyone(&self) -> Broadcast {
+        Broadcast::new(&self.core)
+    }
+
+    /// Everyone in a room, or in one of several.
+    pub fn to(&self, rooms: impl RoomNames) -> Broadcast {
+        self.everyone().to(rooms)
+    }
+
+    /// Everyone who is not in a room, or in none of several.
+    pub fn except(&self, rooms: impl RoomNames) -> Broadcast {
+        self.everyone().except(rooms)
+    }
+
+    /// Shows to a function each event that is sent to sockets of this namespace, questions too, but no
+    /// answers: to whom, its name and its arguments. It is called once for each `emit` or `call`, before
+    /// it is sent, however many it goes to; several in the order in which they were registered. It
+    /// counts from now on, for all sockets. It is called by whoever sends, so it must be quick; when it
+    /// panics, that is counted and changes nothing.
+    ///
+    /// The arguments are written once more for it, so this is not for free.
+    ///
+    /// It may be given to any handle, also to that of a child from [`Server::of`](crate::Server::of), makes
+    /// no namespace the program's own, and ends with the namespace: that of a child with its last user.
+    pub fn on_any_outgoing<F>(&self, watch: F) -> Listener
+    where
+        F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.watch(watch, false, |watchers, watcher| watchers.push(watcher))
+    }
+
+    /// As [`on_any_outgoing`](Self::on_any_outgoing), but before those that there are already.
+    pub fn prepend_any_outgoing<F>(&self, watch: F) -> Listener
+    where
+        F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.watch(watch, false, |watchers, watcher| watchers.insert(0, watcher))
+    }
+
+    /// As [`on_any_outgoing`](Self::on_any_outgoing), for the first event only that is sent from now on.
+    pub fn once_any_outgoing<F>(&self, watch: F) -> Listener
+    where
+        F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
+    {
+        self.watch(watch, true, |watchers, watcher| watchers.push(watcher))
+    }
+
+    fn watch<F>(
+        &self,
+        watch: F,
+        only_once: bool,
+        add: impl FnOnce(&mut Vec<Catch<OutgoingFn>>, Catch<OutgoingFn>),
+    ) -> Listener
+    where
+        F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
+    {
+        let watcher = Catch::new(Arc::new(watch) as Arc<OutgoingFn>, only_once);
+        let listener = watcher.handle(&self.core);
+        self.core.change_watchers(|watchers| add(watchers, watcher));
+        listener
+    }
+
+    /// Sends an event to everyone in the namespace.
+    pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
+        self.everyone().emit(event, args);
+    }
+
+    /// Sends a `message` to everyone in the namespace: a short form of [`emit`](Self::emit).
+    pub fn send<T: ToArgs>(&self, args: T) {
+        self.emit("message", args);
+    }
+}
+
+impl<A, U> Namespace<A, U> {
+    /// Sends an event to the other nodes of a cluster, for their
+    /// [`on_server_side`](Self::on_server_side). No client sees it. On a single node there is nobody to
+    /// send it to, so nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// When the arguments cannot be written as JSON, or the name is `connect`, `connection` or
+    /// `new_namespace`.
+    pub fn server_side_emit<N, T>(&self, event: N, args: T) -> Result<(), EmitError>
+    where
+        N: EmitName<T>,
+        T: ToArgs,
+    {
+        self.core.server_side(event.event_name(), &args)
+    }
+
+    /// Asks the other nodes of a cluster: as [`server_side_emit`](Self::server_side_emit), and gives
+    /// what each of them answers. On a single node these are none, at once.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn server_side_call<N, T, R>(&self, event: N, args: T) -> Result<Vec<R>, EmitError>
+    where
+        N: CallName<T, R>,
+        T: ToArgs,
+        R: FromArg,
+    {
+        self.core.server_side(event.event_name(), &args)?;
+        Ok(Vec::new())
+    }
+}
+
+impl<A, U> Clone for Namespace<A, U> {
+    fn clone(&self) -> Self {
+        Self { core: Arc::clone(&self.core), hold: self.hold, types: PhantomData }
+    }
+}
+
+impl<A, U> fmt::Debug for Namespace<A, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace")
+            .field("name", &self.core.name)
+            .field("sockets", &self.len())
+            .finish_non_exhaustive()
+    }
+}

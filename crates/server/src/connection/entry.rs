@@ -1,0 +1,304 @@
+//! How a client comes into a namespace: [`Visitor`] is who has been there before, [`decide`] says
+//! whether it may come in, [`Entrance`] makes it a socket, a new one or its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roomful_proto::engine::Revision;
+use roomful_proto::socket::Slot;
+use roomful_proto::{Letter, Parcel, RecoveryId, SocketId};
+
+use crate::api::handler::Data;
+use crate::api::hello::Refusal;
+use crate::ground::parser::parcel;
+use crate::namespace::family::standing::{Door, Whose};
+use crate::namespace::namespace_core::NamespaceCore;
+use crate::namespace::socket_core::{Member, SocketCore};
+use crate::namespace::table::Table;
+use crate::node::core;
+use crate::recovery::{
+    AuthDigest, Beginning, Claim, Guard, Newcomer, NotRecovered, Recovery, Search, credentials,
+};
+use crate::transport::link::{Link, Pushed, Worth};
+
+/// How long a client that comes back waits for the end of its old connection, if that has not ended by
+/// itself.
+const VACATE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether a client that asks to come in has been there before.
+#[derive(Default)]
+pub(crate) struct Visitor {
+    /// What it said about itself; only where sockets can be recovered.
+    auth: Option<AuthDigest>,
+    /// The socket that it wants back.
+    claim: Option<Claim>,
+    /// What it has missed as that, or why it does not get it back.
+    search: Option<Result<Box<Search>, NotRecovered>>,
+    /// What is to be remembered if it gets its socket back, where nobody was asked.
+    kept: Option<Data>,
+    /// Whether it is who it was, if that was decided.
+    same: Option<bool>,
+    /// Whose `connect` function has decided about it, or would have if that was not skipped.
+    asked: Option<Whose>,
+    /// It was let in since it has its socket back, and for nothing else.
+    skipped: bool,
+}
+
+/// Where a client comes in.
+pub(crate) struct Entrance {
+    pub(crate) slot: Slot,
+    pub(crate) namespace: Arc<NamespaceCore>,
+    pub(crate) table: Arc<Table>,
+}
+
+/// The socket that a client gets.
+pub(crate) struct Identity {
+    id: SocketId,
+    /// Of a new socket, or that with which it comes back.
+    recovery: RecoveryId,
+    data: Data,
+    /// What was remembered of it until now: dropped when no lock is held.
+    replaced: Option<Data>,
+    /// What was looked for; dropped when no lock is held, too.
+    search: Option<Box<Search>>,
+    rooms: Vec<Arc<str>>,
+    missed: Vec<Parcel>,
+    beginning: Beginning,
+    sent: u64,
+    /// How long it may stay; `None` for ever.
+    life: Option<Duration>,
+}
+
+impl Visitor {
+    /// Takes the claim out of the auth payload.
+    pub(crate) fn new(
+        namespace: &NamespaceCore,
+        link: &Link,
+        auth: Option<Bytes>,
+    ) -> (Self, Option<Bytes>) {
+        let Some(recovery) = namespace.recovery.as_ref().filter(|_| namespace.journal.is_some())
+        else {
+            return (Self::default(), auth);
+        };
+        let (claim, auth) = Claim::take(auth);
+        let core = namespace.core();
+        let own = core.as_ref().and_then(|core| core.config.cookie.as_ref());
+        let counts =
+            |name: &str| own.is_none_or(|own| own.its_name() != name) && recovery.counts(name);
+        let credentials = credentials(&link.handshake, counts);
+        let digest = AuthDigest::new(auth.as_deref(), &credentials);
+        (Self { auth: Some(digest), claim, ..Self::default() }, auth)
+    }
+
+    /// Whether it wants a socket back.
+    pub(crate) const fn is_returning(&self) -> bool {
+        self.claim.is_some()
+    }
+
+    fn newcomer(&self, link: &Arc<Link>, data: &Data) -> Newcomer {
+        Newcomer::new(link, self.auth, Arc::clone(data), self.same, self.asked.clone())
+    }
+
+    /// The data of the socket that it wants back.
+    fn old_data(&self, namespace: &NamespaceCore) -> Option<Data> {
+        let (claim, journal) = self.claim.as_ref().zip(namespace.journal.as_ref())?;
+        journal.lock().data(claim)
+    }
+
+    /// The same, if its socket is to be given back without anybody being asked.
+    fn expected_data(&self, link: &Arc<Link>, namespace: &NamespaceCore) -> Option<Data> {
+        let (claim, journal) = self.claim.as_ref().zip(namespace.journal.as_ref())?;
+        let skips = namespace.recovery.as_ref().is_some_and(Recovery::skips_connect);
+        let newcomer = self.newcomer(link, &nothing());
+        skips.then(|| journal.lock().expects(claim, &newcomer)).flatten()
+    }
+
+    /// Makes everything ready to give it its socket back, if it wants one; `false` if that fails. Only for
+    /// who was let in: the old connection ends.
+    async fn prepare(&mut self, link: &Arc<Link>, namespace: &NamespaceCore) -> bool {
+        let Some((claim, journal)) = self.claim.as_ref().zip(namespace.journal.as_ref()) else {
+            return false;
+        };
+        // Apart: large, and most decisions are about somebody who does not come back.
+        let search = Box::pin(async {
+            journal.vacate(claim, &self.newcomer(link, &nothing()), VACATE_TIMEOUT).await;
+            // What may be sent to it now is another matter.
+            journal.search(claim, &self.newcomer(link, &nothing())).await
+        });
+        let search = search.await;
+        self.search.insert(search.map(Box::new)).is_ok()
+    }
+}
+
+/// What is remembered where there is nothing to remember.
+fn nothing() -> Data {
+    Arc::new(())
+}
+
+/// Whether a client may come in, and what is to be remembered of it.
+pub(crate) async fn decide(
+    link: Arc<Link>,
+    namespace: Arc<NamespaceCore>,
+    door: Option<Door>,
+    table: Arc<Table>,
+    mut visitor: Visitor,
+    auth: Option<Bytes>,
+) -> (Result<Data, Refusal>, Visitor) {
+    let Some(Door { connect, whose }) = door else {
+        // Nobody is asked here who anybody is.
+        visitor.kept = visitor.old_data(&namespace);
+        visitor.prepare(&link, &namespace).await;
+        return (Ok(nothing()), visitor);
+    };
+    visitor.asked = Some(whose);
+    if let Some(old) = visitor.expected_data(&link, &namespace)
+        && visitor.prepare(&link, &namespace).await
+    {
+        visitor.skipped = true;
+        return (Ok(old), visitor);
+    }
+    let Some(deciding) = connect(&link, &namespace, auth) else {
+        return (Err(Refusal::new("Internal error")), visitor);
+    };
+    let mut new = match deciding.await {
+        Ok(new) => new,
+        Err(refusal) => return (Err(refusal), visitor),
+    };
+    let old = visitor.old_data(&namespace);
+    if let (Some(same), Some(old)) = (&table.same, &old) {
+        visitor.same = Some(same(old, &new));
+    }
+    if visitor.prepare(&link, &namespace).await
+        && let (Some(carry), Some(old)) = (&table.carry, &old)
+    {
+        carry(old, &mut new);
+    }
+    (Ok(new), visitor)
+}
+
+impl Entrance {
+    /// Makes the client a socket, and tells it so before anything else can be sent to it. What it has
+    /// missed follows: sent before, as other servers do, an official client would keep it for when it
+    /// is connected, and hear it twice if its connection was lost just then.
+    ///
+    /// `None` when it was to have its socket back, nobody else was asked whether it may come in, and now
+    /// it cannot have it.
+    pub(crate) fn admit(
+        self,
+        link: &Arc<Link>,
+        mut new: Identity,
+        visitor: Visitor,
+    ) -> Option<Arc<SocketCore>> {
+        let namespace = Arc::clone(&self.namespace);
+        // Until the socket is in its rooms: nothing is sent between what was missed and what comes.
+        let mut journal = namespace.journal.as_ref().map(|journal| journal.lock());
+        if let Some(journal) = &mut journal {
+            new.enter(journal, link, visitor)?;
+        }
+        let recovery = journal.as_ref().map(|_| new.recovery);
+        let connected = match link.dialect.revision {
+            Revision::V4 => Letter::connected(&namespace.name, new.id, recovery),
+            Revision::V3 => Letter::connected_v2(&namespace.name),
+        };
+        match parcel(connected, namespace.parser.as_ref()) {
+            Ok(connected) => push(link, &namespace, connected),
+            Err(error) => namespace.note_unwritten("an accepted connection", &error),
+        }
+        for missed in new.missed {
+            push(link, &namespace, missed);
+        }
+        let socket = Arc::new(SocketCore::new(
+            new.id,
+            Arc::clone(link),
+            self,
+            new.data,
+            new.beginning,
+            new.sent,
+        ));
+        if let Some(life) = new.life {
+            // Before anybody can find it, and say otherwise.
+            socket.expire_after(life);
+        }
+        namespace.rooms.enter(new.id, Member::new(&socket));
+        for room in &new.rooms {
+            // It was in them before, so nobody is asked again.
+            let _ = namespace.rooms.join(new.id, room, usize::MAX);
+        }
+        drop(journal);
+        namespace.tell_rooms();
+        if let Some(recovery) = &namespace.recovery {
+            recovery.keep_tidy();
+        }
+        namespace.note_beginning(new.beginning);
+        Some(socket)
+    }
+}
+
+impl Identity {
+    /// A new one; `None` when the system gives no randomness for it.
+    pub(crate) fn new(data: Data) -> Option<Self> {
+        Some(Self {
+            id: SocketId::from_random(core::random()?),
+            recovery: RecoveryId::from_random(core::random()?),
+            data,
+            replaced: None,
+            search: None,
+            rooms: Vec::new(),
+            missed: Vec::new(),
+            beginning: Beginning::New,
+            sent: 0,
+            life: None,
+        })
+    }
+
+    /// Enters the journal: as the socket that is claimed, if that is given back, and as a new one
+    /// otherwise; `None` when it is not, and was let in only for that.
+    fn enter(
+        &mut self,
+        journal: &mut Guard<'_>,
+        link: &Arc<Link>,
+        mut visitor: Visitor,
+    ) -> Option<()> {
+        let (skipped, kept) = (visitor.skipped, visitor.kept.take());
+        let returner = visitor.newcomer(link, kept.as_ref().unwrap_or(&self.data));
+        let newcomer = visitor.newcomer(link, &self.data);
+        self.beginning = match (visitor.claim, visitor.search) {
+            (None, _) => Beginning::New,
+            (Some(claim), Some(search)) => {
+                let recovered = search.and_then(|search| {
+                    journal.recover(&claim, &returner, self.search.insert(search))
+                });
+                match recovered {
+                    Ok(recovered) => {
+                        self.data = returner.data;
+                        self.id = recovered.id;
+                        self.recovery = claim.id;
+                        self.replaced = Some(recovered.data);
+                        self.rooms = recovered.rooms;
+                        self.sent = recovered.sent;
+                        self.life = recovered.life;
+                        let missed = recovered.missed.len();
+                        self.missed = recovered.missed;
+                        self.beginning = Beginning::Recovered { missed };
+                        return Some(());
+                    }
+                    Err(_) if skipped => return None,
+                    Err(why) => Beginning::Refused(why),
+                }
+            }
+            (Some(_), None) => Beginning::Refused(NotRecovered::Unknown),
+        };
+        // Perhaps nobody else has it any more, and its end is a function of the user's.
+        self.replaced = kept;
+        journal.enter(self.id, &self.recovery, &newcomer);
+        self.sent = journal.last();
+        Some(())
+    }
+}
+
+fn push(link: &Arc<Link>, namespace: &NamespaceCore, parcel: Parcel) {
+    if link.push(parcel, Worth::Kept) == Pushed::Overflow {
+        namespace.count(|metrics| &metrics.slow_peers);
+    }
+}

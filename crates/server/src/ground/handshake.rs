@@ -1,0 +1,248 @@
+//! [`Handshake`]: the request that opened a connection, as one compact slice.
+//!
+//! A header map would keep the whole read buffer of its HTTP library alive for as long as the
+//! connection lives. What is asked for later, the query and the headers, is copied out of it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use roomful_proto::percent;
+
+use crate::http::front::HEAD_BYTES_MAX;
+use crate::http::head::Head;
+
+/// What is kept of a request at most. One that has more opens no session: which of its headers are seen
+/// must not be for the client to choose. A browser with cookies sends one or two kilobytes.
+pub(crate) const HANDSHAKE_BYTES_MAX: usize = HEAD_BYTES_MAX;
+
+/// Headers about the HTTP connection itself, which say nothing about the client.
+const LEFT_OUT: [&str; 12] = [
+    "connection",
+    "upgrade",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
+    "accept",
+    "accept-encoding",
+    "cache-control",
+    "pragma",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+];
+
+/// The request that opened a client's connection: its path and query, and its headers but those that
+/// are about the HTTP connection itself, such as `Upgrade` or `Content-Type`. All of them together have up
+/// to 16 KiB: a request with more opens no session.
+#[derive(Clone)]
+pub struct Handshake {
+    /// Whether it was secure, the path, the query, then for each header its name and its value, each
+    /// ended by a zero byte.
+    bytes: Box<[u8]>,
+    address: Option<SocketAddr>,
+    issued_ms: u64,
+}
+
+/// What stands in place of nothing where a request was secure.
+const SECURE: &[u8] = b"s";
+
+impl Handshake {
+    pub(crate) fn new(head: &Head<'_>) -> Self {
+        let mut bytes = Vec::with_capacity(512);
+        push(&mut bytes, if head.secure { SECURE } else { b"" });
+        push(&mut bytes, head.path.as_bytes());
+        push(&mut bytes, head.query.as_bytes());
+        for (name, value) in head.headers.iter() {
+            let len = name.len() + value.len() + 2;
+            let left_out = LEFT_OUT.iter().any(|other| other.eq_ignore_ascii_case(name));
+            if left_out || bytes.len() + len > HANDSHAKE_BYTES_MAX {
+                continue;
+            }
+            let start = bytes.len();
+            push(&mut bytes, name.as_bytes());
+            bytes[start..].make_ascii_lowercase();
+            push(&mut bytes, value);
+        }
+        let issued = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            bytes: bytes.into_boxed_slice(),
+            address: head.peer,
+            issued_ms: u64::try_from(issued.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// When the request came, to the millisecond, by the clock of the system.
+    pub fn issued(&self) -> SystemTime {
+        let since = Duration::from_millis(self.issued_ms);
+        SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// The address of the peer: a proxy's, where there is one. `None` when the server is embedded
+    /// in another that did not say (see [`PeerAddress`](crate::PeerAddress)).
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Whether the request itself says that it is an `https` one, as over HTTP/2. No for HTTP/1.1, even
+    /// over TLS: there only the header of a proxy can tell, such as `x-forwarded-proto`, which whoever
+    /// knows that proxy may [read](Self::header) and believe.
+    pub fn is_secure(&self) -> bool {
+        self.parts().next() == Some(SECURE)
+    }
+
+    /// The path and the query as they were sent, such as `/socket.io/?EIO=4&transport=polling`. Where
+    /// the server is a tower service in a router, the router may have taken the beginning off.
+    pub fn url(&self) -> String {
+        match self.query_string() {
+            "" => self.path().to_owned(),
+            query => format!("{}?{query}", self.path()),
+        }
+    }
+
+    /// The path as it was sent, without the query.
+    pub fn path(&self) -> &str {
+        self.text(1)
+    }
+
+    /// The query as it was sent, without the question mark.
+    pub fn query_string(&self) -> &str {
+        self.text(2)
+    }
+
+    /// The first parameter of that name in the query, percent-decoded.
+    pub fn query(&self, name: &str) -> Option<String> {
+        query_value(self.query_string(), name)
+    }
+
+    /// The names and values of all parameters in the query, percent-decoded.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (String, String)> {
+        pairs(self.query_string())
+            .map(|(name, value)| (percent_decode(name), percent_decode(value)))
+    }
+
+    /// The first header of that name, in any case, where it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name));
+        std::str::from_utf8(found?.1).ok()
+    }
+
+    /// The value of the first cookie of that name, as it was sent: not decoded, and without the quotes around it
+    /// (RFC 6265 section 4.1.1). Names are compared with their case.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        // HTTP/2 may send each in a header of its own (RFC 9113 section 8.2.3).
+        let lines = self.headers().filter(|(found, _)| *found == "cookie");
+        let lines = lines.filter_map(|(_, value)| std::str::from_utf8(value).ok());
+        let mut pairs =
+            lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(found, _)| without_blanks(found) == name)?;
+        let value = without_blanks(value);
+        let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        Some(quoted.unwrap_or(value))
+    }
+
+    /// The names, in lower case, and values of all headers.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let mut parts = self.parts().skip(3);
+        std::iter::from_fn(move || {
+            let (name, value) = (parts.next()?, parts.next()?);
+            Some((std::str::from_utf8(name).unwrap_or_default(), value))
+        })
+    }
+
+    fn text(&self, nth: usize) -> &str {
+        let part = self.parts().nth(nth).unwrap_or_default();
+        std::str::from_utf8(part).unwrap_or_default()
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.split(|&byte| byte == 0)
+    }
+}
+
+impl fmt::Debug for Handshake {
+    /// Without the query and the headers, in which secrets are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("path", &self.path())
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The value of the first parameter of that name, percent-decoded.
+pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
+    let found = pairs(query).find(|(key, _)| percent_decode(key) == name);
+    found.map(|(_, value)| percent_decode(value))
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Without spaces and tabs around it. Other blanks belong to a name: a browser takes ` __Host-id` with one of them
+/// in front for a name without a prefix.
+fn without_blanks(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+/// Neither a path nor a query nor a header can hold a zero byte: such requests are refused.
+fn push(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend_from_slice(part);
+    bytes.push(0);
+}
+
+/// Decodes `%41` and `+`; what is not UTF-8 is replaced.
+fn percent_decode(text: &str) -> String {
+    String::from_utf8_lossy(&percent::decode(text.as_bytes())).into_owned()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::http::head::Headers;
+
+    pub(crate) fn handshake(query: &str, headers: &[(&str, &str)]) -> Handshake {
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|&(name, value)| httparse::Header { name, value: value.as_bytes() })
+            .collect();
+        let headers = Headers::Slice(&headers);
+        Handshake::new(&Head {
+            method: "GET",
+            path: "/live/",
+            query,
+            authority: None,
+            secure: true,
+            headers,
+            peer: None,
+        })
+    }
+
+    #[test]
+    fn query_and_headers_are_found_again() {
+        let headers = [("X-one", "1"), ("cookie", "a=b"), ("Upgrade", "websocket")];
+        let handshake = handshake("EIO=4&name=J%C3%B6+x&bad=%4", &headers);
+        assert_eq!(handshake.header("X-One"), Some("1"));
+        assert_eq!(handshake.header("cookie"), Some("a=b"));
+        assert_eq!(handshake.header("upgrade"), None);
+        assert_eq!(handshake.query("name").as_deref(), Some("Jö x"));
+        assert_eq!(handshake.query("bad").as_deref(), Some("%4"));
+        assert_eq!(handshake.query("none"), None);
+        let pairs: Vec<_> =
+            handshake.query_pairs().map(|(name, value)| name + "=" + &value).collect();
+        assert_eq!(pairs, ["EIO=4", "name=Jö x", "bad=%4"]);
+        let headers: Vec<_> = handshake.headers().collect();
+        assert_eq!(headers, [("x-one", &b"1"[..]), ("cookie", b"a=b")]);
+        assert_eq!(handshake.path(), "/live/");
+        assert_eq!(handshake.url(), "/live/?EIO=4&name=J%C3%B6+x&bad=%4");
+        assert!(handshake.is_secure());
+    }
+
+    #[test]
+    fn a_handshake_is_bounded() {
+        let handshake = handshake("", &[("x-big", &"x".repeat(100_000)), ("x-small", "1")]);
+        assert_eq!((handshake.header("x-big"), handshake.header("x-small")), (None, Some("1")));
+    }
+}

@@ -1,0 +1,507 @@
+//! [`NamespaceCore`]: a namespace without types, as all parts of the server share it.
+
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::{Mutex, RwLock};
+use roomful_proto::deflate::Deflate;
+use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, SocketId, ToArgs};
+
+use crate::api::broadcast::Poll;
+use crate::api::handler::Data;
+use crate::api::socket::EmitError;
+use crate::ground::metrics::{Counter, Metrics};
+use crate::ground::parser::{ServerParser, parcel};
+use crate::ground::throttle::Throttle;
+use crate::namespace::asks::AskIds;
+use crate::namespace::decisions::Share;
+use crate::namespace::family::parents::Rule;
+use crate::namespace::family::pattern::Params;
+use crate::namespace::family::standing::{Lineage, Standing};
+use crate::namespace::listeners::{Catch, OutgoingFn};
+use crate::namespace::namespace_limits::NamespaceLimits;
+use crate::namespace::room_news::RoomWatchers;
+use crate::namespace::rooms::{NotJoined, Rooms};
+use crate::namespace::socket_core::{Member, SocketCore};
+use crate::namespace::table::Table;
+use crate::node::core::{Core, WeakCore};
+use crate::recovery::{Beginning, Journal, Recovery};
+
+/// Names that the official servers use among themselves.
+const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
+
+pub(crate) struct NamespaceCore {
+    pub(crate) name: Box<str>,
+    pub(crate) rooms: Arc<Rooms<Member>>,
+    /// Sockets that are in the rooms, or are just being let in.
+    places_taken: AtomicUsize,
+    pub(crate) state: Arc<dyn Any + Send + Sync>,
+    pub(crate) limits: NamespaceLimits,
+    /// `None` is the default encoding.
+    pub(crate) parser: Option<ServerParser>,
+    deflate: Option<Arc<Deflate>>,
+    /// What can be missed here; `None` where nothing is recovered.
+    pub(crate) journal: Option<Arc<Journal>>,
+    pub(crate) recovery: Option<Recovery>,
+    core: WeakCore,
+    pub(crate) standing: Standing,
+    /// The function of `on_new_namespace` has returned.
+    told: AtomicBool,
+    /// It is counted among all children.
+    placed: AtomicBool,
+    /// What its decisions may have at the same time; of a child its parent has it.
+    share: OnceLock<Share>,
+    /// Of a child.
+    lineage: OnceLock<Lineage>,
+    /// Of a parent: those that it stands for.
+    children: Option<Mutex<Children>>,
+    /// And what they are known by.
+    family: Option<Arc<str>>,
+    table: RwLock<Arc<Table>>,
+    /// Functions that see what is sent.
+    watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
+    /// Whether there are any.
+    watched: AtomicBool,
+    /// Functions that are told of rooms.
+    pub(crate) room_watchers: RoomWatchers,
+    /// Questions to many, by their id; that of a broadcast is odd.
+    polls: Mutex<HashMap<AckId, Arc<Poll>>>,
+    pub(crate) ask_ids: AskIds,
+    /// When the log was told last of a room that was not joined.
+    rooms_refused: Throttle,
+}
+
+type Children = HashMap<Box<str>, Weak<NamespaceCore>>;
+
+impl NamespaceCore {
+    /// What is to go to other nodes is written as if there were some, so that what cannot be is seen
+    /// on one node already.
+    pub(crate) fn server_side<T: ToArgs>(&self, event: &str, args: &T) -> Result<(), EmitError> {
+        if SERVER_SIDE_RESERVED.contains(&event) {
+            tracing::error!(event, "a reserved name cannot be emitted");
+            return Err(EmitError::ReservedEvent);
+        }
+        Args::new(args).map(drop).map_err(|error| {
+            self.note_unwritten(event, &error);
+            EmitError::Encode(error)
+        })
+    }
+
+    pub(crate) fn new(name: &str, core: &Arc<Core>) -> Self {
+        Self::with(name, core, core.config.recovery.as_ref())
+    }
+
+    /// One that stands for others, and that nobody is in itself.
+    pub(crate) fn parent(name: &str, rule: &Rule, core: &Arc<Core>) -> Self {
+        let mut parent = Self::with(name, core, None);
+        parent.children = Some(Mutex::default());
+        parent.family = Some(rule.family(name));
+        parent.standing = Standing::own();
+        parent
+    }
+
+    /// Becomes one of those that another stands for, with the handlers and limits of that, which stands for
+    /// it from now on.
+    pub(crate) fn become_child(self: &Arc<Self>, parent: &Arc<Self>, params: Params) {
+        self.limits.take_over(&parent.limits);
+        let lineage = Lineage { parent: Arc::clone(parent), params };
+        let table = parent.table();
+        let mut own = self.table.write();
+        // Nobody else does it: it is being adopted once.
+        let _ = self.lineage.set(lineage);
+        let old = std::mem::replace(&mut *own, table);
+        drop(own);
+        self.enlist();
+        self.watch_rooms_as(parent);
+        // Functions of the user's, without a lock, and when all is done: they may panic.
+        drop(old);
+    }
+
+    /// Whether it has a place among all children, which it gives back when it ends.
+    pub(crate) fn has_place(&self) -> bool {
+        self.placed.load(Ordering::Acquire)
+    }
+
+    /// Called under the lock of the places.
+    pub(crate) fn note_place(&self) {
+        self.placed.store(true, Ordering::Release);
+    }
+
+    /// What the decisions of its family may have at the same time: of itself, or of its parent and all
+    /// children of that.
+    pub(crate) fn share(&self, core: &Core) -> &Share {
+        let family = self.its_parent().map_or(self, |parent| parent);
+        family.share.get_or_init(|| core.decisions.share())
+    }
+
+    pub(crate) fn lineage(&self) -> Option<&Lineage> {
+        self.lineage.get()
+    }
+
+    fn its_parent(&self) -> Option<&Arc<Self>> {
+        self.lineage.get().map(|lineage| &lineage.parent)
+    }
+
+    fn with(name: &str, core: &Arc<Core>, recovery: Option<&Recovery>) -> Self {
+        let rooms = Arc::default();
+        Self {
+            name: name.into(),
+            state: Arc::clone(&core.state),
+            limits: NamespaceLimits::new(&core.config),
+            parser: core.config.parser.clone(),
+            deflate: core.deflate.clone(),
+            journal: recovery.map(|recovery| {
+                // So long it may take to notice that a client is gone.
+                let silence = core.limits.ping_interval.saturating_add(core.limits.ping_timeout);
+                recovery.journal(name, silence, &rooms)
+            }),
+            rooms,
+            places_taken: AtomicUsize::new(0),
+            recovery: recovery.cloned(),
+            core: Arc::downgrade(core),
+            standing: if name == "/" { Standing::own() } else { Standing::open() },
+            told: AtomicBool::new(false),
+            placed: AtomicBool::new(false),
+            share: OnceLock::new(),
+            lineage: OnceLock::new(),
+            children: None,
+            family: None,
+            table: RwLock::default(),
+            watchers: RwLock::default(),
+            watched: AtomicBool::new(false),
+            room_watchers: RoomWatchers::default(),
+            polls: Mutex::default(),
+            ask_ids: core.ask_ids.clone(),
+            rooms_refused: Throttle::default(),
+        }
+    }
+
+    /// The server; `None` when it was dropped.
+    pub(crate) fn core(&self) -> Option<Arc<Core>> {
+        self.core.upgrade()
+    }
+
+    /// Those that this one stands for; `None` when it stands for itself.
+    #[inline]
+    pub(crate) fn children(&self) -> Option<Vec<Arc<Self>>> {
+        let children = self.children.as_ref()?;
+        Some(children.lock().values().filter_map(Weak::upgrade).collect())
+    }
+
+    /// Those that this one stands for: itself, or its children.
+    pub(crate) fn each(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        self.children().unwrap_or_else(|| vec![Arc::clone(self)])
+    }
+
+    /// The journals of children that have ended, or are those of another server, where somebody may
+    /// still come back; by their names.
+    pub(crate) fn absent(&self, children: &[Arc<Self>]) -> Vec<(Box<str>, Arc<Journal>)> {
+        let Some(core) = self.core() else {
+            return Vec::new();
+        };
+        let Some((recovery, family)) = core.config.recovery.as_ref().zip(self.family.as_ref())
+        else {
+            return Vec::new();
+        };
+        let here: HashSet<&str> = children.iter().map(|child| &*child.name).collect();
+        let mut journals = recovery.journals_of(family);
+        // What has that name here may be somebody else's by now.
+        journals.retain(|(name, _)| {
+            !here.contains(&**name)
+                && core
+                    .find_namespace(name)
+                    .is_none_or(|found| self.has(&found) || !found.standing.is_settled())
+        });
+        journals
+    }
+
+    /// To how many of these something is kept: clients make them, and there are no more children either.
+    pub(crate) fn absent_max(&self) -> usize {
+        self.core().map_or(0, |core| core.config.child_namespaces_max)
+    }
+
+    /// From now on what its parent sends goes to its journal, also when it has ended.
+    pub(crate) fn join_family(&self) {
+        if let Some((journal, family)) = self.journal.as_ref().zip(self.its_family()) {
+            journal.adopt(family);
+        }
+    }
+
+    /// What the children of its parent are known by.
+    pub(crate) fn its_family(&self) -> Option<&Arc<str>> {
+        self.its_parent()?.family.as_ref()
+    }
+
+    /// Whether it is that one's parent.
+    fn has(&self, child: &Self) -> bool {
+        child.its_parent().is_some_and(|parent| std::ptr::eq(&**parent, self))
+    }
+
+    /// From now on its parent stands for it.
+    fn enlist(self: &Arc<Self>) {
+        if let Some(children) = self.siblings() {
+            children.lock().insert(self.name.clone(), Arc::downgrade(self));
+        }
+    }
+
+    fn siblings(&self) -> Option<&Mutex<Children>> {
+        self.its_parent()?.children.as_ref()
+    }
+
+    pub(crate) fn param(&self, gap: &str) -> Option<&str> {
+        let found = self.lineage.get()?.params.iter().find(|(name, _)| **name == *gap);
+        found.map(|(_, value)| &**value)
+    }
+
+    /// The handlers as they are now.
+    pub(crate) fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table.read())
+    }
+
+    /// Changes the handlers. What falls out of the table is given back, so that no function of the
+    /// user's is dropped under its lock.
+    pub(crate) fn change_shared<R>(&self, change: impl FnOnce(&mut Arc<Table>) -> R) -> R {
+        change(&mut self.table.write())
+    }
+
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
+        self.change_shared(|table| change(Arc::make_mut(table)))
+    }
+
+    /// Whether nobody but the function of `on_new_namespace` has been told of it.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.told.load(Ordering::Acquire)
+    }
+
+    /// All that were to be told of it have been.
+    pub(crate) fn note_told(&self) {
+        self.told.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn change_watchers(&self, change: impl FnOnce(&mut Vec<Catch<OutgoingFn>>)) {
+        let mut watchers = self.watchers.write();
+        let mut changed = watchers.to_vec();
+        change(&mut changed);
+        self.watched.store(!changed.is_empty(), Ordering::Relaxed);
+        let old = std::mem::replace(&mut *watchers, changed.into());
+        // Dropping it may drop functions of the user's.
+        drop(watchers);
+        drop(old);
+    }
+
+    pub(crate) fn sweep_watchers(&self) {
+        self.change_watchers(|watchers| watchers.retain(|watcher| !watcher.is_over()));
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn watchers(&self) -> Arc<[Catch<OutgoingFn>]> {
+        Arc::clone(&self.watchers.read())
+    }
+
+    /// Forgets listeners that were removed.
+    pub(crate) fn sweep(&self) {
+        self.sweep_rooms();
+        self.sweep_watchers();
+        let _over: Vec<_> = self.change(|table| match table.extras {
+            Some(_) => table.extras_mut().any.extract_if(.., |any| any.is_over()).collect(),
+            None => Vec::new(),
+        });
+    }
+
+    pub(crate) fn count(&self, counter: impl Fn(&Metrics) -> &Counter) {
+        if let Some(core) = self.core() {
+            counter(&core.metrics).add();
+        }
+    }
+
+    /// Says of a letter how it is to be compressed.
+    pub(crate) fn pack(&self, letter: &mut Letter, compress: bool) {
+        match &self.deflate {
+            _ if !compress => letter.deflate_by(Deflate::never()),
+            Some(deflate) if letter.len() >= deflate.threshold() => letter.deflate_by(deflate),
+            _ => {}
+        }
+    }
+
+    /// A letter as it leaves, to be compressed or not.
+    pub(crate) fn parcel(&self, mut letter: Letter, compress: bool) -> Result<Parcel, EncodeError> {
+        self.pack(&mut letter, compress);
+        parcel(letter, self.parser.as_ref())
+    }
+
+    /// Whether nobody more may come in.
+    pub(crate) fn is_full(&self) -> bool {
+        self.places_taken.load(Ordering::Relaxed) >= self.limits.sockets_max()
+    }
+
+    /// Takes a place for a socket that is about to enter the rooms; `false` when there is none.
+    pub(crate) fn take_place(&self) -> bool {
+        let sockets_max = self.limits.sockets_max();
+        let more = |taken| (taken < sockets_max).then_some(taken + 1);
+        self.places_taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// A socket has left, or does not come in after all.
+    pub(crate) fn give_place_back(&self) {
+        self.places_taken.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a room has no longer name than one may have; that of a room that the socket is in has not.
+    pub(crate) fn may_be_joined(&self, id: SocketId, room: &str) -> bool {
+        let fits = room.len() <= self.limits.room_name_bytes_max() || self.rooms.is_in(id, room);
+        if !fits {
+            self.count(|metrics| &metrics.room_names_refused);
+        }
+        fits
+    }
+
+    pub(crate) fn join(self: &Arc<Self>, id: SocketId, room: &str) -> Result<(), NotJoined> {
+        let joined = match &self.journal {
+            None => self.rooms.join(id, room, self.limits.rooms_max()),
+            Some(journal) => journal.lock().join(&self.rooms, id, room, self.limits.rooms_max()),
+        };
+        if joined == Err(NotJoined::TooMany) {
+            self.refuse_room(id);
+        }
+        self.tell_rooms();
+        joined.map(drop)
+    }
+
+    #[cold]
+    fn refuse_room(&self, id: SocketId) {
+        let Some(core) = self.core() else {
+            return;
+        };
+        core.metrics.rooms_refused.add();
+        if self.rooms_refused.passes(core.now()) {
+            tracing::warn!(
+                namespace = ?self.name,
+                socket = %id,
+                rooms_max = self.limits.rooms_max(),
+                "a room is not joined: its socket is in as many as it may be (rooms_max)"
+            );
+        }
+    }
+
+    /// `false` when it was not in the room.
+    pub(crate) fn leave(self: &Arc<Self>, id: SocketId, room: &str) -> bool {
+        let left = match &self.journal {
+            None => self.rooms.leave(id, room).is_some(),
+            Some(journal) => journal.lock().leave(&self.rooms, id, room),
+        };
+        self.tell_rooms();
+        left
+    }
+
+    /// Something could not be written and is not sent.
+    pub(crate) fn note_unwritten(&self, what: &str, error: &EncodeError) {
+        self.count(|metrics| &metrics.encode_failures);
+        tracing::error!(what, %error, "not sent");
+    }
+
+    /// Counts how a socket began.
+    pub(crate) fn note_beginning(&self, beginning: Beginning) {
+        match beginning {
+            Beginning::New => {}
+            Beginning::Recovered { .. } => self.count(|metrics| &metrics.recovered),
+            Beginning::Refused(why) => {
+                self.count(|metrics| &metrics.recoveries_refused);
+                tracing::debug!(%why, "a client did not get its socket back");
+            }
+        }
+    }
+
+    /// A socket is not to come back after it is gone.
+    pub(crate) fn revoke(&self, id: SocketId) {
+        if let Some(journal) = &self.journal {
+            journal.lock().revoke(id);
+        }
+    }
+
+    /// Makes that no client gets one of those sockets back that wait, and that `revoked` names.
+    pub(crate) fn revoke_all<U: 'static>(&self, revoked: impl Fn(&U) -> bool) -> usize {
+        let revoked = |data: &Data| data.downcast_ref().is_some_and(&revoked);
+        let Some(children) = self.children() else {
+            return self.journal.as_ref().map_or(0, |journal| journal.revoke_all(revoked));
+        };
+        let here = children.iter().filter_map(|child| child.journal.clone());
+        let absent = self.absent(&children).into_iter().map(|(_, journal)| journal);
+        here.chain(absent).map(|journal| journal.revoke_all(revoked)).sum()
+    }
+
+    /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back
+    /// if it was `lost`.
+    pub(crate) fn exit(self: &Arc<Self>, socket: &SocketCore, lost: bool) {
+        let (id, life) = (socket.id, socket.expires_in());
+        let mut journal = self.journal.as_ref().map(|journal| journal.lock());
+        if self.rooms.exit(id) {
+            self.give_place_back();
+        }
+        if let Some(journal) = &mut journal {
+            journal.depart(id, lost, socket.sent(), life);
+        }
+        drop(journal);
+        self.tell_rooms();
+        let polls: Vec<_> = self.polls.lock().values().cloned().collect();
+        for poll in polls {
+            poll.gone(id);
+        }
+    }
+
+    /// The id of the next question to many.
+    pub(crate) fn next_poll_id(&self) -> Option<AckId> {
+        loop {
+            let id = AckId::new(self.ask_ids.next_shared())?;
+            // One that waits for as long as all others took keeps its id.
+            if !self.polls.lock().contains_key(&id) {
+                return Some(id);
+            }
+        }
+    }
+
+    pub(crate) fn open_poll(&self, id: AckId, poll: Arc<Poll>) {
+        self.polls.lock().insert(id, poll);
+    }
+
+    pub(crate) fn close_poll(&self, id: AckId) {
+        self.polls.lock().remove(&id);
+    }
+
+    pub(crate) fn poll(&self, id: AckId) -> Option<Arc<Poll>> {
+        self.polls.lock().get(&id).cloned()
+    }
+}
+
+impl Drop for NamespaceCore {
+    /// A child ends when nobody has it any more, and so does one that a function might stand for.
+    fn drop(&mut self) {
+        let core = self.core();
+        if let Some(children) = self.siblings() {
+            let mut children = children.lock();
+            if children.get(&self.name).is_some_and(|child| child.strong_count() == 0) {
+                children.remove(&self.name);
+            }
+            drop(children);
+            if let Some(core) = &core {
+                core.parents.note_end();
+            }
+            if let Some(core) = core.as_ref().filter(|_| self.has_place()) {
+                core.parents.give_place_back();
+            }
+        } else if core.is_none() || !self.standing.is_open() {
+            return;
+        }
+        if let Some(core) = core {
+            core.forget_namespace(&self.name);
+        }
+        drop(self.journal.take());
+        if let Some(recovery) = &self.recovery {
+            recovery.forget(&self.name, &self.rooms);
+        }
+    }
+}
