@@ -7,7 +7,6 @@ use std::marker::PhantomData;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use roomful_proto::event::{CallName, EmitName};
 use roomful_proto::socket::packet::is_reserved;
 use roomful_proto::{
@@ -17,14 +16,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::remote::{FetchError, RemoteSocket};
-use crate::api::socket::EmitError;
+use crate::ground::errors::emit_error::EmitError;
 use crate::ground::room_names::RoomNames;
-use crate::namespace::listeners::Recipients;
+use crate::ground::target::{Reliability, Target};
+use crate::namespace::listeners::Shown;
 use crate::namespace::namespace_core::NamespaceCore;
+use crate::namespace::poll::Poll;
+use crate::namespace::recovery::Journal;
 use crate::namespace::rooms::Selection;
 use crate::namespace::socket_core::{Member, SocketCore};
-use crate::recovery::{Journal, Sending};
-use crate::transport::link::Worth;
 
 /// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
 ///
@@ -34,34 +34,29 @@ use crate::transport::link::Worth;
 #[must_use = "a selection sends nothing by itself"]
 pub struct Broadcast {
     namespace: Arc<NamespaceCore>,
-    rooms: Vec<String>,
-    except: Vec<String>,
-    worth: Worth,
-    compress: bool,
+    target: Target,
     timeout: Duration,
 }
 
 impl Broadcast {
     pub(crate) fn new(namespace: &Arc<NamespaceCore>) -> Self {
-        Self {
-            namespace: Arc::clone(namespace),
-            rooms: Vec::new(),
-            except: Vec::new(),
-            worth: Worth::Kept,
-            compress: true,
-            timeout: namespace.limits.ack_timeout(),
-        }
+        Self::over(namespace, Target::everyone())
+    }
+
+    pub(crate) fn over(namespace: &Arc<NamespaceCore>, target: Target) -> Self {
+        let timeout = namespace.limits.ack_timeout();
+        Self { namespace: Arc::clone(namespace), target, timeout }
     }
 
     /// Adds a room, or several.
     pub fn to(mut self, rooms: impl RoomNames) -> Self {
-        rooms.append_to(&mut self.rooms);
+        rooms.append_to(&mut self.target.rooms);
         self
     }
 
     /// Leaves out all who are in a room, or in one of several.
     pub fn except(mut self, rooms: impl RoomNames) -> Self {
-        rooms.append_to(&mut self.except);
+        rooms.append_to(&mut self.target.except);
         self
     }
 
@@ -73,14 +68,14 @@ impl Broadcast {
     /// Leaves out clients to whom the event could not leave at once: see
     /// [`Socket::emit_volatile`](crate::Socket::emit_volatile).
     pub fn volatile(mut self) -> Self {
-        self.worth = Worth::Volatile;
+        self.target.reliability = Reliability::Volatile;
         self
     }
 
     /// Whether the event may be compressed, on a WebSocket or in the answer to a poll, where that is
     /// on. Default yes. What must not be guessed from the size of what is sent is better not.
     pub fn compress(mut self, compress: bool) -> Self {
-        self.compress = compress;
+        self.target.compress = compress;
         self
     }
 
@@ -94,7 +89,7 @@ impl Broadcast {
     /// io.to("match").latest("score").emit("score", (2, 1));
     /// ```
     pub fn latest(mut self, key: impl Hash) -> Self {
-        self.worth = Worth::Latest(key_of(&key));
+        self.target.reliability = Reliability::Latest(key_of(&key));
         self
     }
 
@@ -141,7 +136,8 @@ impl Broadcast {
         }
         let parcel = self.parcel(name, None, args)?;
         let selection = self.selected();
-        let deliver = |member: &&Member| member.deliver(parcel.clone(), self.worth).is_queued();
+        let deliver =
+            |member: &&Member| member.deliver(parcel.clone(), self.target.reliability).is_queued();
         Ok(selection.iter().filter(deliver).count())
     }
 
@@ -157,7 +153,10 @@ impl Broadcast {
         for (child, journal) in self.namespace.absent(children) {
             let event = self.written(name, |_, name| Unstamped::event(&child, name, args))?;
             // Who waits where nothing more is kept is told by a new socket.
-            if kept_max == 0 && self.worth != Worth::Volatile && journal.give_up() {
+            if kept_max == 0
+                && self.target.reliability != Reliability::Volatile
+                && journal.give_up()
+            {
                 continue;
             }
             kept_max = kept_max.saturating_sub(1);
@@ -172,14 +171,9 @@ impl Broadcast {
         event: Unstamped,
         name: &str,
     ) -> Result<usize, EmitError> {
-        let sending = Sending {
-            namespace: &self.namespace,
-            to: &self.rooms,
-            except: &self.except,
-            worth: self.worth,
-            compress: self.compress,
-        };
-        journal.send(event, &sending).map_err(|error| self.unwritten(name, error))
+        journal
+            .send(event, &self.namespace, &self.target)
+            .map_err(|error| self.unwritten(name, error))
     }
 
     /// Sends a `message` to the selected: a short form of [`emit`](Self::emit).
@@ -227,12 +221,11 @@ impl Broadcast {
         let selection = self.selected();
         let waiting: HashSet<_> = selection.iter().map(|member| member.socket.id).collect();
         answers.asked += waiting.len();
-        let sender = Some(sender.clone());
-        let poll = Arc::new(Poll { state: Mutex::new(PollState { waiting, sender }) });
+        let poll = Arc::new(Poll::new(waiting, sender.clone()));
         self.namespace.open_poll(id, Arc::clone(&poll));
         answers.open.push((Arc::clone(&self.namespace), id));
         for member in selection.iter() {
-            let pushed = member.deliver(parcel.clone(), self.worth);
+            let pushed = member.deliver(parcel.clone(), self.target.reliability);
             if !pushed.is_queued() || !member.socket.is_connected() {
                 poll.gone(member.socket.id);
             }
@@ -289,7 +282,7 @@ impl Broadcast {
     /// Gives each of the selected to a function, in the namespace, or in all that it stands for.
     fn each(&self, mut function: impl FnMut(&Arc<SocketCore>)) {
         for namespace in self.namespace.each() {
-            let selection = namespace.rooms.select(&self.rooms, &self.except);
+            let selection = namespace.rooms.select(&self.target.rooms, &self.target.except);
             selection.iter().for_each(|member| function(&member.socket));
         }
     }
@@ -300,14 +293,14 @@ impl Broadcast {
     }
 
     fn selected(&self) -> Selection<Member> {
-        self.namespace.rooms.select(&self.rooms, &self.except)
+        self.namespace.rooms.select(&self.target.rooms, &self.target.except)
     }
 
     /// Shows an event that is about to be sent to whoever watches.
     #[inline]
     fn show<T: ToArgs>(&self, event: &str, args: &T) {
         if !is_reserved(event) {
-            self.namespace.show(Recipients::Many(self), event, args);
+            self.namespace.show(Shown::Many(&self.target), event, args);
         }
     }
 
@@ -318,7 +311,7 @@ impl Broadcast {
         args: &T,
     ) -> Result<Parcel, EmitError> {
         self.written(event, |namespace, name| {
-            self.namespace.parcel(Letter::event(namespace, ack, name, args)?, self.compress)
+            self.namespace.parcel(Letter::event(namespace, ack, name, args)?, self.target.compress)
         })
     }
 
@@ -347,57 +340,24 @@ fn key_of(key: &impl Hash) -> u64 {
     STATE.hash_one(key)
 }
 
+/// To whom something is sent, as a function given to
+/// [`Namespace::on_any_outgoing`](crate::Namespace::on_any_outgoing) sees it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Recipients<'a> {
+    /// One socket.
+    One(SocketId),
+    /// Whoever is selected when it is sent.
+    Many(&'a Broadcast),
+}
+
 impl fmt::Debug for Broadcast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Broadcast")
             .field("namespace", &self.namespace.name)
-            .field("rooms", &self.rooms)
-            .field("except", &self.except)
+            .field("rooms", &self.target.rooms)
+            .field("except", &self.target.except)
             .finish_non_exhaustive()
-    }
-}
-
-/// A question to many that is open.
-pub(crate) struct Poll {
-    state: Mutex<PollState>,
-}
-
-struct PollState {
-    waiting: HashSet<SocketId>,
-    /// Gone when nobody is waited for any more. At most one message per asked socket goes through.
-    sender: Option<mpsc::UnboundedSender<(SocketId, Args)>>,
-}
-
-impl Poll {
-    /// `false` when that socket was not asked, or has answered.
-    pub(crate) fn answer(&self, id: SocketId, args: Args) -> bool {
-        let mut state = self.state.lock();
-        let expected = state.waiting.remove(&id);
-        if expected && let Some(sender) = &state.sender {
-            // Nobody listens any more when this fails.
-            let _ = sender.send((id, args));
-        }
-        state.close_if_done();
-        expected
-    }
-
-    /// That socket will not answer.
-    pub(crate) fn gone(&self, id: SocketId) {
-        let mut state = self.state.lock();
-        state.waiting.remove(&id);
-        state.close_if_done();
-    }
-
-    fn close_if_done(&self) {
-        self.state.lock().close_if_done();
-    }
-}
-
-impl PollState {
-    fn close_if_done(&mut self) {
-        if self.waiting.is_empty() {
-            self.sender = None;
-        }
     }
 }
 

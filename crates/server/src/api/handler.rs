@@ -3,22 +3,16 @@
 //! A handler is any async function or closure whose first argument is a [`Socket`] and whose others
 //! are the arguments of the event, by position. Its returned value is the ack.
 
-use std::any::Any;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use roomful_proto::args::{Before, Cursor, FromArg, Nothing, ToArgs};
 use roomful_proto::event::Fallible;
-use roomful_proto::socket::{Event, Slot};
-use roomful_proto::{AckId, Answer, ArgError, EncodeError, EventError};
+use roomful_proto::socket::Event;
+use roomful_proto::{AckId, ArgError, EventError};
 
-use crate::api::hello::Refusal;
 use crate::api::socket::Socket;
-use crate::connection::entry::Visitor;
-use crate::namespace::decisions::Caller;
-use crate::namespace::namespace_core::NamespaceCore;
+use crate::namespace::erased::{Erased, Reply, Started};
 use crate::namespace::socket_core::SocketCore;
 
 /// What a handler is called with, beside the socket.
@@ -60,42 +54,6 @@ impl Drop for Ack {
         {
             socket.refuse(id, &EventError::internal("panicked"));
         }
-    }
-}
-
-/// What a handler has answered, already written. The handlers that this crate implements make it;
-/// one of your own answers by an [`Ack`] that it takes [`from the event`](FromEvent).
-#[must_use = "whoever runs the handler has to pass its answer on"]
-pub struct Reply {
-    pub(crate) outcome: Outcome,
-}
-
-pub(crate) enum Outcome {
-    Answer(Result<Answer, EncodeError>),
-    Failure(Box<Failure>),
-}
-
-/// What a handler has given instead of an answer.
-pub(crate) struct Failure {
-    pub(crate) event: Arc<str>,
-    pub(crate) ack: Option<AckId>,
-    pub(crate) error: EventError,
-}
-
-impl Reply {
-    /// Writes the answer to the event that came with `id`.
-    pub(crate) fn new<T: ToArgs>(id: AckId, answer: &T) -> Self {
-        Self { outcome: Outcome::Answer(Answer::new(id, answer)) }
-    }
-
-    fn failed(event: Arc<str>, ack: Option<AckId>, error: EventError) -> Self {
-        Self { outcome: Outcome::Failure(Box::new(Failure { event, ack, error })) }
-    }
-}
-
-impl std::fmt::Debug for Reply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reply").finish_non_exhaustive()
     }
 }
 
@@ -255,77 +213,6 @@ macro_rules! handler {
 
 roomful_proto::for_parameters_of_handlers!(handler);
 
-/// A handler whose types are forgotten.
-#[derive(Clone)]
-pub(crate) struct Erased {
-    pub(crate) event: Arc<str>,
-    start: Arc<StartFn>,
-}
-
-type StartFn = dyn Fn(&Arc<SocketCore>, &mut Event) -> Option<Started> + Send + Sync;
-
-impl Erased {
-    /// `None` when the event did not fit and was answered. Afterwards the event has an ack only if that
-    /// was not handed out.
-    pub(crate) fn start(&self, socket: &Arc<SocketCore>, event: &mut Event) -> Option<Started> {
-        (self.start)(socket, event)
-    }
-}
-
-/// A handler that has started, and ends with its answer, if one is wanted and it was not given by
-/// an [`Ack`]. The server sends it.
-pub type Started = Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
-
-/// A function that has started, and that nobody waits for.
-pub(crate) fn unasked(started: impl Future<Output = ()> + Send + 'static) -> Started {
-    Box::pin(async move {
-        started.await;
-        None
-    })
-}
-
-/// What a connection runs for its sockets.
-pub(crate) enum Work {
-    Handler(Started),
-    Decision(Pin<Box<dyn Future<Output = Decided> + Send>>),
-    Passage(Pin<Box<dyn Future<Output = Option<Event>> + Send>>),
-}
-
-/// What came of a piece of work.
-pub(crate) enum Done {
-    /// A handler has ended.
-    Handled(Option<Reply>),
-    /// A namespace has decided about a client.
-    Decided(Decided),
-    /// An event has come through the functions before its handler, or not.
-    Passed(Option<Event>),
-}
-
-impl Future for Work {
-    type Output = Done;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
-        match &mut *self {
-            Self::Handler(running) => running.as_mut().poll(cx).map(Done::Handled),
-            Self::Decision(decision) => decision.as_mut().poll(cx).map(Done::Decided),
-            Self::Passage(passage) => passage.as_mut().poll(cx).map(Done::Passed),
-        }
-    }
-}
-
-pub(crate) enum Decided {
-    /// Whether a client may come in.
-    Entry { slot: Slot, verdict: Result<Data, Refusal>, visitor: Visitor },
-    /// A client comes further: to the namespace that it asks for, since it is to be, or to its turn.
-    Further { slot: Slot, further: Further },
-}
-
-/// The client, and the namespace if that was what it waited for.
-pub(crate) type Further = Result<(Caller, Option<Arc<NamespaceCore>>), Refusal>;
-
-/// What a namespace remembers of a socket.
-pub(crate) type Data = Arc<dyn Any + Send + Sync>;
-
 /// Forgets the types of a handler.
 pub(crate) fn erase<A, U, M, H>(name: &str, handler: H) -> Erased
 where
@@ -350,5 +237,5 @@ where
             }
         }
     });
-    Erased { event, start }
+    Erased::new(event, start)
 }

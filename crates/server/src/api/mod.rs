@@ -2,8 +2,11 @@
 //! have none. It knows no stream, no HTTP and no connection.
 
 pub(crate) mod broadcast;
+mod expiry;
 pub(crate) mod handler;
 pub(crate) mod hello;
 pub(crate) mod namespace;
+mod namespace_limits;
+mod namespace_rooms;
 pub(crate) mod remote;
 pub(crate) mod socket;

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use roomful_proto::event::{CallName, EmitName, OnName};
 use roomful_proto::{Args, EventError, FromArg, Reason, SocketId, ToArgs};
 
-use crate::api::broadcast::Broadcast;
-use crate::api::handler::{self, Data, Handler};
+use crate::api::broadcast::{Broadcast, Recipients};
+use crate::api::handler::{self, Handler};
 use crate::api::hello::{Connect, Hello, Types};
-use crate::api::socket::{EmitError, Socket};
-use crate::ground::rates::Rate;
+use crate::api::socket::Socket;
+use crate::ground::errors::emit_error::EmitError;
+use crate::ground::rate::rates::Rate;
 use crate::ground::room_names::RoomNames;
+use crate::namespace::erased::{self, Data};
 use crate::namespace::family::standing::Hold;
-use crate::namespace::listeners::{AnyFn, BeforeFn, Catch, Listener, Once, OutgoingFn, Recipients};
+use crate::namespace::listeners::{AnyFn, BeforeFn, Catch, Listener, Once, OutgoingFn, Shown};
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::table::{Carry, Greet, Parting, Same, ServerSide, Table};
 
@@ -130,7 +132,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(Socket<A, U>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let greet: Greet = Arc::new(move |core| Some(handler::unasked(greet(Socket::new(core)?))));
+        let greet: Greet = Arc::new(move |core| Some(erased::unasked(greet(Socket::new(core)?))));
         self.change(|table| table.on_connect.replace(greet));
         self
     }
@@ -365,7 +367,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     {
         self.change(|table| {
             table.other.replace(Arc::new(move |core, name, args| {
-                Some(handler::unasked(other(Socket::new(core)?, name, args)))
+                Some(erased::unasked(other(Socket::new(core)?, name, args)))
             }))
         });
         self
@@ -445,7 +447,7 @@ where
     F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    Arc::new(move |core, reason| Some(handler::unasked(farewell(Socket::new(core)?, reason))))
+    Arc::new(move |core, reason| Some(erased::unasked(farewell(Socket::new(core)?, reason))))
 }
 
 impl<A, U> Namespace<A, U> {
@@ -534,7 +536,17 @@ impl<A, U> Namespace<A, U> {
     where
         F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
     {
-        let watcher = Catch::new(Arc::new(watch) as Arc<OutgoingFn>, only_once);
+        let namespace = Arc::downgrade(&self.core);
+        let watch: Arc<OutgoingFn> = Arc::new(move |shown, event, args| match shown {
+            Shown::One(id) => watch(Recipients::One(id), event, args),
+            Shown::Many(target) => {
+                if let Some(namespace) = namespace.upgrade() {
+                    let all = Broadcast::over(&namespace, target.clone());
+                    watch(Recipients::Many(&all), event, args);
+                }
+            }
+        });
+        let watcher = Catch::new(watch, only_once);
         let listener = watcher.handle(&self.core);
         self.core.change_watchers(|watchers| add(watchers, watcher));
         listener

@@ -8,9 +8,9 @@ use roomful_proto::{FromArg, SocketId, ToArgs};
 
 use crate::ground::handshake::Handshake;
 use crate::ground::room_names::RoomNames;
+use crate::ground::target::Reliability;
 use crate::namespace::asks::Call;
 use crate::namespace::socket_core::SocketCore;
-use crate::transport::link::Worth;
 
 /// A socket that [`Broadcast::sockets`](crate::Broadcast::sockets) has found: what was known of it
 /// then, and what can be done with it from anywhere. A cheap handle but for the list of its rooms.
@@ -62,7 +62,7 @@ impl RemoteSocket {
     /// As [`Socket::emit`](crate::Socket::emit).
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What goes wrong here is counted and logged where it happens.
-        let _ = self.socket.emit(event.event_name(), &args, Worth::Kept, true);
+        let _ = self.socket.emit(event.event_name(), &args, Reliability::Reliable, true);
     }
 
     /// As [`Socket::send`](crate::Socket::send).

@@ -7,19 +7,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use roomful_proto::event::{CallName, EmitName, OnName};
-use roomful_proto::{EncodeError, FromArg, SocketId, ToArgs};
+use roomful_proto::{FromArg, SocketId, ToArgs};
 
 use crate::api::broadcast::Broadcast;
 use crate::api::handler::{self, Handler};
 use crate::api::hello::Types;
+use crate::ground::errors::emit_error::EmitError;
 use crate::ground::farewell::Farewell;
 use crate::ground::handshake::Handshake;
 use crate::ground::room_names::RoomNames;
+use crate::ground::target::Reliability;
 use crate::namespace::asks::Call;
 use crate::namespace::listeners::Once;
+use crate::namespace::recovery::Beginning;
 use crate::namespace::socket_core::SocketCore;
-use crate::recovery::Beginning;
-use crate::transport::link::Worth;
 
 /// A client in a namespace. A cheap handle: clone it, keep it, send with it from anywhere.
 ///
@@ -32,38 +33,6 @@ pub struct Socket<A = (), U = ()> {
     pub(crate) core: Arc<SocketCore>,
     types: Types<A, U>,
 }
-
-/// What became of an event.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum EmitError {
-    /// The client is gone, or has left the namespace.
-    Gone,
-    /// Too much waited for the client already; its connection is being closed. The limit is
-    /// [`Builder::outbox_bytes_max`](crate::Builder::outbox_bytes_max). If the client gets its socket
-    /// [back](crate::Builder::recovery), it gets this event, too.
-    Overflow,
-    /// The event was volatile and could not leave at once.
-    Dropped,
-    /// The arguments could not be written as JSON.
-    Encode(EncodeError),
-    /// The name belongs to the protocol, such as `disconnect`.
-    ReservedEvent,
-}
-
-impl fmt::Display for EmitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gone => f.write_str("the client is gone"),
-            Self::Overflow => f.write_str("the client reads too slowly and is being disconnected"),
-            Self::Dropped => f.write_str("a volatile event could not leave at once"),
-            Self::Encode(e) => e.fmt(f),
-            Self::ReservedEvent => f.write_str("the name of the event is reserved"),
-        }
-    }
-}
-
-impl std::error::Error for EmitError {}
 
 impl<A: 'static, U: 'static> Socket<A, U> {
     /// `None` when the socket remembers something else than a `U`.
@@ -187,7 +156,7 @@ impl<A, U> Socket<A, U> {
     /// none. Specification: Socket.IO 5, `EVENT`.
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What goes wrong here is counted and logged where it happens.
-        let _ = self.core.emit(event.event_name(), &args, Worth::Kept, true);
+        let _ = self.core.emit(event.event_name(), &args, Reliability::Reliable, true);
     }
 
     /// Sends a `message` to this client: a short form of [`emit`](Self::emit).
@@ -197,7 +166,7 @@ impl<A, U> Socket<A, U> {
 
     /// Sends an event to this client and tells what became of it.
     pub fn try_emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) -> Result<(), EmitError> {
-        self.core.emit(event.event_name(), &args, Worth::Kept, true)
+        self.core.emit(event.event_name(), &args, Reliability::Reliable, true)
     }
 
     /// Sends an event to this client if it can leave at once, and drops it otherwise: while its stream
@@ -205,7 +174,7 @@ impl<A, U> Socket<A, U> {
     /// written yet. So of many that are sent at once the first leave, and they never fill the outbox. To
     /// have only the last leave, see [`Broadcast::latest`].
     pub fn emit_volatile<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
-        let _ = self.core.emit(event.event_name(), &args, Worth::Volatile, true);
+        let _ = self.core.emit(event.event_name(), &args, Reliability::Volatile, true);
     }
 
     /// This client, for events that may be compressed or not, on a WebSocket or in the answer to a
@@ -218,7 +187,7 @@ impl<A, U> Socket<A, U> {
     /// # }
     /// ```
     pub fn compress(&self, compress: bool) -> ToOne<'_> {
-        ToOne { core: &self.core, worth: Worth::Kept, compress }
+        ToOne { core: &self.core, reliability: Reliability::Reliable, compress }
     }
 
     /// Asks this client: sends an event that it is to answer.
@@ -330,14 +299,14 @@ impl<A, U> Socket<A, U> {
 #[must_use = "it sends nothing by itself"]
 pub struct ToOne<'a> {
     core: &'a Arc<SocketCore>,
-    worth: Worth,
+    reliability: Reliability,
     compress: bool,
 }
 
 impl ToOne<'_> {
     /// Drops the event if it cannot leave at once: see [`Socket::emit_volatile`].
     pub const fn volatile(mut self) -> Self {
-        self.worth = Worth::Volatile;
+        self.reliability = Reliability::Volatile;
         self
     }
 
@@ -354,7 +323,7 @@ impl ToOne<'_> {
 
     /// As [`Socket::try_emit`].
     pub fn try_emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) -> Result<(), EmitError> {
-        self.core.emit(event.event_name(), &args, self.worth, self.compress)
+        self.core.emit(event.event_name(), &args, self.reliability, self.compress)
     }
 
     /// As [`Socket::call`]. A question is never volatile.

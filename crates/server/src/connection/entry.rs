@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomful_proto::engine::Revision;
-use roomful_proto::socket::Slot;
 use roomful_proto::{Letter, Parcel, RecoveryId, SocketId};
 
-use crate::api::handler::Data;
-use crate::api::hello::Refusal;
+use crate::ground::errors::refusal::Refusal;
 use crate::ground::parser::parcel;
+use crate::ground::random;
+use crate::ground::target::Reliability;
+use crate::namespace::erased::Data;
 use crate::namespace::family::standing::{Door, Whose};
 use crate::namespace::namespace_core::NamespaceCore;
-use crate::namespace::socket_core::{Member, SocketCore};
-use crate::namespace::table::Table;
-use crate::node::core;
-use crate::recovery::{
+use crate::namespace::recovery::{
     AuthDigest, Beginning, Claim, Guard, Newcomer, NotRecovered, Recovery, Search, credentials,
 };
-use crate::transport::link::{Link, Pushed, Worth};
+use crate::namespace::socket_core::{Entrance, Member, SocketCore};
+use crate::namespace::table::Table;
+use crate::transport::link::{Link, Pushed};
 
 /// How long a client that comes back waits for the end of its old connection, if that has not ended by
 /// itself.
@@ -43,13 +43,6 @@ pub(crate) struct Visitor {
     asked: Option<Whose>,
     /// It was let in since it has its socket back, and for nothing else.
     skipped: bool,
-}
-
-/// Where a client comes in.
-pub(crate) struct Entrance {
-    pub(crate) slot: Slot,
-    pub(crate) namespace: Arc<NamespaceCore>,
-    pub(crate) table: Arc<Table>,
 }
 
 /// The socket that a client gets.
@@ -82,10 +75,9 @@ impl Visitor {
             return (Self::default(), auth);
         };
         let (claim, auth) = Claim::take(auth);
-        let core = namespace.core();
-        let own = core.as_ref().and_then(|core| core.config.cookie.as_ref());
-        let counts =
-            |name: &str| own.is_none_or(|own| own.its_name() != name) && recovery.counts(name);
+        let registry = namespace.registry();
+        let own = registry.as_ref().and_then(|registry| registry.config.own_cookie.as_deref());
+        let counts = |name: &str| own != Some(name) && recovery.counts(name);
         let credentials = credentials(&link.handshake, counts);
         let digest = AuthDigest::new(auth.as_deref(), &credentials);
         (Self { auth: Some(digest), claim, ..Self::default() }, auth)
@@ -239,8 +231,8 @@ impl Identity {
     /// A new one; `None` when the system gives no randomness for it.
     pub(crate) fn new(data: Data) -> Option<Self> {
         Some(Self {
-            id: SocketId::from_random(core::random()?),
-            recovery: RecoveryId::from_random(core::random()?),
+            id: SocketId::from_random(random::random()?),
+            recovery: RecoveryId::from_random(random::random()?),
             data,
             replaced: None,
             search: None,
@@ -298,7 +290,7 @@ impl Identity {
 }
 
 fn push(link: &Arc<Link>, namespace: &NamespaceCore, parcel: Parcel) {
-    if link.push(parcel, Worth::Kept) == Pushed::Overflow {
+    if link.push(parcel, Reliability::Reliable) == Pushed::Overflow {
         namespace.count(|metrics| &metrics.slow_peers);
     }
 }

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 use roomful_proto::socket::{Event, Slot};
 
+use crate::namespace::listeners::Hold;
+
 /// The lanes of one connection. Nothing is allocated while there is none.
 #[derive(Default)]
 pub(crate) struct Lanes {
@@ -23,17 +25,6 @@ struct Lane {
     running: usize,
     running_max: usize,
     waiting: VecDeque<Event>,
-}
-
-/// What a piece of work is for later events of its socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hold {
-    /// Nothing.
-    None,
-    /// They wait until it has ended.
-    All,
-    /// They wait while there are so many of these.
-    UpTo(usize),
 }
 
 impl Lane {

@@ -25,7 +25,7 @@ use roomful_proto::engine::{Data, Handshake, Input, Output, Packet, Revision, Se
 use roomful_proto::ws::CloseCode;
 use roomful_proto::{Moment, Parcel, Reason, Violation};
 
-pub(crate) use self::task::{Guarded, Task, run};
+pub(crate) use self::task::{Guarded, Task};
 
 use self::pressure::Pressure;
 use self::read::Source;
@@ -33,7 +33,7 @@ use crate::connection::sockets::Sockets;
 use crate::ground::farewell::{Description, Farewell};
 use crate::node::core::Core;
 use crate::transport::cork::Cork;
-use crate::transport::link::{Errands, Link, Order, Request, Taken};
+use crate::transport::link::{Errands, Link, Order, Request, Rests, Taken};
 use crate::transport::outbox::{Batch, SLOW_PART};
 use crate::transport::polling::{BodyReply, Polling};
 use crate::transport::websocket::WebSocket;
@@ -506,11 +506,6 @@ impl Connection {
         }
     }
 
-    /// Whether polling carries the session.
-    const fn is_polling(&self) -> bool {
-        matches!(self.carrier, Carrier::Polling(_))
-    }
-
     /// Whether there is nothing to be done for a poll but to keep it.
     fn lets_polls_wait(&self) -> bool {
         matches!(&self.carrier, Carrier::Polling(polling) if !polling.has_poll())
@@ -549,6 +544,12 @@ enum Turn {
         blocked: bool,
     },
     Over,
+}
+
+impl Rests for Connection {
+    fn is_polling(&self) -> bool {
+        matches!(self.carrier, Carrier::Polling(_))
+    }
 }
 
 impl Future for Connection {

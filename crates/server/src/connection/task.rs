@@ -4,10 +4,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use super::Connection;
-use crate::transport::link::Link;
+use crate::transport::link::{Link, Resting};
 
 /// As an `async` block it would be twice as large, and a connection that does nothing keeps all of it.
 #[expect(
@@ -54,7 +54,7 @@ where
 pub(crate) struct Guarded {
     link: Arc<Link>,
     /// On a WebSocket nobody else has anything to bring.
-    own: Option<Box<Connection>>,
+    own: Option<Resting>,
 }
 
 impl Guarded {
@@ -87,13 +87,5 @@ impl Future for Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         drop(self.link.abandon());
-    }
-}
-
-/// Runs a connection that rested, as its own task would: it is that which is woken for it.
-pub(crate) fn run(link: &Link, mut connection: Box<Connection>, waker: &Waker) {
-    let mut cx = Context::from_waker(waker);
-    if Pin::new(&mut *connection).poll(&mut cx).is_pending() {
-        drop(link.put_resting(connection));
     }
 }

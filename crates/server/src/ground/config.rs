@@ -4,44 +4,21 @@ use std::time::Duration;
 
 use roomful_proto::Limits;
 
-use crate::ground::compression::{Compression, HttpCompression};
+use crate::ground::addressing::Addressing;
+use crate::ground::compression::Compression;
 use crate::ground::parser::ServerParser;
-use crate::ground::rates::Rate;
-use crate::http::bundle::ServeClient;
-use crate::http::cookie::Cookie;
-use crate::http::head::Head;
-use crate::http::hooks::Hooks;
-use crate::http::origin::cors::Cors;
-use crate::http::origin::hosts::Hosts;
-use crate::http::origin::origins::Origins;
-use crate::namespace::decisions::Addressing;
-use crate::recovery::Recovery;
+use crate::ground::rate::rates::Rate;
 
-/// What a server is set to. Made by [`Builder`](crate::Builder).
+/// What a server is set to, beside what it is for HTTP. Made by [`Builder`](crate::Builder).
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Without a slash at its end; empty for everything.
-    pub(crate) path: String,
-    /// Whether the path itself, without a slash behind it, is somebody else's.
-    pub(crate) slash_required: bool,
     pub(crate) limits: Limits,
-    pub(crate) origins: Origins,
-    /// `None` is any host.
-    pub(crate) hosts: Option<Hosts>,
-    pub(crate) cors: Cors,
-    pub(crate) cookie: Option<Cookie>,
-    pub(crate) transports: Transports,
-    pub(crate) allow_eio3: bool,
-    pub(crate) jsonp: bool,
-    pub(crate) serve_client: ServeClient,
     /// `None` is the default encoding.
     pub(crate) parser: Option<ServerParser>,
     /// Of WebSocket messages; `None` for none.
     pub(crate) compression: Option<Compression>,
-    pub(crate) http_compression: HttpCompression,
     pub(crate) outbox_bytes_max: usize,
     pub(crate) connections_max: usize,
-    pub(crate) http_connections_max: usize,
     pub(crate) handlers_max: usize,
     pub(crate) event_rate: Option<Rate>,
     pub(crate) event_pace: Option<Rate>,
@@ -56,64 +33,22 @@ pub(crate) struct Config {
     pub(crate) client_address: Addressing,
     pub(crate) decisions_per_address_max: usize,
     pub(crate) keep_empty_namespaces: bool,
-    pub(crate) recovery: Option<Recovery>,
     pub(crate) ack_timeout: Duration,
     pub(crate) expiry_timeout: Duration,
     pub(crate) stop_timeout: Duration,
-    pub(crate) request_timeout: Duration,
-    pub(crate) keep_alive_timeout: Duration,
-    pub(crate) allow_timeout: Duration,
     pub(crate) namespace_timeout: Duration,
-    pub(crate) hooks: Hooks,
-}
-
-impl Config {
-    /// Whether a path is that of the server or below it.
-    pub(crate) fn is_ours(&self, path: &str) -> bool {
-        let rest = path.strip_prefix(self.path.as_str());
-        rest.is_some_and(|rest| rest.starts_with('/') || rest.is_empty() && !self.slash_required)
-    }
-
-    /// Whether a request may go to its host.
-    pub(crate) fn has_host(&self, head: &Head<'_>) -> bool {
-        let host = || head.host().unwrap_or_default();
-        self.hosts.as_ref().is_none_or(|hosts| hosts.has(host()))
-    }
-
-    /// Whether pages of an origin may connect by a request.
-    pub(crate) fn allows(&self, origin: &str, head: &Head<'_>) -> bool {
-        let host = head.host();
-        // Behind a proxy nobody knows by which scheme the request was sent, unless the list of hosts says it
-        // or the request itself.
-        let scheme_fits = |scheme: &str| {
-            let listed = self.hosts.as_ref().zip(host);
-            !(head.secure && scheme.eq_ignore_ascii_case("http"))
-                && listed.is_none_or(|(hosts, host)| hosts.has_pages(host, scheme))
-        };
-        self.origins.allow(origin, host, scheme_fits)
-    }
+    /// The name of the cookie that the server sets itself, for load balancers.
+    pub(crate) own_cookie: Option<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            path: "/socket.io".to_owned(),
-            slash_required: false,
             limits: Limits::default(),
-            origins: Origins::SameHost,
-            hosts: None,
-            cors: Cors::new(),
-            cookie: None,
-            transports: Transports::Both,
-            allow_eio3: false,
-            jsonp: false,
-            serve_client: ServeClient::Embedded,
             parser: None,
             compression: None,
-            http_compression: HttpCompression::default(),
             outbox_bytes_max: 8 * 1024 * 1024,
             connections_max: 1_000_000,
-            http_connections_max: 100_000,
             handlers_max: 1_024,
             event_rate: None,
             event_pace: None,
@@ -127,29 +62,11 @@ impl Default for Config {
             client_address: Addressing::default(),
             decisions_per_address_max: 64,
             keep_empty_namespaces: false,
-            recovery: None,
             ack_timeout: Duration::from_secs(10),
             expiry_timeout: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(8),
-            request_timeout: Duration::from_secs(30),
-            // Longer than most proxies keep theirs, 60 to 120 s, so that it is the proxy that ends them.
-            keep_alive_timeout: Duration::from_secs(180),
-            allow_timeout: Duration::from_secs(10),
             namespace_timeout: Duration::from_secs(10),
-            hooks: Hooks::default(),
+            own_cookie: None,
         }
     }
-}
-
-/// Which transports clients may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Transports {
-    /// Polling, WebSocket, and the upgrade from the one to the other. The default.
-    #[default]
-    Both,
-    /// Only HTTP long-polling.
-    PollingOnly,
-    /// Only WebSocket.
-    WebSocketOnly,
 }

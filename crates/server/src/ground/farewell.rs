@@ -7,7 +7,7 @@ use std::time::Duration;
 use roomful_proto::ws::{CloseCode, WsError};
 use roomful_proto::{Reason, Violation};
 
-use crate::ground::rates::Rate;
+use crate::ground::rate::rates::Rate;
 
 /// What a client can say in a close frame (RFC 6455 section 5.5): 125 bytes, of which two are the code.
 const SAID_BYTES_MAX: usize = 123;

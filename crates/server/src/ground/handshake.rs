@@ -9,12 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use roomful_proto::percent;
 
-use crate::http::front::HEAD_BYTES_MAX;
-use crate::http::head::Head;
-
 /// What is kept of a request at most. One that has more opens no session: which of its headers are seen
 /// must not be for the client to choose. A browser with cookies sends one or two kilobytes.
-pub(crate) const HANDSHAKE_BYTES_MAX: usize = HEAD_BYTES_MAX;
+pub(crate) const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
 
 /// Headers about the HTTP connection itself, which say nothing about the client.
 const LEFT_OUT: [&str; 12] = [
@@ -48,12 +45,19 @@ pub struct Handshake {
 const SECURE: &[u8] = b"s";
 
 impl Handshake {
-    pub(crate) fn new(head: &Head<'_>) -> Self {
+    /// Copies a request: its headers by their names, in any case, and their values.
+    pub(crate) fn new<'a>(
+        secure: bool,
+        path: &str,
+        query: &str,
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+        address: Option<SocketAddr>,
+    ) -> Self {
         let mut bytes = Vec::with_capacity(512);
-        push(&mut bytes, if head.secure { SECURE } else { b"" });
-        push(&mut bytes, head.path.as_bytes());
-        push(&mut bytes, head.query.as_bytes());
-        for (name, value) in head.headers.iter() {
+        push(&mut bytes, if secure { SECURE } else { b"" });
+        push(&mut bytes, path.as_bytes());
+        push(&mut bytes, query.as_bytes());
+        for (name, value) in headers {
             let len = name.len() + value.len() + 2;
             let left_out = LEFT_OUT.iter().any(|other| other.eq_ignore_ascii_case(name));
             if left_out || bytes.len() + len > HANDSHAKE_BYTES_MAX {
@@ -67,7 +71,7 @@ impl Handshake {
         let issued = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
             bytes: bytes.into_boxed_slice(),
-            address: head.peer,
+            address,
             issued_ms: u64::try_from(issued.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -201,23 +205,10 @@ fn percent_decode(text: &str) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::http::head::Headers;
 
     pub(crate) fn handshake(query: &str, headers: &[(&str, &str)]) -> Handshake {
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|&(name, value)| httparse::Header { name, value: value.as_bytes() })
-            .collect();
-        let headers = Headers::Slice(&headers);
-        Handshake::new(&Head {
-            method: "GET",
-            path: "/live/",
-            query,
-            authority: None,
-            secure: true,
-            headers,
-            peer: None,
-        })
+        let headers = headers.iter().map(|&(name, value)| (name, value.as_bytes()));
+        Handshake::new(true, "/live/", query, headers, None)
     }
 
     #[test]

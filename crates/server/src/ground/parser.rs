@@ -61,7 +61,7 @@ pub use roomful_proto::engine::Data;
 pub use roomful_proto::socket::{MsgPack, Parser, Plain, Whole};
 pub use roomful_proto::{AckId, Limits, Violation};
 
-use crate::node::core::Core;
+use crate::ground::shared::Shared;
 
 /// The parser of a server, which may panic: it can be a user's.
 #[derive(Clone, Debug)]
@@ -73,10 +73,10 @@ impl ServerParser {
     }
 
     /// Reads a packet of a client.
-    pub(crate) fn read(&self, message: Data, core: &Core) -> Result<Whole, Violation> {
-        let read = || self.0.decode(message, &core.limits);
+    pub(crate) fn read(&self, message: Data, shared: &Shared) -> Result<Whole, Violation> {
+        let read = || self.0.decode(message, &shared.limits);
         catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
-            core.metrics.panics.add();
+            shared.metrics.panics.add();
             tracing::error!("the parser panicked; its client is disconnected");
             Err(Violation::Malformed)
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use roomful_proto::SessionId;
 
-use crate::node::core;
+use crate::ground::random;
 
 /// A cookie that the first answer to a polling client sets, so that a load balancer can send all
 /// requests of a session to the same server. Default: there is none.
@@ -135,7 +135,7 @@ impl Cookie {
         match &self.value {
             Some(value) => text.push_str(value),
             // As long and as random as a session id, but another.
-            None => text.push_str(SessionId::from_random(core::random()?).as_str()),
+            None => text.push_str(SessionId::from_random(random::random()?).as_str()),
         }
         let _ = write!(text, "; Path={}", self.path);
         if let Some(domain) = &self.domain {

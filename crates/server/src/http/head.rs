@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use http::HeaderMap;
 
+use crate::ground::handshake::Handshake;
+
 /// The head of a request. Borrowed: what is kept of it is copied out.
 #[derive(Clone, Copy)]
 pub(crate) struct Head<'a> {
@@ -43,6 +45,11 @@ impl<'a> Head<'a> {
     /// The same, where it is text: ASCII that can be seen, blanks and tabs.
     pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         text(self.header(name)?)
+    }
+
+    /// What is kept of it.
+    pub(crate) fn handshake(&self) -> Handshake {
+        Handshake::new(self.secure, self.path, self.query, self.headers.iter(), self.peer)
     }
 
     /// Bytes of all that is said.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
-use crate::api::hello::Refusal;
+use crate::ground::errors::refusal::Refusal;
 use crate::http::flow::Flow;
 use crate::http::head::Head;
 use crate::http::headers::AnswerHeaders;
 use crate::http::refused::{Cause, ConnectionError};
 use crate::http::request::Request;
-use crate::node::core::Core;
+use crate::http::site::Site;
 
 type Asking = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 type HeadersFn = Arc<dyn Fn(&Request<'_>, &mut AnswerHeaders) + Send + Sync>;
@@ -86,58 +86,58 @@ impl Hooks {
 
 /// Shows a request to whoever sees it first, and collects what is added to its answer; `None` when
 /// the function panics.
-pub(crate) fn see(core: &Core, head: &Head<'_>, headers: &mut AnswerHeaders) -> Option<Flow> {
-    let Some(see) = &core.config.hooks.on_request else {
+pub(crate) fn see(site: &Site, head: &Head<'_>, headers: &mut AnswerHeaders) -> Option<Flow> {
+    let Some(see) = &site.settings.hooks.on_request else {
         return Some(Flow::Pass);
     };
-    add(core, "the function of on_request", headers, |to| see(&Request::new(*head), to))
+    add(site, "the function of on_request", headers, |to| see(&Request::new(*head), to))
 }
 
 /// Collects what is added to the answer to a request of a session, which may be its first.
-pub(crate) fn headers(core: &Core, head: &Head<'_>, initial: bool, headers: &mut AnswerHeaders) {
-    let hooks = &core.config.hooks;
+pub(crate) fn headers(site: &Site, head: &Head<'_>, initial: bool, headers: &mut AnswerHeaders) {
+    let hooks = &site.settings.hooks;
     let request = Request::new(*head);
     if let Some(first) = hooks.initial_headers.as_ref().filter(|_| initial) {
-        add(core, "the function of initial_headers", headers, |to| first(&request, to));
+        add(site, "the function of initial_headers", headers, |to| first(&request, to));
     }
     if let Some(every) = &hooks.headers {
-        add(core, "the function of headers", headers, |to| every(&request, to));
+        add(site, "the function of headers", headers, |to| every(&request, to));
     }
 }
 
 /// Lets a function add headers. What one has added that panics is forgotten with it.
 fn add<T>(
-    core: &Core,
+    site: &Site,
     what: &str,
     headers: &mut AnswerHeaders,
     function: impl FnOnce(&mut AnswerHeaders) -> T,
 ) -> Option<T> {
     let mut added = AnswerHeaders::default();
-    let returned = core.guarded(what, || function(&mut added))?;
-    core.metrics.headers_refused.add_all(added.refused());
+    let returned = site.guarded(what, || function(&mut added))?;
+    site.metrics.headers_refused.add_all(added.refused());
     headers.append(added);
     Some(returned)
 }
 
 /// Asks whether a request may open a session.
-pub(crate) async fn allow(core: &Core, request: Request<'static>) -> Result<(), NotAllowed> {
-    let Some(allow) = &core.config.hooks.allow else {
+pub(crate) async fn allow(site: &Site, request: Request<'static>) -> Result<(), NotAllowed> {
+    let Some(allow) = &site.settings.hooks.allow else {
         return Ok(());
     };
     let asking = AssertUnwindSafe(async { allow(request).await }).catch_unwind();
-    match tokio::time::timeout(core.config.allow_timeout, asking).await {
+    match tokio::time::timeout(site.settings.allow_timeout, asking).await {
         Ok(Ok(Ok(()))) => Ok(()),
         Ok(Ok(Err(refusal))) => {
-            core.metrics.forbidden.add();
+            site.metrics.forbidden.add();
             Err(NotAllowed::Refused(refusal))
         }
         Ok(Err(_panic)) => {
-            core.metrics.panics.add();
+            site.metrics.panics.add();
             tracing::error!("the function of allow_request panicked; the request is refused");
             Err(NotAllowed::Panicked)
         }
         Err(_late) => {
-            core.metrics.allow_timeouts.add();
+            site.metrics.allow_timeouts.add();
             tracing::warn!("the function of allow_request did not decide in time");
             Err(NotAllowed::Late)
         }

@@ -16,3 +16,5 @@ pub(crate) mod origin;
 pub(crate) mod refused;
 pub(crate) mod request;
 pub(crate) mod service;
+pub(crate) mod settings;
+pub(crate) mod site;

@@ -109,7 +109,7 @@ impl<'a> Request<'a> {
         Request(Source::Kept(match self.0 {
             Source::Kept(kept) => kept,
             Source::Head(head) => {
-                Arc::new(Kept { method: head.method.into(), handshake: Handshake::new(&head) })
+                Arc::new(Kept { method: head.method.into(), handshake: head.handshake() })
             }
         }))
     }
@@ -117,7 +117,7 @@ impl<'a> Request<'a> {
     /// What a session keeps of the request that opened it.
     pub(crate) fn to_handshake(&self) -> Handshake {
         match &self.0 {
-            Source::Head(head) => Handshake::new(head),
+            Source::Head(head) => head.handshake(),
             Source::Kept(kept) => kept.handshake.clone(),
         }
     }

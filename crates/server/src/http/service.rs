@@ -25,7 +25,7 @@ use crate::http::bundle;
 use crate::http::door::{self, Decision, PeerAddress, Received, Upgrade};
 use crate::http::front::impatient::Impatient;
 use crate::http::head::{Head, Headers};
-use crate::node::core::Core;
+use crate::http::site::Site;
 use crate::transport::polling;
 use crate::transport::websocket::Wire;
 use crate::transport::wire::Rewind;
@@ -47,7 +47,7 @@ const UPGRADE_HANDOVER: Duration = Duration::from_secs(10);
 /// ```
 #[derive(Clone)]
 pub struct Service {
-    core: Arc<Core>,
+    site: Arc<Site>,
 }
 
 /// A tower layer that answers requests below the path of the server, and leaves all others to the
@@ -61,7 +61,7 @@ pub struct Service {
 /// ```
 #[derive(Clone)]
 pub struct Layer {
-    core: Arc<Core>,
+    site: Arc<Site>,
 }
 
 /// What [`Layer`] makes of a service.
@@ -74,8 +74,8 @@ pub struct Layered<S> {
 type Answering<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 impl Service {
-    pub(crate) const fn new(core: Arc<Core>) -> Self {
-        Self { core }
+    pub(crate) const fn new(site: Arc<Site>) -> Self {
+        Self { site }
     }
 }
 
@@ -93,14 +93,14 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let core = Arc::clone(&self.core);
-        Box::pin(async move { Ok(answer(core, request).await) })
+        let site = Arc::clone(&self.site);
+        Box::pin(async move { Ok(answer(site, request).await) })
     }
 }
 
 impl Layer {
-    pub(crate) const fn new(core: Arc<Core>) -> Self {
-        Self { core }
+    pub(crate) const fn new(site: Arc<Site>) -> Self {
+        Self { site }
     }
 }
 
@@ -108,7 +108,7 @@ impl<S> tower_layer::Layer<S> for Layer {
     type Service = Layered<S>;
 
     fn layer(&self, theirs: S) -> Layered<S> {
-        Layered { ours: Service::new(Arc::clone(&self.core)), theirs }
+        Layered { ours: Service::new(Arc::clone(&self.site)), theirs }
     }
 }
 
@@ -130,10 +130,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.ours.core.config.is_ours(request.uri().path()) {
-            let core = Arc::clone(&self.ours.core);
+        if self.ours.site.settings.is_ours(request.uri().path()) {
+            let site = Arc::clone(&self.ours.site);
             return Box::pin(async move {
-                let response = answer(core, request).await;
+                let response = answer(site, request).await;
                 Ok(response.map(Either::Left))
             });
         }
@@ -143,7 +143,7 @@ where
 }
 
 /// Answers a request below the path of the server.
-async fn answer<B>(core: Arc<Core>, request: Request<B>) -> Response<Body>
+async fn answer<B>(site: Arc<Site>, request: Request<B>) -> Response<Body>
 where
     B: http_body::Body + Send,
     B::Data: Send,
@@ -151,13 +151,13 @@ where
     let (mut parts, body) = request.into_parts();
     let head = head(&parts);
     let (finish, received) = if !head.has_right_host(parts.version == Version::HTTP_11) {
-        door::refuse_host(&core, &head)
+        door::refuse_host(&site, &head)
     } else {
-        door::receive(&core, &head)
+        door::receive(&site, &head)
     };
     let decision = match received {
         Received::Decided(decision) => decision,
-        Received::Asks(applicant) => door::ask(&core, applicant).await,
+        Received::Asks(applicant) => door::ask(&site, applicant).await,
     };
     let mut body = pin!(body);
     // Who waits to be asked for the body is not asked for one that nobody wants.
@@ -167,26 +167,26 @@ where
         Decision::Answer(answer) => answer,
         Decision::Read(file) => bundle::read(file).await,
         Decision::Poll(link, polled) => {
-            let reply = polling::poll(core.now(), &link).await;
+            let reply = polling::poll(site.now(), &link).await;
             taker = Some(link);
-            door::poll_answer(&core, reply, polled)
+            door::poll_answer(&site, reply, polled)
         }
         Decision::Post(guard) => {
-            let limits = (core.limits.payload_bytes_max, core.config.request_timeout);
+            let limits = (site.limits.payload_bytes_max, site.settings.request_timeout);
             is_waited_for = true;
             let body = body::receive(body.as_mut(), limits, || guard.note_moved()).await;
-            let body = body.inspect_err(|why| why.count(&core.metrics));
+            let body = body.inspect_err(|why| why.count(&site.metrics));
             door::post(guard, body).await
         }
         Decision::Upgrade(upgrade) => {
             let answer = begin_upgrade(&mut parts, upgrade);
-            return finish.apply(&core, answer).into_response();
+            return finish.apply(&site, answer).into_response();
         }
     };
     if is_waited_for {
         body::read_past(body).await;
     }
-    finish.apply(&core, answer).into_response().map(|body| body.taken_by(taker))
+    finish.apply(&site, answer).into_response().map(|body| body.taken_by(taker))
 }
 
 pub(crate) fn head(parts: &Parts) -> Head<'_> {
@@ -254,12 +254,12 @@ fn tcp(stream: TokioIo<TcpStream>, read: Bytes) -> Wire {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("path", &self.core.config.path).finish_non_exhaustive()
+        f.debug_struct("Service").field("path", &self.site.settings.path).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Layer").field("path", &self.core.config.path).finish_non_exhaustive()
+        f.debug_struct("Layer").field("path", &self.site.settings.path).finish_non_exhaustive()
     }
 }

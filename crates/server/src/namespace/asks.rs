@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use roomful_proto::{AckId, ArgError, Args, EncodeError, FromArg};
 use tokio::sync::oneshot;
 
+use crate::ground::random;
 use crate::namespace::socket_core::SocketCore;
-use crate::node::core;
 
 /// The ids of questions: one count for a whole server, and for all servers that share a
 /// [`Recovery`](crate::Recovery).
@@ -42,7 +42,7 @@ impl AskIds {
     /// Begins at random.
     pub(crate) fn new() -> Self {
         // Where the system gives no randomness, there are no sockets to ask either.
-        let begin = core::random().and_then(|bytes| bytes.first_chunk().copied());
+        let begin = random::random().and_then(|bytes| bytes.first_chunk().copied());
         Self::from(u32::from_ne_bytes(begin.unwrap_or_default()))
     }
 

@@ -14,7 +14,6 @@
 //! served. What waits has no namespace of its own yet: a child is made when its first client has its turn.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
@@ -29,10 +28,9 @@ use roomful_proto::socket::Slot;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::api::hello::Refusal;
 use crate::ground::config::Config;
-use crate::ground::handshake::Handshake;
-use crate::node::core::Core;
+use crate::ground::errors::refusal::Refusal;
+use crate::namespace::registry::Registry;
 use crate::transport::link::Link;
 
 /// What a decision counts for at least, and the unit in which it is counted.
@@ -41,13 +39,6 @@ const DECISION_BYTES_MIN: usize = 1_024;
 const FAMILY_PART: usize = 4;
 /// What the server may have at most, in units, so that it fits into whatever counts them.
 const UNITS_MAX: usize = 1 << 28;
-
-/// Tells the address of a client.
-pub(crate) type AddressFn = Arc<dyn Fn(&Handshake) -> Option<String> + Send + Sync>;
-
-/// What the user has said about addresses, if anything.
-#[derive(Clone, Default)]
-pub(crate) struct Addressing(Option<AddressFn>);
 
 /// The decisions of a server that are under way.
 pub(crate) struct Decisions {
@@ -85,7 +76,7 @@ pub(crate) type Share = Arc<Semaphore>;
 
 /// The turn of a decision. It is given back when it is dropped.
 pub(crate) struct Turn {
-    core: Arc<Core>,
+    registry: Arc<Registry>,
     share: Share,
     _address: Option<(OwnedSemaphorePermit, Visit)>,
     _family: OwnedSemaphorePermit,
@@ -158,56 +149,56 @@ impl Decisions {
 impl Turn {
     /// A turn of that family for a payload of so many bytes, if it need not wait for it.
     pub(crate) fn now(
-        core: &Arc<Core>,
+        registry: &Arc<Registry>,
         link: &Link,
         share: &Share,
         auth_bytes: usize,
     ) -> Option<Self> {
-        let decisions = &core.decisions;
-        let address = match Visit::begin(core, link, share) {
+        let decisions = &registry.decisions;
+        let address = match Visit::begin(registry, link, share) {
             None => None,
             Some(visit) => Some((Arc::clone(&visit.turns).try_acquire_owned().ok()?, visit)),
         };
         let units = decisions.units(auth_bytes);
         let family = Arc::clone(share).try_acquire_many_owned(units).ok()?;
         let server = Arc::clone(&decisions.server).try_acquire_many_owned(units).ok()?;
-        Some(Self::taken(core, share, address, family, server))
+        Some(Self::taken(registry, share, address, family, server))
     }
 
     /// The same, when it comes; a refusal when it does not come in time.
     pub(crate) async fn wait(
-        core: &Arc<Core>,
+        registry: &Arc<Registry>,
         link: &Link,
         share: &Share,
         auth_bytes: usize,
         patience: &mut Patience,
     ) -> Result<Self, Refusal> {
-        if let Some(turn) = Self::now(core, link, share, auth_bytes) {
+        if let Some(turn) = Self::now(registry, link, share, auth_bytes) {
             return Ok(turn);
         }
-        patience.note_waiting(core);
-        let until = core.instant(patience.turn_until);
-        let coming = Self::coming(core, link, share, auth_bytes);
+        patience.note_waiting(registry);
+        let until = registry.instant(patience.turn_until);
+        let coming = Self::coming(registry, link, share, auth_bytes);
         // Apart, since most do not wait.
         let in_time = Box::pin(tokio::time::timeout_at(until, coming));
         match in_time.await {
             // Also where it came just then: nothing would come of the function that has no time left.
-            Ok(turn) if core.now() < patience.turn_until => turn,
+            Ok(turn) if registry.now() < patience.turn_until => turn,
             Ok(Err(refusal)) => Err(refusal),
-            Ok(Ok(_)) | Err(_) => Err(busy(core)),
+            Ok(Ok(_)) | Err(_) => Err(busy(registry)),
         }
     }
 
     async fn coming(
-        core: &Arc<Core>,
+        registry: &Arc<Registry>,
         link: &Link,
         share: &Share,
         auth_bytes: usize,
     ) -> Result<Self, Refusal> {
         // Nobody closes these.
         let closed = |_| Refusal::new("Internal error");
-        let decisions = &core.decisions;
-        let address = match Visit::begin(core, link, share) {
+        let decisions = &registry.decisions;
+        let address = match Visit::begin(registry, link, share) {
             None => None,
             Some(visit) => {
                 let permit = Arc::clone(&visit.turns).acquire_owned().await.map_err(closed)?;
@@ -218,19 +209,19 @@ impl Turn {
         let family = Arc::clone(share).acquire_many_owned(units).await.map_err(closed)?;
         let server = Arc::clone(&decisions.server);
         let server = server.acquire_many_owned(units).await.map_err(closed)?;
-        Ok(Self::taken(core, share, address, family, server))
+        Ok(Self::taken(registry, share, address, family, server))
     }
 
     fn taken(
-        core: &Arc<Core>,
+        registry: &Arc<Registry>,
         share: &Share,
         address: Option<(OwnedSemaphorePermit, Visit)>,
         family: OwnedSemaphorePermit,
         server: OwnedSemaphorePermit,
     ) -> Self {
-        core.decisions.deciding.fetch_add(1, Ordering::Relaxed);
+        registry.decisions.deciding.fetch_add(1, Ordering::Relaxed);
         Self {
-            core: Arc::clone(core),
+            registry: Arc::clone(registry),
             share: Arc::clone(share),
             _address: address,
             _family: family,
@@ -246,27 +237,27 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.core.decisions.deciding.fetch_sub(1, Ordering::Relaxed);
+        self.registry.decisions.deciding.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Patience {
-    pub(crate) fn new(core: &Core, now: Moment) -> Self {
-        let timeout = core.config.decision_timeout;
+    pub(crate) fn new(registry: &Registry, now: Moment) -> Self {
+        let timeout = registry.config.decision_timeout;
         Self { until: now + timeout, turn_until: now + timeout / 2, has_waited: false }
     }
 
-    pub(crate) fn note_waiting(&mut self, core: &Core) {
+    pub(crate) fn note_waiting(&mut self, registry: &Registry) {
         if !self.has_waited {
             self.has_waited = true;
-            core.metrics.decisions_waited.add();
+            registry.metrics.decisions_waited.add();
         }
     }
 }
 
 /// Runs a decision for as long as its client has patience. A timer is set only for one that waits.
 pub(crate) async fn in_time<T>(
-    core: &Core,
+    registry: &Registry,
     until: Moment,
     mut decision: impl Future<Output = T> + Unpin,
 ) -> Result<T, Refusal> {
@@ -276,45 +267,33 @@ pub(crate) async fn in_time<T>(
             return Poll::Ready(Some(decided));
         }
         let timer = timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(core.instant(until))))
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(registry.instant(until))))
             .as_mut();
         timer.poll(cx).map(|()| None)
     });
-    decided.await.ok_or_else(|| late(core, "no_decision"))
+    decided.await.ok_or_else(|| late(registry, "no_decision"))
 }
 
 /// Why a client is refused whose turn did not come in time.
-pub(crate) fn busy(core: &Core) -> Refusal {
-    late(core, "busy")
+pub(crate) fn busy(registry: &Registry) -> Refusal {
+    late(registry, "busy")
 }
 
-fn late(core: &Core, code: &str) -> Refusal {
-    core.metrics.decision_timeouts.add();
+fn late(registry: &Registry, code: &str) -> Refusal {
+    registry.metrics.decision_timeouts.add();
     Refusal::new("No decision in time").data(json!({ "code": code }))
-}
-
-impl Addressing {
-    pub(crate) fn set(&mut self, tell: AddressFn) {
-        self.0 = Some(tell);
-    }
-}
-
-impl fmt::Debug for Addressing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Addressing").field(&self.0.is_some()).finish()
-    }
 }
 
 impl Visit {
     /// `None` where the client has no address that counts.
-    fn begin(core: &Core, link: &Link, share: &Share) -> Option<Self> {
-        let tell = core.config.client_address.0.as_ref()?;
-        let told = core.guarded("the function of client_address", || tell(&link.handshake));
-        let addresses = &core.decisions.addresses;
+    fn begin(registry: &Registry, link: &Link, share: &Share) -> Option<Self> {
+        let tell = registry.config.client_address.0.as_ref()?;
+        let told = registry.guarded("the function of client_address", || tell(&link.handshake));
+        let addresses = &registry.decisions.addresses;
         let hash = addresses.hasher.hash_one((told.flatten()?, Arc::as_ptr(share) as usize));
         let mut by_hash = addresses.by_hash.lock();
         let address = by_hash.entry(hash).or_insert_with(|| Address {
-            turns: Arc::new(Semaphore::new(core.config.decisions_per_address_max)),
+            turns: Arc::new(Semaphore::new(registry.config.decisions_per_address_max)),
             users: 0,
         });
         address.users += 1;

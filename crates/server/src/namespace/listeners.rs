@@ -11,10 +11,9 @@ use bytes::Bytes;
 use roomful_proto::socket::Event;
 use roomful_proto::{Args, EventError, SocketId, ToArgs};
 
-use crate::api::broadcast::Broadcast;
-use crate::api::handler::Erased;
-use crate::connection::lanes::Hold;
-use crate::ground::rates::Rate;
+use crate::ground::rate::rates::Rate;
+use crate::ground::target::Target;
+use crate::namespace::erased::Erased;
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::socket_core::SocketCore;
 
@@ -43,15 +42,22 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// To whom something is sent, as a function given to
-/// [`Namespace::on_any_outgoing`](crate::Namespace::on_any_outgoing) sees it.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Recipients<'a> {
-    /// One socket.
+/// To whom something is sent, as those who watch are shown.
+#[derive(Clone, Copy)]
+pub(crate) enum Shown<'a> {
     One(SocketId),
-    /// Whoever is selected when it is sent.
-    Many(&'a Broadcast),
+    Many(&'a Target),
+}
+
+/// What a handler that runs is for later events of its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Nothing.
+    None,
+    /// They wait until it has ended.
+    All,
+    /// They wait while there are so many of these.
+    UpTo(usize),
 }
 
 /// What happens to an event beside its handler. A table without all of this has none.
@@ -99,7 +105,7 @@ pub(crate) type Passing = Pin<Box<dyn Future<Output = Result<Args, EventError>> 
 pub(crate) type BeforeFn =
     Arc<dyn Fn(&Arc<SocketCore>, String, Args) -> Option<Passing> + Send + Sync>;
 pub(crate) type AnyFn = dyn Fn(&Arc<SocketCore>, &str, &Args) + Send + Sync;
-pub(crate) type OutgoingFn = dyn Fn(Recipients<'_>, &str, &Args) + Send + Sync;
+pub(crate) type OutgoingFn = dyn Fn(Shown<'_>, &str, &Args) + Send + Sync;
 
 /// Asks one function after the other whether an event may come to its handler. `None` when not; that
 /// was told.
@@ -187,16 +193,16 @@ impl Once {
 impl NamespaceCore {
     /// Shows something that is about to be sent to whoever watches. Called without any lock.
     #[inline]
-    pub(crate) fn show<T: ToArgs>(&self, to: Recipients<'_>, event: &str, args: &T) {
+    pub(crate) fn show<T: ToArgs>(&self, to: Shown<'_>, event: &str, args: &T) {
         if self.is_watched() {
             self.show_watchers(to, event, args);
         }
     }
 
     #[cold]
-    fn show_watchers<T: ToArgs>(&self, to: Recipients<'_>, event: &str, args: &T) {
+    fn show_watchers<T: ToArgs>(&self, to: Shown<'_>, event: &str, args: &T) {
         // What cannot be written is told where it is to be sent.
-        let (Some(core), Ok(args)) = (self.core(), Args::new(args)) else {
+        let (Some(core), Ok(args)) = (self.registry(), Args::new(args)) else {
             return;
         };
         let mut over = false;

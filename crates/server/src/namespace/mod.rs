@@ -4,11 +4,15 @@
 pub(crate) mod admission;
 pub(crate) mod asks;
 pub(crate) mod decisions;
+pub(crate) mod erased;
 pub(crate) mod expiry;
 pub(crate) mod family;
 pub(crate) mod listeners;
 pub(crate) mod namespace_core;
 pub(crate) mod namespace_limits;
+pub(crate) mod poll;
+pub(crate) mod recovery;
+pub(crate) mod registry;
 pub(crate) mod room_news;
 pub(crate) mod rooms;
 pub(crate) mod socket_core;

@@ -9,25 +9,25 @@ use parking_lot::{Mutex, RwLock};
 use roomful_proto::deflate::Deflate;
 use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, SocketId, ToArgs};
 
-use crate::api::broadcast::Poll;
-use crate::api::handler::Data;
-use crate::api::socket::EmitError;
+use crate::ground::errors::emit_error::EmitError;
 use crate::ground::metrics::{Counter, Metrics};
 use crate::ground::parser::{ServerParser, parcel};
-use crate::ground::throttle::Throttle;
+use crate::ground::rate::throttle::Throttle;
 use crate::namespace::asks::AskIds;
 use crate::namespace::decisions::Share;
+use crate::namespace::erased::Data;
 use crate::namespace::family::parents::Rule;
 use crate::namespace::family::pattern::Params;
 use crate::namespace::family::standing::{Lineage, Standing};
 use crate::namespace::listeners::{Catch, OutgoingFn};
 use crate::namespace::namespace_limits::NamespaceLimits;
+use crate::namespace::poll::Poll;
+use crate::namespace::recovery::{Beginning, Journal, Recovery};
+use crate::namespace::registry::Registry;
 use crate::namespace::room_news::RoomWatchers;
 use crate::namespace::rooms::{NotJoined, Rooms};
 use crate::namespace::socket_core::{Member, SocketCore};
 use crate::namespace::table::Table;
-use crate::node::core::{Core, WeakCore};
-use crate::recovery::{Beginning, Journal, Recovery};
 
 /// Names that the official servers use among themselves.
 const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
@@ -45,7 +45,7 @@ pub(crate) struct NamespaceCore {
     /// What can be missed here; `None` where nothing is recovered.
     pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) recovery: Option<Recovery>,
-    core: WeakCore,
+    registry: Weak<Registry>,
     pub(crate) standing: Standing,
     /// The function of `on_new_namespace` has returned.
     told: AtomicBool,
@@ -89,13 +89,13 @@ impl NamespaceCore {
         })
     }
 
-    pub(crate) fn new(name: &str, core: &Arc<Core>) -> Self {
-        Self::with(name, core, core.config.recovery.as_ref())
+    pub(crate) fn new(name: &str, registry: &Arc<Registry>) -> Self {
+        Self::with(name, registry, registry.recovery.as_ref())
     }
 
     /// One that stands for others, and that nobody is in itself.
-    pub(crate) fn parent(name: &str, rule: &Rule, core: &Arc<Core>) -> Self {
-        let mut parent = Self::with(name, core, None);
+    pub(crate) fn parent(name: &str, rule: &Rule, registry: &Arc<Registry>) -> Self {
+        let mut parent = Self::with(name, registry, None);
         parent.children = Some(Mutex::default());
         parent.family = Some(rule.family(name));
         parent.standing = Standing::own();
@@ -131,9 +131,9 @@ impl NamespaceCore {
 
     /// What the decisions of its family may have at the same time: of itself, or of its parent and all
     /// children of that.
-    pub(crate) fn share(&self, core: &Core) -> &Share {
+    pub(crate) fn share(&self, registry: &Registry) -> &Share {
         let family = self.its_parent().map_or(self, |parent| parent);
-        family.share.get_or_init(|| core.decisions.share())
+        family.share.get_or_init(|| registry.decisions.share())
     }
 
     pub(crate) fn lineage(&self) -> Option<&Lineage> {
@@ -144,23 +144,24 @@ impl NamespaceCore {
         self.lineage.get().map(|lineage| &lineage.parent)
     }
 
-    fn with(name: &str, core: &Arc<Core>, recovery: Option<&Recovery>) -> Self {
+    fn with(name: &str, registry: &Arc<Registry>, recovery: Option<&Recovery>) -> Self {
         let rooms = Arc::default();
         Self {
             name: name.into(),
-            state: Arc::clone(&core.state),
-            limits: NamespaceLimits::new(&core.config),
-            parser: core.config.parser.clone(),
-            deflate: core.deflate.clone(),
+            state: Arc::clone(&registry.state),
+            limits: NamespaceLimits::new(&registry.config),
+            parser: registry.config.parser.clone(),
+            deflate: registry.deflate.clone(),
             journal: recovery.map(|recovery| {
                 // So long it may take to notice that a client is gone.
-                let silence = core.limits.ping_interval.saturating_add(core.limits.ping_timeout);
+                let silence =
+                    registry.limits.ping_interval.saturating_add(registry.limits.ping_timeout);
                 recovery.journal(name, silence, &rooms)
             }),
             rooms,
             places_taken: AtomicUsize::new(0),
             recovery: recovery.cloned(),
-            core: Arc::downgrade(core),
+            registry: Arc::downgrade(registry),
             standing: if name == "/" { Standing::own() } else { Standing::open() },
             told: AtomicBool::new(false),
             placed: AtomicBool::new(false),
@@ -173,14 +174,14 @@ impl NamespaceCore {
             watched: AtomicBool::new(false),
             room_watchers: RoomWatchers::default(),
             polls: Mutex::default(),
-            ask_ids: core.ask_ids.clone(),
+            ask_ids: registry.ask_ids.clone(),
             rooms_refused: Throttle::default(),
         }
     }
 
     /// The server; `None` when it was dropped.
-    pub(crate) fn core(&self) -> Option<Arc<Core>> {
-        self.core.upgrade()
+    pub(crate) fn registry(&self) -> Option<Arc<Registry>> {
+        self.registry.upgrade()
     }
 
     /// Those that this one stands for; `None` when it stands for itself.
@@ -198,11 +199,10 @@ impl NamespaceCore {
     /// The journals of children that have ended, or are those of another server, where somebody may
     /// still come back; by their names.
     pub(crate) fn absent(&self, children: &[Arc<Self>]) -> Vec<(Box<str>, Arc<Journal>)> {
-        let Some(core) = self.core() else {
+        let Some(registry) = self.registry() else {
             return Vec::new();
         };
-        let Some((recovery, family)) = core.config.recovery.as_ref().zip(self.family.as_ref())
-        else {
+        let Some((recovery, family)) = registry.recovery.as_ref().zip(self.family.as_ref()) else {
             return Vec::new();
         };
         let here: HashSet<&str> = children.iter().map(|child| &*child.name).collect();
@@ -210,7 +210,7 @@ impl NamespaceCore {
         // What has that name here may be somebody else's by now.
         journals.retain(|(name, _)| {
             !here.contains(&**name)
-                && core
+                && registry
                     .find_namespace(name)
                     .is_none_or(|found| self.has(&found) || !found.standing.is_settled())
         });
@@ -219,7 +219,7 @@ impl NamespaceCore {
 
     /// To how many of these something is kept: clients make them, and there are no more children either.
     pub(crate) fn absent_max(&self) -> usize {
-        self.core().map_or(0, |core| core.config.child_namespaces_max)
+        self.registry().map_or(0, |registry| registry.config.child_namespaces_max)
     }
 
     /// From now on what its parent sends goes to its journal, also when it has ended.
@@ -314,8 +314,8 @@ impl NamespaceCore {
     }
 
     pub(crate) fn count(&self, counter: impl Fn(&Metrics) -> &Counter) {
-        if let Some(core) = self.core() {
-            counter(&core.metrics).add();
+        if let Some(registry) = self.registry() {
+            counter(&registry.metrics).add();
         }
     }
 
@@ -374,11 +374,11 @@ impl NamespaceCore {
 
     #[cold]
     fn refuse_room(&self, id: SocketId) {
-        let Some(core) = self.core() else {
+        let Some(registry) = self.registry() else {
             return;
         };
-        core.metrics.rooms_refused.add();
-        if self.rooms_refused.passes(core.now()) {
+        registry.metrics.rooms_refused.add();
+        if self.rooms_refused.passes(registry.now()) {
             tracing::warn!(
                 namespace = ?self.name,
                 socket = %id,
@@ -480,24 +480,24 @@ impl NamespaceCore {
 impl Drop for NamespaceCore {
     /// A child ends when nobody has it any more, and so does one that a function might stand for.
     fn drop(&mut self) {
-        let core = self.core();
+        let registry = self.registry();
         if let Some(children) = self.siblings() {
             let mut children = children.lock();
             if children.get(&self.name).is_some_and(|child| child.strong_count() == 0) {
                 children.remove(&self.name);
             }
             drop(children);
-            if let Some(core) = &core {
-                core.parents.note_end();
+            if let Some(registry) = &registry {
+                registry.parents.note_end();
             }
-            if let Some(core) = core.as_ref().filter(|_| self.has_place()) {
-                core.parents.give_place_back();
+            if let Some(registry) = registry.as_ref().filter(|_| self.has_place()) {
+                registry.parents.give_place_back();
             }
-        } else if core.is_none() || !self.standing.is_open() {
+        } else if registry.is_none() || !self.standing.is_open() {
             return;
         }
-        if let Some(core) = core {
-            core.forget_namespace(&self.name);
+        if let Some(registry) = registry {
+            registry.forget_namespace(&self.name);
         }
         drop(self.journal.take());
         if let Some(recovery) = &self.recovery {

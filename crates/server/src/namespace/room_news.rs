@@ -12,8 +12,7 @@ use parking_lot::RwLock;
 use roomful_proto::SocketId;
 use tokio::runtime::Handle;
 
-use crate::api::namespace::Namespace;
-use crate::namespace::listeners::{Catch, Listener};
+use crate::namespace::listeners::Catch;
 use crate::namespace::namespace_core::NamespaceCore;
 
 /// What may wait to be told. There is more only where rooms change faster than the functions that
@@ -41,50 +40,6 @@ pub enum RoomEvent<'a> {
     /// waited already, or so many that the names of their rooms had 4 MiB. What was concluded from
     /// them before may be wrong now.
     Missed(usize),
-}
-
-impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
-    /// Tells a function of each room that comes to be, of who joins and leaves it, and when it is gone.
-    /// It counts from now on, for all sockets; where the namespace stands for many, for all of them. The
-    /// room of a socket's own id is not told, since [`on_connect`](Self::on_connect) and
-    /// [`on_disconnect`](Self::on_disconnect) are.
-    ///
-    /// All of a namespace is told in the order in which it happened, each piece when the one before has
-    /// been. Mostly that is before the `join` or `leave` returns that did it; where another task is
-    /// telling just then, that one tells this too, soon after. What a function does there, such as
-    /// joining a room, is told when it has returned. It must be quick; one that panics is counted and
-    /// changes nothing.
-    ///
-    /// It may be given to any handle, also to that of a child from [`Server::of`](crate::Server::of), makes
-    /// no namespace the program's own, and ends with the namespace: that of a child with its last user. For
-    /// all children, give it to their parent.
-    ///
-    /// A socket that [comes back](crate::Builder::recovery) has left its rooms when it was lost, and
-    /// joins them again.
-    ///
-    /// ```
-    /// use roomful::{RoomEvent, Server};
-    ///
-    /// let io = Server::new();
-    /// let listener = io.on_room(|io, event| match event {
-    ///     RoomEvent::Joined(room, who) => io.to(room).except(who).emit("joined", who.as_str()),
-    ///     RoomEvent::Left(room, who) => io.to(room).emit("left", who.as_str()),
-    ///     _ => {}
-    /// });
-    /// listener.off();
-    /// ```
-    pub fn on_room<F>(&self, told: F) -> Listener
-    where
-        F: Fn(&Self, RoomEvent<'_>) + Send + Sync + 'static,
-    {
-        let told: Arc<RoomFn> = Arc::new(move |core, event| {
-            told(&Self::new(Arc::clone(core)), event);
-        });
-        let watcher = Catch::new(told, false);
-        let listener = watcher.handle(&self.core);
-        self.core.watch_rooms(&watcher);
-        listener
-    }
 }
 
 pub(crate) type RoomFn = dyn Fn(&Arc<NamespaceCore>, RoomEvent<'_>) + Send + Sync;
@@ -121,7 +76,7 @@ impl RoomWatchers {
 impl NamespaceCore {
     /// Its own list first: a child that is made meanwhile is in the list of children before it looks
     /// there, so it finds the function itself or is found below.
-    fn watch_rooms(&self, watcher: &Catch<RoomFn>) {
+    pub(crate) fn watch_rooms(&self, watcher: &Catch<RoomFn>) {
         self.change_room_watchers(|list| {
             if !list.iter().any(|known| known.is(watcher)) {
                 list.push(watcher.clone());
@@ -182,7 +137,7 @@ impl NamespaceCore {
 
     /// `true` when it has told all.
     fn tell_some(self: &Arc<Self>) -> bool {
-        let core = self.core();
+        let core = self.registry();
         for _ in 0..TOLD_AT_ONCE {
             let Some(piece) = self.rooms.news(News::next) else {
                 return true;
@@ -396,7 +351,7 @@ mod tests {
     fn a_child_that_is_made_has_each_function_of_its_parent_once_and_in_their_order() {
         let io = Server::new();
         let parent = io.of_pattern("/room-{id}");
-        let core = parent.core.core().unwrap();
+        let core = parent.core.registry().unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         let watcher = |name: &'static str| {
             let order = Arc::clone(&order);

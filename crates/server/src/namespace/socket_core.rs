@@ -14,19 +14,19 @@ use roomful_proto::{
 };
 use tokio::sync::Notify;
 
-use crate::api::handler::{Data, Outcome, Reply};
-use crate::api::socket::EmitError;
-use crate::connection::entry::Entrance;
+use crate::ground::errors::emit_error::EmitError;
 use crate::ground::farewell::Farewell;
 use crate::ground::parser::{self, parcel};
 use crate::ground::room_names::RoomNames;
+use crate::ground::target::Reliability;
 use crate::namespace::asks::{Asked, Asks, Call, CallError};
+use crate::namespace::erased::{Data, Outcome, Reply};
 use crate::namespace::expiry::Expiry;
-use crate::namespace::listeners::Recipients;
+use crate::namespace::listeners::Shown;
 use crate::namespace::namespace_core::NamespaceCore;
+use crate::namespace::recovery::Beginning;
 use crate::namespace::table::Table;
-use crate::recovery::Beginning;
-use crate::transport::link::{Link, Order, Pushed, Worth};
+use crate::transport::link::{Link, Order, Pushed};
 
 /// A client in a namespace, without types.
 pub(crate) struct SocketCore {
@@ -64,6 +64,13 @@ struct Rare {
 pub(crate) struct Member {
     link: Arc<Link>,
     pub(crate) socket: Arc<SocketCore>,
+}
+
+/// Where a client comes in.
+pub(crate) struct Entrance {
+    pub(crate) slot: Slot,
+    pub(crate) namespace: Arc<NamespaceCore>,
+    pub(crate) table: Arc<Table>,
 }
 
 impl SocketCore {
@@ -206,7 +213,7 @@ impl SocketCore {
         self: &Arc<Self>,
         event: &str,
         args: &T,
-        worth: Worth,
+        reliability: Reliability,
         compress: bool,
     ) -> Result<(), EmitError> {
         if is_reserved(event) {
@@ -216,12 +223,12 @@ impl SocketCore {
         if !self.is_connected() {
             return Err(EmitError::Gone);
         }
-        self.namespace.show(Recipients::One(self.id), event, args);
+        self.namespace.show(Shown::One(self.id), event, args);
         let pushed = match &self.namespace.journal {
             None => Letter::event(&self.namespace.name, None, event, args)
-                .map(|letter| self.deliver(letter, worth, compress)),
+                .map(|letter| self.deliver(letter, reliability, compress)),
             Some(journal) => Unstamped::event(&self.namespace.name, event, args)
-                .and_then(|event| journal.send_to(self, event, worth, compress)),
+                .and_then(|event| journal.send_to(self, event, reliability, compress)),
         };
         let pushed = pushed.map_err(|error| {
             self.note_encode_failure(event, &error);
@@ -258,7 +265,7 @@ impl SocketCore {
         if !self.is_connected() {
             return Err(CallError::Gone);
         }
-        self.namespace.show(Recipients::One(self.id), event, args);
+        self.namespace.show(Shown::One(self.id), event, args);
         let asks_max = self.namespace.limits.asks_max();
         let Some((id, receiver)) = self.asks.open(&self.namespace.ask_ids, asks_max) else {
             self.namespace.count(|metrics| &metrics.asks_refused);
@@ -270,7 +277,7 @@ impl SocketCore {
             return Err(CallError::Gone);
         }
         let letter = Letter::event(&self.namespace.name, Some(id), event, args);
-        match self.deliver(letter.map_err(CallError::Encode)?, Worth::Kept, compress) {
+        match self.deliver(letter.map_err(CallError::Encode)?, Reliability::Reliable, compress) {
             Pushed::Queued | Pushed::Slow => Ok(asked),
             Pushed::Gone | Pushed::Overflow | Pushed::Dropped => Err(CallError::Gone),
             Pushed::Unwritten => Err(CallError::Encode(parser::panicked())),
@@ -283,7 +290,7 @@ impl SocketCore {
             Outcome::Answer(_) if !self.is_connected() => {}
             Outcome::Answer(Ok(answer)) => {
                 let letter = answer.address(&self.namespace.name);
-                self.deliver(letter, Worth::Kept, true);
+                self.deliver(letter, Reliability::Reliable, true);
             }
             Outcome::Answer(Err(error)) => self.note_encode_failure("an ack", &error),
             Outcome::Failure(failure) => {
@@ -300,7 +307,7 @@ impl SocketCore {
         if let Some(id) = ack {
             self.refuse(id, error);
         }
-        if let (Some(on_error), Some(core)) = (&self.table.on_error, self.namespace.core()) {
+        if let (Some(on_error), Some(core)) = (&self.table.on_error, self.namespace.registry()) {
             core.guarded("the function of on_error", || on_error(self, event, error));
         }
     }
@@ -311,12 +318,17 @@ impl SocketCore {
     }
 
     /// Sends a letter to this client, and counts when it does not go.
-    fn deliver(self: &Arc<Self>, mut letter: Letter, worth: Worth, compress: bool) -> Pushed {
+    fn deliver(
+        self: &Arc<Self>,
+        mut letter: Letter,
+        reliability: Reliability,
+        compress: bool,
+    ) -> Pushed {
         self.namespace.pack(&mut letter, compress);
         let pushed = if self.namespace.parser.is_none() {
-            self.link.push_letter(letter, worth)
+            self.link.push_letter(letter, reliability)
         } else {
-            self.deliver_worded(letter, worth)
+            self.deliver_worded(letter, reliability)
         };
         if pushed != Pushed::Queued {
             self.note(pushed);
@@ -326,9 +338,9 @@ impl SocketCore {
 
     /// As the server's parser writes it.
     #[inline(never)]
-    fn deliver_worded(&self, letter: Letter, worth: Worth) -> Pushed {
+    fn deliver_worded(&self, letter: Letter, reliability: Reliability) -> Pushed {
         match parcel(letter, self.namespace.parser.as_ref()) {
-            Ok(parcel) => self.link.push(parcel, worth),
+            Ok(parcel) => self.link.push(parcel, reliability),
             Err(error) => {
                 self.note_encode_failure("a packet", &error);
                 Pushed::Unwritten
@@ -383,17 +395,17 @@ impl Member {
     }
 
     /// Sends an event that can be recovered to this client. Called with the journal locked.
-    pub(crate) fn push(&self, parcel: Parcel, number: u64, worth: Worth) -> Pushed {
-        if worth != Worth::Volatile {
+    pub(crate) fn push(&self, parcel: Parcel, number: u64, reliability: Reliability) -> Pushed {
+        if reliability != Reliability::Volatile {
             self.socket.note_sent(number);
         }
-        self.link.push(parcel, worth)
+        self.link.push(parcel, reliability)
     }
 
     /// Sends a parcel to this client, and counts when it does not go.
     #[inline]
-    pub(crate) fn deliver(&self, parcel: Parcel, worth: Worth) -> Pushed {
-        let pushed = self.link.push(parcel, worth);
+    pub(crate) fn deliver(&self, parcel: Parcel, reliability: Reliability) -> Pushed {
+        let pushed = self.link.push(parcel, reliability);
         if pushed != Pushed::Queued {
             self.socket.note(pushed);
         }

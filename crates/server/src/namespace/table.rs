@@ -11,9 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use roomful_proto::{Args, EncodeError, EventError, Reason};
 
-use crate::api::handler::{Data, Erased, Started};
-use crate::api::hello::Refusal;
+use crate::ground::errors::refusal::Refusal;
 use crate::namespace::admission::BeforeJoin;
+use crate::namespace::erased::{Data, Erased, Started};
 use crate::namespace::expiry::OnExpire;
 use crate::namespace::listeners::{Extras, Once};
 use crate::namespace::namespace_core::NamespaceCore;

@@ -9,14 +9,7 @@ use roomful_proto::SessionId;
 use roomful_proto::id::ID_CHARS;
 use slab::Slab;
 
-use crate::transport::link::Link;
-
-/// Where a connection is kept. A key is never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    index: u32,
-    generation: u32,
-}
+use crate::transport::link::{Key, Link};
 
 #[derive(Default)]
 pub(crate) struct Sessions {

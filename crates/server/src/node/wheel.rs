@@ -14,7 +14,7 @@ use roomful_proto::Moment;
 use tokio::sync::Notify;
 
 use crate::node::core::Core;
-use crate::node::sessions::Key;
+use crate::transport::link::Key;
 use crate::transport::link::Link;
 
 /// How fine time is. A deadline is met up to this much late.

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::api::hello::Refusal;
 use crate::ground::compression::{Compression, HttpCompression};
-use crate::ground::config::{Config, Transports};
+use crate::ground::config::Config;
+use crate::ground::errors::refusal::Refusal;
 use crate::ground::handshake::Handshake;
 use crate::ground::parser::{Parser, ServerParser};
-use crate::ground::rates::Rate;
+use crate::ground::rate::rates::Rate;
+use crate::ground::shared::Shared;
 use crate::http::bundle::ServeClient;
 use crate::http::cookie::Cookie;
 use crate::http::flow::Flow;
@@ -20,8 +21,11 @@ use crate::http::origin::cors::Cors;
 use crate::http::origin::hosts::Hosts;
 use crate::http::origin::origins::Origins;
 use crate::http::request::Request;
+use crate::http::settings::{HttpSettings, Transports};
+use crate::http::site::Site;
+use crate::namespace::recovery::Recovery;
+use crate::namespace::registry::Registry;
 use crate::node::core::Core;
-use crate::recovery::Recovery;
 use crate::server::Server;
 
 /// What a time is at most that is added to the present.
@@ -32,25 +36,31 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 #[must_use = "settings do nothing until the server is built"]
 pub struct Builder<A = ()> {
     config: Config,
+    http: HttpSettings,
+    recovery: Option<Recovery>,
     state: A,
 }
 
 impl Builder {
     /// The default settings.
     pub(crate) fn new() -> Self {
-        Self { config: Config::default(), state: () }
+        Self { config: Config::default(), http: HttpSettings::default(), recovery: None, state: () }
     }
 }
 
 impl<A: Send + Sync + 'static> Builder<A> {
     /// The server.
     pub fn build(self) -> Server<A> {
-        Server::over(Core::new(self.config, Arc::new(self.state)))
+        let Self { mut config, http, recovery, state } = self;
+        config.own_cookie = http.cookie.as_ref().map(|cookie| cookie.its_name().to_owned());
+        let shared = Shared::new(config, Arc::new(state));
+        Server::over(Site::new(Core::new(Registry::new(shared, recovery)), http))
     }
 
     /// What all sockets share; a handler reads it with [`Socket::state`](crate::Socket::state).
     pub fn state<B>(self, state: B) -> Builder<B> {
-        Builder { config: self.config, state }
+        let Self { config, http, recovery, .. } = self;
+        Builder { config, http, recovery, state }
     }
 
     /// Where the server is. Default `/socket.io`; `/` is everywhere.
@@ -61,7 +71,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// were sent: `/Socket.io/`, `/socket%2Eio/` and `//socket.io/` are others.
     pub fn path(mut self, path: &str) -> Self {
         let path = path.trim_matches('/');
-        self.config.path = if path.is_empty() { String::new() } else { format!("/{path}") };
+        self.http.path = if path.is_empty() { String::new() } else { format!("/{path}") };
         self
     }
 
@@ -69,7 +79,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// unless its `addTrailingSlash` is off. Default no. Where the server is mounted as a
     /// [service](Server::service), whoever mounts it decides.
     pub fn trailing_slash_required(mut self, required: bool) -> Self {
-        self.config.slash_required = required;
+        self.http.slash_required = required;
         self
     }
 
@@ -107,19 +117,19 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// [`Origins::SameHost`]: crate::Origins::SameHost
     /// [`Origins::List`]: crate::Origins::List
     pub fn hosts<T: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
-        self.config.hosts = Some(Hosts::new(hosts));
+        self.http.hosts = Some(Hosts::new(hosts));
         self
     }
 
     /// Which web pages may connect. Default: those of the same host.
     pub fn origins(mut self, origins: Origins) -> Self {
-        self.config.origins = origins.tidied();
+        self.http.origins = origins.tidied();
         self
     }
 
     /// What browsers are told about pages of other hosts. Default: what clients need.
     pub fn cors(mut self, cors: Cors) -> Self {
-        self.config.cors = cors;
+        self.http.cors = cors;
         self
     }
 
@@ -159,13 +169,13 @@ impl<A: Send + Sync + 'static> Builder<A> {
     where
         F: Fn(&Request<'_>, &mut AnswerHeaders) -> Flow + Send + Sync + 'static,
     {
-        self.config.hooks.set_on_request(on_request);
+        self.http.hooks.set_on_request(on_request);
         self
     }
 
     /// Sets a cookie for load balancers with the first answer to a polling client. Default: none.
     pub fn cookie(mut self, cookie: Cookie) -> Self {
-        self.config.cookie = Some(cookie);
+        self.http.cookie = Some(cookie);
         self
     }
 
@@ -194,13 +204,13 @@ impl<A: Send + Sync + 'static> Builder<A> {
         F: Fn(Request<'static>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
     {
-        self.config.hooks.set_allow(allow);
+        self.http.hooks.set_allow(allow);
         self
     }
 
     /// Time for that function to decide. Default 10 s.
     pub fn allow_timeout(mut self, timeout: Duration) -> Self {
-        self.config.allow_timeout = timeout;
+        self.http.allow_timeout = timeout;
         self
     }
 
@@ -217,7 +227,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     where
         F: Fn(&Request<'_>, &mut AnswerHeaders) + Send + Sync + 'static,
     {
-        self.config.hooks.set_initial_headers(add);
+        self.http.hooks.set_initial_headers(add);
         self
     }
 
@@ -228,13 +238,13 @@ impl<A: Send + Sync + 'static> Builder<A> {
     where
         F: Fn(&Request<'_>, &mut AnswerHeaders) + Send + Sync + 'static,
     {
-        self.config.hooks.set_headers(add);
+        self.http.hooks.set_headers(add);
         self
     }
 
     /// Which transports clients may use. Default: all.
     pub fn transports(mut self, transports: Transports) -> Self {
-        self.config.transports = transports;
+        self.http.transports = transports;
         self
     }
 
@@ -267,7 +277,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Browsers from before 2023 may not say it, and none says it to a host that is neither `https` nor local.
     /// So let `connect` change nothing that a visitor must have wanted, and give cookies `SameSite=Lax`.
     pub fn allow_eio3(mut self, allow: bool) -> Self {
-        self.config.allow_eio3 = allow;
+        self.http.allow_eio3 = allow;
         self
     }
 
@@ -285,7 +295,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// What a client sends is a form, and its size is that of the form as it comes: up to three
     /// times that of its texts.
     pub fn jsonp(mut self, allow: bool) -> Self {
-        self.config.jsonp = allow;
+        self.http.jsonp = allow;
         self
     }
 
@@ -300,7 +310,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// let io = Server::builder().serve_client(ServeClient::Directory(dist.into())).build();
     /// ```
     pub fn serve_client(mut self, serve: impl Into<ServeClient>) -> Self {
-        self.config.serve_client = serve.into();
+        self.http.serve_client = serve.into();
         self
     }
 
@@ -327,7 +337,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
 
     /// Compresses the answers to polls for clients that take that. Default: from 1,024 bytes on.
     pub fn http_compression(mut self, compression: HttpCompression) -> Self {
-        self.config.http_compression = compression;
+        self.http.http_compression = compression;
         self
     }
 
@@ -481,7 +491,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Time for the body of a polling request to arrive; of a long one, for each 64 KiB of it. A session
     /// whose body does not come in time ends, and its request is answered 408. Default 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.config.request_timeout = timeout.min(FOREVER);
+        self.http.request_timeout = timeout.min(FOREVER);
         self
     }
 
@@ -492,7 +502,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// an unusual way lasts 10 s longer. Default 180 s, since most proxies keep theirs
     /// for 60 to 120 s.
     pub fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
-        self.config.keep_alive_timeout = timeout.min(FOREVER);
+        self.http.keep_alive_timeout = timeout.min(FOREVER);
         self
     }
 
@@ -527,7 +537,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// TCP connections that speak HTTP at the same time, where the server serves by itself; one
     /// that has become a WebSocket no longer counts. Further ones are dropped. Default 100,000.
     pub fn http_connections_max(mut self, count: usize) -> Self {
-        self.config.http_connections_max = count;
+        self.http.http_connections_max = count;
         self
     }
 
@@ -592,7 +602,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
 
     /// Lets clients that were lost come back to their sockets, and to what they missed. Default: not.
     pub fn recovery(mut self, recovery: Recovery) -> Self {
-        self.config.recovery = Some(recovery);
+        self.recovery = Some(recovery);
         self
     }
 

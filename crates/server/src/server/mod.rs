@@ -26,11 +26,11 @@ use crate::http::front::serve::{self, NotFound, ServeError};
 use crate::http::origin::origin_layer::OriginLayer;
 use crate::http::refused::ConnectionError;
 use crate::http::service::{Layer, Service};
-use crate::namespace::family::parents::{self, Rule};
+use crate::http::site::Site;
+use crate::namespace::family::parents::{AskFn, Rule};
 use crate::namespace::family::pattern::Pattern;
 use crate::namespace::family::standing::Hold;
 use crate::namespace::namespace_core::NamespaceCore;
-use crate::node::core::Core;
 use crate::server::builder::Builder;
 use crate::transport::websocket::Wire;
 
@@ -39,7 +39,7 @@ use crate::transport::websocket::Wire;
 /// It is also its namespace `/`: whatever a [`Namespace`] can do, it can do there. `A` is the state
 /// that all sockets share, `()` unless one is given to [`Builder::state`].
 pub struct Server<A = ()> {
-    core: Arc<Core>,
+    site: Arc<Site>,
     root: Namespace<A>,
 }
 
@@ -67,9 +67,9 @@ impl Default for Server {
 }
 
 impl<A: Send + Sync + 'static> Server<A> {
-    pub(crate) fn over(core: Arc<Core>) -> Self {
-        let root = Namespace::new(core.namespace("/"));
-        Self { core, root }
+    pub(crate) fn over(site: Arc<Site>) -> Self {
+        let root = Namespace::new(site.registry.namespace("/"));
+        Self { site, root }
     }
 
     /// The namespace of that name, made if there is none. A name without a leading slash gets one.
@@ -96,12 +96,12 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// something was registered before that parent was added. Its own `connect` function is its only one; the
     /// log says so where it has none.
     pub fn of(&self, name: &str) -> Namespace<A> {
-        Namespace::held(self.core.namespace(&with_slash(name)), Hold::Named)
+        Namespace::held(self.site.registry.namespace(&with_slash(name)), Hold::Named)
     }
 
     /// The namespace of that name, if there is one now.
     pub fn find(&self, name: &str) -> Option<Namespace<A>> {
-        self.core.find_namespace(&with_slash(name)).map(Namespace::new)
+        self.site.find_namespace(&with_slash(name)).map(Namespace::new)
     }
 
     /// A namespace that stands for all of a pattern, such as `/room-{id}`: each is made when somebody first
@@ -160,12 +160,12 @@ impl<A: Send + Sync + 'static> Server<A> {
         F: Fn(Hello<A>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = bool> + Send + 'static,
     {
-        self.parent("/*", Rule::Asked(parents::erase(wanted)))
+        self.parent("/*", Rule::Asked(erase(wanted)))
     }
 
     fn parent(&self, name: &str, rule: Rule) -> Namespace<A> {
-        let namespace = Arc::new(NamespaceCore::parent(name, &rule, &self.core));
-        self.core.parents.add(&self.core, Arc::clone(&namespace), rule);
+        let namespace = Arc::new(NamespaceCore::parent(name, &rule, &self.site.registry));
+        self.site.parents.add(&self.site, Arc::clone(&namespace), rule);
         Namespace::new(namespace)
     }
 
@@ -178,7 +178,7 @@ impl<A: Send + Sync + 'static> Server<A> {
         F: Fn(Namespace<A>) + Send + Sync + 'static,
     {
         let on_new = move |core: &Arc<_>| on_new(Namespace::held(Arc::clone(core), Hold::New));
-        self.core.parents.set_on_new(Arc::new(on_new));
+        self.site.parents.set_on_new(Arc::new(on_new));
         self
     }
 
@@ -201,7 +201,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// ([`TcpSocket::listen`](tokio::net::TcpSocket::listen)), as [`serve`](Self::serve) does with 4,096:
     /// that of [`TcpListener::bind`] is short, and beyond it the system lets clients wait for seconds.
     pub async fn serve_on(&self, listener: TcpListener) {
-        serve::run(Arc::clone(&self.core), listener, NotFound).await;
+        serve::run(Arc::clone(&self.site), listener, NotFound).await;
     }
 
     /// Serves on a listener, and gives requests to other paths to `other`: a tower service such as
@@ -217,7 +217,7 @@ impl<A: Send + Sync + 'static> Server<A> {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        serve::run(Arc::clone(&self.core), listener, other).await;
+        serve::run(Arc::clone(&self.site), listener, other).await;
     }
 
     /// Serves one stream that is open already: one in memory, a Unix socket, or TLS on top of
@@ -248,7 +248,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     {
         let wire = Wire::Other(Box::new(stream));
         if let Some(connection) =
-            serve::http(Arc::clone(&self.core), wire, peer, NotFound, None).await
+            serve::http(Arc::clone(&self.site), wire, peer, NotFound, None).await
         {
             drop(tokio::spawn(connection));
         }
@@ -258,24 +258,24 @@ impl<A: Send + Sync + 'static> Server<A> {
 impl<A> Server<A> {
     /// The server as a tower service, to be mounted at its path.
     pub fn service(&self) -> Service {
-        Service::new(Arc::clone(&self.core))
+        Service::new(Arc::clone(&self.site))
     }
 
     /// The server as a tower layer, which answers below its path and leaves the rest to others.
     pub fn layer(&self) -> Layer {
-        Layer::new(Arc::clone(&self.core))
+        Layer::new(Arc::clone(&self.site))
     }
 
     /// A tower layer for the routes of the program: what pages may connect to the server may use them, too.
     pub fn origin_layer(&self) -> OriginLayer {
-        OriginLayer::new(Arc::clone(&self.core))
+        OriginLayer::new(Arc::clone(&self.site))
     }
 
     /// What the server has counted.
     pub fn stats(&self) -> Stats {
-        let tally = self.core.deflate.as_ref().map(|deflate| deflate.tally()).unwrap_or_default();
-        let deciding = self.core.decisions.deciding();
-        self.core.metrics.read(self.core.sessions.len(), deciding).with(tally)
+        let tally = self.site.deflate.as_ref().map(|deflate| deflate.tally()).unwrap_or_default();
+        let deciding = self.site.decisions.deciding();
+        self.site.metrics.read(self.site.sessions.len(), deciding).with(tally)
     }
 
     /// Calls `on_error` for each request that is refused before a session was opened or found for it:
@@ -291,7 +291,7 @@ impl<A> Server<A> {
     where
         F: Fn(&ConnectionError<'_>) + Send + Sync + 'static,
     {
-        self.core.set_on_error(Arc::new(on_error));
+        self.site.set_on_error(Arc::new(on_error));
         self
     }
 
@@ -309,7 +309,7 @@ impl<A> Server<A> {
     /// takes; the log says where it took longer. A future that is dropped
     /// leaves the server as it is then: it opens no session, but still has those that were not closed.
     pub async fn drain(&self, budget: Duration) {
-        self.core.drain(budget).await;
+        self.site.drain(budget).await;
         self.close().await;
     }
 
@@ -353,12 +353,12 @@ impl<A> Server<A> {
     /// [`Builder::stop_timeout`]: crate::Builder::stop_timeout
     /// [`Builder::close_timeout`]: crate::Builder::close_timeout
     pub async fn close(&self) {
-        let limit = self.core.config.stop_timeout;
-        let patience = self.core.limits.close_timeout;
+        let limit = self.site.config.stop_timeout;
+        let patience = self.site.limits.close_timeout;
         let began = Instant::now();
         let left = || limit.saturating_sub(began.elapsed());
-        let sessions = || self.core.sessions.len();
-        let close = self.core.begin_close();
+        let sessions = || self.site.sessions.len();
+        let close = self.site.begin_close();
         close.sessions_ended(patience.saturating_mul(2).min(limit / 4 * 3), sessions).await;
         // Half of what is left, so that what they had open can still end.
         let hung_up = close.hang_up(patience.min(left() / 2)).await;
@@ -382,19 +382,32 @@ impl<A> Deref for Server<A> {
 
 impl<A> Clone for Server<A> {
     fn clone(&self) -> Self {
-        Self { core: Arc::clone(&self.core), root: self.root.clone() }
+        Self { site: Arc::clone(&self.site), root: self.root.clone() }
     }
 }
 
 impl<A> fmt::Debug for Server<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("path", &self.core.config.path)
-            .field("connections", &self.core.sessions.len())
+            .field("path", &self.site.settings.path)
+            .field("connections", &self.site.sessions.len())
             .finish_non_exhaustive()
     }
 }
 
 fn with_slash(name: &str) -> String {
     format!("/{}", name.strip_prefix('/').unwrap_or(name))
+}
+
+/// Forgets the types of a function that is asked.
+fn erase<A, F, Fut>(wanted: F) -> AskFn
+where
+    A: Send + Sync + 'static,
+    F: Fn(Hello<A>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = bool> + Send + 'static,
+{
+    Box::new(move |link, parent, name, auth| {
+        let hello = Hello::<A>::asking(link, parent, name, auth)?;
+        Some(Box::pin(wanted(hello)))
+    })
 }

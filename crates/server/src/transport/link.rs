@@ -19,7 +19,9 @@
 //! looks again by itself before it rests.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -31,11 +33,10 @@ use smallvec::SmallVec;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 
-use crate::connection::Connection;
 use crate::ground::dialect::Dialect;
 use crate::ground::farewell::Description;
 use crate::ground::handshake::Handshake;
-use crate::node::sessions::Key;
+use crate::ground::target::Reliability;
 use crate::transport::cork;
 use crate::transport::outbox::{Batch, COPIED_BYTES_MAX, Full, Outbox};
 use crate::transport::polling::{BodyReply, PollReply};
@@ -98,7 +99,7 @@ struct State {
     /// A poll can wait here: the task would only take note of it.
     polls_wait: bool,
     /// The connection itself, while nobody runs it, where others than its task may.
-    resting: Option<Box<Connection>>,
+    resting: Option<Resting>,
     /// Its task came to run it while another did.
     missed: bool,
     /// Its task has ended.
@@ -157,20 +158,27 @@ pub(crate) enum Pushed {
     Unwritten,
 }
 
-/// How much a parcel is worth to its client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Worth {
-    Kept,
-    Volatile,
-    /// The next one of the same key takes its place.
-    Latest(u64),
-}
-
 impl Pushed {
     /// Whether it is in the outbox.
     pub(crate) const fn is_queued(self) -> bool {
         matches!(self, Self::Queued | Self::Slow)
     }
+}
+
+/// Where a connection is kept. A key is never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// A connection that rests.
+pub(crate) type Resting = Box<dyn Rests>;
+
+/// A connection, as far as it rests in its link: a task that may be run by another.
+pub(crate) trait Rests: Future<Output = ()> + Send + Unpin {
+    /// Whether it polls, and may go on resting there.
+    fn is_polling(&self) -> bool;
 }
 
 /// What others want of a connection.
@@ -250,27 +258,31 @@ impl Link {
     }
 
     /// Puts a parcel into the outbox.
-    pub(crate) fn push(self: &Arc<Self>, parcel: Parcel, worth: Worth) -> Pushed {
-        if let Worth::Latest(key) = worth {
+    pub(crate) fn push(self: &Arc<Self>, parcel: Parcel, reliability: Reliability) -> Pushed {
+        if let Reliability::Latest(key) = reliability {
             return self.push_latest(parcel, key);
         }
-        self.put(worth, |state| state.outbox.push(parcel))
+        self.put(reliability, |state| state.outbox.push(parcel))
     }
 
     /// Apart, so that what is sent to many otherwise does not carry it along.
     #[inline(never)]
     fn push_latest(self: &Arc<Self>, parcel: Parcel, key: u64) -> Pushed {
-        self.put(Worth::Latest(key), |state| state.outbox.push_latest(parcel, key))
+        self.put(Reliability::Latest(key), |state| state.outbox.push_latest(parcel, key))
     }
 
     /// Puts a letter into the outbox. While the task runs it is copied to what is written at the end
     /// of its turn; else it waits as a parcel, which holds no more memory than it needs.
-    pub(crate) fn push_letter(self: &Arc<Self>, letter: Letter, worth: Worth) -> Pushed {
+    pub(crate) fn push_letter(
+        self: &Arc<Self>,
+        letter: Letter,
+        reliability: Reliability,
+    ) -> Pushed {
         if letter.len() > COPIED_BYTES_MAX {
             // Not under the lock: it takes its time.
-            return self.push(letter.into(), worth);
+            return self.push(letter.into(), reliability);
         }
-        self.put(worth, |state| {
+        self.put(reliability, |state| {
             if state.attentive && state.joins {
                 state.outbox.push_letter(letter)
             } else {
@@ -282,14 +294,14 @@ impl Link {
     #[inline]
     fn put(
         self: &Arc<Self>,
-        worth: Worth,
+        reliability: Reliability,
         push: impl FnOnce(&mut State) -> Result<(), Full>,
     ) -> Pushed {
         let mut state = self.state.lock();
         if state.closed {
             return Pushed::Gone;
         }
-        let volatile = worth == Worth::Volatile;
+        let volatile = reliability == Reliability::Volatile;
         if volatile && (state.blocked || state.outbox.is_behind()) {
             return Pushed::Dropped;
         }
@@ -297,7 +309,7 @@ impl Link {
             && !state.outbox.push_one_more(full)
         {
             if volatile {
-                // It is worth no connection.
+                // It is reliability no connection.
                 return Pushed::Dropped;
             }
             state.overflow();
@@ -605,7 +617,7 @@ impl Link {
     pub(crate) fn request_running(
         &self,
         request: Request,
-    ) -> Result<Option<(Box<Connection>, Waker)>, Request> {
+    ) -> Result<Option<(Resting, Waker)>, Request> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(request);
@@ -625,7 +637,7 @@ impl Link {
 
     /// Gives the connection to its task, to be run. Where another task runs it just now, this one is
     /// woken when that is done.
-    pub(crate) fn take_resting(&self, waker: &Waker) -> Option<Box<Connection>> {
+    pub(crate) fn take_resting(&self, waker: &Waker) -> Option<Resting> {
         let mut state = self.state.lock();
         let connection = state.resting.take();
         if connection.is_none() && !state.over {
@@ -638,7 +650,7 @@ impl Link {
     }
 
     /// The connection was run; gives it back when its task has ended.
-    pub(crate) fn put_resting(&self, connection: Box<Connection>) -> Option<Box<Connection>> {
+    pub(crate) fn put_resting(&self, connection: Resting) -> Option<Resting> {
         let mut state = self.state.lock();
         if state.abandoned {
             return Some(connection);
@@ -653,7 +665,7 @@ impl Link {
     }
 
     /// The task of the connection has ended, before or after the connection.
-    pub(crate) fn abandon(&self) -> Option<Box<Connection>> {
+    pub(crate) fn abandon(&self) -> Option<Resting> {
         let mut state = self.state.lock();
         state.abandoned = true;
         state.resting.take()
@@ -822,24 +834,22 @@ impl State {
     }
 }
 
+/// Runs a connection that rested, as its own task would: it is that which is woken for it.
+pub(crate) fn run(link: &Link, mut connection: Resting, waker: &Waker) {
+    let mut cx = Context::from_waker(waker);
+    if Pin::new(&mut *connection).poll(&mut cx).is_pending() {
+        drop(link.put_resting(connection));
+    }
+}
+
 /// The link of a client that polls, and that nobody runs.
 #[cfg(test)]
 pub(crate) fn for_tests() -> Arc<Link> {
-    use crate::http::head::{Head, Headers};
-    let head = Head {
-        method: "GET",
-        path: "/",
-        query: "",
-        authority: None,
-        secure: false,
-        headers: Headers::Slice(&[]),
-        peer: None,
-    };
     let id = SessionId::from_random([7; 15]);
     let dialect = Dialect::new(&roomful_proto::engine::Query::default());
-    let handshake = Handshake::new(&head);
-    let make = |key| Link::new(id, key, Transport::Polling, dialect, handshake, 100_000);
-    crate::node::sessions::Sessions::default().insert(1, make).unwrap()
+    let handshake = Handshake::new(false, "/", "", [].into_iter(), None);
+    let key = Key { index: 0, generation: 0 };
+    Arc::new(Link::new(id, key, Transport::Polling, dialect, handshake, 100_000))
 }
 
 #[cfg(test)]

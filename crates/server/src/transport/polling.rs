@@ -12,10 +12,9 @@ use roomful_proto::ws::frame;
 use roomful_proto::{Moment, Parcel};
 use tokio::sync::oneshot;
 
-use crate::connection;
 use crate::ground::dialect::Dialect;
 use crate::ground::farewell::Description;
-use crate::transport::link::{Link, Request};
+use crate::transport::link::{self, Link, Request};
 use crate::transport::outbox::Batch;
 
 /// The answer to a poll (GET).
@@ -196,7 +195,7 @@ impl BodyGuard {
         let (reply, answer) = oneshot::channel();
         let resting = self.link.request_running(Request::Body(body, reply)).ok()?;
         if let Some((connection, waker)) = resting {
-            connection::run(&self.link, connection, &waker);
+            link::run(&self.link, connection, &waker);
         }
         let answer = answer.await.ok();
         // A peer that gives up before that could bring body after body, and none would be held

@@ -4,13 +4,12 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use roomful_proto::Form;
 use roomful_proto::ws::{Decoder, Message, Role, WsError};
+use roomful_proto::{Form, Limits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::node::core::Core;
 use crate::transport::outbox::Batch;
 
 /// Anything that a WebSocket can run over.
@@ -39,8 +38,7 @@ enum Side {
 
 impl WebSocket {
     /// Where the client `remembers`, what it sends compressed may refer to what it has sent before.
-    pub(crate) fn new(wire: Wire, core: &Core, form: Form, remembers: bool) -> Self {
-        let limits = &core.limits;
+    pub(crate) fn new(wire: Wire, limits: &Limits, form: Form, remembers: bool) -> Self {
         let decoder = Decoder::new(Role::Server, limits.payload_bytes_max, limits.fragments_max);
         let decoder = match form {
             Form::Deflated | Form::V3Deflated => decoder.inflating(limits.inflate_ratio_max),

@@ -10,13 +10,12 @@ use roomful_proto::{AckId, Args, Moment, Reason};
 
 use super::Sockets;
 use super::seats::Seat;
-use super::work::{Begun, Cause, Parked, begin};
-use crate::api::handler::Work;
-use crate::connection::lanes::Hold;
-use crate::ground::failure;
+use super::work::{Begun, Cause, Parked, Work, begin};
+use crate::ground::errors::failure;
 use crate::ground::farewell::Description;
-use crate::ground::rates::Fate;
+use crate::ground::rate::rates::Fate;
 use crate::namespace::asks;
+use crate::namespace::listeners::Hold;
 use crate::namespace::listeners::{Catch, pass};
 use crate::namespace::socket_core::SocketCore;
 use crate::namespace::table::Table;

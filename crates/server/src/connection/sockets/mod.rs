@@ -25,9 +25,9 @@ use self::seats::Seat;
 use self::work::Parked;
 use crate::connection::lanes::Lanes;
 use crate::ground::farewell::{Description, Farewell};
-use crate::ground::rates::{Buckets, Rates};
+use crate::ground::rate::rates::{Buckets, Rates};
+use crate::namespace::recovery;
 use crate::node::core::Core;
-use crate::recovery;
 use crate::transport::link::Link;
 
 /// Bytes of events whose handlers run, or wait for one of `handlers_max` places to run, and of auth

@@ -10,17 +10,19 @@ use roomful_proto::socket::Slot;
 use roomful_proto::{Letter, Moment};
 
 use super::Sockets;
-use crate::api::handler::{Data, Decided, Further, Work};
-use crate::api::hello::Refusal;
-use crate::connection::entry::{Entrance, Identity, Visitor, decide};
+use super::work::{Decided, Further, Work};
+use crate::connection::entry::{Identity, Visitor, decide};
+use crate::ground::errors::refusal::Refusal;
 use crate::ground::farewell::Farewell;
 use crate::ground::parser::parcel;
+use crate::ground::target::Reliability;
 use crate::namespace::decisions::{self, Caller, Patience, Share, Turn, in_time};
+use crate::namespace::erased::Data;
 use crate::namespace::family::parents;
 use crate::namespace::namespace_core::NamespaceCore;
-use crate::namespace::socket_core::SocketCore;
-use crate::recovery;
-use crate::transport::link::{Pushed, Worth};
+use crate::namespace::recovery;
+use crate::namespace::socket_core::{Entrance, SocketCore};
+use crate::transport::link::Pushed;
 
 pub(super) enum Seat {
     Empty,
@@ -109,10 +111,10 @@ impl Sockets {
         let Some(caller) = self.keep_back(caller) else {
             return;
         };
-        let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
+        let (registry, link) = (Arc::clone(&self.core.registry), Arc::clone(&self.link));
         let (slot, auth_bytes, until) = (caller.slot, caller.auth_bytes(), caller.patience.until);
         let name = self.mux.namespace(slot).into();
-        let finding = parents::find(core, link, name, caller)
+        let finding = parents::find(registry, link, name, caller)
             .map_ok(|(namespace, caller)| (caller, Some(namespace)));
         self.come(cx, now, (slot, auth_bytes, until), finding);
     }
@@ -120,10 +122,11 @@ impl Sockets {
     /// Waits for the turn of a client in a family. It has no namespace meanwhile, so that a child does not
     /// live by those who wait.
     fn wait(&mut self, cx: &mut Context<'_>, now: Moment, share: Share, mut caller: Caller) {
-        let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
+        let (registry, link) = (Arc::clone(&self.core.registry), Arc::clone(&self.link));
         let (slot, auth_bytes, until) = (caller.slot, caller.auth_bytes(), caller.patience.until);
         let turn = async move {
-            let turn = Turn::wait(&core, &link, &share, auth_bytes, &mut caller.patience).await?;
+            let turn =
+                Turn::wait(&registry, &link, &share, auth_bytes, &mut caller.patience).await?;
             caller.turn = Some(Box::new(turn));
             Ok((caller, None))
         };
@@ -140,17 +143,17 @@ impl Sockets {
     ) {
         let (coming, stop) = abortable(coming);
         self.seat(slot, Seat::Coming { slot, stop: Some(stop) });
-        let core = Arc::clone(&self.core);
+        let registry = Arc::clone(&self.core.registry);
         // Apart: a future that is moved into another one has its place in both.
         let coming = Box::pin(coming);
         let come = async move {
-            let coming = AssertUnwindSafe(in_time(&core, until, coming)).catch_unwind();
+            let coming = AssertUnwindSafe(in_time(&registry, until, coming)).catch_unwind();
             let further = match coming.await {
                 Ok(Ok(Ok(further))) => further,
                 // The seat is not its any more, so it is not told to anybody.
                 Ok(Ok(Err(_stopped))) => Err(Refusal::new("left")),
                 Err(_panic) => {
-                    core.metrics.panics.add();
+                    registry.metrics.panics.add();
                     tracing::error!("a function of of_matching panicked; the client is refused");
                     Err(Refusal::new("Internal error"))
                 }
@@ -199,11 +202,11 @@ impl Sockets {
         let Some(mut caller) = self.keep_back(caller) else {
             return;
         };
-        let (core, link) = (Arc::clone(&self.core), Arc::clone(&self.link));
+        let (registry, link) = (Arc::clone(&self.core.registry), Arc::clone(&self.link));
         let (auth_bytes, until) = (caller.auth_bytes(), caller.patience.until);
-        let share = namespace.share(&core);
+        let share = namespace.share(&registry);
         let turn = caller.turn.take().filter(|turn| turn.is_of(share)).map(|turn| *turn);
-        let Some(turn) = turn.or_else(|| Turn::now(&core, &link, share, auth_bytes)) else {
+        let Some(turn) = turn.or_else(|| Turn::now(&registry, &link, share, auth_bytes)) else {
             return self.wait(cx, now, Arc::clone(share), caller);
         };
         let deciding =
@@ -212,13 +215,13 @@ impl Sockets {
         self.seat(slot, Seat::Deciding { entrance: Entrance { slot, namespace, table }, stop });
         let deciding = Box::pin(deciding);
         let verdict = async move {
-            let verdict = AssertUnwindSafe(in_time(&core, until, deciding)).catch_unwind();
+            let verdict = AssertUnwindSafe(in_time(&registry, until, deciding)).catch_unwind();
             let (verdict, visitor) = match verdict.await {
                 Ok(Ok(Ok(decided))) => decided,
                 // The seat is not this decision's any more, so it is not told to anybody.
                 Ok(Ok(Err(_stopped))) => (Err(Refusal::new("left")), Visitor::default()),
                 Err(_panic) => {
-                    core.metrics.panics.add();
+                    registry.metrics.panics.add();
                     tracing::error!("a connect function panicked; the client is refused");
                     (Err(Refusal::new("Internal error")), Visitor::default())
                 }
@@ -353,7 +356,7 @@ impl Sockets {
                 return;
             }
         };
-        if self.link.push(parcel, Worth::Kept) == Pushed::Overflow {
+        if self.link.push(parcel, Reliability::Reliable) == Pushed::Overflow {
             self.core.metrics.slow_peers.add();
         }
     }

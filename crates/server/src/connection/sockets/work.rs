@@ -10,10 +10,53 @@ use roomful_proto::socket::{Event, Slot};
 use roomful_proto::{AckId, EventError, Moment};
 
 use super::Sockets;
-use crate::api::handler::{Decided, Done, Started, Work};
-use crate::connection::lanes::Hold;
+use crate::connection::entry::Visitor;
+use crate::ground::errors::refusal::Refusal;
 use crate::ground::farewell::Description;
+use crate::namespace::decisions::Caller;
+use crate::namespace::erased::{Data, Reply, Started};
+use crate::namespace::listeners::Hold;
+use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::socket_core::SocketCore;
+
+/// What a connection runs for its sockets.
+pub(super) enum Work {
+    Handler(Started),
+    Decision(Pin<Box<dyn Future<Output = Decided> + Send>>),
+    Passage(Pin<Box<dyn Future<Output = Option<Event>> + Send>>),
+}
+
+/// What came of a piece of work.
+pub(super) enum Done {
+    /// A handler has ended.
+    Handled(Option<Reply>),
+    /// A namespace has decided about a client.
+    Decided(Decided),
+    /// An event has come through the functions before its handler, or not.
+    Passed(Option<Event>),
+}
+
+impl Future for Work {
+    type Output = Done;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
+        match &mut *self {
+            Self::Handler(running) => running.as_mut().poll(cx).map(Done::Handled),
+            Self::Decision(decision) => decision.as_mut().poll(cx).map(Done::Decided),
+            Self::Passage(passage) => passage.as_mut().poll(cx).map(Done::Passed),
+        }
+    }
+}
+
+pub(super) enum Decided {
+    /// Whether a client may come in.
+    Entry { slot: Slot, verdict: Result<Data, Refusal>, visitor: Visitor },
+    /// A client comes further: to the namespace that it asks for, since it is to be, or to its turn.
+    Further { slot: Slot, further: Further },
+}
+
+/// The client, and the namespace if that was what it waited for.
+pub(super) type Further = Result<(Caller, Option<Arc<NamespaceCore>>), Refusal>;
 
 /// A piece of work, whose it is, what for, and the bytes of its event or its auth payload.
 pub(super) struct Parked {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::node::core::Core;
+use crate::http::site::Site;
 use crate::transport::scratch::Scratch;
 
 /// Bytes that are read past behind an answer, on a stream or of one body.
@@ -26,7 +26,7 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Says that nothing more comes from here, and reads past what still comes until the peer ends too.
 /// Whoever sends beyond the limits is cut off, and counted.
-pub(crate) async fn linger<S>(core: &Core, stream: &mut S)
+pub(crate) async fn linger<S>(site: &Site, stream: &mut S)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -34,7 +34,7 @@ where
     if !matches!(tokio::time::timeout(LINGER_STALL_TIMEOUT, shutdown).await, Ok(Ok(()))) {
         return;
     }
-    let mut hung_up = pin!(core.closing.hung_up());
+    let mut hung_up = pin!(site.closing.hung_up());
     let mut closing = false;
     let mut until = Instant::now() + LINGER_TIMEOUT;
     let mut read = 0;
@@ -54,7 +54,7 @@ where
         }
     }
     if read > 0 {
-        core.metrics.lingers_cut.add();
+        site.metrics.lingers_cut.add();
     }
 }
 

@@ -35,8 +35,8 @@ use crate::http::body::NotReceived;
 use crate::http::bundle;
 use crate::http::door::{self, Decision, Finish, Received, Upgrade};
 use crate::http::front::linger::linger;
+use crate::http::site::Site;
 use crate::node::closing::Phase;
-use crate::node::core::Core;
 use crate::transport::link::Link;
 use crate::transport::polling::{self, BodyGuard};
 use crate::transport::scratch::Scratch;
@@ -57,7 +57,7 @@ pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A stream on which somebody speaks HTTP.
 pub(crate) struct Front {
-    core: Arc<Core>,
+    site: Arc<Site>,
     wire: Wire,
     peer: Option<SocketAddr>,
     /// What was read and is not understood yet.
@@ -109,17 +109,17 @@ enum Flow {
 }
 
 impl Front {
-    pub(crate) fn new(core: Arc<Core>, wire: Wire, peer: Option<SocketAddr>) -> Self {
-        Self { core, wire, peer, input: Vec::new(), head_until: Instant::now() + HEAD_TIMEOUT }
+    pub(crate) fn new(site: Arc<Site>, wire: Wire, peer: Option<SocketAddr>) -> Self {
+        Self { site, wire, peer, input: Vec::new(), head_until: Instant::now() + HEAD_TIMEOUT }
     }
 
     /// Answers requests until it is not for the front any more what happens on the stream.
     // Not an `async fn`, which keeps its arguments twice: here and in `serve`, where each request would be
     // copied for it.
     pub(crate) fn run(mut self) -> impl Future<Output = Next> {
-        let core = Arc::clone(&self.core);
+        let site = Arc::clone(&self.site);
         async move {
-            let mut hung_up = pin!(core.closing.hung_up());
+            let mut hung_up = pin!(site.closing.hung_up());
             // One timer, which is not set anew for each request but looks how late it is when it rings.
             let mut alarm = pin!(tokio::time::sleep(HEAD_TIMEOUT));
             // Whom both wake. It stays so from request to request, and mostly neither has happened.
@@ -135,7 +135,7 @@ impl Front {
                         woken = None;
                     }
                     let known = woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker()));
-                    if known && !alarm.is_elapsed() && !core.closing.is_past(Phase::Serving) {
+                    if known && !alarm.is_elapsed() && !site.closing.is_past(Phase::Serving) {
                         return Poll::Pending;
                     }
                     if hung_up.as_mut().poll(cx).is_ready() {
@@ -175,7 +175,7 @@ impl Front {
                     }
                     Flow::Linger => {
                         // Large, and rare.
-                        Box::pin(linger(&core, &mut self.wire)).await;
+                        Box::pin(linger(&site, &mut self.wire)).await;
                         return Next::Ended;
                     }
                 }
@@ -246,7 +246,7 @@ impl Front {
     /// except of a part of a request.
     fn digest(&mut self, bytes: &[u8]) -> Step {
         let mut room = [const { MaybeUninit::uninit() }; HEADERS_MAX];
-        match request::parse(bytes, &mut room, &self.core, self.peer) {
+        match request::parse(bytes, &mut room, &self.site, self.peer) {
             Parsed::Partial if bytes.len() <= HEAD_BYTES_MAX => Step::Partial,
             Parsed::Partial | Parsed::Foreign => {
                 self.input.extend_from_slice(bytes);
@@ -260,7 +260,7 @@ impl Front {
         let rest = &bytes[request.head_len..];
         let (body, next) = rest.split_at(rest.len().min(request.body_len));
         self.input.extend_from_slice(next);
-        let (finish, received) = door::receive(&self.core, &request.head);
+        let (finish, received) = door::receive(&self.site, &request.head);
         Taken {
             finish,
             received,
@@ -278,8 +278,8 @@ impl Front {
                 Received::Decided(decision) => decision,
                 // Large, and most servers never ask.
                 Received::Asks(applicant) => {
-                    let core = Arc::clone(&self.core);
-                    let asking = Box::pin(async move { door::ask(&core, applicant).await });
+                    let site = Arc::clone(&self.site);
+                    let asking = Box::pin(async move { door::ask(&site, applicant).await });
                     self.attended(pin!(asking)).await?
                 }
             };
@@ -290,10 +290,10 @@ impl Front {
                     self.attended(Box::pin(bundle::read(file)).as_mut()).await?
                 }
                 Decision::Poll(link, polled) => {
-                    let now = self.core.now();
+                    let now = self.site.now();
                     let reply = self.attended(pin!(polling::poll(now, &link))).await?;
                     taker = Some(link);
-                    door::poll_answer(&self.core, reply, polled)
+                    door::poll_answer(&self.site, reply, polled)
                 }
                 Decision::Post(guard) => {
                     let body = match missing {
@@ -307,7 +307,7 @@ impl Front {
                     match &body {
                         Ok(_) => missing = 0,
                         Err(why) => {
-                            why.count(&self.core.metrics);
+                            why.count(&self.site.metrics);
                             last = true;
                         }
                     }
@@ -319,7 +319,7 @@ impl Front {
                     answer
                 }
                 Decision::Upgrade(upgrade) => {
-                    let answer = finish.apply(&self.core, upgrade.answer());
+                    let answer = finish.apply(&self.site, upgrade.answer());
                     if upgrade.takes_answer() {
                         return Some(Flow::Upgrade(
                             upgrade,
@@ -330,8 +330,8 @@ impl Front {
                     return Some(Flow::Upgrade(upgrade, Vec::new()));
                 }
             };
-            last |= answer.is_last() || self.core.closing.is_past(Phase::SayingGoodbye);
-            self.write(&finish.apply(&self.core, answer), last, taker.as_deref()).await?;
+            last |= answer.is_last() || self.site.closing.is_past(Phase::SayingGoodbye);
+            self.write(&finish.apply(&self.site, answer), last, taker.as_deref()).await?;
             if last {
                 let more_comes = missing > 0 || !self.input.is_empty();
                 return Some(if more_comes { Flow::Linger } else { Flow::End });
@@ -376,7 +376,7 @@ impl Front {
         guard: &BodyGuard,
     ) -> Result<Bytes, NotReceived> {
         let len = body.len() + missing;
-        let patience = self.core.config.request_timeout;
+        let patience = self.site.settings.request_timeout;
         while body.len() < len {
             let part_len = len.min(body.len() + BODY_PART_BYTES);
             let until = Instant::now() + patience;
@@ -395,7 +395,7 @@ impl Front {
     /// Reads what is missing of a body that nobody wanted; `None` when it does not come. Each part has its
     /// time, as those of a body that is wanted.
     async fn skip(&mut self, mut missing: usize) -> Option<()> {
-        let patience = self.core.config.request_timeout;
+        let patience = self.site.settings.request_timeout;
         while missing > 0 {
             let part_end = missing.saturating_sub(BODY_PART_BYTES);
             let until = Instant::now() + patience;
@@ -462,7 +462,7 @@ impl Front {
     /// From now on the next head is waited for, which may have begun to come.
     fn await_head(&mut self, now: Instant) {
         let begun = !self.input.is_empty();
-        let patience = if begun { HEAD_TIMEOUT } else { self.core.config.keep_alive_timeout };
+        let patience = if begun { HEAD_TIMEOUT } else { self.site.settings.keep_alive_timeout };
         self.head_until = now + patience;
     }
 

@@ -7,7 +7,7 @@ use wide::u8x16;
 
 use super::HEAD_BYTES_MAX;
 use crate::http::head::{Head, Headers, is_host};
-use crate::node::core::Core;
+use crate::http::site::Site;
 
 /// Headers that a request may have; the HTTP library takes as many.
 pub(super) const HEADERS_MAX: usize = 100;
@@ -40,7 +40,7 @@ struct Framing {
 pub(super) fn parse<'a>(
     bytes: &'a [u8],
     room: &'a mut [MaybeUninit<httparse::Header<'a>>],
-    core: &Core,
+    site: &Site,
     peer: Option<SocketAddr>,
 ) -> Parsed<'a> {
     let mut request = httparse::Request::new(&mut []);
@@ -56,11 +56,11 @@ pub(super) fn parse<'a>(
     };
     let mark = target.bytes().position(|byte| byte == b'?').unwrap_or(target.len());
     let (path, query) = (&target[..mark], target.get(mark + 1..).unwrap_or_default());
-    let usual = head_len <= HEAD_BYTES_MAX && core.config.is_ours(path) && are_plain(target);
+    let usual = head_len <= HEAD_BYTES_MAX && site.settings.is_ours(path) && are_plain(target);
     let framing = Framing::new(headers).filter(|framing| framing.is_usual(method));
     match framing {
         Some(Framing { body_len, last })
-            if usual && body_len.unwrap_or(0) <= core.limits.payload_bytes_max =>
+            if usual && body_len.unwrap_or(0) <= site.limits.payload_bytes_max =>
         {
             let headers = Headers::Slice(headers);
             let secure = false;

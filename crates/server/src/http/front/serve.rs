@@ -30,7 +30,7 @@ use crate::http::front::impatient::{Impatient, Patience, Speech};
 use crate::http::front::linger::linger;
 use crate::http::front::{Front, HEAD_BYTES_MAX, HEAD_TIMEOUT, Next, STALL_TIMEOUT};
 use crate::http::service::Layer;
-use crate::node::core::Core;
+use crate::http::site::Site;
 use crate::transport::websocket::Wire;
 use crate::transport::wire::Rewind;
 
@@ -38,7 +38,7 @@ use crate::transport::wire::Rewind;
 /// own, so when thousands come at once those who are there already would wait behind all of them.
 const ACCEPTS_PER_TURN: usize = 16;
 /// Connections that the system keeps until they are accepted, if it is set to allow so many
-/// (`net.core.somaxconn`).
+/// (`net.site.somaxconn`).
 const BACKLOG: u32 = 4_096;
 /// Pause after a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -101,7 +101,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until the server is closed.
-pub(crate) async fn run<S, B>(core: Arc<Core>, listener: TcpListener, other: S)
+pub(crate) async fn run<S, B>(site: Arc<Site>, listener: TcpListener, other: S)
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -112,13 +112,13 @@ where
     // In a task: the future that was called may run on a thread from which every accepted
     // connection would have to be carried to another. Dropped with that future.
     let mut accepting = JoinSet::new();
-    accepting.spawn(accept(Arc::clone(&core), listener, other));
+    accepting.spawn(accept(Arc::clone(&site), listener, other));
     accepting.join_next().await;
-    core.closing.closed().await;
+    site.closing.closed().await;
 }
 
 /// Accepts until the server hangs up.
-async fn accept<S, B>(core: Arc<Core>, listener: TcpListener, other: S)
+async fn accept<S, B>(site: Arc<Site>, listener: TcpListener, other: S)
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -127,8 +127,8 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let places =
-        Arc::new(Semaphore::new(core.config.http_connections_max.min(Semaphore::MAX_PERMITS)));
-    let mut hung_up = std::pin::pin!(core.closing.hung_up());
+        Arc::new(Semaphore::new(site.settings.http_connections_max.min(Semaphore::MAX_PERMITS)));
+    let mut hung_up = std::pin::pin!(site.closing.hung_up());
     let mut in_turn = 0;
     loop {
         if in_turn == ACCEPTS_PER_TURN {
@@ -143,11 +143,11 @@ where
         match accepted {
             Ok((stream, address)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                    core.metrics.connections_refused.add();
+                    site.metrics.connections_refused.add();
                     continue;
                 };
-                let (core, other) = (Arc::clone(&core), other.clone());
-                let http = http(core, stream.into(), Some(address), other, Some(place));
+                let (site, other) = (Arc::clone(&site), other.clone());
+                let http = http(site, stream.into(), Some(address), other, Some(place));
                 drop(tokio::spawn(connection::Task::new(http)));
             }
             Err(error) => {
@@ -175,7 +175,7 @@ async fn behind_all_others() {
 /// Serves HTTP on one stream, as one of those that may at the same time. When that has become a connection,
 /// it is to be run.
 pub(crate) async fn http<S, B>(
-    core: Arc<Core>,
+    site: Arc<Site>,
     wire: Wire,
     peer: Option<SocketAddr>,
     other: S,
@@ -188,15 +188,15 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let _counted = core.closing.http_connection();
-    match Front::new(Arc::clone(&core), wire, peer).run().await {
+    let _counted = site.closing.http_connection();
+    match Front::new(Arc::clone(&site), wire, peer).run().await {
         Next::Ended => None,
         Next::Upgraded(upgrade, wire, answer) => upgrade.complete(wire, &answer),
         Next::Foreign(stream) => {
-            let service = Layer::new(Arc::clone(&core)).layer(other);
+            let service = Layer::new(Arc::clone(&site)).layer(other);
             let address = peer.map(PeerAddress);
             // Large, and most connections never need it.
-            Box::pin(foreign(&core, stream, service, address)).await;
+            Box::pin(foreign(&site, stream, service, address)).await;
             None
         }
     }
@@ -237,7 +237,7 @@ where
 }
 
 /// Gives the HTTP library what is not for the front.
-async fn foreign<S, B>(core: &Core, stream: Rewind, service: S, address: Option<PeerAddress>)
+async fn foreign<S, B>(site: &Site, stream: Rewind, service: S, address: Option<PeerAddress>)
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -251,7 +251,7 @@ where
     let service = Told { service, address, speech: Arc::clone(&speech) };
     // For the library this begins behind the last answer, and a head that begins at its end is to have
     // its time. Heads have a timer of the stream's.
-    let idle_max = core.config.keep_alive_timeout + HEAD_TIMEOUT;
+    let idle_max = site.settings.keep_alive_timeout + HEAD_TIMEOUT;
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(idle_max)
@@ -263,7 +263,7 @@ where
         let mut serving = std::pin::pin!(serving);
         tokio::select! {
             served = &mut serving => served,
-            () = core.closing.hung_up() => {
+            () = site.closing.hung_up() => {
                 serving.as_mut().graceful_shutdown();
                 serving.await
             }
@@ -273,7 +273,7 @@ where
         tracing::debug!(%error, "an HTTP connection ended");
     }
     if let Some(mut stream) = speech.end() {
-        linger(core, &mut stream).await;
+        linger(site, &mut stream).await;
     }
 }
 

@@ -10,11 +10,11 @@ use http::header::{
 };
 use http::{Method, StatusCode};
 
-use crate::ground::config::Config;
 use crate::http::answer::Answer;
 use crate::http::head::Head;
 use crate::http::origin::origins::Origins;
-use crate::node::core::Core;
+use crate::http::settings::HttpSettings;
+use crate::http::site::Site;
 
 /// What a browser is told about pages of other origins, where [`Origins`] lets them connect.
 ///
@@ -154,15 +154,15 @@ pub(crate) enum Origin<'a> {
 }
 
 impl<'a> Origin<'a> {
-    pub(crate) fn of(core: &Core, head: &Head<'a>) -> Self {
+    pub(crate) fn of(site: &Site, head: &Head<'a>) -> Self {
         let Some(first) = head.header("origin") else {
-            return Self::by_site(core, head);
+            return Self::by_site(site, head);
         };
         let Some(origin) = head.only_text("origin") else {
             return Self::Malformed(first);
         };
-        let allow = || core.config.allows(origin, head);
-        if core.guarded("the rule of the origins", allow) == Some(true) {
+        let allow = || site.settings.allows(origin, head);
+        if site.guarded("the rule of the origins", allow) == Some(true) {
             Self::Allowed(origin)
         } else {
             Self::Refused(origin)
@@ -172,8 +172,8 @@ impl<'a> Origin<'a> {
     /// Of a request that names no origin, as one for an image or a script does, and any that a program
     /// sends that is no browser. Browsers say then from which site it is, where the host is a secure one.
     /// That is not enough to look for in a list.
-    fn by_site(core: &Core, head: &Head<'a>) -> Self {
-        if core.config.origins == Origins::Any {
+    fn by_site(site: &Site, head: &Head<'a>) -> Self {
+        if site.settings.origins == Origins::Any {
             return Self::Absent;
         }
         if head.text("sec-fetch-mode") == Some("cors") {
@@ -261,7 +261,7 @@ pub(crate) fn is_preflight(head: &Head<'_>) -> bool {
 }
 
 /// The answer to that.
-pub(crate) fn preflight(config: &Config, head: &Head<'_>) -> Answer {
+pub(crate) fn preflight(config: &HttpSettings, head: &Head<'_>) -> Answer {
     let cors = &config.cors;
     let mut answer =
         Answer::empty(cors.status).with(ACCESS_CONTROL_ALLOW_METHODS, cors.methods.clone());

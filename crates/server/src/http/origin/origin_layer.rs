@@ -14,7 +14,7 @@ use crate::http::body::{self, Body};
 use crate::http::door;
 use crate::http::origin::cors::CorsHeaders;
 use crate::http::service::head;
-use crate::node::core::Core;
+use crate::http::site::Site;
 
 /// A tower layer that applies the server's [`Origins`](crate::Origins), [`Cors`](crate::Cors) and
 /// [hosts](crate::Builder::hosts) to the routes of a program, so that they are said once for sockets and routes.
@@ -45,19 +45,19 @@ use crate::node::core::Core;
 /// ```
 #[derive(Clone)]
 pub struct OriginLayer {
-    core: Arc<Core>,
+    site: Arc<Site>,
 }
 
 /// What [`OriginLayer`] makes of a service.
 #[derive(Clone)]
 pub struct OriginChecked<S> {
-    core: Arc<Core>,
+    site: Arc<Site>,
     service: S,
 }
 
 impl OriginLayer {
-    pub(crate) const fn new(core: Arc<Core>) -> Self {
-        Self { core }
+    pub(crate) const fn new(site: Arc<Site>) -> Self {
+        Self { site }
     }
 }
 
@@ -65,7 +65,7 @@ impl<S> tower_layer::Layer<S> for OriginLayer {
     type Service = OriginChecked<S>;
 
     fn layer(&self, service: S) -> OriginChecked<S> {
-        OriginChecked { core: Arc::clone(&self.core), service }
+        OriginChecked { site: Arc::clone(&self.site), service }
     }
 }
 
@@ -87,20 +87,20 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let is_ours = self.core.config.is_ours(request.uri().path());
+        let is_ours = self.site.settings.is_ours(request.uri().path());
         let (parts, body) = request.into_parts();
         let passed = match is_ours {
             // The server looks at them itself.
             true => Ok(CorsHeaders::Nothing),
-            false => door::pass_by(&self.core, &head(&parts), parts.version == Version::HTTP_11),
+            false => door::pass_by(&self.site, &head(&parts), parts.version == Version::HTTP_11),
         };
         match passed {
             Ok(cors) => {
-                let core = Arc::clone(&self.core);
+                let site = Arc::clone(&self.site);
                 let answering = self.service.call(Request::from_parts(parts, body));
                 Box::pin(async move {
                     let mut response = answering.await?.map(Either::Right);
-                    add(&core, cors, response.headers_mut());
+                    add(&site, cors, response.headers_mut());
                     Ok(response)
                 })
             }
@@ -119,8 +119,8 @@ where
 }
 
 /// Says what browsers are to know. What the route itself says of origins gives way: two answers are none.
-fn add(core: &Core, cors: CorsHeaders, headers: &mut HeaderMap) {
-    cors.each(&core.config.cors, true, |name, value| {
+fn add(site: &Site, cors: CorsHeaders, headers: &mut HeaderMap) {
+    cors.each(&site.settings.cors, true, |name, value| {
         if name == header::VARY || name == header::ACCESS_CONTROL_EXPOSE_HEADERS {
             headers.append(name, value);
         } else {
@@ -131,7 +131,7 @@ fn add(core: &Core, cors: CorsHeaders, headers: &mut HeaderMap) {
 
 impl fmt::Debug for OriginLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OriginLayer").field("origins", &self.core.config.origins).finish()
+        f.debug_struct("OriginLayer").field("origins", &self.site.settings.origins).finish()
     }
 }
 

@@ -15,13 +15,13 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::api::hello::{Hello, Refusal};
-use crate::ground::throttle::Throttle;
+use crate::ground::errors::refusal::Refusal;
+use crate::ground::rate::throttle::Throttle;
 use crate::namespace::decisions::{Caller, Turn};
 use crate::namespace::family::pattern::{Params, Pattern};
 use crate::namespace::namespace_core::NamespaceCore;
-use crate::node::core::{Core, Held};
-use crate::recovery::Claim;
+use crate::namespace::recovery::Claim;
+use crate::namespace::registry::{Held, Registry};
 use crate::transport::link::Link;
 
 /// What a server knows of namespaces that are made when they are asked for.
@@ -60,16 +60,16 @@ pub(crate) struct Parent {
 impl Parent {
     /// Says which namespaces fit it and are the program's own, so that its door is none of theirs; and which
     /// nobody can join any more, since only a function could say whose they are.
-    fn name_what_it_misses(&self, core: &Core) {
+    fn name_what_it_misses(&self, registry: &Registry) {
         let Rule::Pattern(pattern) = &self.rule else {
-            for namespace in core.all_namespaces() {
+            for namespace in registry.all_namespaces() {
                 if namespace.standing.is_open() {
                     warn_closed(&namespace.name);
                 }
             }
             return;
         };
-        for namespace in core.all_namespaces() {
+        for namespace in registry.all_namespaces() {
             let fits =
                 namespace.name.strip_prefix('/').is_some_and(|name| pattern.fill(name).is_some());
             if fits && namespace.standing.is_own() {
@@ -135,12 +135,12 @@ impl Parents {
     }
 
     /// Adds one, to be asked after those that there are.
-    pub(crate) fn add(&self, core: &Core, namespace: Arc<NamespaceCore>, rule: Rule) {
+    pub(crate) fn add(&self, registry: &Registry, namespace: Arc<NamespaceCore>, rule: Rule) {
         let parent = Arc::new(Parent { namespace, rule });
         let mut list = self.list.write();
         *list = list.iter().cloned().chain([Arc::clone(&parent)]).collect();
         drop(list);
-        parent.name_what_it_misses(core);
+        parent.name_what_it_misses(registry);
     }
 
     /// From now on tells this function of new namespaces.
@@ -149,31 +149,36 @@ impl Parents {
     }
 
     /// Tells whoever wants to know of a new namespace.
-    pub(crate) fn tell_new(&self, core: &Core, namespace: &Arc<NamespaceCore>) {
+    pub(crate) fn tell_new(&self, registry: &Registry, namespace: &Arc<NamespaceCore>) {
         let on_new = self.on_new.read().clone();
         if let Some(on_new) = on_new {
-            core.guarded("the function of on_new_namespace", || on_new(namespace));
+            registry.guarded("the function of on_new_namespace", || on_new(namespace));
         }
         namespace.note_told();
     }
 
     /// A client is about to be let in: its namespace takes a place among all children, if it is one and has
     /// none; `false` when there is none left. Who is still being decided about has taken none.
-    pub(crate) fn let_in(&self, core: &Core, namespace: &Arc<NamespaceCore>) -> bool {
+    pub(crate) fn let_in(&self, registry: &Registry, namespace: &Arc<NamespaceCore>) -> bool {
         namespace.has_place()
             || namespace.lineage().is_none()
-            || self.take_place(core, namespace, core.config.child_namespaces_max)
+            || self.take_place(registry, namespace, registry.config.child_namespaces_max)
     }
 
     /// The program has asked for a child by its name. The limit is for clients: the program knows what it
     /// asks for.
-    pub(crate) fn count(&self, core: &Core, namespace: &Arc<NamespaceCore>) {
+    pub(crate) fn count(&self, registry: &Registry, namespace: &Arc<NamespaceCore>) {
         if namespace.is_adopted() && !namespace.has_place() {
-            self.take_place(core, namespace, usize::MAX);
+            self.take_place(registry, namespace, usize::MAX);
         }
     }
 
-    fn take_place(&self, core: &Core, child: &Arc<NamespaceCore>, places_max: usize) -> bool {
+    fn take_place(
+        &self,
+        registry: &Registry,
+        child: &Arc<NamespaceCore>,
+        places_max: usize,
+    ) -> bool {
         let mut places = self.places.lock();
         let is_first = !child.has_place();
         if is_first && *places >= places_max {
@@ -185,8 +190,8 @@ impl Parents {
             child.note_place();
         }
         drop(places);
-        if is_first && core.config.keep_empty_namespaces {
-            core.keep_child(child);
+        if is_first && registry.config.keep_empty_namespaces {
+            registry.keep_child(child);
         }
         true
     }
@@ -204,9 +209,9 @@ impl Parents {
     /// Whether no more children may be made for clients. Those about whose first client is still decided have
     /// no place, and there are no more of them than decisions: others without a place are kept by handles
     /// of the program's.
-    fn are_full(&self, core: &Core) -> bool {
-        let places_max = core.config.child_namespaces_max;
-        let living_max = places_max.saturating_add(core.decisions.turns_max());
+    fn are_full(&self, registry: &Registry) -> bool {
+        let places_max = registry.config.child_namespaces_max;
+        let living_max = places_max.saturating_add(registry.decisions.turns_max());
         *self.places.lock() >= places_max || self.living.load(Ordering::Relaxed) >= living_max
     }
 }
@@ -214,15 +219,17 @@ impl Parents {
 /// The namespace that a client asks for and that there is not, if a parent wants it to be there. The client
 /// has its turn in the family of that parent, where it needs one: no child is made for one that waits.
 pub(crate) async fn find(
-    core: Arc<Core>,
+    registry: Arc<Registry>,
     link: Arc<Link>,
     name: Box<str>,
     mut caller: Caller,
 ) -> Result<(Arc<NamespaceCore>, Caller), Refusal> {
-    let mut clock = Clock { left: core.config.namespace_timeout };
-    let namespace = match ask(&core, &link, &name, &mut caller, &mut clock).await? {
-        Some((parent, params)) => clock.run(&core, make(&core, &parent, &name, params)).await??,
-        None => unclaimed(&core, &name).ok_or_else(|| Refusal::new("Invalid namespace"))?,
+    let mut clock = Clock { left: registry.config.namespace_timeout };
+    let namespace = match ask(&registry, &link, &name, &mut caller, &mut clock).await? {
+        Some((parent, params)) => {
+            clock.run(&registry, make(&registry, &parent, &name, params)).await??
+        }
+        None => unclaimed(&registry, &name).ok_or_else(|| Refusal::new("Invalid namespace"))?,
     };
     Ok((namespace, caller))
 }
@@ -234,12 +241,16 @@ struct Clock {
 }
 
 impl Clock {
-    async fn run<T>(&mut self, core: &Core, work: impl Future<Output = T>) -> Result<T, Refusal> {
+    async fn run<T>(
+        &mut self,
+        registry: &Registry,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Refusal> {
         let began = Instant::now();
         let done = tokio::time::timeout(self.left, work).await;
         self.left = self.left.saturating_sub(began.elapsed());
         done.map_err(|_| {
-            core.metrics.namespace_timeouts.add();
+            registry.metrics.namespace_timeouts.add();
             Refusal::new("No decision in time")
         })
     }
@@ -247,15 +258,16 @@ impl Clock {
 
 /// A namespace that no parent has claimed for a client, if it is there for everybody. One that is open is
 /// only where no function could claim it for another client, whom that parent would have asked.
-fn unclaimed(core: &Core, name: &str) -> Option<Arc<NamespaceCore>> {
-    let found = core.find_namespace(name);
+fn unclaimed(registry: &Registry, name: &str) -> Option<Arc<NamespaceCore>> {
+    let found = registry.find_namespace(name);
     let is_there = |found: &Arc<NamespaceCore>| {
-        found.standing.is_settled() || matches!(core.parents.stands(name), Stands::Nobody)
+        found.standing.is_settled() || matches!(registry.parents.stands(name), Stands::Nobody)
     };
     if found.as_ref().is_some_and(is_there) {
         return found;
     }
-    if (found.is_some() || core.parents.sought.has(name)) && core.parents.closed.passes(core.now())
+    if (found.is_some() || registry.parents.sought.has(name))
+        && registry.parents.closed.passes(registry.now())
     {
         warn_closed(name);
     }
@@ -314,47 +326,47 @@ const SOUGHT_MAX: u64 = 256;
 /// The namespace that the program asks for by its name, and that is nobody's yet: it is `open`, or not
 /// there. `None` when somebody else was first.
 pub(crate) fn of(
-    core: &Arc<Core>,
+    registry: &Arc<Registry>,
     name: &str,
     open: Option<Arc<NamespaceCore>>,
 ) -> Option<Arc<NamespaceCore>> {
-    let stands = core.parents.stands(name);
+    let stands = registry.parents.stands(name);
     if let Stands::Parent(parent, params) = stands {
-        let child = adopt(core, &parent, name, params, open)?;
-        core.parents.count(core, &child);
+        let child = adopt(registry, &parent, name, params, open)?;
+        registry.parents.count(registry, &child);
         return Some(child);
     }
     let is_anybodys = matches!(stands, Stands::Nobody);
     if !is_anybodys {
-        core.parents.sought.add(name);
+        registry.parents.sought.add(name);
     }
     if open.is_some() {
         return open;
     }
     // Before the lock is taken, since its journal has one of its own.
-    let made = Arc::new(NamespaceCore::new(name, core));
-    if !core.add_open(&made, is_anybodys) {
+    let made = Arc::new(NamespaceCore::new(name, registry));
+    if !registry.add_open(&made, is_anybodys) {
         return None;
     }
     if name != "/" {
-        core.parents.tell_new(core, &made);
+        registry.parents.tell_new(registry, &made);
     }
     Some(made)
 }
 
 /// The first parent that wants a namespace to be there.
 async fn ask(
-    core: &Arc<Core>,
+    registry: &Arc<Registry>,
     link: &Arc<Link>,
     name: &str,
     caller: &mut Caller,
     clock: &mut Clock,
 ) -> Result<Option<(Arc<Parent>, Params)>, Refusal> {
-    let (claim, auth) = match core.config.recovery {
+    let (claim, auth) = match registry.recovery {
         Some(_) => Claim::take(caller.auth.clone()),
         None => (None, caller.auth.clone()),
     };
-    let parents = Arc::clone(&core.parents.list.read());
+    let parents = Arc::clone(&registry.parents.list.read());
     // A name without its slash would be another namespace with a name that looks the same.
     let Some(bare) = name.strip_prefix('/') else {
         return Ok(None);
@@ -365,16 +377,16 @@ async fn ask(
                 Some(params) => {
                     let namespace = &parent.namespace;
                     if claim.is_some() || namespace.door(&namespace.table()).is_some() {
-                        take_turn(core, link, namespace, caller).await?;
+                        take_turn(registry, link, namespace, caller).await?;
                     }
                     Some(params)
                 }
                 None => None,
             },
             Rule::Asked(ask) => {
-                take_turn(core, link, &parent.namespace, caller).await?;
+                take_turn(registry, link, &parent.namespace, caller).await?;
                 match ask(link, &parent.namespace, name, auth.clone()) {
-                    Some(asking) => clock.run(core, asking).await?.then(Params::default),
+                    Some(asking) => clock.run(registry, asking).await?.then(Params::default),
                     None => None,
                 }
             }
@@ -388,18 +400,18 @@ async fn ask(
 
 /// Waits for the turn of a client in the family of a parent. What it has of another goes first.
 async fn take_turn(
-    core: &Arc<Core>,
+    registry: &Arc<Registry>,
     link: &Link,
     parent: &NamespaceCore,
     caller: &mut Caller,
 ) -> Result<(), Refusal> {
-    let share = parent.share(core);
+    let share = parent.share(registry);
     if caller.turn.as_ref().is_some_and(|turn| turn.is_of(share)) {
         return Ok(());
     }
     caller.turn = None;
     let auth_bytes = caller.auth_bytes();
-    let turn = Turn::wait(core, link, share, auth_bytes, &mut caller.patience).await?;
+    let turn = Turn::wait(registry, link, share, auth_bytes, &mut caller.patience).await?;
     caller.turn = Some(Box::new(turn));
     Ok(())
 }
@@ -407,14 +419,14 @@ async fn take_turn(
 /// The child of that name. Of many clients that ask at the same time, one has it made, and the others
 /// wait until it is known to everybody.
 async fn make(
-    core: &Arc<Core>,
+    registry: &Arc<Registry>,
     parent: &Parent,
     name: &str,
     params: Params,
 ) -> Result<Arc<NamespaceCore>, Refusal> {
     loop {
-        let settled = core.parents.settled.notified();
-        let open = match core.look_up(name) {
+        let settled = registry.parents.settled.notified();
+        let open = match registry.look_up(name) {
             Some(Held::Here(found)) if found.standing.is_settled() => return Ok(found),
             Some(Held::Here(open)) => Some(open),
             Some(Held::Making(_)) => {
@@ -424,13 +436,13 @@ async fn make(
             None => None,
         };
         // Nobody need be asked about who would be refused then.
-        if open.is_none() && core.parents.are_full(core) {
-            return Err(too_many(core));
+        if open.is_none() && registry.parents.are_full(registry) {
+            return Err(too_many(registry));
         }
         let is_named = open.is_some();
-        if let Some(child) = adopt(core, parent, name, params.clone(), open) {
+        if let Some(child) = adopt(registry, parent, name, params.clone(), open) {
             if is_named {
-                core.parents.count(core, &child);
+                registry.parents.count(registry, &child);
             }
             return Ok(child);
         }
@@ -438,55 +450,42 @@ async fn make(
 }
 
 /// Why a client is refused for whose namespace there is no place.
-pub(crate) fn too_many(core: &Core) -> Refusal {
-    core.metrics.namespaces_refused.add();
+pub(crate) fn too_many(registry: &Registry) -> Refusal {
+    registry.metrics.namespaces_refused.add();
     Refusal::new("too many namespaces")
 }
 
 /// Makes an open namespace a child, or a new one. `None` when somebody else was first.
 fn adopt(
-    core: &Arc<Core>,
+    registry: &Arc<Registry>,
     parent: &Parent,
     name: &str,
     params: Params,
     open: Option<Arc<NamespaceCore>>,
 ) -> Option<Arc<NamespaceCore>> {
-    let child = open.unwrap_or_else(|| Arc::new(NamespaceCore::new(name, core)));
-    if !core.begin_making(&child) {
+    let child = open.unwrap_or_else(|| Arc::new(NamespaceCore::new(name, registry)));
+    if !registry.begin_making(&child) {
         return None;
     }
-    core.parents.living.fetch_add(1, Ordering::Relaxed);
-    let making = Making { core, child };
+    registry.parents.living.fetch_add(1, Ordering::Relaxed);
+    let making = Making { registry, child };
     let child = &making.child;
     let become_child = || child.become_child(&parent.namespace, params);
-    core.guarded("what was registered on a namespace, and is dropped,", become_child);
-    core.metrics.namespaces_made.add();
-    core.parents.tell_new(core, child);
+    registry.guarded("what was registered on a namespace, and is dropped,", become_child);
+    registry.metrics.namespaces_made.add();
+    registry.parents.tell_new(registry, child);
     Some(Arc::clone(child))
 }
 
 /// A child that is being made: whatever happens, nobody waits for it for ever.
 struct Making<'a> {
-    core: &'a Core,
+    registry: &'a Registry,
     child: Arc<NamespaceCore>,
 }
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
-        self.core.end_making(&self.child);
-        self.core.parents.settled.notify_waiters();
+        self.registry.end_making(&self.child);
+        self.registry.parents.settled.notify_waiters();
     }
-}
-
-/// Forgets the types of a function that is asked.
-pub(crate) fn erase<A, F, Fut>(wanted: F) -> AskFn
-where
-    A: Send + Sync + 'static,
-    F: Fn(Hello<A>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = bool> + Send + 'static,
-{
-    Box::new(move |link, parent, name, auth| {
-        let hello = Hello::<A>::asking(link, parent, name, auth)?;
-        Some(Box::pin(wanted(hello)))
-    })
 }

@@ -128,7 +128,7 @@ impl NamespaceCore {
         hold: Hold,
         change: impl FnOnce(&mut Arc<Table>) -> R,
     ) -> Option<R> {
-        let core = self.core().filter(|_| self.standing.is_open());
+        let core = self.registry().filter(|_| self.standing.is_open());
         // Before the lock is taken, since the list of parents has one of its own.
         let stands = core.as_ref().map(|core| core.parents.stands(&self.name));
         let mut taken = Taken::Refused;

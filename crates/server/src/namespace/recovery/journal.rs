@@ -23,13 +23,14 @@ use super::guard::{Guard, State};
 use super::search::{FEW_EVENTS, Progress, Search};
 use super::shares::{Kind, Totals};
 use super::{Claim, Newcomer, NotRecovered, Settings, Store};
-use crate::api::handler::Data;
 use crate::ground::farewell::Description;
+use crate::ground::random;
+use crate::ground::target::{Reliability, Target};
+use crate::namespace::erased::Data;
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::rooms::{Rooms, Selection};
 use crate::namespace::socket_core::{Member, SocketCore};
-use crate::node::core;
-use crate::transport::link::{Order, Pushed, Worth};
+use crate::transport::link::{Order, Pushed};
 
 /// How often a search begins anew with what was sent meanwhile. What is left then is looked for with the
 /// lock held.
@@ -55,15 +56,6 @@ pub(crate) struct Journal {
     totals: Arc<Totals>,
     searches: Arc<Semaphore>,
     store: Weak<Store>,
-}
-
-/// Whom an event goes to, and how.
-pub(crate) struct Sending<'a> {
-    pub(crate) namespace: &'a NamespaceCore,
-    pub(crate) to: &'a [String],
-    pub(crate) except: &'a [String],
-    pub(crate) worth: Worth,
-    pub(crate) compress: bool,
 }
 
 impl Journal {
@@ -189,18 +181,19 @@ impl Journal {
     pub(crate) fn send(
         &self,
         event: Unstamped,
-        sending: &Sending<'_>,
+        namespace: &NamespaceCore,
+        target: &Target,
     ) -> Result<usize, EncodeError> {
-        let Sending { namespace, to, except, worth, compress } = *sending;
+        let Target { rooms, except, reliability, compress } = target;
         let mut journal = self.lock();
-        let parcel = namespace.parcel(journal.stamp(event, worth), compress)?;
-        let number = journal.record(&parcel, to, except, worth);
+        let parcel = namespace.parcel(journal.stamp(event, *reliability), *compress)?;
+        let number = journal.record(&parcel, rooms, except, *reliability);
         let places = journal.state.places.iter().filter_map(Weak::upgrade);
-        let selections: Vec<_> = places.map(|rooms| rooms.select(to, except)).collect();
+        let selections: Vec<_> = places.map(|place| place.select(rooms, except)).collect();
         let mut queued = 0;
         let mut noted = Vec::new();
         for member in selections.iter().flat_map(Selection::iter) {
-            let pushed = member.push(parcel.clone(), number, worth);
+            let pushed = member.push(parcel.clone(), number, *reliability);
             queued += usize::from(pushed.is_queued());
             if pushed != Pushed::Queued {
                 noted.push((member, pushed));
@@ -217,7 +210,7 @@ impl Journal {
         &self,
         socket: &Arc<SocketCore>,
         event: Unstamped,
-        worth: Worth,
+        reliability: Reliability,
         compress: bool,
     ) -> Result<Pushed, EncodeError> {
         let mut journal = self.lock();
@@ -225,12 +218,12 @@ impl Journal {
         if !socket.is_connected() {
             return Ok(Pushed::Gone);
         }
-        let parcel = socket.namespace.parcel(journal.stamp(event, worth), compress)?;
-        let number = journal.record_for(&parcel, socket.id, worth);
-        if worth != Worth::Volatile {
+        let parcel = socket.namespace.parcel(journal.stamp(event, reliability), compress)?;
+        let number = journal.record_for(&parcel, socket.id, reliability);
+        if reliability != Reliability::Volatile {
             socket.note_sent(number);
         }
-        let pushed = socket.link.push(parcel, worth);
+        let pushed = socket.link.push(parcel, reliability);
         drop(journal);
         socket.note(pushed);
         Ok(pushed)
@@ -332,7 +325,7 @@ impl Drop for Journal {
 
 /// What tells the offsets of this journal from those of others: four letters, as good as random.
 fn mark() -> String {
-    let random = core::random().map(SocketId::from_random);
+    let random = random::random().map(SocketId::from_random);
     random.and_then(|id| id.get(..4).map(str::to_owned)).unwrap_or_default()
 }
 
@@ -345,8 +338,9 @@ mod tests {
     use super::super::{AuthDigest, Recovery};
     use super::*;
     use crate::ground::config::Config;
+    use crate::ground::shared::Shared;
     use crate::namespace::family::standing::Whose;
-    use crate::node::core::Core;
+    use crate::namespace::registry::Registry;
     use crate::transport::link;
 
     const WINDOW: Duration = Duration::from_secs(60);
@@ -382,10 +376,10 @@ mod tests {
 
     fn emit(journal: &Journal, to: &[String]) {
         let event = Unstamped::event("/", "e", &()).unwrap();
-        let namespace = Core::new(Config::default(), Arc::new(())).namespace("/");
-        let (worth, namespace) = (Worth::Kept, &*namespace);
-        let sending = Sending { namespace, to, except: &[], worth, compress: true };
-        journal.send(event, &sending).unwrap();
+        let shared = Shared::new(Config::default(), Arc::new(()));
+        let namespace = Arc::new(Registry::new(shared, None)).namespace("/");
+        let target = Target { rooms: to.to_vec(), ..Target::everyone() };
+        journal.send(event, &namespace, &target).unwrap();
     }
 
     fn recover_all(journal: &Journal, n: u8, offset: u64) -> Result<Recovered, NotRecovered> {
@@ -601,7 +595,7 @@ mod tests {
             let journal =
                 recovery.journal(&format!("/own-{:02}", 19 - n), SILENCE, &Arc::default());
             enter(&journal, 1);
-            journal.lock().record(&large(), &["x"], &[], Worth::Kept);
+            journal.lock().record(&large(), &["x"], &[], Reliability::Reliable);
             all.push(journal);
             tokio::time::advance(Duration::from_millis(1)).await;
         }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{AuthDigest, Key};
-use crate::api::handler::Data;
+use crate::namespace::erased::Data;
 use crate::namespace::family::standing::Whose;
 use crate::transport::link::Link;
 

@@ -39,7 +39,7 @@ use claim::Key;
 pub(crate) use claim::{AuthDigest, Claim};
 pub(crate) use credentials::credentials;
 pub(crate) use guard::Guard;
-pub(crate) use journal::{Journal, Sending};
+pub(crate) use journal::Journal;
 pub(crate) use search::Search;
 pub(crate) use session::Newcomer;
 use shares::Totals;

@@ -15,10 +15,11 @@ use super::search::{Progress, Search};
 use super::session::{Newcomer, Place, Session};
 use super::shares::Kind;
 use super::{Claim, Key, NotRecovered};
-use crate::api::handler::Data;
+use crate::ground::target::Reliability;
+use crate::namespace::erased::Data;
 use crate::namespace::rooms::{NotJoined, Rooms};
 use crate::namespace::socket_core::Member;
-use crate::transport::link::{Link, Worth};
+use crate::transport::link::Link;
 
 /// A socket that counts for more than this part of what all that wait may take does not wait: else one
 /// could put all others out.
@@ -78,10 +79,10 @@ impl Guard<'_> {
 
     /// Writes the offset into an event. A volatile one is not kept and has no number of its own, but
     /// clients take any text at its end for an offset.
-    pub(super) fn stamp(&self, event: Unstamped, worth: Worth) -> Letter {
-        let number = match worth {
-            Worth::Kept | Worth::Latest(_) => self.state.log.next(),
-            Worth::Volatile => self.last(),
+    pub(super) fn stamp(&self, event: Unstamped, reliability: Reliability) -> Letter {
+        let number = match reliability {
+            Reliability::Reliable | Reliability::Latest(_) => self.state.log.next(),
+            Reliability::Volatile => self.last(),
         };
         let mut offset = self.journal.mark.clone();
         offset.push_str(itoa::Buffer::new().format(number));
@@ -94,18 +95,23 @@ impl Guard<'_> {
         parcel: &Parcel,
         to: &[R],
         except: &[R],
-        worth: Worth,
+        reliability: Reliability,
     ) -> u64 {
-        self.keep(worth, |log| log.push(parcel, to, except))
+        self.keep(reliability, |log| log.push(parcel, to, except))
     }
 
     /// The same for an event to one socket.
-    pub(super) fn record_for(&mut self, parcel: &Parcel, id: SocketId, worth: Worth) -> u64 {
-        self.keep(worth, |log| log.push_for(parcel, id))
+    pub(super) fn record_for(
+        &mut self,
+        parcel: &Parcel,
+        id: SocketId,
+        reliability: Reliability,
+    ) -> u64 {
+        self.keep(reliability, |log| log.push_for(parcel, id))
     }
 
-    fn keep(&mut self, worth: Worth, push: impl FnOnce(&mut Log) -> u64) -> u64 {
-        if worth == Worth::Volatile {
+    fn keep(&mut self, reliability: Reliability, push: impl FnOnce(&mut Log) -> u64) -> u64 {
+        if reliability == Reliability::Volatile {
             return self.last();
         }
         if self.state.sessions.is_empty() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use roomful_proto::Moment;
 
-use crate::ground::rates::{Bucket, Rate};
+use crate::ground::rate::rates::{Bucket, Rate};
 
 /// How many keys are remembered, unless another number is set.
 const KEYS_MAX: usize = 10_000;
