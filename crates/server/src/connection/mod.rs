@@ -55,12 +55,9 @@ pub(crate) struct Connection {
     probe: Option<Box<Probe>>,
     /// The answer to the last WebSocket ping; earlier ones need none (RFC 6455 section 5.5.3).
     pong: Option<Parcel>,
-    /// The peer has closed its WebSocket in order.
-    peer_closed: bool,
     /// What is known of why the session ends, from when it does.
     cause: Option<Box<Description>>,
-    /// The stream has ended: there is nobody to say goodbye to.
-    stream_gone: bool,
+    peer: Peer,
     /// Why something was not read in this turn.
     pressure: Pressure,
     phase: Phase,
@@ -76,6 +73,16 @@ struct Probe {
     sending: Batch,
     /// Write what waits, then drop it.
     ending: bool,
+}
+
+/// The other end of the WebSocket that carries the session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Here,
+    /// It has closed its WebSocket in order.
+    SaidGoodbye,
+    /// The stream has ended: nobody is there to say goodbye to.
+    Gone,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -150,9 +157,8 @@ impl Connection {
             carrier,
             probe: None,
             pong: None,
-            peer_closed: false,
             cause: None,
-            stream_gone: false,
+            peer: Peer::Here,
             pressure: Pressure::default(),
             phase: Phase::Open,
         }
@@ -377,7 +383,6 @@ impl Connection {
             polling.release_poll(self.link.dialect);
             polling.answer_bodies(BodyReply::Taken);
         }
-        self.link.set_transport(Transport::WebSocket);
         self.core.metrics.upgrades.add();
     }
 
@@ -415,11 +420,14 @@ impl Connection {
                 polling.answer_bodies(BodyReply::Bad(told));
                 self.phase = Phase::Over;
             }
-            Carrier::WebSocket(_) if self.stream_gone || reason == Reason::TransportError => {
+            Carrier::WebSocket(_)
+                if self.peer == Peer::Gone || reason == Reason::TransportError =>
+            {
                 self.phase = Phase::Over;
             }
             Carrier::WebSocket(_) => {
-                let goodbye = if self.peer_closed { Goodbye::Answered } else { Goodbye::Awaited };
+                let said = self.peer == Peer::SaidGoodbye;
+                let goodbye = if said { Goodbye::Answered } else { Goodbye::Awaited };
                 let code = close_code(reason, self.cause.as_deref());
                 // Who has closed it knows.
                 let told = if goodbye == Goodbye::Answered { "" } else { told };

@@ -6,7 +6,7 @@ use roomful_proto::engine::{Data, Input};
 use roomful_proto::ws::{Message, WsError};
 use roomful_proto::{Moment, Parcel, Reason};
 
-use super::{Carrier, Connection, Goodbye, Phase};
+use super::{Carrier, Connection, Goodbye, Peer, Phase};
 use crate::ground::farewell::Description;
 use crate::transport::scratch::Scratch;
 use crate::transport::websocket::WebSocket;
@@ -50,7 +50,9 @@ impl Connection {
                     }
                 }
                 end => {
-                    self.stream_gone |= source == Source::Carrier;
+                    if source == Source::Carrier {
+                        self.peer = Peer::Gone;
+                    }
                     let how = end.err().map(|error| Description::Io(error.kind()));
                     self.stream_ended(now, source, how.unwrap_or(Description::StreamEnded));
                     self.drive(cx, now);
@@ -140,7 +142,9 @@ impl Connection {
                 _ => Phase::Over,
             };
         } else {
-            self.peer_closed = source == Source::Carrier;
+            if source == Source::Carrier {
+                self.peer = Peer::SaidGoodbye;
+            }
             self.stream_ended(now, source, how);
         }
     }
