@@ -58,7 +58,8 @@ satellites: ## start the example of a hub and programs around it
 test: ## run all the checks and tests below, up to bench-instructions
 	@tools/test
 
-lint: ## formatting, clippy (warnings are errors), and what the pages of docs name
+lint: ## rooms of the server, formatting, clippy (warnings are errors), and what the pages of docs name
+	tools/check-rooms
 	tools/check-compatibility
 	tools/check-deploy
 	tools/check-security
@@ -74,6 +75,8 @@ test-rust: ## unit, integration and documentation tests
 	@tools/setup client
 	@tools/setup postgres
 	BUNDLE_REQUIRED=1 cargo test --workspace --locked
+	tools/test-cluster 2
+	tools/test-cluster 3
 
 .PHONY: storm-short test-interop test-matrix test-client test-client-site test-proxies-short test-hub test-browser test-examples autobahn-core fuzz-seeds bench-instructions
 storm-short: ## thousands of clients that come, are cut and come back; nothing of them may be left

@@ -10,7 +10,7 @@ pub fn site() -> Server {
         let by: Result<String, CallError> = me.call(NAME, ()).await;
         let by = by.map_err(|_| EventError::new("no name", "the client did not say its name"))?;
         me.others().emit(SAID, Said { by, text });
-        Ok::<_, EventError>(me.others().ids().len())
+        Ok::<_, EventError>(me.others().local_ids().len())
     });
     io
 }

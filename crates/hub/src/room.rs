@@ -92,7 +92,7 @@ fn join(me: &Me, args: &Args) -> Result<Value, Refused> {
         }
         me.everyone().to(&room).emit("room:joined", json!({ "room": room, "id": me.id() }));
     }
-    let members = me.everyone().to(&room).ids();
+    let members = me.everyone().to(&room).local_ids();
     Ok(json!({ "room": room, "members": members }))
 }
 
@@ -107,7 +107,7 @@ fn leave(me: &Me, args: &Args) -> Result<Value, Refused> {
 
 fn members(me: &Me, args: &Args) -> Result<Value, Refused> {
     let room = room(me, args)?;
-    let members = me.everyone().to(&room).ids();
+    let members = me.everyone().to(&room).local_ids();
     Ok(json!({ "room": room, "members": members }))
 }
 
@@ -127,7 +127,7 @@ fn emit(me: &Me, args: &Args) -> Result<Value, Refused> {
         EmitError::ReservedEvent => Refused::Event,
         _ => Refused::Arguments,
     })?;
-    Ok(json!({ "room": room, "delivered": delivered }))
+    Ok(json!({ "room": room, "delivered": delivered.local }))
 }
 
 fn room(me: &Me, args: &Args) -> Result<String, Refused> {
@@ -142,5 +142,5 @@ fn checked(me: &Me, room: String) -> Result<String, Refused> {
 
 /// Whether a socket of that id is here.
 fn is_socket(me: &Me, room: &str) -> bool {
-    SocketId::parse(room).is_some_and(|id| me.everyone().to(room).ids().contains(&id))
+    SocketId::parse(room).is_some_and(|id| me.everyone().to(room).local_ids().contains(&id))
 }

@@ -119,11 +119,11 @@ mod server;
 mod transport;
 
 pub use ::http::StatusCode;
-pub use api::broadcast::{Answers, Broadcast, Recipients};
+pub use api::broadcast::{Answers, Broadcast, Emitted, Recipients};
 pub use api::handler::{Ack, FromEvent, Handler, Incoming};
 pub use api::hello::{Connect, Hello};
-pub use api::namespace::Namespace;
-pub use api::remote::{FetchError, RemoteSocket};
+pub use api::namespace::{Namespace, NodeAnswers};
+pub use api::remote::{Fetched, RemoteSocket};
 pub use api::socket::{Socket, ToOne};
 pub use bytes::Bytes;
 pub use ground::compression::{Compression, HttpCompression};
@@ -152,6 +152,8 @@ pub use http::refused::{Cause, ConnectionError, SecretText};
 pub use http::request::Request;
 pub use http::service::{Layer, Layered, Service};
 pub use http::settings::Transports;
+#[doc(inline)]
+pub use namespace::adapter;
 pub use namespace::asks::{Call, CallError};
 pub use namespace::erased::{Reply, Started};
 pub use namespace::listeners::Listener;

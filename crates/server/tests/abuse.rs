@@ -818,7 +818,7 @@ async fn many_who_claim_one_socket_that_is_there_share_one_at_most() {
     while let Some(claimed) = within(claims.join_next()).await {
         clients.push(claimed.unwrap());
     }
-    let ids = server.everyone().ids();
+    let ids = server.everyone().local_ids();
     let same = ids.iter().filter(|found| found.as_str() == id).count();
     assert!(same <= 1, "{same} have one socket");
     let stats = server.stats();

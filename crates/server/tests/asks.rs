@@ -5,7 +5,7 @@ mod support;
 
 use std::future::IntoFuture;
 
-use roomful::{Namespace, Recovery, Server, Socket, SocketId};
+use roomful::{Recovery, Server, Socket, SocketId};
 use serde_json::Value;
 use support::*;
 
@@ -36,10 +36,15 @@ async fn late_answer_is_dropped(server: &Running, socket: &Socket, client: &mut 
 }
 
 /// The one socket of a namespace.
-fn only(namespace: &Namespace) -> Socket {
-    let ids = namespace.everyone().ids();
-    assert_eq!(ids.len(), 1);
-    namespace.socket(ids[0]).expect("the only one")
+fn only(server: &Running, namespace: &str) -> Socket {
+    let all = server.nodes().filter_map(|io| io.find(namespace));
+    let mut all = all.flat_map(|found| {
+        let ids = found.everyone().local_ids();
+        ids.into_iter().filter_map(move |id| found.socket(id))
+    });
+    let one = all.next().expect("one");
+    assert!(all.next().is_none());
+    one
 }
 
 #[tokio::test]
@@ -100,16 +105,16 @@ async fn of_a_socket_that_came_back_to_another_server_of_the_same_recovery() {
 #[tokio::test]
 async fn of_a_child_that_has_ended_and_was_made_again() {
     let io = Server::new();
-    let rooms = io.of_pattern("/room-{id}");
+    io.of_pattern("/room-{id}");
     let server = start(io).await;
     let mut client = Client::open(server.address).await;
     client.join("/room-1", "").await.unwrap();
-    let old = ask_in_vain(&only(&rooms), &mut client).await;
+    let old = ask_in_vain(&only(&server, "/room-1"), &mut client).await;
     client.send("1/room-1,").await;
-    until("the child gone", || rooms.children().is_empty()).await;
+    server.has_ended("/room-1").await;
     client.join("/room-1", "").await.unwrap();
     assert_eq!(server.stats().namespaces_made, 2);
-    late_answer_is_dropped(&server, &only(&rooms), &mut client, old).await;
+    late_answer_is_dropped(&server, &only(&server, "/room-1"), &mut client, old).await;
 }
 
 #[tokio::test]
@@ -122,13 +127,13 @@ async fn of_a_broadcast_to_a_child_that_was_made_again() {
     drop(rooms.everyone().call::<_, _, u8>("q", ()));
     let old = asked(&mut client).await;
     client.send("1/room-1,").await;
-    until("the child gone", || rooms.children().is_empty()).await;
+    server.has_ended("/room-1").await;
     let id = client.join("/room-1", "").await.unwrap();
     let answers = rooms.everyone().call::<_, _, u8>("q", ());
     let new = asked(&mut client).await;
     client.send(&format!("3/room-1,{old}[1]")).await;
     client.send(&format!("3/room-1,{new}[2]")).await;
-    assert_eq!(within(answers.collect()).await, [(SocketId::parse(&id).unwrap(), 2)]);
+    assert_eq!(within(answers.collect()).await, [(SocketId::parse(&id), 2)]);
     assert_eq!((old % 2, new % 2, server.stats().acks_unmatched), (1, 1, 1));
 }
 
@@ -148,7 +153,7 @@ async fn of_a_broadcast_of_another_server_of_the_same_recovery() {
     let new = asked(&mut client).await;
     client.send(&format!("3{old}[1]")).await;
     client.send(&format!("3{new}[2]")).await;
-    assert_eq!(within(answers.collect()).await, [(SocketId::parse(&id).unwrap(), 2)]);
+    assert_eq!(within(answers.collect()).await, [(SocketId::parse(&id), 2)]);
 }
 
 /// Clients in Java, C++ and C# read ids as integers of 32 bits.

@@ -179,7 +179,7 @@ async fn who_waits_for_the_end_of_a_client_learns_it_once_it_is_gone() {
     });
     let server = start(io).await;
     let mut client = server.client().await;
-    let socket = socket_of(&server.io, &client);
+    let socket = socket_of(&server, &client);
     for _ in 0..3 {
         client.emit("watch", "").await;
     }
@@ -201,7 +201,7 @@ async fn nobody_waits_for_ever_for_a_client_that_goes_just_then() {
     let server = start(Server::new()).await;
     for _ in 0..200 {
         let client = server.client().await;
-        let socket = socket_of(&server.io, &client);
+        let socket = socket_of(&server, &client);
         let waiting: Vec<_> = (0..3)
             .map(|_| {
                 let socket = socket.clone();

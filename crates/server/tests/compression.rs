@@ -260,7 +260,7 @@ async fn inside_another_server_it_is_the_same() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    let server = Running { io, address, serving: tokio::spawn(async {}) };
+    let server = Running { io, address, serving: tokio::spawn(async {}), others: Vec::new() };
     let mut raw = Raw::joined(&server).await;
     let long = long();
     raw.send_text(&format!("421[\"echo\",{long}]")).await;

@@ -42,7 +42,7 @@ async fn both(build: impl Fn(Builder) -> Server) -> [Running; 2] {
         .layer(io.layer())
         .layer(axum::Extension(PeerAddress(SocketAddr::from(([192, 0, 2, 1], 7)))));
     let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    [own, Running { io, address, serving }]
+    [own, Running { io, address, serving, others: Vec::new() }]
 }
 
 #[track_caller]

@@ -354,7 +354,7 @@ async fn nobody_answers_a_question_to_somebody_else() {
     assert_eq!(server.stats().acks_unmatched, 1);
     asked.send(&format!("3{id}[1]")).await;
     let (who, answer) = within(answers.next()).await.unwrap();
-    assert_eq!((who.as_str(), answer.unwrap()), (asked.id.as_str(), 1));
+    assert_eq!((who.unwrap().as_str(), answer.unwrap()), (asked.id.as_str(), 1));
     assert!(within(answers.next()).await.is_none());
 }
 
@@ -1015,7 +1015,7 @@ async fn a_peer_that_does_not_read_a_broadcast_is_dropped_and_the_others_get_all
     }
     assert_eq!(within(leaving.recv()).await, Some("forced server close"));
     assert_eq!(server.stats().slow_peers, 1);
-    assert_eq!(server.to("room").ids().len(), MEMBERS);
+    assert_eq!(server.to("room").local_ids().len(), MEMBERS);
     until("gone", || server.stats().connections == MEMBERS as u64).await;
     drop((deaf, readers));
     server.is_unharmed().await;
@@ -1144,7 +1144,7 @@ async fn storms_of_connections_leave_no_ghost_in_a_room() {
     }
     server.is_empty_again().await;
     for room in ["all", "late"] {
-        assert_eq!(server.to(room).ids(), [], "{room}");
+        assert_eq!(server.to(room).local_ids(), [], "{room}");
     }
     let stats = server.stats();
     assert_eq!((stats.opened, stats.panics), (CLIENTS as u64, 0));
@@ -1259,8 +1259,8 @@ async fn clients_that_come_while_the_server_closes_are_closed_too() {
 async fn a_server_that_is_dropped_still_serves_those_who_are_there() {
     let (server, mut leaving) = watched().await;
     let mut client = server.client().await;
-    let Running { io, serving, address } = server;
-    let socket = io.socket(io.everyone().ids()[0]).unwrap();
+    let Running { io, serving, address, .. } = server;
+    let socket = io.socket(io.everyone().local_ids()[0]).unwrap();
     serving.abort();
     drop(serving.await);
     drop(io);

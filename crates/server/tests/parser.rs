@@ -123,7 +123,7 @@ async fn an_event_to_many_is_written_once() {
         clients.push(join(&server).await.0);
     }
     let before = encoded.load(Ordering::Relaxed);
-    assert_eq!(server.everyone().try_emit("all", 1).unwrap(), 5);
+    assert_eq!(server.everyone().try_emit("all", 1).unwrap().local, 5);
     assert_eq!(encoded.load(Ordering::Relaxed) - before, 1);
     for client in &mut clients {
         assert_eq!(packet(client).await, json!([2, "/", null, ["all", 1], []]));

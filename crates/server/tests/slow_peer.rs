@@ -72,7 +72,7 @@ async fn a_client_that_never_reads_costs_a_bounded_amount_and_hurts_nobody_in_a_
         until("joined", || server.len() == n + 1).await;
     }
     let deaf = join(server.address, Some(RECEIVE_BUFFER_BYTES)).await;
-    until("all in the room", || server.to("room").ids().len() == READERS + 1).await;
+    until("all in the room", || server.to("room").local_ids().len() == READERS + 1).await;
 
     let blob = "x".repeat(EVENT_BYTES);
     let before = resident_bytes();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use roomful::{EventError, FetchError, Hello, Limiter, Rate, Refusal, RemoteSocket};
+use roomful::{EventError, Hello, Limiter, Rate, Refusal, RemoteSocket};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::{SqliteExecutor, SqlitePool};
@@ -127,7 +127,8 @@ impl Access {
         let session = find(&mut *change, &id).await?;
         change.commit().await?;
         if renamed.rows_affected() > 0 {
-            put_out(io, known).await;
+            // They have come with the old secret. Their pages come back with the new one.
+            sockets_of(io, known).await.iter().for_each(RemoteSocket::disconnect);
         }
         Ok((session, cookie(&secret, self.lifetime)))
     }
@@ -153,7 +154,7 @@ impl Access {
         if delete.execute(&self.pool).await?.rows_affected() == 0 {
             return Err(no_session());
         }
-        for socket in sockets_of(io, id).await? {
+        for socket in sockets_of(io, id).await {
             socket.emit("session-expired", ());
             socket.disconnect();
         }
@@ -177,19 +178,11 @@ async fn find(database: impl SqliteExecutor<'_>, id: &SessionId) -> Result<Sessi
     Ok(Session { name, states, left: Duration::from_millis(ms.unsigned_abs()) })
 }
 
-/// Disconnects the sockets that have come with an old secret; their pages come back with the new one. Where
-/// that fails, they may do nothing any more nevertheless.
-async fn put_out(io: &Io, old: &SessionId) {
-    match sockets_of(io, old).await {
-        Ok(sockets) => sockets.iter().for_each(RemoteSocket::disconnect),
-        Err(error) => eprintln!("the sockets of an old secret are still there: {error}"),
-    }
-}
-
-async fn sockets_of(io: &Io, id: &SessionId) -> Result<Vec<RemoteSocket>, FetchError> {
-    let mut sockets = io.everyone().sockets().await?;
-    sockets.retain(|socket| socket.data().is_some_and(|one: &Visitor| one.session == *id));
-    Ok(sockets)
+async fn sockets_of(io: &Io, id: &SessionId) -> Vec<RemoteSocket> {
+    let is_theirs = |socket: &RemoteSocket| {
+        socket.local_data().is_some_and(|visitor: &Visitor| visitor.session == *id)
+    };
+    io.everyone().sockets().await.into_iter().filter(is_theirs).collect()
 }
 
 /// What a page says as it connects: whom it shows. The cookie may be that of another session by now.

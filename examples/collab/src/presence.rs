@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomful::{Broadcast, EventError, FetchError, RemoteSocket, RoomEvent};
+use roomful::{Broadcast, EventError, RemoteSocket, RoomEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
@@ -75,25 +75,23 @@ async fn tell(io: Io, moved: Moved) {
         });
         for room in rooms {
             let everybody = io.to(&room);
-            if let Ok(people) = people(&everybody).await {
-                let presence = json!({ "room": room, "people": people });
-                everybody.latest("presence").emit("presence", presence);
-            }
+            let presence = json!({ "room": room, "people": people(&everybody).await });
+            everybody.latest("presence").emit("presence", presence);
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// Who is in a room.
-pub(crate) async fn people(everybody: &Broadcast) -> Result<Vec<Person>, FetchError> {
-    let sockets = everybody.sockets().await?;
+pub(crate) async fn people(everybody: &Broadcast) -> Vec<Person> {
+    let sockets = everybody.sockets().await;
     let person = |socket: &RemoteSocket| {
-        let visitor: &Visitor = socket.data()?;
+        let visitor: &Visitor = socket.local_data()?;
         Some(Person {
             id: socket.id().to_string(),
             name: visitor.name.clone(),
             place: visitor.place.lock().clone(),
         })
     };
-    Ok(sockets.iter().filter_map(person).take(PEOPLE_MAX).collect())
+    sockets.iter().filter_map(person).take(PEOPLE_MAX).collect()
 }

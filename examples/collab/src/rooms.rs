@@ -49,7 +49,7 @@ async fn join(me: PageSocket, Room { room }: Room) -> Result<Joined, EventError>
             everybody.emit("join", format!("{} has joined the {room} room", me.id()));
         }
     }
-    Ok(Joined { version, people: people(&everybody).await?, room })
+    Ok(Joined { version, people: people(&everybody).await, room })
 }
 
 fn leave(me: &PageSocket) {

@@ -142,7 +142,7 @@ fn speak(hub: &Hub, me: &Satellite, Speech { text, to }: Speech) -> Result<(), E
     };
     let reached = to.map_or(0, |to| {
         to.emit(event, json!({ "from": me.data().name, "text": text }));
-        to.ids().len()
+        to.local_ids().len()
     });
     me.emit("heard", &Heard { text, reached });
     Ok(())

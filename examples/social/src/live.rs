@@ -97,8 +97,8 @@ fn turn_away(me: &PageSocket) {
 /// on its way to them meanwhile.
 pub(crate) async fn turn_away_all(io: &Io, session: &str) -> Result<()> {
     let _turn = io.state().turn.lock().await;
-    for each in io.to(session_room(session)).sockets().await? {
-        if let Some(page) = each.data::<Page>() {
+    for each in io.to(session_room(session)).sockets().await {
+        if let Some(page) = each.local_data::<Page>() {
             page.end_subscriptions();
         }
         each.leave(each.rooms());

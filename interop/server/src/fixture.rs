@@ -211,7 +211,7 @@ fn offer_rooms(io: &Namespace<(), Session>) {
         true
     });
     io.on("rooms", async |me: Me| me.rooms());
-    io.on("members", async |me: Me, room: String| me.everyone().to(room).ids());
+    io.on("members", async |me: Me, room: String| me.everyone().to(room).local_ids());
 }
 
 fn offer_streams(io: &Namespace<(), Session>) {

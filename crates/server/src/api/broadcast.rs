@@ -1,6 +1,5 @@
 //! [`Broadcast`]: one event to many; [`Answers`]: what they say to a question.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::marker::PhantomData;
@@ -9,22 +8,18 @@ use std::time::Duration;
 
 use roomful_proto::event::{CallName, EmitName};
 use roomful_proto::socket::packet::is_reserved;
-use roomful_proto::{
-    AckId, ArgError, Args, EncodeError, FromArg, Letter, Parcel, SocketId, ToArgs, Unstamped,
-};
+use roomful_proto::{ArgError, FromArg, SocketId, ToArgs};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::remote::{FetchError, RemoteSocket};
+use crate::api::remote::{Fetched, RemoteSocket};
 use crate::ground::errors::emit_error::EmitError;
 use crate::ground::room_names::RoomNames;
 use crate::ground::target::{Reliability, Target};
+use crate::namespace::adapter::{Message, Reply, ReplyTo};
+use crate::namespace::delivery::OpenPolls;
 use crate::namespace::listeners::Shown;
 use crate::namespace::namespace_core::NamespaceCore;
-use crate::namespace::poll::Poll;
-use crate::namespace::recovery::Journal;
-use crate::namespace::rooms::Selection;
-use crate::namespace::socket_core::{Member, SocketCore};
 
 /// Whom an event goes to. Each method gives a new value, so a selection can be kept and used again.
 ///
@@ -60,8 +55,10 @@ impl Broadcast {
         self
     }
 
-    /// Leaves out the clients of other nodes. On a single node this changes nothing.
-    pub fn local(self) -> Self {
+    /// Leaves out the clients of other nodes. On a single node this changes nothing. Where nodes share a
+    /// recovery, an event that is sent so is not kept for clients that come back.
+    pub fn local(mut self) -> Self {
+        self.target.local = true;
         self
     }
 
@@ -107,7 +104,8 @@ impl Broadcast {
         let _ = self.try_emit(event, args);
     }
 
-    /// Sends an event to the selected and tells to how many.
+    /// Sends an event to the selected and tells to how many clients of this node. How many other nodes have
+    /// is not known when this returns.
     ///
     /// # Errors
     ///
@@ -117,63 +115,11 @@ impl Broadcast {
         &self,
         event: N,
         args: T,
-    ) -> Result<usize, EmitError> {
+    ) -> Result<Emitted, EmitError> {
         let name = event.event_name();
         self.show(name, &args);
-        self.send_to_all(name, &args)
-    }
-
-    fn send_to_all<T: ToArgs>(&self, name: &str, args: &T) -> Result<usize, EmitError> {
-        if let Some(children) = self.namespace.children() {
-            let here = children.iter().map(|child| self.within(child).send_to_all(name, args));
-            let sent = here.sum::<Result<usize, _>>()?;
-            return Ok(sent + self.send_to_absent(&children, name, args)?);
-        }
-        if let Some(journal) = &self.namespace.journal {
-            let write = |namespace: &str, name: &str| Unstamped::event(namespace, name, args);
-            let event = self.written(name, write)?;
-            return self.send_through(journal, event, name);
-        }
-        let parcel = self.parcel(name, None, args)?;
-        let selection = self.selected();
-        let deliver =
-            |member: &&Member| member.deliver(parcel.clone(), self.target.reliability).is_queued();
-        Ok(selection.iter().filter(deliver).count())
-    }
-
-    /// Keeps an event for those who may come back to a child that has ended meanwhile, and sends it to the
-    /// children of another server that shares the recovery.
-    fn send_to_absent<T: ToArgs>(
-        &self,
-        children: &[Arc<NamespaceCore>],
-        name: &str,
-        args: &T,
-    ) -> Result<usize, EmitError> {
-        let (mut sent, mut kept_max) = (0, self.namespace.absent_max());
-        for (child, journal) in self.namespace.absent(children) {
-            let event = self.written(name, |_, name| Unstamped::event(&child, name, args))?;
-            // Who waits where nothing more is kept is told by a new socket.
-            if kept_max == 0
-                && self.target.reliability != Reliability::Volatile
-                && journal.give_up()
-            {
-                continue;
-            }
-            kept_max = kept_max.saturating_sub(1);
-            sent += self.send_through(&journal, event, name)?;
-        }
-        Ok(sent)
-    }
-
-    fn send_through(
-        &self,
-        journal: &Journal,
-        event: Unstamped,
-        name: &str,
-    ) -> Result<usize, EmitError> {
-        journal
-            .send(event, &self.namespace, &self.target)
-            .map_err(|error| self.unwritten(name, error))
+        let local = self.namespace.send(&self.target, name, &args)?;
+        Ok(Emitted { local })
     }
 
     /// Sends a `message` to the selected: a short form of [`emit`](Self::emit).
@@ -189,48 +135,18 @@ impl Broadcast {
         T: ToArgs,
         R: FromArg,
     {
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (to, replies) = ReplyTo::new();
         let until = Instant::now().checked_add(self.timeout);
-        let mut answers = Answers {
-            open: Vec::new(),
-            asked: 0,
-            answered: 0,
-            until,
-            receiver,
-            answer: PhantomData,
-        };
-        self.show(event.event_name(), &args);
-        for namespace in self.namespace.each() {
-            self.within(&namespace).ask(event.event_name(), &args, &sender, &mut answers);
-        }
+        let (name, mut open) = (event.event_name(), OpenPolls::new());
+        self.show(name, &args);
+        let asked = self.namespace.ask(&self.target, name, &args, self.timeout, &to, &mut open);
+        let (nodes, asked) = asked;
+        let (answered, nodes_missing, early) = (0, nodes, None);
+        let answer = PhantomData;
+        let mut answers =
+            Answers { open, asked, answered, nodes_missing, until, replies, early, answer };
+        answers.note_early();
         answers
-    }
-
-    /// Asks the selected of one namespace.
-    fn ask<T: ToArgs, R>(
-        &self,
-        event: &str,
-        args: &T,
-        sender: &mpsc::UnboundedSender<(SocketId, Args)>,
-        answers: &mut Answers<R>,
-    ) {
-        let id = self.namespace.next_poll_id();
-        let Some((id, parcel)) = id.zip(self.parcel(event, id, args).ok()) else {
-            return;
-        };
-        let selection = self.selected();
-        let waiting: HashSet<_> = selection.iter().map(|member| member.socket.id).collect();
-        answers.asked += waiting.len();
-        let poll = Arc::new(Poll::new(waiting, sender.clone()));
-        self.namespace.open_poll(id, Arc::clone(&poll));
-        answers.open.push((Arc::clone(&self.namespace), id));
-        for member in selection.iter() {
-            let pushed = member.deliver(parcel.clone(), self.target.reliability);
-            if !pushed.is_queued() || !member.socket.is_connected() {
-                poll.gone(member.socket.id);
-            }
-        }
-        poll.close_if_done();
     }
 
     /// Puts the selected into a room, or into several: at once, so that what is sent there next
@@ -238,62 +154,48 @@ impl Broadcast {
     /// by a function of [`Namespace::before_join`](crate::Namespace::before_join), is left out; a name of
     /// more than [`room_name_bytes_max`](crate::Namespace::room_name_bytes_max) nobody joins.
     pub fn join(&self, rooms: impl RoomNames) {
-        self.each(|socket| {
-            socket.join(&rooms);
-        });
+        self.namespace.join_all(&self.target, &rooms);
     }
 
     /// Takes the selected out of a room, or out of several, at once.
     pub fn leave(&self, rooms: impl RoomNames) {
-        self.each(|socket| {
-            socket.leave(&rooms);
-        });
+        self.namespace.leave_all(&self.target, &rooms);
     }
 
     /// Takes the selected out of the namespace. Their connections stay for their other namespaces.
     pub fn disconnect(&self) {
-        self.each(|socket| socket.disconnect());
+        self.namespace.disconnect_all(&self.target, false);
     }
 
     /// Closes the whole connections of the selected, with all their namespaces.
     pub fn close(&self) {
-        self.each(|socket| socket.close());
+        self.namespace.disconnect_all(&self.target, true);
     }
 
-    /// The ids of the selected.
-    pub fn ids(&self) -> Vec<SocketId> {
+    /// The ids of the selected sockets of this node.
+    pub fn local_ids(&self) -> Vec<SocketId> {
         let mut ids = Vec::new();
-        self.each(|socket| ids.push(socket.id));
+        self.namespace.each_socket(&self.target, |socket| ids.push(socket.id));
         ids
     }
 
     /// The selected sockets, each with what is known of it. Those of this node are there at once; those
-    /// of others are waited for, for the [`timeout`](Self::timeout).
-    ///
-    /// # Errors
-    ///
-    /// When other nodes do not answer in time. On a single node there is none.
-    pub async fn sockets(&self) -> Result<Vec<RemoteSocket>, FetchError> {
+    /// of others are waited for, for the [`timeout`](Self::timeout). Where a node has not answered by then,
+    /// [`Fetched::nodes_missing`] says so.
+    pub async fn sockets(&self) -> Fetched {
         let mut sockets = Vec::new();
-        self.each(|socket| sockets.extend(RemoteSocket::new(socket)));
-        Ok(sockets)
-    }
-
-    /// Gives each of the selected to a function, in the namespace, or in all that it stands for.
-    fn each(&self, mut function: impl FnMut(&Arc<SocketCore>)) {
-        for namespace in self.namespace.each() {
-            let selection = namespace.rooms.select(&self.target.rooms, &self.target.except);
-            selection.iter().for_each(|member| function(&member.socket));
+        self.namespace
+            .each_socket(&self.target, |socket| sockets.extend(RemoteSocket::new(socket)));
+        let ask = |target| Message::Sockets { target };
+        let mut others = Others::ask(&self.namespace, &self.target, ask, self.timeout);
+        while let Some(reply) = others.next().await {
+            if let Reply::Sockets(theirs) = reply {
+                let theirs = theirs.into_iter();
+                sockets.extend(theirs.map(|state| RemoteSocket::of(&self.namespace, state)));
+                others.nodes_missing -= 1;
+            }
         }
-    }
-
-    /// The same selection in another namespace.
-    fn within(&self, namespace: &Arc<NamespaceCore>) -> Self {
-        Self { namespace: Arc::clone(namespace), ..self.clone() }
-    }
-
-    fn selected(&self) -> Selection<Member> {
-        self.namespace.rooms.select(&self.target.rooms, &self.target.except)
+        Fetched { sockets, nodes_missing: others.nodes_missing }
     }
 
     /// Shows an event that is about to be sent to whoever watches.
@@ -303,33 +205,47 @@ impl Broadcast {
             self.namespace.show(Shown::Many(&self.target), event, args);
         }
     }
+}
 
-    fn parcel<T: ToArgs>(
-        &self,
-        event: &str,
-        ack: Option<AckId>,
-        args: &T,
-    ) -> Result<Parcel, EmitError> {
-        self.written(event, |namespace, name| {
-            self.namespace.parcel(Letter::event(namespace, ack, name, args)?, self.target.compress)
-        })
+/// To whom an event was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Emitted {
+    /// Clients of this node. Where nodes of one process share a recovery, those of all of these.
+    pub local: usize,
+}
+
+/// What other nodes say, until all have or the time is over.
+pub(crate) struct Others {
+    replies: mpsc::UnboundedReceiver<Reply>,
+    until: Option<Instant>,
+    pub(crate) nodes_missing: usize,
+}
+
+impl Others {
+    pub(crate) fn ask(
+        namespace: &NamespaceCore,
+        target: &Target,
+        message: impl FnOnce(Target) -> Message,
+        timeout: Duration,
+    ) -> Self {
+        let (to, replies) = ReplyTo::new();
+        let nodes_missing = namespace.ask_others(target, message, to);
+        Self { replies, until: Instant::now().checked_add(timeout), nodes_missing }
     }
 
-    fn written<W>(
-        &self,
-        event: &str,
-        write: impl FnOnce(&str, &str) -> Result<W, EncodeError>,
-    ) -> Result<W, EmitError> {
-        if is_reserved(event) {
-            tracing::error!(event, "a reserved name cannot be emitted");
-            return Err(EmitError::ReservedEvent);
-        }
-        write(&self.namespace.name, event).map_err(|error| self.unwritten(event, error))
+    pub(crate) async fn next(&mut self) -> Option<Reply> {
+        next_reply(&mut self.replies, self.until).await
     }
+}
 
-    fn unwritten(&self, event: &str, error: EncodeError) -> EmitError {
-        self.namespace.note_unwritten(event, &error);
-        EmitError::Encode(error)
+async fn next_reply(
+    replies: &mut mpsc::UnboundedReceiver<Reply>,
+    until: Option<Instant>,
+) -> Option<Reply> {
+    match until {
+        Some(until) => timeout_at(until, replies.recv()).await.ok().flatten(),
+        None => replies.recv().await,
     }
 }
 
@@ -369,41 +285,52 @@ impl fmt::Debug for Broadcast {
 /// # async fn example(io: Server) {
 /// let mut votes: Answers<u8> = io.to("jury").timeout(Duration::from_secs(30)).call("vote", ());
 /// while let Some((who, vote)) = votes.next().await {
-///     println!("{who}: {vote:?}");
+///     println!("{who:?}: {vote:?}");
 /// }
 /// println!("{} of {} did not vote", votes.missing(), votes.asked());
 /// # }
 /// ```
 #[must_use = "answers that nobody takes are dropped; use `emit` to ask nothing"]
 pub struct Answers<R> {
-    /// The question, in each namespace where it was asked.
-    open: Vec<(Arc<NamespaceCore>, AckId)>,
+    /// The ack request, in each namespace where it was sent.
+    open: OpenPolls,
     asked: usize,
     answered: usize,
+    nodes_missing: usize,
     /// `None` where the time is longer than a clock can tell.
     until: Option<Instant>,
-    receiver: mpsc::UnboundedReceiver<(SocketId, Args)>,
+    replies: mpsc::UnboundedReceiver<Reply>,
+    /// What came before anybody waited.
+    early: Option<Reply>,
     answer: PhantomData<fn() -> R>,
 }
 
 impl<R: FromArg> Answers<R> {
     /// The next answer and who gave it; `None` when all have answered or are gone, or when the time
-    /// is over.
-    pub async fn next(&mut self) -> Option<(SocketId, Result<R, ArgError>)> {
-        let next = match self.until {
-            Some(until) => timeout_at(until, self.receiver.recv()).await.ok().flatten(),
-            None => self.receiver.recv().await,
-        };
-        let Some((id, args)) = next else {
-            self.close();
-            return None;
-        };
-        self.answered += 1;
-        Some((id, R::from_arg(&mut args.cursor())))
+    /// is over. Not every adapter says which socket of another node an answer is of.
+    pub async fn next(&mut self) -> Option<(Option<SocketId>, Result<R, ArgError>)> {
+        loop {
+            let reply = match self.early.take() {
+                Some(early) => Some(early),
+                None => next_reply(&mut self.replies, self.until).await,
+            };
+            match reply {
+                Some(Reply::Ack(id, args)) => {
+                    self.answered += 1;
+                    return Some((id, R::from_arg(&mut args.cursor())));
+                }
+                Some(Reply::Clients(count)) => self.note_clients(count),
+                Some(_) => {}
+                None => {
+                    self.close();
+                    return None;
+                }
+            }
+        }
     }
 
     /// Waits for all answers and gives those that fit.
-    pub async fn collect(mut self) -> Vec<(SocketId, R)> {
+    pub async fn collect(mut self) -> Vec<(Option<SocketId>, R)> {
         let mut all = Vec::new();
         while let Some((id, answer)) = self.next().await {
             all.extend(answer.ok().map(|answer| (id, answer)));
@@ -413,14 +340,35 @@ impl<R: FromArg> Answers<R> {
 }
 
 impl<R> Answers<R> {
-    /// How many were asked.
+    /// How many were asked, as far as it is known: other nodes say it before their first answer.
     pub const fn asked(&self) -> usize {
         self.asked
     }
 
     /// How many have not answered.
     pub const fn missing(&self) -> usize {
-        self.asked - self.answered
+        self.asked.saturating_sub(self.answered)
+    }
+
+    /// How many other nodes have not said whom they asked.
+    pub const fn nodes_missing(&self) -> usize {
+        self.nodes_missing
+    }
+
+    /// Counts whom nodes of this process have asked: they say it at once.
+    fn note_early(&mut self) {
+        while let Ok(reply) = self.replies.try_recv() {
+            let Reply::Clients(count) = reply else {
+                self.early = Some(reply);
+                return;
+            };
+            self.note_clients(count);
+        }
+    }
+
+    fn note_clients(&mut self, count: usize) {
+        self.asked = self.asked.saturating_add(count);
+        self.nodes_missing = self.nodes_missing.saturating_sub(1);
     }
 
     fn close(&mut self) {

@@ -2,23 +2,26 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use roomful_proto::event::{CallName, EmitName, OnName};
 use roomful_proto::{Args, EventError, FromArg, Reason, SocketId, ToArgs};
 
-use crate::api::broadcast::{Broadcast, Recipients};
+use crate::api::broadcast::{Broadcast, Others, Recipients};
 use crate::api::handler::{self, Handler};
 use crate::api::hello::{Connect, Hello, Types};
 use crate::api::socket::Socket;
 use crate::ground::errors::emit_error::EmitError;
 use crate::ground::rate::rates::Rate;
 use crate::ground::room_names::RoomNames;
+use crate::ground::target::Target;
+use crate::namespace::adapter::{Message, Reply};
 use crate::namespace::erased::{self, Data};
 use crate::namespace::family::standing::Hold;
 use crate::namespace::listeners::{AnyFn, BeforeFn, Catch, Listener, Once, OutgoingFn, Shown};
 use crate::namespace::namespace_core::NamespaceCore;
-use crate::namespace::table::{Carry, Greet, Parting, Same, ServerSide, Table};
+use crate::namespace::table::{Carry, Greet, Parting, Same, ServerSide, ShareData, Table};
 
 /// Handlers, rooms and sockets under one name. A cheap handle.
 ///
@@ -395,6 +398,31 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
+    /// Tells what other nodes may see of the data of a socket, as [`RemoteSocket::data`](crate::RemoteSocket::data)
+    /// gives it: anything that can be written as JSON. Default: nothing.
+    ///
+    /// ```
+    /// # use roomful::{Hello, Refusal, Server};
+    /// # let io = Server::new();
+    /// struct User { name: String, key: String }
+    ///
+    /// # async fn enter(_: Hello) -> Result<User, Refusal> { Err(Refusal::new("no")) }
+    /// let chat = io.of("/chat").connect(enter);
+    /// chat.share_data(|user| user.name.clone());
+    /// ```
+    pub fn share_data<F, V>(&self, share: F) -> &Self
+    where
+        F: Fn(&U) -> V + Send + Sync + 'static,
+        V: serde::Serialize,
+    {
+        let share: ShareData = Arc::new(move |data| {
+            let shared = data.downcast_ref().map(&share);
+            shared.and_then(|shared| serde_json::to_value(shared).ok()).unwrap_or_default()
+        });
+        let _old = self.change(|table| table.share_data.replace(share));
+        self
+    }
+
     /// Calls `handler` for each event of that name that another node sends with
     /// [`server_side_emit`](Self::server_side_emit); what it returns is the answer, where one is asked
     /// for. A second handler for a name takes the place of the first. On a single node it is never
@@ -577,23 +605,75 @@ impl<A, U> Namespace<A, U> {
         N: EmitName<T>,
         T: ToArgs,
     {
-        self.core.server_side(event.event_name(), &args)
+        let name = event.event_name();
+        let args = self.core.server_side(name, &args)?;
+        if let Some(line) = self.core.line() {
+            line.send(Message::ServerSide { name: name.into(), args });
+        }
+        Ok(())
     }
 
     /// Asks the other nodes of a cluster: as [`server_side_emit`](Self::server_side_emit), and gives
-    /// what each of them answers. On a single node these are none, at once.
+    /// what each of them answers within the [`ack_timeout`](Self::ack_timeout) of the namespace. On a single
+    /// node these are none, at once. A node without a handler of that name does not answer.
     ///
     /// # Errors
     ///
     /// As there.
-    pub async fn server_side_call<N, T, R>(&self, event: N, args: T) -> Result<Vec<R>, EmitError>
+    pub async fn server_side_call<N, T, R>(
+        &self,
+        event: N,
+        args: T,
+    ) -> Result<NodeAnswers<R>, EmitError>
     where
         N: CallName<T, R>,
         T: ToArgs,
         R: FromArg,
     {
-        self.core.server_side(event.event_name(), &args)?;
-        Ok(Vec::new())
+        let name = event.event_name();
+        let args = self.core.server_side(name, &args)?;
+        let ask = |_| Message::ServerSide { name: name.into(), args };
+        let timeout = self.core.limits.ack_timeout();
+        let mut others = Others::ask(&self.core, &Target::everyone(), ask, timeout);
+        let mut answers = Vec::new();
+        while let Some(reply) = others.next().await {
+            if let Reply::ServerSide(args) = reply {
+                answers.extend(R::from_arg(&mut args.cursor()).ok());
+                others.nodes_missing = others.nodes_missing.saturating_sub(1);
+            }
+        }
+        Ok(NodeAnswers { answers, nodes_missing: others.nodes_missing })
+    }
+}
+
+/// What other nodes have answered to [`Namespace::server_side_call`].
+#[derive(Clone, Debug)]
+pub struct NodeAnswers<R> {
+    answers: Vec<R>,
+    nodes_missing: usize,
+}
+
+impl<R> NodeAnswers<R> {
+    /// How many nodes have not answered. 0 on a single node.
+    pub const fn nodes_missing(&self) -> usize {
+        self.nodes_missing
+    }
+}
+
+impl<R> Deref for NodeAnswers<R> {
+    type Target = [R];
+
+    fn deref(&self) -> &[R] {
+        &self.answers
+    }
+}
+
+impl<R> IntoIterator for NodeAnswers<R> {
+    type Item = R;
+    type IntoIter = std::vec::IntoIter<R>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.answers.into_iter()
     }
 }
 

@@ -18,6 +18,19 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)*
         }
 
+        /// Of several servers together.
+        impl std::ops::Add for Stats {
+            type Output = Self;
+
+            fn add(self, other: Self) -> Self {
+                Self {
+                    connections: self.connections.wrapping_add(other.connections),
+                    deciding: self.deciding.wrapping_add(other.deciding),
+                    $($name: self.$name.wrapping_add(other.$name),)*
+                }
+            }
+        }
+
         #[derive(Default)]
         pub(crate) struct Metrics {
             $(pub(crate) $name: Counter,)*

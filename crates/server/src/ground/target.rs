@@ -3,17 +3,24 @@
 /// Whom an event goes to, and how: without rooms to everyone in the namespace, else to all who are in at least one
 /// of them, but to nobody who is in one of those that are excepted.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
-    pub(crate) rooms: Vec<String>,
-    pub(crate) except: Vec<String>,
-    pub(crate) reliability: Reliability,
+#[non_exhaustive]
+pub struct Target {
+    /// The rooms; none is everyone.
+    pub rooms: Vec<String>,
+    /// The rooms whose members are left out.
+    pub except: Vec<String>,
+    /// What becomes of an event that cannot leave at once.
+    pub reliability: Reliability,
     /// Whether it may be compressed, where that is on.
-    pub(crate) compress: bool,
+    pub compress: bool,
+    /// Only clients of this node.
+    pub local: bool,
 }
 
 /// What becomes of an event that cannot leave at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reliability {
+#[non_exhaustive]
+pub enum Reliability {
     /// It waits.
     Reliable,
     /// It is dropped.
@@ -24,12 +31,18 @@ pub(crate) enum Reliability {
 
 impl Target {
     /// Everyone in a namespace.
-    pub(crate) const fn everyone() -> Self {
+    pub const fn everyone() -> Self {
         Self {
             rooms: Vec::new(),
             except: Vec::new(),
             reliability: Reliability::Reliable,
             compress: true,
+            local: false,
         }
+    }
+
+    /// All who are in a room.
+    pub fn room(name: impl Into<String>) -> Self {
+        Self { rooms: vec![name.into()], ..Self::everyone() }
     }
 }

@@ -1,9 +1,9 @@
 //! [`Site`]: a server as HTTP sees it.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::ground::rate::throttle::Throttle;
 use crate::http::hooks::ErrorFn;
@@ -15,7 +15,9 @@ use crate::node::core::Core;
 pub(crate) struct Site {
     pub(crate) core: Arc<Core>,
     pub(crate) settings: HttpSettings,
-    on_error: RwLock<Option<ErrorFn>>,
+    /// The other nodes of this program, which end with this one.
+    followers: Mutex<Vec<Weak<Self>>>,
+    on_error: Arc<RwLock<Option<ErrorFn>>>,
     /// The line in the log about a refused origin.
     pub(crate) origin_said: Throttle,
     /// The one about a page of another site that names no origin.
@@ -26,14 +28,35 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(core: Arc<Core>, settings: HttpSettings) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(core, settings))
+    }
+
+    fn with(core: Arc<Core>, settings: HttpSettings) -> Self {
+        Self {
             core,
             settings,
-            on_error: RwLock::default(),
+            followers: Mutex::default(),
+            on_error: Arc::default(),
             origin_said: Throttle::default(),
             site_said: Throttle::default(),
             host_said: Throttle::default(),
-        })
+        }
+    }
+
+    /// The same for another node of this process. It ends with this one.
+    pub(crate) fn follow(&self, core: Arc<Core>) -> Arc<Self> {
+        let on_error = Arc::clone(&self.on_error);
+        let settings = self.settings.clone();
+        let follower = Arc::new(Self { on_error, ..Self::with(core, settings) });
+        self.followers.lock().push(Arc::downgrade(&follower));
+        follower
+    }
+
+    /// This one, and those that follow it.
+    pub(crate) fn all(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        let followers = self.followers.lock();
+        let followers = followers.iter().filter_map(Weak::upgrade);
+        [Arc::clone(self)].into_iter().chain(followers).collect()
     }
 
     /// From now on tells this function of requests that are refused.

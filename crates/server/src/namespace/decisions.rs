@@ -30,7 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ground::config::Config;
 use crate::ground::errors::refusal::Refusal;
-use crate::namespace::registry::Registry;
+use crate::namespace::family::registry::Registry;
 use crate::transport::link::Link;
 
 /// What a decision counts for at least, and the unit in which it is counted.

@@ -7,30 +7,27 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use roomful_proto::deflate::Deflate;
-use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, SocketId, ToArgs};
+use roomful_proto::{AckId, EncodeError, Letter, Parcel, SocketId};
 
-use crate::ground::errors::emit_error::EmitError;
 use crate::ground::metrics::{Counter, Metrics};
 use crate::ground::parser::{ServerParser, parcel};
 use crate::ground::rate::throttle::Throttle;
+use crate::namespace::adapter::{Adapter, Line, Node};
 use crate::namespace::asks::AskIds;
 use crate::namespace::decisions::Share;
 use crate::namespace::erased::Data;
 use crate::namespace::family::parents::Rule;
 use crate::namespace::family::pattern::Params;
+use crate::namespace::family::registry::Registry;
 use crate::namespace::family::standing::{Lineage, Standing};
 use crate::namespace::listeners::{Catch, OutgoingFn};
 use crate::namespace::namespace_limits::NamespaceLimits;
 use crate::namespace::poll::Poll;
 use crate::namespace::recovery::{Beginning, Journal, Recovery};
-use crate::namespace::registry::Registry;
 use crate::namespace::room_news::RoomWatchers;
 use crate::namespace::rooms::{NotJoined, Rooms};
 use crate::namespace::socket_core::{Member, SocketCore};
 use crate::namespace::table::Table;
-
-/// Names that the official servers use among themselves.
-const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
 
 pub(crate) struct NamespaceCore {
     pub(crate) name: Box<str>,
@@ -38,7 +35,7 @@ pub(crate) struct NamespaceCore {
     /// Sockets that are in the rooms, or are just being let in.
     places_taken: AtomicUsize,
     pub(crate) state: Arc<dyn Any + Send + Sync>,
-    pub(crate) limits: NamespaceLimits,
+    pub(crate) limits: Arc<NamespaceLimits>,
     /// `None` is the default encoding.
     pub(crate) parser: Option<ServerParser>,
     deflate: Option<Arc<Deflate>>,
@@ -46,7 +43,7 @@ pub(crate) struct NamespaceCore {
     pub(crate) journal: Option<Arc<Journal>>,
     pub(crate) recovery: Option<Recovery>,
     registry: Weak<Registry>,
-    pub(crate) standing: Standing,
+    pub(crate) standing: Arc<Standing>,
     /// The function of `on_new_namespace` has returned.
     told: AtomicBool,
     /// It is counted among all children.
@@ -59,36 +56,36 @@ pub(crate) struct NamespaceCore {
     children: Option<Mutex<Children>>,
     /// And what they are known by.
     family: Option<Arc<str>>,
-    table: RwLock<Arc<Table>>,
-    /// Functions that see what is sent.
-    watchers: RwLock<Arc<[Catch<OutgoingFn>]>>,
-    /// Whether there are any.
-    watched: AtomicBool,
+    table: Arc<RwLock<Arc<Table>>>,
+    watchers: Arc<Watchers>,
     /// Functions that are told of rooms.
-    pub(crate) room_watchers: RoomWatchers,
+    pub(crate) room_watchers: Arc<RoomWatchers>,
     /// Questions to many, by their id; that of a broadcast is odd.
     polls: Mutex<HashMap<AckId, Arc<Poll>>>,
     pub(crate) ask_ids: AskIds,
     /// When the log was told last of a room that was not joined.
     rooms_refused: Throttle,
+    /// The way to the other nodes, where there may be some.
+    line: OnceLock<Joined>,
+}
+
+/// Functions that see what is sent.
+#[derive(Default)]
+struct Watchers {
+    list: RwLock<Arc<[Catch<OutgoingFn>]>>,
+    /// Whether there are any.
+    any: AtomicBool,
+}
+
+/// The part in a cluster.
+struct Joined {
+    line: Box<dyn Line>,
+    shares_recovery: bool,
 }
 
 type Children = HashMap<Box<str>, Weak<NamespaceCore>>;
 
 impl NamespaceCore {
-    /// What is to go to other nodes is written as if there were some, so that what cannot be is seen
-    /// on one node already.
-    pub(crate) fn server_side<T: ToArgs>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        if SERVER_SIDE_RESERVED.contains(&event) {
-            tracing::error!(event, "a reserved name cannot be emitted");
-            return Err(EmitError::ReservedEvent);
-        }
-        Args::new(args).map(drop).map_err(|error| {
-            self.note_unwritten(event, &error);
-            EmitError::Encode(error)
-        })
-    }
-
     pub(crate) fn new(name: &str, registry: &Arc<Registry>) -> Self {
         Self::with(name, registry, registry.recovery.as_ref())
     }
@@ -98,8 +95,31 @@ impl NamespaceCore {
         let mut parent = Self::with(name, registry, None);
         parent.children = Some(Mutex::default());
         parent.family = Some(rule.family(name));
-        parent.standing = Standing::own();
+        parent.standing = Arc::new(Standing::own());
         parent
+    }
+
+    /// The namespace of that name at another node of this process: with the functions and limits of the one
+    /// there, whatever they will be, and with sockets of its own.
+    pub(crate) fn mirror(theirs: &Self, registry: &Arc<Registry>) -> Self {
+        let is_parent = theirs.children.is_some();
+        let recovery = registry.recovery.as_ref().filter(|_| !is_parent);
+        let mut mirror = Self::with(&theirs.name, registry, recovery);
+        mirror.limits = Arc::clone(&theirs.limits);
+        mirror.standing = Arc::clone(&theirs.standing);
+        mirror.table = Arc::clone(&theirs.table);
+        mirror.watchers = Arc::clone(&theirs.watchers);
+        mirror.room_watchers = Arc::clone(&theirs.room_watchers);
+        mirror.children = is_parent.then(Mutex::default);
+        mirror.family.clone_from(&theirs.family);
+        mirror.rooms.watch(|| mirror.room_watchers.is_on());
+        mirror.note_told();
+        mirror
+    }
+
+    /// Whether both are one namespace at two nodes of this process.
+    pub(crate) fn mirrors(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.table, &other.table)
     }
 
     /// Becomes one of those that another stands for, with the handlers and limits of that, which stands for
@@ -149,7 +169,7 @@ impl NamespaceCore {
         Self {
             name: name.into(),
             state: Arc::clone(&registry.state),
-            limits: NamespaceLimits::new(&registry.config),
+            limits: Arc::new(NamespaceLimits::new(&registry.config)),
             parser: registry.config.parser.clone(),
             deflate: registry.deflate.clone(),
             journal: recovery.map(|recovery| {
@@ -162,21 +182,42 @@ impl NamespaceCore {
             places_taken: AtomicUsize::new(0),
             recovery: recovery.cloned(),
             registry: Arc::downgrade(registry),
-            standing: if name == "/" { Standing::own() } else { Standing::open() },
+            standing: Arc::new(if name == "/" { Standing::own() } else { Standing::open() }),
             told: AtomicBool::new(false),
             placed: AtomicBool::new(false),
             share: OnceLock::new(),
             lineage: OnceLock::new(),
             children: None,
             family: None,
-            table: RwLock::default(),
-            watchers: RwLock::default(),
-            watched: AtomicBool::new(false),
-            room_watchers: RoomWatchers::default(),
+            table: Arc::default(),
+            watchers: Arc::default(),
+            room_watchers: Arc::default(),
             polls: Mutex::default(),
             ask_ids: registry.ask_ids.clone(),
             rooms_refused: Throttle::default(),
+            line: OnceLock::new(),
         }
+    }
+
+    /// From now on takes part in a cluster, unless it does already.
+    pub(crate) fn take_part(self: &Arc<Self>, adapter: &dyn Adapter) {
+        self.line.get_or_init(|| {
+            let node: Weak<dyn Node> = Arc::downgrade(self) as Weak<dyn Node>;
+            let name = self.family.as_deref().unwrap_or(&self.name);
+            let shares_recovery = adapter.recovery().is_some();
+            Joined { line: adapter.open(name, node), shares_recovery }
+        });
+    }
+
+    /// The way to the other nodes.
+    #[inline]
+    pub(crate) fn line(&self) -> Option<&dyn Line> {
+        self.line.get().map(|joined| &*joined.line)
+    }
+
+    /// Whether all nodes have one recovery, which brings them the events.
+    pub(crate) fn shares_recovery(&self) -> bool {
+        self.line.get().is_some_and(|joined| joined.shares_recovery)
     }
 
     /// The server; `None` when it was dropped.
@@ -281,10 +322,10 @@ impl NamespaceCore {
     }
 
     pub(crate) fn change_watchers(&self, change: impl FnOnce(&mut Vec<Catch<OutgoingFn>>)) {
-        let mut watchers = self.watchers.write();
+        let mut watchers = self.watchers.list.write();
         let mut changed = watchers.to_vec();
         change(&mut changed);
-        self.watched.store(!changed.is_empty(), Ordering::Relaxed);
+        self.watchers.any.store(!changed.is_empty(), Ordering::Relaxed);
         let old = std::mem::replace(&mut *watchers, changed.into());
         // Dropping it may drop functions of the user's.
         drop(watchers);
@@ -296,11 +337,11 @@ impl NamespaceCore {
     }
 
     pub(crate) fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::Relaxed)
+        self.watchers.any.load(Ordering::Relaxed)
     }
 
     pub(crate) fn watchers(&self) -> Arc<[Catch<OutgoingFn>]> {
-        Arc::clone(&self.watchers.read())
+        Arc::clone(&self.watchers.list.read())
     }
 
     /// Forgets listeners that were removed.
@@ -488,10 +529,10 @@ impl Drop for NamespaceCore {
             }
             drop(children);
             if let Some(registry) = &registry {
-                registry.parents.note_end();
+                registry.parents().note_end();
             }
             if let Some(registry) = registry.as_ref().filter(|_| self.has_place()) {
-                registry.parents.give_place_back();
+                registry.parents().give_place_back();
             }
         } else if registry.is_none() || !self.standing.is_open() {
             return;

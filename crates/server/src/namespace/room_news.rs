@@ -85,6 +85,14 @@ impl NamespaceCore {
         for child in self.children().unwrap_or_default() {
             child.watch_rooms(watcher);
         }
+        for mirror in self.mirrored() {
+            mirror.watch_rooms(watcher);
+        }
+    }
+
+    /// The same namespace at other nodes of this process that follow this one.
+    fn mirrored(&self) -> Vec<Arc<Self>> {
+        self.registry().map(|registry| registry.mirrors_of(self)).unwrap_or_default()
     }
 
     /// Forgets functions that are not to be told any more.
@@ -92,6 +100,9 @@ impl NamespaceCore {
         self.change_room_watchers(|list| list.retain(|watcher| !watcher.is_over()));
         for child in self.children().unwrap_or_default() {
             child.sweep_rooms();
+        }
+        for mirror in self.mirrored() {
+            mirror.sweep_rooms();
         }
     }
 

@@ -45,6 +45,8 @@ pub(crate) struct Table {
     pub(crate) before_join: Vec<BeforeJoin>,
     /// What else happens to an event.
     pub(crate) extras: Option<Arc<Extras>>,
+    /// What other nodes may see of the data of a socket.
+    pub(crate) share_data: Option<ShareData>,
     /// For what other nodes send to this one.
     pub(crate) server_side: HashMap<Box<str>, ServerSide>,
 }
@@ -86,6 +88,7 @@ pub(crate) type Same = Arc<dyn Fn(&Data, &Data) -> bool + Send + Sync>;
 pub(crate) type Carry = Arc<dyn Fn(&Data, &mut Data) + Send + Sync>;
 pub(crate) type Slow = Arc<dyn Fn(&Arc<SocketCore>, usize) + Send + Sync>;
 pub(crate) type OnError = Arc<dyn Fn(&Arc<SocketCore>, &str, &EventError) + Send + Sync>;
+pub(crate) type ShareData = Arc<dyn Fn(&Data) -> serde_json::Value + Send + Sync>;
 pub(crate) type ServerSide = Arc<dyn Fn(Args) -> ServerSideAnswer + Send + Sync>;
 pub(crate) type ServerSideAnswer = Pin<Box<dyn Future<Output = Result<Args, EncodeError>> + Send>>;
 pub(crate) type Other =

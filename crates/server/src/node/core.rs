@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomful_proto::Reason;
+use tokio::time::Instant;
 
 use crate::ground::farewell::Description;
 use crate::ground::random::random;
-use crate::namespace::registry::Registry;
+use crate::namespace::family::registry::Registry;
 use crate::node::closing::{Close, Closing, Phase};
 use crate::node::pace;
 use crate::node::sessions::Sessions;
@@ -24,9 +25,9 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(registry: Registry) -> Arc<Self> {
+    pub(crate) fn new(registry: Arc<Registry>) -> Arc<Self> {
         Arc::new(Self {
-            registry: Arc::new(registry),
+            registry,
             sessions: Sessions::default(),
             wheel: Arc::new(Wheel::new()),
             closing: Closing::default(),
@@ -51,8 +52,28 @@ impl Core {
         }
     }
 
+    /// Closes the server, within [`Config::stop_timeout`](crate::ground::config::Config).
+    pub(crate) async fn close(&self) {
+        let limit = self.config.stop_timeout;
+        let patience = self.limits.close_timeout;
+        let began = Instant::now();
+        let left = || limit.saturating_sub(began.elapsed());
+        let sessions = || self.sessions.len();
+        let close = self.begin_close();
+        close.sessions_ended(patience.saturating_mul(2).min(limit / 4 * 3), sessions).await;
+        // Half of what is left, so that what they had open can still end.
+        let hung_up = close.hang_up(patience.min(left() / 2)).await;
+        // A request that was under way when the server began to close may have opened one more, and a
+        // client that came over from polling in the last moment has its WebSocket to close.
+        let ended = close.sessions_ended(patience.min(left()), sessions).await;
+        if !(hung_up && ended) {
+            let left = sessions();
+            tracing::warn!(left, "not all connections had ended when the time to close was over");
+        }
+    }
+
     /// Tells every connection to close, and those that come from now on.
-    pub(crate) fn begin_close(&self) -> Close<'_> {
+    fn begin_close(&self) -> Close<'_> {
         let close = self.closing.begin();
         for link in self.sessions.all() {
             link.order(self.closing_order());

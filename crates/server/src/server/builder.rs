@@ -23,8 +23,9 @@ use crate::http::origin::origins::Origins;
 use crate::http::request::Request;
 use crate::http::settings::{HttpSettings, Transports};
 use crate::http::site::Site;
+use crate::namespace::adapter::Adapter;
+use crate::namespace::family::registry::Registry;
 use crate::namespace::recovery::Recovery;
-use crate::namespace::registry::Registry;
 use crate::node::core::Core;
 use crate::server::Server;
 
@@ -38,29 +39,41 @@ pub struct Builder<A = ()> {
     config: Config,
     http: HttpSettings,
     recovery: Option<Recovery>,
+    adapter: Option<Arc<dyn Adapter>>,
     state: A,
 }
 
 impl Builder {
     /// The default settings.
     pub(crate) fn new() -> Self {
-        Self { config: Config::default(), http: HttpSettings::default(), recovery: None, state: () }
+        Self {
+            config: Config::default(),
+            http: HttpSettings::default(),
+            recovery: None,
+            adapter: None,
+            state: (),
+        }
     }
 }
 
 impl<A: Send + Sync + 'static> Builder<A> {
     /// The server.
     pub fn build(self) -> Server<A> {
-        let Self { mut config, http, recovery, state } = self;
+        let Self { mut config, http, recovery, adapter, state } = self;
         config.own_cookie = http.cookie.as_ref().map(|cookie| cookie.its_name().to_owned());
         let shared = Shared::new(config, Arc::new(state));
-        Server::over(Site::new(Core::new(Registry::new(shared, recovery)), http))
+        let shared_recovery = adapter.as_ref().and_then(|adapter| adapter.recovery());
+        let registry = Registry::new(shared, shared_recovery.or(recovery));
+        if let Some(adapter) = &adapter {
+            registry.join_cluster(adapter);
+        }
+        Server::over(Site::new(Core::new(registry), http))
     }
 
     /// What all sockets share; a handler reads it with [`Socket::state`](crate::Socket::state).
     pub fn state<B>(self, state: B) -> Builder<B> {
-        let Self { config, http, recovery, .. } = self;
-        Builder { config, http, recovery, state }
+        let Self { config, http, recovery, adapter, .. } = self;
+        Builder { config, http, recovery, adapter, state }
     }
 
     /// Where the server is. Default `/socket.io`; `/` is everywhere.
@@ -603,6 +616,16 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Lets clients that were lost come back to their sockets, and to what they missed. Default: not.
     pub fn recovery(mut self, recovery: Recovery) -> Self {
         self.recovery = Some(recovery);
+        self
+    }
+
+    /// Joins the server to a cluster: see [`adapter`](crate::adapter). Default: none.
+    ///
+    /// What is sent to a namespace, and what is done to a selection of its sockets, reaches all nodes.
+    /// Where the adapter has a [recovery](crate::adapter::Adapter::recovery), it takes the place of that of
+    /// [`recovery`](Self::recovery).
+    pub fn adapter(mut self, adapter: impl Adapter) -> Self {
+        self.adapter = Some(Arc::new(adapter));
         self
     }
 

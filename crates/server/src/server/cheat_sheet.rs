@@ -106,7 +106,7 @@
 //! // and as they come, also those that do not fit or are missing
 //! let mut answers: Answers<String> = io.to("room").call("hello", "world");
 //! while let Some((id, answer)) = answers.next().await {
-//!     println!("{id}: {answer:?}");
+//!     println!("{id:?}: {answer:?}");
 //! }
 //! # }
 //! ```
@@ -114,8 +114,8 @@
 //! # What is done to many
 //!
 //! ```
-//! # use roomful::{FetchError, Server};
-//! # async fn example(io: Server) -> Result<(), FetchError> {
+//! # use roomful::Server;
+//! # async fn example(io: Server) {
 //! // io.in("room1").socketsJoin(["room2", "room3"])
 //! io.to("room1").join(["room2", "room3"]);
 //!
@@ -129,11 +129,11 @@
 //! io.to("room").close();
 //!
 //! // const sockets = await io.in("room").fetchSockets()
-//! for socket in io.to("room").sockets().await? {
+//! for socket in io.to("room").sockets().await {
 //!     println!("{} {:?} {}", socket.id(), socket.rooms(), socket.handshake().url());
 //!     socket.emit("hello", ());
 //! }
-//! # Ok(()) }
+//! # }
 //! ```
 //!
 //! # One socket
@@ -157,7 +157,7 @@
 //! # Other nodes
 //!
 //! ```
-//! # use roomful::{Args, EmitError, Server};
+//! # use roomful::{Args, EmitError, NodeAnswers, Server};
 //! # async fn example(io: Server) -> Result<(), EmitError> {
 //! // io.on("ping", (arg, cb) => cb("pong"))
 //! io.on_server_side("ping", async |_: Args| "pong");
@@ -166,7 +166,7 @@
 //! io.server_side_emit("hello", "world")?;
 //!
 //! // const answers = await io.serverSideEmitWithAck("ping")
-//! let answers: Vec<String> = io.server_side_call("ping", ()).await?;
+//! let answers: NodeAnswers<String> = io.server_side_call("ping", ()).await?;
 //! # drop(answers); Ok(()) }
 //! ```
 //!

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::Response;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 
 use crate::api::hello::Hello;
 use crate::api::namespace::Namespace;
@@ -29,8 +29,10 @@ use crate::http::service::{Layer, Service};
 use crate::http::site::Site;
 use crate::namespace::family::parents::{AskFn, Rule};
 use crate::namespace::family::pattern::Pattern;
+use crate::namespace::family::registry::Registry;
 use crate::namespace::family::standing::Hold;
 use crate::namespace::namespace_core::NamespaceCore;
+use crate::node::core::Core;
 use crate::server::builder::Builder;
 use crate::transport::websocket::Wire;
 
@@ -70,6 +72,26 @@ impl<A: Send + Sync + 'static> Server<A> {
     pub(crate) fn over(site: Arc<Site>) -> Self {
         let root = Namespace::new(site.registry.namespace("/"));
         Self { site, root }
+    }
+
+    /// Another node of this program in this process: with the same settings, state and functions, and with
+    /// clients of its own. What is sent to a namespace or to a room reaches the clients of all nodes: by the
+    /// [adapter](Builder::adapter) of this server, or by one in memory if it has none.
+    ///
+    /// It is for programs with a server for each core, and for tests that want to see how a program does as a
+    /// cluster. What is registered with any handle of this server counts for all its nodes; what is registered on
+    /// a child of a pattern, for this node alone.
+    ///
+    /// ```
+    /// # use roomful::{Server, Socket};
+    /// let io = Server::new();
+    /// io.on("hello", async |me: Socket| me.others().emit("hello", ()));
+    /// let second = io.node();
+    /// # drop(second);
+    /// ```
+    pub fn node(&self) -> Self {
+        let core = Core::new(Registry::follow(&self.site.registry));
+        Self::over(self.site.follow(core))
     }
 
     /// The namespace of that name, made if there is none. A name without a leading slash gets one.
@@ -164,8 +186,9 @@ impl<A: Send + Sync + 'static> Server<A> {
     }
 
     fn parent(&self, name: &str, rule: Rule) -> Namespace<A> {
-        let namespace = Arc::new(NamespaceCore::parent(name, &rule, &self.site.registry));
-        self.site.parents.add(&self.site, Arc::clone(&namespace), rule);
+        let namespace =
+            self.site.registry.opened(NamespaceCore::parent(name, &rule, &self.site.registry));
+        self.site.parents().add(&self.site, Arc::clone(&namespace), rule);
         Namespace::new(namespace)
     }
 
@@ -178,7 +201,7 @@ impl<A: Send + Sync + 'static> Server<A> {
         F: Fn(Namespace<A>) + Send + Sync + 'static,
     {
         let on_new = move |core: &Arc<_>| on_new(Namespace::held(Arc::clone(core), Hold::New));
-        self.site.parents.set_on_new(Arc::new(on_new));
+        self.site.parents().set_on_new(Arc::new(on_new));
         self
     }
 
@@ -229,8 +252,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// [closed](Self::close), so is the stream.
     ///
     /// All limits hold but [`Builder::http_connections_max`]: whoever accepts the streams bounds how
-    /// many there are. A stream that fails has ended, which is no error here. TCP is better left to
-    /// [`serve_on`](Self::serve_on), where whoever sends to a client may write to its stream.
+    /// many there are. A stream that fails has ended, which is no error here.
     ///
     /// ```
     /// # async fn accept(listener: tokio::net::UnixListener) -> std::io::Result<()> {
@@ -246,7 +268,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let wire = Wire::Other(Box::new(stream));
+        let wire = Wire::of(stream);
         if let Some(connection) =
             serve::http(Arc::clone(&self.site), wire, peer, NotFound, None).await
         {
@@ -309,7 +331,8 @@ impl<A> Server<A> {
     /// takes; the log says where it took longer. A future that is dropped
     /// leaves the server as it is then: it opens no session, but still has those that were not closed.
     pub async fn drain(&self, budget: Duration) {
-        self.site.drain(budget).await;
+        let sites = self.site.all();
+        join_all(sites.iter().map(|site| site.drain(budget))).await;
         self.close().await;
     }
 
@@ -350,25 +373,13 @@ impl<A> Server<A> {
     /// connections are left. Of that time the sessions have three quarters, each with its
     /// [`Builder::close_timeout`].
     ///
+    /// The [nodes](Self::node) that were made of this server are drained and closed with it.
+    ///
     /// [`Builder::stop_timeout`]: crate::Builder::stop_timeout
     /// [`Builder::close_timeout`]: crate::Builder::close_timeout
     pub async fn close(&self) {
-        let limit = self.site.config.stop_timeout;
-        let patience = self.site.limits.close_timeout;
-        let began = Instant::now();
-        let left = || limit.saturating_sub(began.elapsed());
-        let sessions = || self.site.sessions.len();
-        let close = self.site.begin_close();
-        close.sessions_ended(patience.saturating_mul(2).min(limit / 4 * 3), sessions).await;
-        // Half of what is left, so that what they had open can still end.
-        let hung_up = close.hang_up(patience.min(left() / 2)).await;
-        // A request that was under way when the server began to close may have opened one more, and a
-        // client that came over from polling in the last moment has its WebSocket to close.
-        let ended = close.sessions_ended(patience.min(left()), sessions).await;
-        if !(hung_up && ended) {
-            let left = sessions();
-            tracing::warn!(left, "not all connections had ended when the time to close was over");
-        }
+        let sites = self.site.all();
+        join_all(sites.iter().map(|site| site.close())).await;
     }
 }
 

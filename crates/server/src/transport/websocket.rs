@@ -1,5 +1,6 @@
 //! [`WebSocket`]: moves bytes between a stream and the codec. It decides nothing.
 
+use std::any::Any;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -111,6 +112,21 @@ impl WebSocket {
         match &mut self.side {
             Side::Both(wire) => wire.poll_shutdown(cx),
             Side::Reading(_) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Wire {
+    /// Any stream. One of TCP can be written to by any task.
+    pub(crate) fn of<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: T) -> Self {
+        let mut stream = Some(stream);
+        let any: &mut dyn Any = &mut stream;
+        let tcp = any.downcast_mut::<Option<TcpStream>>().and_then(Option::take);
+        match (tcp, stream) {
+            (Some(tcp), _) => tcp.into(),
+            (None, Some(stream)) => Self::Other(Box::new(stream)),
+            // It is the one or the other.
+            (None, None) => Self::Other(Box::new(tokio::io::empty())),
         }
     }
 }

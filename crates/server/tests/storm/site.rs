@@ -100,7 +100,7 @@ fn start(io: Server<Arc<Books>>) -> Running<Arc<Books>> {
     let address = listener.local_addr().expect("an address");
     let server = io.clone();
     let serving = tokio::spawn(async move { server.serve_on(listener).await });
-    Running { io, address, serving }
+    Running { io, address, serving, others: Vec::new() }
 }
 
 async fn enter(hello: Hello<Arc<Books>>) -> Result<Guest, Refusal> {

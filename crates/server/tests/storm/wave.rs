@@ -274,7 +274,7 @@ fn nothing_is_left(site: &Site) -> Vec<String> {
     none("sockets of the server", site.server.len());
     for namespace in site.standing.iter().chain(&site.parents) {
         none(namespace.name(), namespace.len());
-        none(namespace.name(), namespace.everyone().ids().len());
+        none(namespace.name(), namespace.everyone().local_ids().len());
         none("children", namespace.children().len());
     }
     left

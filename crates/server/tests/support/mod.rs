@@ -17,7 +17,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomful::{Server, Socket};
+use roomful::{Broadcast, EmitError, Emitted, Server, Socket, Stats};
 use roomful_proto::SocketId;
 use roomful_proto::ws::frame::{self, Opcode};
 use roomful_proto::ws::{Decoder, Message, Role};
@@ -58,6 +58,8 @@ pub struct Running<A = ()> {
     pub io: Server<A>,
     pub address: SocketAddr,
     pub serving: JoinHandle<()>,
+    /// The other nodes, where the test runs over a cluster: `NODES=2`.
+    pub others: Vec<Server<A>>,
 }
 
 impl<A> Deref for Running<A> {
@@ -68,7 +70,50 @@ impl<A> Deref for Running<A> {
     }
 }
 
-impl<A> Running<A> {
+impl<A: Send + Sync + 'static> Running<A> {
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &Server<A>> {
+        [&self.io].into_iter().chain(&self.others)
+    }
+
+    /// What all nodes have counted.
+    pub fn stats(&self) -> Stats {
+        self.nodes().map(|io| io.stats()).reduce(|all, one| all + one).unwrap()
+    }
+
+    /// The sockets in `/`, of all nodes.
+    pub fn len(&self) -> usize {
+        self.nodes().map(|io| io.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A socket in `/`, of whichever node.
+    pub fn socket(&self, id: SocketId) -> Option<Socket<A>> {
+        self.nodes().find_map(|io| io.socket(id))
+    }
+
+    /// The ids of a selection of sockets in `/`, of all nodes.
+    pub fn ids(&self, select: impl Fn(&Server<A>) -> Broadcast) -> Vec<SocketId> {
+        self.nodes().flat_map(|io| select(io).local_ids()).collect()
+    }
+
+    /// A namespace has ended at all nodes.
+    pub async fn has_ended(&self, namespace: &str) {
+        until("the namespace ended", || self.nodes().all(|io| io.find(namespace).is_none())).await;
+    }
+
+    /// An event has gone to so many clients. How many of these are at the node that has sent it nobody knows
+    /// where there are several.
+    pub fn has_emitted(&self, emitted: Result<Emitted, EmitError>, count: usize) {
+        let local = emitted.unwrap().local;
+        assert!(if self.others.is_empty() { local == count } else { local <= count });
+    }
+}
+
+impl<A: Send + Sync + 'static> Running<A> {
     /// The server still serves a new client, and when all are gone nothing is left of them.
     pub async fn is_unharmed(&self) {
         let mut client = Ws::upgrade(self.address, WEBSOCKET).await;
@@ -83,10 +128,10 @@ impl<A> Running<A> {
 
     /// Nothing is left of any client.
     pub async fn is_empty_again(&self) {
-        until("all connections gone", || self.io.stats().connections == 0).await;
-        assert_eq!(self.io.len(), 0, "ghosts in the namespace");
-        assert_eq!(self.io.everyone().ids(), []);
-        let stats = self.io.stats();
+        until("all connections gone", || self.stats().connections == 0).await;
+        assert_eq!(self.len(), 0, "ghosts in the namespace");
+        assert_eq!(self.ids(|io| io.everyone()), []);
+        let stats = self.stats();
         assert_eq!(stats.opened, stats.closed, "{stats:?}");
     }
 
@@ -114,8 +159,17 @@ impl<A> Running<A> {
     }
 }
 
+/// Whether the test runs over a cluster, and is not to: why is printed.
+pub fn is_for_one_node(why: &str) -> bool {
+    let clustered = std::env::var("NODES").is_ok_and(|nodes| nodes != "1");
+    if clustered {
+        println!("not over a cluster: {why}");
+    }
+    clustered
+}
+
 /// The socket of a client in `/`.
-pub fn socket_of(server: &Server, client: &Client) -> Socket {
+pub fn socket_of(server: &Running, client: &Client) -> Socket {
     server.socket(SocketId::parse(&client.id).unwrap()).unwrap()
 }
 
@@ -147,13 +201,48 @@ pub async fn in_both_ways<A: Send + Sync + 'static>(server: &Running<A>) -> [Soc
     [server.address, address]
 }
 
-/// Serves on a free port.
+/// Serves on a free port. With `NODES=2` it is two nodes behind one address, with clients at each in turn.
 pub async fn start<A: Send + Sync + 'static>(io: Server<A>) -> Running<A> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = io.clone();
-    let serving = tokio::spawn(async move { server.serve_on(listener).await });
-    Running { io, address, serving }
+    let count = std::env::var("NODES").map_or(1, |nodes| nodes.parse().unwrap());
+    let others: Vec<_> = (1..count).map(|_| io.node()).collect();
+    let nodes: Vec<_> = others.iter().chain([&io]).cloned().collect();
+    let serving = tokio::spawn(async move {
+        match <[Server<A>; 1]>::try_from(nodes) {
+            Ok([server]) => server.serve_on(listener).await,
+            Err(nodes) => spread(listener, nodes).await,
+        }
+    });
+    Running { io, address, serving, others }
+}
+
+/// Gives clients to nodes in turn; the requests of a session that polls, to the last.
+async fn spread<A: Send + Sync + 'static>(listener: TcpListener, nodes: Vec<Server<A>>) {
+    let own = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let first = nodes.last().cloned().unwrap();
+    let closed = async move { first.serve_on(own).await };
+    let mut turn = 0;
+    let accepting = async {
+        loop {
+            let (stream, peer) = listener.accept().await.unwrap();
+            let (nodes, all) = (nodes.clone(), turn);
+            turn += 1;
+            drop(tokio::spawn(async move {
+                let mut head = [0; 512];
+                let len = stream.peek(&mut head).await.unwrap_or(0);
+                let head = String::from_utf8_lossy(&head[..len]);
+                let line = head.lines().next().unwrap_or_default();
+                let is_new = line.contains("transport=websocket") && !line.contains("sid=");
+                let node = if is_new { &nodes[all % nodes.len()] } else { &nodes[nodes.len() - 1] };
+                node.serve_stream(stream, Some(peer)).await;
+            }));
+        }
+    };
+    tokio::select! {
+        () = closed => {}
+        () = accepting => {}
+    }
 }
 
 /// An HTTP connection.

@@ -58,10 +58,12 @@ impl Sockets {
     /// Lets a client go to its namespace, or to those who say whether that is to be.
     fn approach(&mut self, cx: &mut Context<'_>, now: Moment, caller: Caller) {
         match self.core.find_namespace(self.mux.namespace(caller.slot)) {
-            Some(namespace) if namespace.standing.is_settled() || self.core.parents.is_empty() => {
+            Some(namespace)
+                if namespace.standing.is_settled() || self.core.parents().is_empty() =>
+            {
                 self.enter(cx, now, namespace, caller);
             }
-            None if self.core.parents.is_empty() => {
+            None if self.core.parents().is_empty() => {
                 self.refuse(caller.slot, &Refusal::new("Invalid namespace"));
             }
             _ => self.find(cx, now, caller),
@@ -272,7 +274,7 @@ impl Sockets {
             return self.refuse_full(slot);
         }
         // One of the limit of all children, with the first who is let in.
-        if !self.core.parents.let_in(&self.core, &entrance.namespace) {
+        if !self.core.parents().let_in(&self.core, &entrance.namespace) {
             entrance.namespace.give_place_back();
             return self.refuse(slot, &parents::too_many(&self.core));
         }

@@ -19,9 +19,9 @@ use crate::ground::errors::refusal::Refusal;
 use crate::ground::rate::throttle::Throttle;
 use crate::namespace::decisions::{Caller, Turn};
 use crate::namespace::family::pattern::{Params, Pattern};
+use crate::namespace::family::registry::{Held, Registry};
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::recovery::Claim;
-use crate::namespace::registry::{Held, Registry};
 use crate::transport::link::Link;
 
 /// What a server knows of namespaces that are made when they are asked for.
@@ -54,14 +54,14 @@ pub(crate) enum Stands {
 /// A namespace that stands for others.
 pub(crate) struct Parent {
     namespace: Arc<NamespaceCore>,
-    rule: Rule,
+    rule: Arc<Rule>,
 }
 
 impl Parent {
     /// Says which namespaces fit it and are the program's own, so that its door is none of theirs; and which
     /// nobody can join any more, since only a function could say whose they are.
     fn name_what_it_misses(&self, registry: &Registry) {
-        let Rule::Pattern(pattern) = &self.rule else {
+        let Rule::Pattern(pattern) = &*self.rule else {
             for namespace in registry.all_namespaces() {
                 if namespace.standing.is_open() {
                     warn_closed(&namespace.name);
@@ -120,7 +120,7 @@ impl Parents {
         let parents = Arc::clone(&self.list.read());
         let mut stands = Stands::Nobody;
         for parent in parents.iter() {
-            match (&parent.rule, &stands) {
+            match (&*parent.rule, &stands) {
                 (Rule::Asked(_), _) => stands = Stands::Perhaps,
                 (Rule::Pattern(pattern), before) => match (pattern.fill(name), before) {
                     (None, _) => {}
@@ -136,11 +136,30 @@ impl Parents {
 
     /// Adds one, to be asked after those that there are.
     pub(crate) fn add(&self, registry: &Registry, namespace: Arc<NamespaceCore>, rule: Rule) {
-        let parent = Arc::new(Parent { namespace, rule });
+        let parent = Arc::new(Parent { namespace, rule: Arc::new(rule) });
         let mut list = self.list.write();
         *list = list.iter().cloned().chain([Arc::clone(&parent)]).collect();
         drop(list);
         parent.name_what_it_misses(registry);
+    }
+
+    /// Becomes as those of another node of this process.
+    pub(crate) fn follow(&self, theirs: &Self, registry: &Registry) {
+        let theirs = Arc::clone(&theirs.list.read());
+        if self.list.read().len() == theirs.len() {
+            return;
+        }
+        let mut list = self.list.write();
+        let later = theirs.iter().skip(list.len()).filter_map(|parent| {
+            let namespace = registry.mirror(&parent.namespace)?;
+            Some(Arc::new(Parent { namespace, rule: Arc::clone(&parent.rule) }))
+        });
+        *list = list.iter().cloned().chain(later).collect();
+    }
+
+    /// The parents themselves.
+    pub(crate) fn namespaces(&self) -> Vec<Arc<NamespaceCore>> {
+        self.list.read().iter().map(|parent| Arc::clone(&parent.namespace)).collect()
     }
 
     /// From now on tells this function of new namespaces.
@@ -150,7 +169,7 @@ impl Parents {
 
     /// Tells whoever wants to know of a new namespace.
     pub(crate) fn tell_new(&self, registry: &Registry, namespace: &Arc<NamespaceCore>) {
-        let on_new = self.on_new.read().clone();
+        let on_new = registry.leading_parents().on_new.read().clone();
         if let Some(on_new) = on_new {
             registry.guarded("the function of on_new_namespace", || on_new(namespace));
         }
@@ -261,13 +280,13 @@ impl Clock {
 fn unclaimed(registry: &Registry, name: &str) -> Option<Arc<NamespaceCore>> {
     let found = registry.find_namespace(name);
     let is_there = |found: &Arc<NamespaceCore>| {
-        found.standing.is_settled() || matches!(registry.parents.stands(name), Stands::Nobody)
+        found.standing.is_settled() || matches!(registry.parents().stands(name), Stands::Nobody)
     };
     if found.as_ref().is_some_and(is_there) {
         return found;
     }
-    if (found.is_some() || registry.parents.sought.has(name))
-        && registry.parents.closed.passes(registry.now())
+    if (found.is_some() || registry.parents().sought.has(name))
+        && registry.parents().closed.passes(registry.now())
     {
         warn_closed(name);
     }
@@ -330,26 +349,26 @@ pub(crate) fn of(
     name: &str,
     open: Option<Arc<NamespaceCore>>,
 ) -> Option<Arc<NamespaceCore>> {
-    let stands = registry.parents.stands(name);
+    let stands = registry.parents().stands(name);
     if let Stands::Parent(parent, params) = stands {
         let child = adopt(registry, &parent, name, params, open)?;
-        registry.parents.count(registry, &child);
+        registry.parents().count(registry, &child);
         return Some(child);
     }
     let is_anybodys = matches!(stands, Stands::Nobody);
     if !is_anybodys {
-        registry.parents.sought.add(name);
+        registry.parents().sought.add(name);
     }
     if open.is_some() {
         return open;
     }
     // Before the lock is taken, since its journal has one of its own.
-    let made = Arc::new(NamespaceCore::new(name, registry));
+    let made = registry.opened(NamespaceCore::new(name, registry));
     if !registry.add_open(&made, is_anybodys) {
         return None;
     }
     if name != "/" {
-        registry.parents.tell_new(registry, &made);
+        registry.parents().tell_new(registry, &made);
     }
     Some(made)
 }
@@ -366,13 +385,13 @@ async fn ask(
         Some(_) => Claim::take(caller.auth.clone()),
         None => (None, caller.auth.clone()),
     };
-    let parents = Arc::clone(&registry.parents.list.read());
+    let parents = Arc::clone(&registry.parents().list.read());
     // A name without its slash would be another namespace with a name that looks the same.
     let Some(bare) = name.strip_prefix('/') else {
         return Ok(None);
     };
     for parent in parents.iter() {
-        let params = match &parent.rule {
+        let params = match &*parent.rule {
             Rule::Pattern(pattern) => match pattern.fill(bare) {
                 Some(params) => {
                     let namespace = &parent.namespace;
@@ -425,7 +444,7 @@ async fn make(
     params: Params,
 ) -> Result<Arc<NamespaceCore>, Refusal> {
     loop {
-        let settled = registry.parents.settled.notified();
+        let settled = registry.parents().settled.notified();
         let open = match registry.look_up(name) {
             Some(Held::Here(found)) if found.standing.is_settled() => return Ok(found),
             Some(Held::Here(open)) => Some(open),
@@ -436,13 +455,13 @@ async fn make(
             None => None,
         };
         // Nobody need be asked about who would be refused then.
-        if open.is_none() && registry.parents.are_full(registry) {
+        if open.is_none() && registry.parents().are_full(registry) {
             return Err(too_many(registry));
         }
         let is_named = open.is_some();
         if let Some(child) = adopt(registry, parent, name, params.clone(), open) {
             if is_named {
-                registry.parents.count(registry, &child);
+                registry.parents().count(registry, &child);
             }
             return Ok(child);
         }
@@ -463,17 +482,17 @@ fn adopt(
     params: Params,
     open: Option<Arc<NamespaceCore>>,
 ) -> Option<Arc<NamespaceCore>> {
-    let child = open.unwrap_or_else(|| Arc::new(NamespaceCore::new(name, registry)));
+    let child = open.unwrap_or_else(|| registry.opened(NamespaceCore::new(name, registry)));
     if !registry.begin_making(&child) {
         return None;
     }
-    registry.parents.living.fetch_add(1, Ordering::Relaxed);
+    registry.parents().living.fetch_add(1, Ordering::Relaxed);
     let making = Making { registry, child };
     let child = &making.child;
     let become_child = || child.become_child(&parent.namespace, params);
     registry.guarded("what was registered on a namespace, and is dropped,", become_child);
     registry.metrics.namespaces_made.add();
-    registry.parents.tell_new(registry, child);
+    registry.parents().tell_new(registry, child);
     Some(Arc::clone(child))
 }
 
@@ -486,6 +505,6 @@ struct Making<'a> {
 impl Drop for Making<'_> {
     fn drop(&mut self) {
         self.registry.end_making(&self.child);
-        self.registry.parents.settled.notify_waiters();
+        self.registry.parents().settled.notify_waiters();
     }
 }

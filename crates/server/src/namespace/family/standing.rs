@@ -130,7 +130,7 @@ impl NamespaceCore {
     ) -> Option<R> {
         let core = self.registry().filter(|_| self.standing.is_open());
         // Before the lock is taken, since the list of parents has one of its own.
-        let stands = core.as_ref().map(|core| core.parents.stands(&self.name));
+        let stands = core.as_ref().map(|core| core.parents().stands(&self.name));
         let mut taken = Taken::Refused;
         let changed = self.change_shared(|table| {
             taken = self.take(hold, stands.as_ref());

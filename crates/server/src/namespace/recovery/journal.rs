@@ -184,11 +184,16 @@ impl Journal {
         namespace: &NamespaceCore,
         target: &Target,
     ) -> Result<usize, EncodeError> {
-        let Target { rooms, except, reliability, compress } = target;
+        let Target { rooms, except, reliability, compress, local } = target;
         let mut journal = self.lock();
-        let parcel = namespace.parcel(journal.stamp(event, *reliability), *compress)?;
-        let number = journal.record(&parcel, rooms, except, *reliability);
-        let places = journal.state.places.iter().filter_map(Weak::upgrade);
+        let places: Vec<_> = journal.state.places.iter().filter_map(Weak::upgrade).collect();
+        // It cannot be told later at which node a socket was when it was sent.
+        let only_here = *local && places.len() > 1;
+        let kept = if only_here { Reliability::Volatile } else { *reliability };
+        let parcel = namespace.parcel(journal.stamp(event, kept), *compress)?;
+        let number = journal.record(&parcel, rooms, except, kept);
+        let is_chosen = |place: &&Arc<_>| !only_here || Arc::ptr_eq(place, &namespace.rooms);
+        let places = places.iter().filter(is_chosen);
         let selections: Vec<_> = places.map(|place| place.select(rooms, except)).collect();
         let mut queued = 0;
         let mut noted = Vec::new();
@@ -339,8 +344,8 @@ mod tests {
     use super::*;
     use crate::ground::config::Config;
     use crate::ground::shared::Shared;
+    use crate::namespace::family::registry::Registry;
     use crate::namespace::family::standing::Whose;
-    use crate::namespace::registry::Registry;
     use crate::transport::link;
 
     const WINDOW: Duration = Duration::from_secs(60);
@@ -377,7 +382,7 @@ mod tests {
     fn emit(journal: &Journal, to: &[String]) {
         let event = Unstamped::event("/", "e", &()).unwrap();
         let shared = Shared::new(Config::default(), Arc::new(()));
-        let namespace = Arc::new(Registry::new(shared, None)).namespace("/");
+        let namespace = Registry::new(shared, None).namespace("/");
         let target = Target { rooms: to.to_vec(), ..Target::everyone() };
         journal.send(event, &namespace, &target).unwrap();
     }

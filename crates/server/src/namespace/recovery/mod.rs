@@ -175,6 +175,11 @@ impl Recovery {
         RecoveryBuilder { settings: Settings::default() }
     }
 
+    /// Another with the same settings, which knows nothing of this one.
+    pub(crate) fn another(&self) -> Self {
+        RecoveryBuilder { settings: (*self.store.settings).clone() }.build()
+    }
+
     /// Whether who shows what was shown before need not be let in again.
     pub(crate) fn skips_connect(&self) -> bool {
         self.store.settings.skips_connect

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::ground::shared::Shared;
+use crate::namespace::adapter::{Adapter, MemoryAdapter};
 use crate::namespace::asks::AskIds;
 use crate::namespace::decisions::Decisions;
 use crate::namespace::family::parents::{self, Parents};
@@ -18,10 +19,15 @@ use crate::namespace::recovery::Recovery;
 pub(crate) struct Registry {
     shared: Shared,
     namespaces: RwLock<HashMap<Box<str>, Entry>>,
-    pub(crate) parents: Parents,
+    parents: Parents,
     pub(crate) decisions: Decisions,
     pub(crate) recovery: Option<Recovery>,
     pub(crate) ask_ids: AskIds,
+    adapter: OnceLock<Arc<dyn Adapter>>,
+    /// The node of this process that has the functions, where this one has the same.
+    leader: Option<Arc<Self>>,
+    followers: Mutex<Vec<Weak<Self>>>,
+    me: Weak<Self>,
 }
 
 /// A namespace as it can be found.
@@ -68,14 +74,115 @@ impl Entry {
 }
 
 impl Registry {
-    pub(crate) fn new(shared: Shared, recovery: Option<Recovery>) -> Self {
-        Self {
+    pub(crate) fn new(shared: Shared, recovery: Option<Recovery>) -> Arc<Self> {
+        let ask_ids = recovery.as_ref().map_or_else(AskIds::new, Recovery::ask_ids);
+        Arc::new_cyclic(|me| Self {
             decisions: Decisions::new(&shared.config),
             shared,
             namespaces: RwLock::default(),
             parents: Parents::default(),
-            ask_ids: recovery.as_ref().map_or_else(AskIds::new, Recovery::ask_ids),
+            ask_ids,
             recovery,
+            adapter: OnceLock::new(),
+            leader: None,
+            followers: Mutex::default(),
+            me: Weak::clone(me),
+        })
+    }
+
+    /// That of another node of this process, with the same functions. The nodes are joined, by an adapter in memory
+    /// where there is no other.
+    pub(crate) fn follow(node: &Arc<Self>) -> Arc<Self> {
+        let leader = node.leader.as_ref().unwrap_or(node);
+        let in_memory = || {
+            let recovery = leader.recovery.clone();
+            Arc::new(recovery.map_or_else(MemoryAdapter::new, MemoryAdapter::with_recovery)) as _
+        };
+        let adapter = Arc::clone(leader.adapter.get_or_init(in_memory));
+        leader.join_cluster(&adapter);
+        let own_recovery = || leader.recovery.as_ref().map(Recovery::another);
+        let recovery = adapter.recovery().or_else(own_recovery);
+        let shared = Shared::new(leader.config.clone(), Arc::clone(&leader.state));
+        let follower = Arc::new_cyclic(|me| Self {
+            decisions: Decisions::new(&shared.config),
+            shared,
+            namespaces: RwLock::default(),
+            parents: Parents::default(),
+            ask_ids: leader.ask_ids.clone(),
+            recovery,
+            adapter: OnceLock::from(adapter),
+            leader: Some(Arc::clone(leader)),
+            followers: Mutex::default(),
+            me: Weak::clone(me),
+        });
+        leader.followers.lock().push(Arc::downgrade(&follower));
+        follower
+    }
+
+    /// The namespaces that stand for others.
+    pub(crate) fn parents(&self) -> &Parents {
+        if let Some(leader) = &self.leader {
+            self.parents.follow(&leader.parents, self);
+        }
+        &self.parents
+    }
+
+    /// The function that is told of new namespaces has the node that has the functions.
+    pub(crate) fn leading_parents(&self) -> &Parents {
+        self.leader.as_ref().map_or(&self.parents, |leader| &leader.parents)
+    }
+
+    /// A namespace of another node, as it is here.
+    pub(crate) fn mirror(&self, theirs: &NamespaceCore) -> Option<Arc<NamespaceCore>> {
+        let registry = self.me.upgrade()?;
+        Some(self.opened(NamespaceCore::mirror(theirs, &registry)))
+    }
+
+    /// The same namespace at nodes that follow this one.
+    pub(crate) fn mirrors_of(&self, namespace: &NamespaceCore) -> Vec<Arc<NamespaceCore>> {
+        let mut followers = self.followers.lock();
+        followers.retain(|follower| follower.strong_count() > 0);
+        let followers: Vec<_> = followers.iter().filter_map(Weak::upgrade).collect();
+        let mut mirrors = Vec::new();
+        for follower in followers {
+            mirrors.extend(follower.all_namespaces());
+            mirrors.extend(follower.parents.namespaces());
+        }
+        mirrors.retain(|mirror| mirror.mirrors(namespace));
+        mirrors
+    }
+
+    /// The program's own namespace of that name, as the node has it that this one follows.
+    fn follow_up(&self, name: &str) -> Option<Held> {
+        let leader = self.leader.as_ref()?;
+        let theirs = match leader.namespaces.read().get(name) {
+            Some(Entry::Kept(theirs)) if theirs.lineage().is_none() => Arc::clone(theirs),
+            _ => return None,
+        };
+        let mirror = self.mirror(&theirs)?;
+        let mut namespaces = self.namespaces.write();
+        let entry = namespaces.entry(name.into());
+        let entry = entry.or_insert_with(|| Entry::new(&mirror, true));
+        if entry.is_over() {
+            *entry = Entry::new(&mirror, true);
+        }
+        entry.held()
+    }
+
+    /// A namespace of this registry. It takes part in the cluster, where there is one.
+    pub(crate) fn opened(&self, namespace: NamespaceCore) -> Arc<NamespaceCore> {
+        let namespace = Arc::new(namespace);
+        if let Some(adapter) = self.adapter.get() {
+            namespace.take_part(&**adapter);
+        }
+        namespace
+    }
+
+    /// From now on the server is a node of a cluster, unless it is one already.
+    pub(crate) fn join_cluster(&self, adapter: &Arc<dyn Adapter>) {
+        let adapter = self.adapter.get_or_init(|| Arc::clone(adapter));
+        for namespace in self.all_namespaces().iter().chain(&self.parents().namespaces()) {
+            namespace.take_part(&**adapter);
         }
     }
 
@@ -85,7 +192,7 @@ impl Registry {
             let open = match self.look_up(name) {
                 Some(Held::Here(found)) if found.standing.is_open() => Some(found),
                 Some(Held::Here(found) | Held::Making(found)) => {
-                    self.parents.count(self, &found);
+                    self.parents().count(self, &found);
                     return found;
                 }
                 None => None,
@@ -97,7 +204,8 @@ impl Registry {
     }
 
     pub(crate) fn look_up(&self, name: &str) -> Option<Held> {
-        self.namespaces.read().get(name).and_then(Entry::held)
+        let held = self.namespaces.read().get(name).and_then(Entry::held);
+        held.or_else(|| self.follow_up(name))
     }
 
     pub(crate) fn find_namespace(&self, name: &str) -> Option<Arc<NamespaceCore>> {
@@ -198,10 +306,10 @@ mod tests {
     #[test]
     fn a_namespace_that_many_want_at_once_is_made_once() {
         let shared = Shared::new(Config::default(), Arc::new(()));
-        let registry = Arc::new(Registry::new(shared, Some(Recovery::new())));
+        let registry = Registry::new(shared, Some(Recovery::new()));
         let told = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&told);
-        registry.parents.set_on_new(Arc::new(move |_| {
+        registry.parents().set_on_new(Arc::new(move |_| {
             count.fetch_add(1, Ordering::Relaxed);
         }));
         let barrier = Barrier::new(8);

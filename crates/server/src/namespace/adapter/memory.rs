@@ -1,0 +1,103 @@
+//! [`MemoryAdapter`]: joins servers of one process.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::{Adapter, Line, Message, Node, ReplyTo};
+use crate::namespace::recovery::Recovery;
+
+/// Joins servers of one process: give a clone to each of them. A message is passed on by a call, so it has reached
+/// all nodes when `emit` returns.
+#[derive(Clone, Default)]
+pub struct MemoryAdapter {
+    lines: Arc<Lines>,
+    recovery: Option<Recovery>,
+}
+
+/// The nodes that take part, by namespace. A list is replaced when it changes, so no lock is held while a message
+/// is passed on.
+#[derive(Default)]
+struct Lines(Mutex<HashMap<Box<str>, Nodes>>);
+
+type Nodes = Arc<[Weak<dyn Node>]>;
+
+struct MemoryLine {
+    lines: Arc<Lines>,
+    namespace: Box<str>,
+    node: Weak<dyn Node>,
+}
+
+impl MemoryAdapter {
+    /// An adapter without recovery.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An adapter whose servers share a recovery: a client that was lost on one comes back on another.
+    pub fn with_recovery(recovery: Recovery) -> Self {
+        Self { recovery: Some(recovery), ..Self::default() }
+    }
+}
+
+impl Adapter for MemoryAdapter {
+    fn open(&self, namespace: &str, node: Weak<dyn Node>) -> Box<dyn Line> {
+        let mut lines = self.lines.0.lock();
+        let nodes = lines.entry(namespace.into()).or_default();
+        *nodes = nodes.iter().chain([&node]).cloned().collect();
+        drop(lines);
+        Box::new(MemoryLine { lines: Arc::clone(&self.lines), namespace: namespace.into(), node })
+    }
+
+    fn recovery(&self) -> Option<Recovery> {
+        self.recovery.clone()
+    }
+}
+
+impl MemoryLine {
+    /// The other nodes that there are.
+    fn others(&self) -> Vec<Arc<dyn Node>> {
+        let nodes = self.lines.0.lock().get(&self.namespace).cloned().unwrap_or_default();
+        let others = nodes.iter().filter(|node| !Weak::ptr_eq(node, &self.node));
+        others.filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Line for MemoryLine {
+    fn send(&self, message: Message) {
+        for node in self.others() {
+            node.receive(message.clone(), None);
+        }
+    }
+
+    fn ask(&self, message: Message, replies: ReplyTo) -> usize {
+        let others = self.others();
+        let asked = others.len();
+        for node in others {
+            node.receive(message.clone(), Some(replies.clone()));
+        }
+        asked
+    }
+}
+
+impl Drop for MemoryLine {
+    fn drop(&mut self) {
+        let mut lines = self.lines.0.lock();
+        let Some(nodes) = lines.get_mut(&self.namespace) else {
+            return;
+        };
+        let others = nodes.iter().filter(|node| !Weak::ptr_eq(node, &self.node));
+        *nodes = others.cloned().collect();
+        if nodes.is_empty() {
+            lines.remove(&self.namespace);
+        }
+    }
+}
+
+impl fmt::Debug for MemoryAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryAdapter").field("recovery", &self.recovery).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,186 @@
+//! What joins several servers into one: an [`Adapter`] carries messages between nodes.
+//!
+//! A node is one [`Server`](crate::Server). An adapter owns no rooms and delivers nothing to clients: it passes a
+//! [`Message`] to the other nodes, and their [`Reply`]s back. The server's half is written once, behind
+//! [`Node`], so an adapter for a broker has only to say how a message travels.
+//!
+//! [`MemoryAdapter`] joins servers of one process.
+//!
+//! ```
+//! use roomful::Server;
+//! use roomful::adapter::MemoryAdapter;
+//!
+//! let adapter = MemoryAdapter::new();
+//! let one = Server::builder().adapter(adapter.clone()).build();
+//! let two = Server::builder().adapter(adapter).build();
+//! one.to("news").emit("headline", "this reaches the clients of both");
+//! # drop(two);
+//! ```
+
+mod memory;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use roomful_proto::{Args, SocketId};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+pub use self::memory::MemoryAdapter;
+use crate::ground::handshake::Handshake;
+pub use crate::ground::target::{Reliability, Target};
+use crate::namespace::recovery::Recovery;
+
+/// Carries messages between the nodes of a cluster.
+pub trait Adapter: fmt::Debug + Send + Sync + 'static {
+    /// Takes part in a namespace, for as long as the line is held. `namespace` is its name, or the pattern of a
+    /// namespace that stands for many. What other nodes send there is given to `node`.
+    fn open(&self, namespace: &str, node: Weak<dyn Node>) -> Box<dyn Line>;
+
+    /// The recovery that all nodes share, where the adapter has one. It carries the events of a namespace, in
+    /// one order for all nodes, so these do not come as messages. `None` by default: each node then has its
+    /// own, and a client is recovered by the node that has lost it.
+    fn recovery(&self) -> Option<Recovery> {
+        None
+    }
+}
+
+/// The part of a node in one namespace. Dropping it leaves.
+pub trait Line: Send + Sync + 'static {
+    /// Sends a message to all other nodes. Messages of one task arrive in the order in which they were sent.
+    /// This never waits and never fails: what cannot be sent is dropped, counted and logged by the adapter.
+    fn send(&self, message: Message);
+
+    /// Sends a message and passes on what is replied. Returns how many nodes were asked. The replies have ended
+    /// when `replies` and all its clones are dropped: at the latest when [`ReplyTo::is_closed`] says that nobody
+    /// waits any more.
+    fn ask(&self, message: Message, replies: ReplyTo) -> usize;
+}
+
+/// The server's half: what it does with messages of other nodes.
+pub trait Node: Send + Sync + 'static {
+    /// Does what a message says, and replies where that is asked for. It never waits: replies may come later.
+    fn receive(self: Arc<Self>, message: Message, replies: Option<ReplyTo>);
+}
+
+/// What one node wants of the others.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Message {
+    /// Send an event to the clients of a target. `ask` makes it an ack request, which waits so long for its
+    /// answers.
+    Event {
+        /// The clients.
+        target: Target,
+        /// The name of the event.
+        name: String,
+        /// Its arguments.
+        args: Args,
+        /// How long answers are waited for, where any are.
+        ask: Option<Duration>,
+    },
+    /// Put the sockets of a target into rooms.
+    Join {
+        /// The sockets.
+        target: Target,
+        /// The rooms.
+        rooms: Vec<String>,
+    },
+    /// Take the sockets of a target out of rooms.
+    Leave {
+        /// The sockets.
+        target: Target,
+        /// The rooms.
+        rooms: Vec<String>,
+    },
+    /// Disconnect the sockets of a target.
+    Disconnect {
+        /// The sockets.
+        target: Target,
+        /// Close their whole connections.
+        close: bool,
+    },
+    /// Tell of the sockets of a target.
+    Sockets {
+        /// The sockets.
+        target: Target,
+    },
+    /// Run the server-side handler of a name.
+    ServerSide {
+        /// The name of the event.
+        name: String,
+        /// Its arguments.
+        args: Args,
+    },
+}
+
+/// What another node replies.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Reply {
+    /// To an ack request, first: this node asks so many clients.
+    Clients(usize),
+    /// To an ack request: what a client answered. Not every wire says which.
+    Ack(Option<SocketId>, Args),
+    /// The sockets of this node.
+    Sockets(Vec<SocketState>),
+    /// What the server-side handler of this node answered.
+    ServerSide(Args),
+}
+
+/// What one node tells another of a socket.
+#[derive(Clone, Debug)]
+pub struct SocketState {
+    /// Its id.
+    pub id: SocketId,
+    /// The request that opened its connection.
+    pub handshake: Handshake,
+    /// Its rooms; the first is that of its own id.
+    pub rooms: Vec<String>,
+    /// What its namespace [shares](crate::Namespace::share_data) of its data; `null` where it shares nothing.
+    pub data: serde_json::Value,
+}
+
+/// Where replies go. When all clones are dropped, no more will come.
+#[derive(Clone, Debug)]
+pub struct ReplyTo {
+    sender: mpsc::UnboundedSender<Reply>,
+}
+
+impl ReplyTo {
+    /// Where replies go, and where they arrive. A node that asks bounds them: by the sockets that it asked, and
+    /// by the time that it waits.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Reply>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self { sender }, receiver)
+    }
+
+    /// Passes a reply on. Once nobody waits any more, it goes nowhere.
+    pub fn send(&self, reply: Reply) {
+        let _ = self.sender.send(reply);
+    }
+
+    /// Whether nobody waits any more.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits until nobody waits any more, or until no more replies can come; no longer than that. It keeps the
+    /// replies from ending no more than nothing does.
+    pub(crate) fn over(&self, timeout: Duration) -> impl Future<Output = ()> + use<> {
+        let sender = self.sender.downgrade();
+        async move {
+            let until = Instant::now().checked_add(timeout);
+            while sender.upgrade().is_some_and(|sender| !sender.is_closed())
+                && until.is_none_or(|until| Instant::now() < until)
+            {
+                tokio::time::sleep(LOOK_PAUSE.min(timeout)).await;
+            }
+        }
+    }
+}
+
+/// How often a node looks whether the one that has asked still waits.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,389 @@
+//! Delivery: what a node does to the sockets of a [`Target`], for itself and for other nodes.
+//!
+//! Each operation has two halves. The first is done here; the second asks the other nodes for theirs, by the
+//! line of the namespace, and is left out where the target is local or there is no other node.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use roomful_proto::socket::packet::is_reserved;
+use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, ToArgs, Unstamped};
+use tokio::runtime::Handle;
+
+use crate::ground::errors::emit_error::EmitError;
+use crate::ground::room_names::RoomNames;
+use crate::ground::target::{Reliability, Target};
+use crate::namespace::adapter::{Line, Message, Node, Reply, ReplyTo, SocketState};
+use crate::namespace::namespace_core::NamespaceCore;
+use crate::namespace::poll::Poll;
+use crate::namespace::recovery::Journal;
+use crate::namespace::rooms::Selection;
+use crate::namespace::socket_core::{Member, SocketCore};
+
+/// The ack requests that are open for one call, by their namespaces.
+pub(crate) type OpenPolls = Vec<(Arc<NamespaceCore>, AckId)>;
+
+/// Names that the official servers use among themselves.
+const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
+
+impl NamespaceCore {
+    /// Sends an event to all nodes, and tells how many clients of this process it went to.
+    pub(crate) fn send<T: ToArgs>(
+        self: &Arc<Self>,
+        target: &Target,
+        name: &str,
+        args: &T,
+    ) -> Result<usize, EmitError> {
+        let sent = self.send_here(target, name, args)?;
+        // A recovery that all nodes share has brought it to them.
+        if !self.shares_recovery()
+            && let Some(line) = self.line_to(target)
+        {
+            let args = self.written(name, |_, _| Args::new(args))?;
+            line.send(Message::Event {
+                target: target.clone(),
+                name: name.into(),
+                args,
+                ask: None,
+            });
+        }
+        Ok(sent)
+    }
+
+    fn send_here<T: ToArgs>(
+        self: &Arc<Self>,
+        target: &Target,
+        name: &str,
+        args: &T,
+    ) -> Result<usize, EmitError> {
+        if let Some(children) = self.children() {
+            let here = children.iter().map(|child| child.send_here(target, name, args));
+            let sent = here.sum::<Result<usize, _>>()?;
+            return Ok(sent + self.send_to_absent(&children, target, name, args)?);
+        }
+        if let Some(journal) = &self.journal {
+            let write = |namespace: &str, name: &str| Unstamped::event(namespace, name, args);
+            let event = self.written(name, write)?;
+            return self.send_through(journal, event, target, name);
+        }
+        let parcel = self.event_parcel(target, name, None, args)?;
+        let selection = self.selected(target);
+        let deliver =
+            |member: &&Member| member.deliver(parcel.clone(), target.reliability).is_queued();
+        Ok(selection.iter().filter(deliver).count())
+    }
+
+    /// Keeps an event for those who may come back to a child that has ended meanwhile, and sends it to the
+    /// children of another server that shares the recovery.
+    fn send_to_absent<T: ToArgs>(
+        &self,
+        children: &[Arc<Self>],
+        target: &Target,
+        name: &str,
+        args: &T,
+    ) -> Result<usize, EmitError> {
+        if target.local {
+            return Ok(0);
+        }
+        let (mut sent, mut kept_max) = (0, self.absent_max());
+        for (child, journal) in self.absent(children) {
+            let event = self.written(name, |_, name| Unstamped::event(&child, name, args))?;
+            // Who waits where nothing more is kept is told by a new socket.
+            let is_kept = target.reliability != Reliability::Volatile;
+            if kept_max == 0 && is_kept && journal.give_up() {
+                continue;
+            }
+            kept_max = kept_max.saturating_sub(1);
+            sent += self.send_through(&journal, event, target, name)?;
+        }
+        Ok(sent)
+    }
+
+    fn send_through(
+        &self,
+        journal: &Journal,
+        event: Unstamped,
+        target: &Target,
+        name: &str,
+    ) -> Result<usize, EmitError> {
+        journal.send(event, self, target).map_err(|error| self.unwritten(name, error))
+    }
+
+    /// Sends an ack request to all nodes. Its answers come as replies; how many nodes were asked beside this
+    /// one is returned, and how many clients of this one.
+    pub(crate) fn ask<T: ToArgs>(
+        self: &Arc<Self>,
+        target: &Target,
+        name: &str,
+        args: &T,
+        timeout: Duration,
+        replies: &ReplyTo,
+        open: &mut OpenPolls,
+    ) -> (usize, usize) {
+        let asked = self.ask_here(target, name, args, replies, open);
+        let nodes = match (self.line_to(target), self.written(name, |_, _| Args::new(args))) {
+            (Some(line), Ok(args)) => {
+                let (target, name, ask) = (target.clone(), name.into(), Some(timeout));
+                line.ask(Message::Event { target, name, args, ask }, replies.clone())
+            }
+            _ => 0,
+        };
+        (nodes, asked)
+    }
+
+    /// Asks the clients of this node, and tells how many.
+    fn ask_here<T: ToArgs>(
+        self: &Arc<Self>,
+        target: &Target,
+        name: &str,
+        args: &T,
+        replies: &ReplyTo,
+        open: &mut OpenPolls,
+    ) -> usize {
+        let each = self.each();
+        each.iter().map(|namespace| namespace.poll_sockets(target, name, args, replies, open)).sum()
+    }
+
+    fn poll_sockets<T: ToArgs>(
+        self: &Arc<Self>,
+        target: &Target,
+        name: &str,
+        args: &T,
+        replies: &ReplyTo,
+        open: &mut OpenPolls,
+    ) -> usize {
+        let id = self.next_poll_id();
+        let Some((id, parcel)) = id.zip(self.event_parcel(target, name, id, args).ok()) else {
+            return 0;
+        };
+        let selection = self.selected(target);
+        let waiting: HashSet<_> = selection.iter().map(|member| member.socket.id).collect();
+        let asked = waiting.len();
+        let poll = Arc::new(Poll::new(waiting, replies.clone()));
+        self.open_poll(id, Arc::clone(&poll));
+        open.push((Arc::clone(self), id));
+        for member in selection.iter() {
+            let pushed = member.deliver(parcel.clone(), target.reliability);
+            if !pushed.is_queued() || !member.socket.is_connected() {
+                poll.gone(member.socket.id);
+            }
+        }
+        poll.close_if_done();
+        asked
+    }
+
+    /// Puts sockets into rooms, at all nodes.
+    pub(crate) fn join_all(self: &Arc<Self>, target: &Target, rooms: &impl RoomNames) {
+        self.each_socket(target, |socket| {
+            socket.join(rooms);
+        });
+        self.tell_others(target, |target| Message::Join { target, rooms: names(rooms) });
+    }
+
+    /// Takes sockets out of rooms, at all nodes.
+    pub(crate) fn leave_all(self: &Arc<Self>, target: &Target, rooms: &impl RoomNames) {
+        self.each_socket(target, |socket| {
+            socket.leave(rooms);
+        });
+        self.tell_others(target, |target| Message::Leave { target, rooms: names(rooms) });
+    }
+
+    /// Disconnects sockets, at all nodes; `close` closes their whole connections.
+    pub(crate) fn disconnect_all(self: &Arc<Self>, target: &Target, close: bool) {
+        self.disconnect_here(target, close);
+        self.tell_others(target, |target| Message::Disconnect { target, close });
+    }
+
+    fn disconnect_here(self: &Arc<Self>, target: &Target, close: bool) {
+        self.each_socket(target, |socket| if close { socket.close() } else { socket.disconnect() });
+    }
+
+    fn tell_others(&self, target: &Target, message: impl FnOnce(Target) -> Message) {
+        if let Some(line) = self.line_to(target) {
+            line.send(message(target.clone()));
+        }
+    }
+
+    /// What other nodes say to a message. How many were asked is returned.
+    pub(crate) fn ask_others(
+        &self,
+        target: &Target,
+        message: impl FnOnce(Target) -> Message,
+        replies: ReplyTo,
+    ) -> usize {
+        self.line_to(target).map_or(0, |line| line.ask(message(target.clone()), replies))
+    }
+
+    /// The arguments of a server-side event. They are written although there may be no other node, so that
+    /// what cannot be written is seen on one node already.
+    pub(crate) fn server_side<T: ToArgs>(&self, event: &str, args: &T) -> Result<Args, EmitError> {
+        if SERVER_SIDE_RESERVED.contains(&event) {
+            tracing::error!(event, "a reserved name cannot be emitted");
+            return Err(EmitError::ReservedEvent);
+        }
+        Args::new(args).map_err(|error| self.unwritten(event, error))
+    }
+
+    /// Gives each socket of a target to a function: of this namespace, or of all that it stands for.
+    pub(crate) fn each_socket(
+        self: &Arc<Self>,
+        target: &Target,
+        mut function: impl FnMut(&Arc<SocketCore>),
+    ) {
+        for namespace in self.each() {
+            let selection = namespace.selected(target);
+            selection.iter().for_each(|member| function(&member.socket));
+        }
+    }
+
+    fn selected(&self, target: &Target) -> Selection<Member> {
+        self.rooms.select(&target.rooms, &target.except)
+    }
+
+    fn event_parcel<T: ToArgs>(
+        &self,
+        target: &Target,
+        event: &str,
+        ack: Option<AckId>,
+        args: &T,
+    ) -> Result<Parcel, EmitError> {
+        self.written(event, |namespace, name| {
+            self.parcel(Letter::event(namespace, ack, name, args)?, target.compress)
+        })
+    }
+
+    fn written<W>(
+        &self,
+        event: &str,
+        write: impl FnOnce(&str, &str) -> Result<W, EncodeError>,
+    ) -> Result<W, EmitError> {
+        if is_reserved(event) {
+            tracing::error!(event, "a reserved name cannot be emitted");
+            return Err(EmitError::ReservedEvent);
+        }
+        write(&self.name, event).map_err(|error| self.unwritten(event, error))
+    }
+
+    fn unwritten(&self, event: &str, error: EncodeError) -> EmitError {
+        self.note_unwritten(event, &error);
+        EmitError::Encode(error)
+    }
+
+    fn line_to(&self, target: &Target) -> Option<&dyn Line> {
+        if target.local { None } else { self.line() }
+    }
+}
+
+/// What other nodes want of this one.
+impl Node for NamespaceCore {
+    fn receive(self: Arc<Self>, message: Message, replies: Option<ReplyTo>) {
+        match message {
+            // What goes wrong is counted and logged where it happens.
+            Message::Event { target, name, args, ask: None } => {
+                drop(self.send_here(&target, &name, &args));
+            }
+            Message::Event { target, name, args, ask: Some(timeout) } => {
+                if let Some(replies) = replies {
+                    self.ask_for_another(&target, &name, &args, timeout, &replies);
+                }
+            }
+            Message::Join { target, rooms } => {
+                self.each_socket(&target, |socket| {
+                    socket.join(&rooms);
+                });
+            }
+            Message::Leave { target, rooms } => {
+                self.each_socket(&target, |socket| {
+                    socket.leave(&rooms);
+                });
+            }
+            Message::Disconnect { target, close } => self.disconnect_here(&target, close),
+            Message::Sockets { target } => {
+                let mut sockets = Vec::new();
+                self.each_socket(&target, |socket| sockets.extend(socket.state()));
+                replies.into_iter().for_each(|to| to.send(Reply::Sockets(sockets.clone())));
+            }
+            Message::ServerSide { name, args } => self.run_server_side(&name, args, replies),
+        }
+    }
+}
+
+impl NamespaceCore {
+    /// Asks the clients of this node for another, and stops waiting when that does, or when the time is over.
+    fn ask_for_another(
+        self: &Arc<Self>,
+        target: &Target,
+        name: &str,
+        args: &Args,
+        timeout: Duration,
+        replies: &ReplyTo,
+    ) {
+        let mut count = 0;
+        self.each_socket(target, |_| count += 1);
+        replies.send(Reply::Clients(count));
+        let mut open = OpenPolls::new();
+        self.ask_here(target, name, args, replies, &mut open);
+        let (Ok(runtime), false) = (Handle::try_current(), open.is_empty()) else {
+            return;
+        };
+        // It holds no sender: the replies end when all have answered.
+        let (weak, over) = (open_weakly(open), replies.over(timeout));
+        drop(runtime.spawn(async move {
+            over.await;
+            for (namespace, id) in weak {
+                namespace.upgrade().into_iter().for_each(|namespace| namespace.close_poll(id));
+            }
+        }));
+    }
+
+    /// Runs the server-side handler of a name, if there is one.
+    fn run_server_side(self: &Arc<Self>, name: &str, args: Args, replies: Option<ReplyTo>) {
+        let Some(handler) = self.table().server_side.get(name).cloned() else {
+            return;
+        };
+        let (Ok(runtime), Some(registry)) = (Handle::try_current(), self.registry()) else {
+            return;
+        };
+        let Some(answer) = registry.guarded("a server-side handler", || handler(args)) else {
+            return;
+        };
+        let namespace = Arc::clone(self);
+        drop(runtime.spawn(async move {
+            match (answer.await, replies) {
+                (Ok(answer), Some(to)) => to.send(Reply::ServerSide(answer)),
+                (Err(error), _) => namespace.note_unwritten("a server-side answer", &error),
+                (Ok(_), None) => {}
+            }
+        }));
+    }
+}
+
+impl SocketCore {
+    /// What other nodes are told of it; `None` when it has left.
+    pub(crate) fn state(self: &Arc<Self>) -> Option<SocketState> {
+        let rooms = self.namespace.rooms.of(self.id);
+        (!rooms.is_empty()).then(|| SocketState {
+            id: self.id,
+            handshake: self.link.handshake.clone(),
+            rooms,
+            data: self.shared_data(),
+        })
+    }
+
+    /// What its namespace shares of its data.
+    pub(crate) fn shared_data(&self) -> serde_json::Value {
+        let share = self.namespace.table().share_data.clone();
+        share.map_or(serde_json::Value::Null, |share| share(&self.data))
+    }
+}
+
+fn open_weakly(open: OpenPolls) -> Vec<(Weak<NamespaceCore>, AckId)> {
+    open.into_iter().map(|(namespace, id)| (Arc::downgrade(&namespace), id)).collect()
+}
+
+fn names(rooms: &impl RoomNames) -> Vec<String> {
+    let mut names = Vec::new();
+    rooms.each_room(&mut |room| names.push(room.to_owned()));
+    names
+}
