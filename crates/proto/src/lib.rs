@@ -24,6 +24,7 @@ pub mod engine;
 pub mod error;
 pub mod event;
 mod failure;
+pub mod framed;
 mod hidden;
 pub mod id;
 pub mod letter;

@@ -17,6 +17,7 @@ use crate::engine::packet::{Data, Packet, base64_encode};
 use crate::engine::payload::SEPARATOR;
 use crate::engine::{Revision, v3};
 use crate::error::EncodeError;
+use crate::framed;
 use crate::hidden::Hidden;
 use crate::id::{AckId, RecoveryId, SocketId};
 use crate::letter::{Answer, Letter};
@@ -54,6 +55,8 @@ pub enum Form {
     Deflated,
     /// As `V3`, but frames may be compressed.
     V3Deflated,
+    /// No WebSocket: [packets behind their lengths](crate::framed).
+    Framed,
 }
 
 impl Form {
@@ -62,7 +65,7 @@ impl Form {
         match self {
             Self::Wire | Self::Deflated => Some(Self::Deflated),
             Self::V3 | Self::V3Deflated => Some(Self::V3Deflated),
-            Self::TextOnly | Self::V3TextOnly => None,
+            Self::TextOnly | Self::V3TextOnly | Self::Framed => None,
         }
     }
 
@@ -100,6 +103,7 @@ struct Rare {
     text_only: OnceLock<Bytes>,
     v3: OnceLock<Bytes>,
     v3_text_only: OnceLock<Bytes>,
+    framed: OnceLock<Bytes>,
     /// `None` when that is no smaller.
     deflated: OnceLock<Option<Bytes>>,
     v3_deflated: OnceLock<Option<Bytes>>,
@@ -237,6 +241,7 @@ impl Parcel {
         let rare = || self.shared.rare.get_or_init(Box::default);
         match form {
             Form::Wire => self.wire(),
+            Form::Framed => rare().framed.get_or_init(|| self.encode_framed()),
             Form::TextOnly => rare().text_only.get_or_init(|| self.encode_text_only(base64_encode)),
             // Without bytes they are all the same.
             Form::V3 | Form::V3TextOnly if !self.has_bytes() => self.wire(),
@@ -322,6 +327,14 @@ impl Parcel {
             }
         }
         Bytes::from(wire)
+    }
+
+    fn encode_framed(&self) -> Bytes {
+        let mut out = Vec::with_capacity(self.len());
+        for (opcode, payload) in frame::split(self.wire()) {
+            framed::write(&mut out, opcode == Opcode::Binary, payload);
+        }
+        Bytes::from(out)
     }
 
     fn encode_v3(&self) -> Bytes {
@@ -460,6 +473,10 @@ mod tests {
         assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Binary, &[4, 1, 2][..])]);
         let frames: Vec<_> = frame::split(parcel.form(Form::V3TextOnly)).collect();
         assert_eq!(frames, [(Opcode::Text, json.as_bytes()), (Opcode::Text, &b"b4AQI="[..])]);
+        let framed = parcel.form(Form::Framed);
+        let (head, tail) = framed.split_at(json.len() + 1);
+        assert_eq!((usize::from(head[0]), &head[1..]), (json.len(), json.as_bytes()));
+        assert_eq!(tail, [0x82, 1, 2]);
         let answer = Parcel::ack("/a", AckId::new(5).unwrap(), &bytes).unwrap();
         let json = r#"461-/a,5[{"_placeholder":true,"num":0}]"#;
         assert_eq!(polling(&answer), format!("{json}\u{1e}bAQI="));

@@ -36,7 +36,7 @@ use crate::transport::cork::Cork;
 use crate::transport::link::{Errands, Link, Order, Request, Rests, Taken};
 use crate::transport::outbox::{Batch, SLOW_PART};
 use crate::transport::polling::{BodyReply, Polling};
-use crate::transport::websocket::WebSocket;
+use crate::transport::stream::Stream;
 
 /// Messages of a polling body that are worked off in one turn.
 const MESSAGES_PER_TURN: usize = 1_000;
@@ -65,11 +65,11 @@ pub(crate) struct Connection {
 
 enum Carrier {
     Polling(Polling),
-    WebSocket(Box<WebSocket>),
+    Stream(Box<Stream>),
 }
 
 struct Probe {
-    socket: WebSocket,
+    stream: Stream,
     sending: Batch,
     /// Write what waits, then drop it.
     ending: bool,
@@ -113,15 +113,15 @@ impl Connection {
         Self::new(core, link, Transport::Polling, carrier, upgrades, &[])
     }
 
-    /// A connection that begins with a WebSocket. `answer` to the request for it is still to be
+    /// A connection that begins with a stream. `answer` to the request for it is still to be
     /// written, unless it is empty.
-    pub(crate) fn websocket(
+    pub(crate) fn over(
         core: Arc<Core>,
         link: Arc<Link>,
-        socket: Box<WebSocket>,
+        stream: Box<Stream>,
         answer: &[u8],
     ) -> Self {
-        Self::new(core, link, Transport::WebSocket, Carrier::WebSocket(socket), &[], answer)
+        Self::new(core, link, Transport::WebSocket, Carrier::Stream(stream), &[], answer)
     }
 
     fn new(
@@ -137,7 +137,7 @@ impl Connection {
         let handshake = Handshake { session: link.id, upgrades, limits: &limits };
         let open = Parcel::engine_behind(answer, &Packet::Open(handshake.to_json().into()));
         let carrier = match carrier {
-            Carrier::WebSocket(socket) => carry(&link, *socket),
+            Carrier::Stream(stream) => carry(&link, *stream),
             polling @ Carrier::Polling(_) => polling,
         };
         link.append(open);
@@ -243,7 +243,7 @@ impl Connection {
                 self.note(Description::PollGone);
                 self.session.receive(now, Input::PollGone);
             }
-            (Request::Probe(socket), _) => self.probe_opened(now, *socket),
+            (Request::Probe(stream), _) => self.probe_opened(now, *stream),
             // Requests on a session that has been upgraded get no reply, which answers them 400.
             (
                 Request::Poll(_)
@@ -256,8 +256,8 @@ impl Connection {
         }
     }
 
-    fn probe_opened(&mut self, now: Moment, socket: WebSocket) {
-        let mut probe = Probe { socket, sending: Batch::default(), ending: false };
+    fn probe_opened(&mut self, now: Moment, stream: Stream) {
+        let mut probe = Probe { stream, sending: Batch::default(), ending: false };
         if self.session.can_upgrade() && self.probe.is_none() {
             self.session.receive(now, Input::ProbeOpened);
         } else {
@@ -376,9 +376,9 @@ impl Connection {
         let Some(probe) = self.probe.take() else {
             return;
         };
-        let Probe { socket, sending, .. } = *probe;
+        let Probe { stream, sending, .. } = *probe;
         self.link.adopt(sending);
-        let carrier = std::mem::replace(&mut self.carrier, carry(&self.link, socket));
+        let carrier = std::mem::replace(&mut self.carrier, carry(&self.link, stream));
         if let Carrier::Polling(mut polling) = carrier {
             polling.release_poll(self.link.dialect);
             polling.answer_bodies(BodyReply::Taken);
@@ -420,12 +420,10 @@ impl Connection {
                 polling.answer_bodies(BodyReply::Bad(told));
                 self.phase = Phase::Over;
             }
-            Carrier::WebSocket(_)
-                if self.peer == Peer::Gone || reason == Reason::TransportError =>
-            {
+            Carrier::Stream(_) if self.peer == Peer::Gone || reason == Reason::TransportError => {
                 self.phase = Phase::Over;
             }
-            Carrier::WebSocket(_) => {
+            Carrier::Stream(_) => {
                 let said = self.peer == Peer::SaidGoodbye;
                 let goodbye = if said { Goodbye::Answered } else { Goodbye::Awaited };
                 let code = close_code(reason, self.cause.as_deref());
@@ -468,9 +466,11 @@ impl Connection {
         Farewell::new(reason, self.cause.as_deref().cloned())
     }
 
-    /// Begins the closing handshake of the WebSocket, and tells the client why.
+    /// Says goodbye on the stream, and why, and waits for that of the peer.
     fn linger(&mut self, now: Moment, (code, why): (CloseCode, &str), goodbye: Goodbye) {
-        self.link.append(Parcel::close(code, why));
+        if let Carrier::Stream(stream) = &self.carrier {
+            self.link.append(stream.goodbye(code, why));
+        }
         self.phase = Phase::Lingering(now + self.core.limits.close_timeout, goodbye);
     }
 
@@ -504,10 +504,10 @@ impl Connection {
     /// Ends the stream. Handlers may run on for long; the peer need not wait for them.
     fn hang_up(&mut self) {
         self.probe = None;
-        if let Carrier::WebSocket(socket) = &mut self.carrier {
+        if let Carrier::Stream(stream) = &mut self.carrier {
             // Says that this end is done, where the stream can say so at once. TCP says it by itself.
             let mut cx = Context::from_waker(std::task::Waker::noop());
-            let _ = socket.poll_shutdown(&mut cx);
+            let _ = stream.poll_shutdown(&mut cx);
             self.link.drop_writer();
             self.carrier = Carrier::Polling(Polling::default());
             drop(self.link.take_batch());
@@ -538,10 +538,10 @@ impl Connection {
 
 /// A WebSocket that carries the session: where its stream has halves, the link has the one that
 /// writes, so that others can write too.
-fn carry(link: &Link, socket: WebSocket) -> Carrier {
-    let (socket, writer) = socket.split();
-    link.set_websocket(writer, socket.form());
-    Carrier::WebSocket(Box::new(socket))
+fn carry(link: &Link, stream: Stream) -> Carrier {
+    let (stream, writer) = stream.split();
+    link.set_stream(writer, stream.form());
+    Carrier::Stream(Box::new(stream))
 }
 
 /// How a turn ended.
@@ -597,7 +597,7 @@ impl Probe {
     fn end(&mut self) {
         if !self.ending {
             self.ending = true;
-            self.sending.push(Parcel::close(CloseCode::NORMAL, ""));
+            self.sending.push(self.stream.goodbye(CloseCode::NORMAL, ""));
         }
     }
 }

@@ -1,20 +1,19 @@
-//! From the streams: what arrives on a WebSocket, to the session.
+//! From the streams: what arrives, to the session.
 
 use std::task::{Context, Poll};
 
-use roomful_proto::engine::{Data, Input};
-use roomful_proto::ws::{Message, WsError};
+use roomful_proto::engine::Input;
 use roomful_proto::{Moment, Parcel, Reason};
 
 use super::{Carrier, Connection, Goodbye, Peer, Phase};
 use crate::ground::farewell::Description;
 use crate::transport::scratch::Scratch;
-use crate::transport::websocket::WebSocket;
+use crate::transport::stream::{Broken, Received, Stream};
 
 /// Reads in one turn. The second mostly finds nothing, and asks to be woken.
 const READS_PER_TURN: usize = 2;
 
-/// Which WebSocket something was read from.
+/// Which stream something was read from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Carrier,
@@ -33,19 +32,19 @@ impl Connection {
                     return false;
                 }
             }
-            let Some(socket) = self.socket(source) else {
+            let Some(stream) = self.stream(source) else {
                 return false;
             };
             let mut scratch = Scratch::take();
-            let Poll::Ready(read) = socket.poll_read(cx, &mut scratch) else {
+            let Poll::Ready(read) = stream.poll_read(cx, &mut scratch) else {
                 return false;
             };
             match read {
                 Ok(len @ 1..) => {
                     self.feed(cx, now, source, &mut scratch[..len]);
-                    match self.socket(source) {
+                    match self.stream(source) {
                         // Its pong can only come behind that.
-                        Some(socket) if socket.is_within_message() => self.session.alive(now),
+                        Some(stream) if stream.is_within_packet() => self.session.alive(now),
                         _ => self.session.heard(now),
                     }
                 }
@@ -63,11 +62,11 @@ impl Connection {
         true
     }
 
-    fn socket(&mut self, source: Source) -> Option<&mut WebSocket> {
+    fn stream(&mut self, source: Source) -> Option<&mut Stream> {
         match (source, &mut self.carrier) {
             _ if self.phase == Phase::Over => None,
-            (Source::Probe, _) => self.probe.as_mut().filter(|p| !p.ending).map(|p| &mut p.socket),
-            (Source::Carrier, Carrier::WebSocket(socket)) => Some(socket),
+            (Source::Probe, _) => self.probe.as_mut().filter(|p| !p.ending).map(|p| &mut p.stream),
+            (Source::Carrier, Carrier::Stream(stream)) => Some(stream),
             (Source::Carrier, Carrier::Polling(_)) => None,
         }
     }
@@ -82,20 +81,21 @@ impl Connection {
         if matches!(self.phase, Phase::Lingering(_, Goodbye::Deaf)) {
             return;
         }
+        let bytes_max = self.core.limits.payload_bytes_max;
         let mut blocked = false;
         loop {
             if source == Source::Probe && self.probe.is_none() {
                 // It has taken over in the middle of what was read.
                 source = Source::Carrier;
             }
-            let Some(socket) = self.socket(source) else {
+            let Some(stream) = self.stream(source) else {
                 return;
             };
-            match socket.decode(&mut input) {
-                Ok(Some(message)) => self.ws_message(cx, now, source, message),
+            match stream.decode(&mut input, bytes_max) {
+                Ok(Some(received)) => self.received(cx, now, source, received),
                 Ok(None) => return,
-                Err(error) => {
-                    self.ws_error(cx, now, source, error);
+                Err(broken) => {
+                    self.stream_broken(cx, now, source, broken);
                     return;
                 }
             }
@@ -107,20 +107,17 @@ impl Connection {
         }
     }
 
-    fn ws_message(&mut self, cx: &mut Context<'_>, now: Moment, source: Source, message: Message) {
-        let data = match message {
-            Message::Text(text) => Data::Text(text),
-            Message::Binary(bytes) => Data::Binary(bytes),
-            Message::Ping(bytes) => {
+    fn received(&mut self, cx: &mut Context<'_>, now: Moment, source: Source, received: Received) {
+        let data = match received {
+            Received::Packet(data) => data,
+            Received::Ping(bytes) => {
                 if source == Source::Carrier {
                     self.pong = Some(Parcel::pong(&bytes));
                 }
                 return;
             }
-            Message::Pong(_) => return,
-            Message::Close(code, said) => {
-                return self.peer_closed(now, source, Description::closed(code, &said));
-            }
+            Received::Pong => return,
+            Received::Goodbye(how) => return self.peer_closed(now, source, how),
         };
         match source {
             Source::Carrier => {
@@ -164,16 +161,11 @@ impl Connection {
         }
     }
 
-    fn ws_error(&mut self, cx: &mut Context<'_>, now: Moment, source: Source, error: WsError) {
+    fn stream_broken(&mut self, cx: &mut Context<'_>, now: Moment, source: Source, broken: Broken) {
+        let Broken { how, goodbye, counter } = broken;
         let metrics = &self.core.metrics;
         metrics.violations.add();
-        match error {
-            WsError::InflatedTooBig => metrics.inflated_too_big.add(),
-            WsError::InflateRatio => metrics.inflate_ratio_exceeded.add(),
-            _ => {}
-        }
-        tracing::debug!(%error, "the client broke the WebSocket protocol");
-        let how = Description::broken(error, self.core.limits.payload_bytes_max);
+        counter.into_iter().for_each(|counter| counter(metrics).add());
         match source {
             Source::Probe => {
                 self.stream_ended(now, source, how);
@@ -183,7 +175,7 @@ impl Connection {
                 self.note(how);
                 self.session.abort(Reason::TransportError);
                 self.drive(cx, now);
-                self.linger(now, (error.code(), error.as_str()), Goodbye::Deaf);
+                self.linger(now, goodbye, Goodbye::Deaf);
             }
             Source::Carrier => self.phase = Phase::Over,
         }

@@ -15,8 +15,8 @@ impl Connection {
     pub(super) fn flush(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
         match &self.carrier {
             Carrier::Polling(_) => self.flush_polling(cx, now),
-            Carrier::WebSocket(_) if self.phase == Phase::Over => true,
-            Carrier::WebSocket(_) => self.flush_websocket(cx, now),
+            Carrier::Stream(_) if self.phase == Phase::Over => true,
+            Carrier::Stream(_) => self.flush_stream(cx, now),
         }
     }
 
@@ -31,7 +31,7 @@ impl Connection {
         let limit = self.core.limits.payload_bytes_max;
         let answered = match &mut self.carrier {
             Carrier::Polling(polling) => polling.answer_poll(&mut batch, limit, self.link.dialect),
-            Carrier::WebSocket(_) => false,
+            Carrier::Stream(_) => false,
         };
         self.link.give_back(batch);
         if answered {
@@ -45,7 +45,7 @@ impl Connection {
         !matches!(&self.carrier, Carrier::Polling(polling) if polling.has_poll())
     }
 
-    fn flush_websocket(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
+    fn flush_stream(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
         // At most one pong waits behind others, however many pings there were.
         if self.pong.is_some() && self.link.outbox_len() < 2 {
             self.pong.take().into_iter().for_each(|pong| self.link.put_first(pong));
@@ -55,7 +55,7 @@ impl Connection {
                 Phase::Lingering(_, Goodbye::Answered) => self.phase = Phase::Over,
                 Phase::Lingering(_, Goodbye::Deaf) => self.say_no_more(cx),
                 // A pong that was not to wait behind others has none before it now.
-                Phase::Open if self.pong.is_some() => return self.flush_websocket(cx, now),
+                Phase::Open if self.pong.is_some() => return self.flush_stream(cx, now),
                 Phase::Lingering(_, Goodbye::Awaited) | Phase::Open | Phase::Over => {}
             },
             Flushed::More => cx.waker().wake_by_ref(),
@@ -74,13 +74,13 @@ impl Connection {
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Flushed {
-        let Carrier::WebSocket(socket) = &mut self.carrier else {
+        let Carrier::Stream(stream) = &mut self.carrier else {
             return Flushed::All;
         };
-        if socket.has_both_halves() {
+        if stream.has_both_halves() {
             let mut batch = self.link.take_batch();
             let before = batch.written_so_far();
-            let written = socket.poll_write(cx, &mut batch);
+            let written = stream.poll_write(cx, &mut batch);
             if batch.written_so_far() != before {
                 self.link.note_written();
             }
@@ -106,9 +106,9 @@ impl Connection {
 
     /// Says that this end is done. A stream that cannot say so at once says it when it is dropped.
     fn say_no_more(&mut self, cx: &mut Context<'_>) {
-        if let Carrier::WebSocket(socket) = &mut self.carrier {
+        if let Carrier::Stream(stream) = &mut self.carrier {
             self.link.shut_writer();
-            drop(socket.poll_shutdown(cx));
+            drop(stream.poll_shutdown(cx));
         }
     }
 
@@ -116,7 +116,7 @@ impl Connection {
         let Some(probe) = &mut self.probe else {
             return;
         };
-        match probe.socket.poll_write(cx, &mut probe.sending) {
+        match probe.stream.poll_write(cx, &mut probe.sending) {
             Poll::Ready(Ok(())) if probe.ending => self.probe = None,
             Poll::Ready(Ok(())) | Poll::Pending => {}
             Poll::Ready(Err(error)) => {

@@ -69,6 +69,11 @@ impl Default for Server {
 }
 
 impl<A: Send + Sync + 'static> Server<A> {
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> Arc<Core> {
+        Arc::clone(&self.site.core)
+    }
+
     pub(crate) fn over(site: Arc<Site>) -> Self {
         let root = Namespace::new(site.registry.namespace("/"));
         Self { site, root }

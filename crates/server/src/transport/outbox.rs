@@ -94,9 +94,13 @@ impl Outbox {
         matches!(self.form, Form::Deflated | Form::V3Deflated)
     }
 
-    /// The client takes bytes in another form than they are encoded in: they are not joined either.
-    const fn converts(&self) -> bool {
-        !matches!(self.form, Form::Wire | Form::Deflated)
+    /// The client takes this in another form than it is encoded in, bytes or all: it is not joined either.
+    fn converts(&self, has_bytes: impl FnOnce() -> bool) -> bool {
+        match self.form {
+            Form::Wire | Form::Deflated => false,
+            Form::Framed => true,
+            _ => has_bytes(),
+        }
     }
 
     /// Puts a parcel at the end.
@@ -153,7 +157,7 @@ impl Outbox {
             self.parcels.push(parcel);
         } else if parcel.len() <= COPIED_BYTES_MAX
             && self.tail.len() + parcel.len() <= TAIL_BYTES_MAX
-            && !(self.deflates() && parcel.deflates() || self.converts() && parcel.has_bytes())
+            && !(self.deflates() && parcel.deflates() || self.converts(|| parcel.has_bytes()))
         {
             self.bytes += parcel.len();
             self.tail.extend_from_slice(parcel.wire());
@@ -171,7 +175,7 @@ impl Outbox {
             return Err(Full(letter.into()));
         }
         let stays_apart =
-            self.deflates() && letter.deflates() || self.converts() && letter.has_bytes();
+            self.deflates() && letter.deflates() || self.converts(|| letter.has_bytes());
         if stays_apart || self.tail.len() + len > TAIL_BYTES_MAX {
             return self.push(letter.into());
         }

@@ -19,6 +19,7 @@ use crate::http::refused::Cause;
 use crate::http::request::Request;
 use crate::http::site::Site;
 use crate::transport::link::{Link, Request as LinkRequest};
+use crate::transport::stream::Stream;
 use crate::transport::websocket::{WebSocket, Wire};
 /// A request that becomes a WebSocket.
 pub(crate) struct Upgrade {
@@ -110,17 +111,15 @@ impl Upgrade {
     pub(crate) fn complete(self, wire: Wire, answer: &[u8]) -> Option<Connection> {
         let Accepted { form, extension, .. } = self.accepted;
         let remembers = extension.is_some_and(|agreed| agreed.remembers);
-        let socket = Box::new(WebSocket::new(wire, &self.site.limits, form, remembers));
+        let socket = WebSocket::new(wire, &self.site.limits, form, remembers);
+        let stream = Box::new(Stream::WebSocket(socket));
         match self.to {
-            To::Open(opening) => Some(Connection::websocket(
-                Arc::clone(&self.site.core),
-                opening.done()?,
-                socket,
-                answer,
-            )),
+            To::Open(opening) => {
+                Some(Connection::over(Arc::clone(&self.site.core), opening.done()?, stream, answer))
+            }
             To::Probe(link) => {
                 // Fails when the session has ended meanwhile; the WebSocket is dropped with it.
-                drop(link.request(LinkRequest::Probe(socket)));
+                drop(link.request(LinkRequest::Probe(stream)));
                 None
             }
         }

@@ -12,7 +12,7 @@ use super::Link;
 use super::state::{Life, Task, Writing};
 use crate::ground::farewell::Description;
 use crate::transport::polling::{BodyReply, PollReply};
-use crate::transport::websocket::WebSocket;
+use crate::transport::stream::Stream;
 
 /// Requests that are brought to one turn without a queue of their own: mostly a poll and a body.
 const REQUESTS: usize = 2;
@@ -27,7 +27,7 @@ pub(crate) enum Request {
     PollGone,
     /// Time is to be looked at before what comes next.
     Due,
-    Probe(Box<WebSocket>),
+    Probe(Box<Stream>),
 }
 
 /// What another task wants of the connection.

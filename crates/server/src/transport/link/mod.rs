@@ -57,8 +57,8 @@ pub(crate) struct Link {
     deadline_ms: AtomicU64,
     /// The tick of the wheel that holds the connection; see there.
     scheduled: AtomicU64,
-    /// A WebSocket carries the session: letters can be joined then, and requests that come beside it are told.
-    on_websocket: AtomicBool,
+    /// A stream carries the session: letters can be joined then, and requests that come beside it are told.
+    on_stream: AtomicBool,
     /// Bytes of a request have come, or the client has taken some that it was slow to take, since the
     /// connection last looked.
     moved: AtomicBool,
@@ -113,7 +113,7 @@ impl Link {
             waiting: AtomicUsize::new(0),
             deadline_ms: AtomicU64::new(u64::MAX),
             scheduled: AtomicU64::new(u64::MAX),
-            on_websocket: AtomicBool::new(transport == Transport::WebSocket),
+            on_stream: AtomicBool::new(transport == Transport::WebSocket),
             moved: AtomicBool::new(false),
             handshake,
         }
@@ -145,7 +145,7 @@ impl Link {
             return self.push(letter.into(), reliability);
         }
         self.put(reliability, |state| {
-            if state.is_awake() && self.on_websocket.load(Ordering::Relaxed) {
+            if state.is_awake() && self.on_stream.load(Ordering::Relaxed) {
                 state.outbox.push_letter(letter)
             } else {
                 state.outbox.push(letter.into())
@@ -250,8 +250,8 @@ impl Link {
 
     /// The transport that the session is on, for requests that come beside it.
     pub(crate) fn transport(&self) -> Transport {
-        let on_websocket = self.on_websocket.load(Ordering::Acquire);
-        if on_websocket { Transport::WebSocket } else { Transport::Polling }
+        let on_stream = self.on_stream.load(Ordering::Acquire);
+        if on_stream { Transport::WebSocket } else { Transport::Polling }
     }
 
     pub(crate) fn deadline_ms(&self) -> u64 {

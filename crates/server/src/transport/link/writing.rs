@@ -34,9 +34,9 @@ pub(crate) enum Flushed {
 }
 
 impl Link {
-    /// From now on a WebSocket carries the session. With a `writer`, what waits can be written by
+    /// From now on a stream carries the session. With a `writer`, what waits can be written by
     /// any task.
-    pub(crate) fn set_websocket(&self, writer: Option<OwnedWriteHalf>, form: Form) {
+    pub(crate) fn set_stream(&self, writer: Option<OwnedWriteHalf>, form: Form) {
         let direct = writer.is_some();
         *self.writer.lock() = writer;
         let mut state = self.state.lock();
@@ -45,7 +45,7 @@ impl Link {
         state.note_blocked(false);
         state.outbox.set_form(form);
         // Last: requests that come beside it are told from now on.
-        self.on_websocket.store(true, Ordering::Release);
+        self.on_stream.store(true, Ordering::Release);
     }
 
     /// Closes this direction of the stream.
