@@ -1,7 +1,9 @@
 //! [`Inbox`]: what has come for the user's functions, and the task that calls them.
 //!
-//! The connection's task only puts events here. So however long a function takes, heartbeats and acks go
-//! on beside it.
+//! The connection's task only puts events here. So however long a function takes, heartbeats and acks go on beside it.
+//! Above `inbox_bytes_max` the connection reads nothing until half of that is worked off, and meanwhile the silence of
+//! the server does not count. It reads nothing either while the server does not take its answers, and then silence
+//! counts.
 
 use std::any::Any;
 use std::collections::VecDeque;

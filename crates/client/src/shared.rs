@@ -1,4 +1,11 @@
 //! [`Shared`]: one client: its manager, which its handles and the task of its connection share.
+//!
+//! The client lives as long as somebody has a handle ([`Handle`]). Tasks hold [`Shared`], which has the handle weakly.
+//! With the last handle the sockets leave, the connection is closed in order, and what listeners hold is dropped. A
+//! handler that runs is given a handle.
+//!
+//! The status of a socket is set under the lock of [`State`], so that it cannot come behind what a user has told the
+//! client since. What led to a status is counted before it (`Outcomes`): of several in a row a user sees the last.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};

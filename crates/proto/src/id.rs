@@ -3,6 +3,9 @@
 //! A session id is a secret of one client: whoever knows it can act for that client while it is
 //! polling. So is a recovery id: whoever knows it can come back as that client. A socket id is public
 //! and is shown to other clients. They are different types, and none is made from another.
+//!
+//! The cookie of a load balancer is made from neither. A client of Socket.IO 2 makes a `socket.id` of its own from its
+//! session id; it is not the id of its socket at the server.
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -1,8 +1,81 @@
 //! [`Driver`]: the task of a connection, where the protocol, the streams and the clock meet.
 //!
-//! It runs in turns. In each it does what the [`Manager`](roomful_proto::socket::Manager) and the
-//! [`Dialer`] say, reads what has come, and writes what waits; then it rests until a stream, a handle or the
-//! time wakes it. It ends when no socket wants a connection, and begins anew with the next that does.
+//! It runs in rounds. In each it does what the [`Manager`](roomful_proto::socket::Manager) and the [`Dialer`] say,
+//! reads what has come, and writes what waits. Then it rests until a stream, a handle or the time wakes it.
+//!
+//! An event of the server comes up: `websocket` reads it (or `net/http`, in the body of a poll), the dialer takes the
+//! type of the session off and answers pings, and the manager finds the socket, joins attachments, and says
+//! `Output::Event`. The driver pours the event into the streams that want it, and puts it into the
+//! [`inbox`](crate::inbox), whose task finds the handler in `listeners` and calls it. What the handler returns goes to
+//! the manager. An event of the user's goes down: `socket` writes it into frames, and the manager puts them behind what
+//! waits, or into the buffer of its socket while that is not connected. The next round of the driver masks what may
+//! leave, and writes it.
+//!
+//! # Tasks
+//!
+//! All tasks run in the first runtime in which the client was used. The client of `blocking` has a runtime of its own,
+//! in a thread of its own.
+//!
+//! - The driver is there while there is a connection, or a time to wait for. The first call that changes the state
+//!   starts it (`State::running`). It ends when it has nothing left to wait for, and the next call starts another one.
+//! - The task of the inbox is there while anything waits for functions. It calls handlers in the order of events, each
+//!   up to its first wait.
+//! - A handler that waits has a task, `handlers_max` of them at most.
+//! - An HTTP connection has a task, which the HTTP library asks for, and so has a stream that is being closed
+//!   (`State::parting`).
+//!
+//! An answer that is waited for has neither a task nor a timer: it is an entry in the manager, and its time is among
+//! the deadlines.
+//!
+//! # How it rests and wakes
+//!
+//! All of it is decided under the lock of `Shared::state`.
+//!
+//! 1. A round begins with `State::changed = false`, lets the manager look at the time, and takes out all that it says.
+//!    It does that, polls the auth payloads that are being made, and turns to the session: it reads what has come, then
+//!    looks at the heartbeat, then writes.
+//! 2. A call of `Shared::act` changes the state and sets `changed`. If the driver rests, its waker is there: the call
+//!    takes it out, and wakes when the lock is free. So of many calls in a row one wakes.
+//! 3. After a round with nothing to do at once the driver wants to rest. If `changed` is set, or the manager has
+//!    something to say, it begins another round instead. Otherwise it leaves its waker, or where nothing is left to
+//!    wait for it sets `running = false`, under that same lock. A call comes before that and is seen, or after it and
+//!    wakes or starts.
+//! 4. After four rounds it lets others of the thread run.
+//! 5. It has one timer. A deadline that moves away is not set again: the timer then comes too early, and costs a round.
+//!
+//! `Shared::until` (`close`, `drained`) looks each time that the driver has come to rest, and when a stream has ended.
+//!
+//! # What is always so
+//!
+//! - The connection never waits for a user's function. A function that makes an auth payload is polled by the driver:
+//!   it may wait, and must not block its thread.
+//! - Nothing is idle: the read buffer, the masks and the memory of `Batch` are the thread's. A write buffer of more
+//!   than 4 KiB is freed when it is written, and what polling needed is freed when a WebSocket carries the session.
+//! - An answer belongs to an `Attempt`, one time that a socket was in its namespace. What a handler returns after that
+//!   is dropped.
+//! - What the connection took and did not send goes back to its socket, in order, unless it was volatile. What was sent
+//!   is never sent again, unless `retry_events` says so.
+//! - Ids of ack requests are even, those of events that are sent again odd, so they never meet.
+//! - Every end of a session goes one way (`Driver::session_ended`): its reason goes to the manager, which says what
+//!   becomes of each socket, and the error goes into their `Status`. Where the runtime ends under the driver, its
+//!   `Drop` tells all who wait.
+//! - A panic never ends a task. In a handler it costs its event, whose ack says so; in a function that makes an auth
+//!   payload, that attempt, whose namespace is not answered in time; in a stream or a parser of the user's, the
+//!   connection (`Driver::panicked`).
+//!
+//! # Where a new thing goes
+//!
+//! - A rule of the protocol: an input or output of `engine/dialer` or `socket/manager` in the crate `roomful-proto`,
+//!   with a conversation in virtual time in its `tests/dialer.rs` or `tests/manager.rs`.
+//! - An option: `builder` and `settings` (or `ManagerSettings`), and a row in `docs/compatibility.md`; a limit also in
+//!   `docs/security.md`.
+//! - Another transport: `Transport` and the dialer, and a line beside `Line` in `driver/session`, which moves its
+//!   bytes.
+//! - Another way to the server: `Way` in `net/mod`, or a scheme in `net/proxy`.
+//! - Something else that functions hear: `News` in `inbox`, a field of the table in `listeners`, a method of `socket`,
+//!   and its plain form in `blocking/socket`.
+//! - Another reason why not: `error`, and the place that sees it first: `net`, `driver/session`, or `Violation` in the
+//!   crate `roomful-proto`.
 
 mod batch;
 mod proof;

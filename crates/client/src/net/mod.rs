@@ -1,5 +1,7 @@
 //! How a stream to the server is opened: TCP or a Unix socket, through a proxy or not, with TLS or
 //! without.
+//!
+//! It knows packets of neither protocol.
 
 mod http;
 mod proxy;

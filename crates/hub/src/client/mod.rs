@@ -1,4 +1,7 @@
 //! The client on the command line: `roomful connect`, `emit`, `call` and `listen`, for any Socket.IO server.
+//!
+//! Its tests: `tests/client.rs`, `tests/terminal.rs` (the prompt at a pseudo-terminal), `interop/node/hub`, and
+//! `interop/client/check-command.mjs` (TLS, proxies, old servers).
 
 mod clock;
 mod command;

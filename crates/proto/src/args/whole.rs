@@ -1,4 +1,7 @@
 //! All arguments of an event as one value: a tuple for several, anything else for one.
+//!
+//! A trait for these shapes would overlap with `Serialize`. So the outermost serializer notes whether the value was a
+//! tuple. Fixed-size arrays are tuples to `serde`.
 
 use std::fmt;
 

@@ -10,6 +10,14 @@
 //! (`client_no_context_takeover`). Of what one sends that does not, a connection keeps the last 512 bytes
 //! ([`SMALL_WINDOW_BYTES`]), and no other state: the two that there are, of about 50 and 380 KB, belong
 //! to the thread.
+//!
+//! An event says itself how it is compressed (`Letter::deflate_by`). The task that first writes it to a client that
+//! takes that makes the one compressed form, outside all locks of the server. What carries no such word, such as a
+//! packet of the session or letters that were joined, is never compressed. Letters below the threshold are joined as
+//! ever.
+//!
+//! What a message inflates to is bounded by `payload_bytes_max`. What all messages of a connection inflate to is
+//! bounded by `inflate_ratio_max` times their bytes, and one message more.
 
 pub mod container;
 mod deflater;

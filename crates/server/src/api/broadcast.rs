@@ -1,4 +1,4 @@
-//! [`Broadcast`]: one event to many; [`Answers`]: what they say to a question.
+//! [`Broadcast`]: one event to many; [`Answers`]: what they say to an ack request.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash, RandomState};

@@ -1,5 +1,12 @@
 //! How a client comes into a namespace: [`Visitor`] is who has been there before, [`decide`] says
 //! whether it may come in, [`Entrance`] makes it a socket, a new one or its own.
+//!
+//! CONNECT is answered before the socket can be found: the answer goes into the outbox before the socket enters its
+//! rooms, so no event overtakes it.
+//!
+//! The namespace decides about a client before anything of its old connection is touched. A secret alone gives nobody a
+//! socket: the visitor must be the same, as `same_visitor` says. Without that function the auth payload, the cookies,
+//! `Authorization` and the query must be the same, byte by byte.
 
 use std::sync::Arc;
 use std::time::Duration;

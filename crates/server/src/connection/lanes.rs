@@ -4,6 +4,9 @@
 //! What holds it is one piece of work at a time: a middleware, or a handler that is to end before the
 //! next event starts. Where a socket may have only so many handlers under way, they are counted in its
 //! lane.
+//!
+//! Work that holds up an event holds up its socket, and no other. What waits in lanes counts among all events that wait
+//! for handlers, and is bounded with them.
 
 use std::collections::VecDeque;
 

@@ -6,6 +6,22 @@
 //!
 //! One turn: take up requests and orders, do what time asks for, run handlers, read what is there
 //! (up to a bound, so that a flood from one client starves nobody), write what waits, rest.
+//!
+//! One task at a time runs a connection, and that task alone reads, and touches the session and the sockets: the
+//! client's own task, or on its behalf a request that brings a body (see `transport/link/berth.rs`). All other tasks
+//! reach the client through its link.
+//!
+//! `Connection::note` notes why a session ends, where that is seen. The first reason stays. A socket keeps its end
+//! among what few sockets have, so a socket at rest has no room for it. Of what the peer said, 123 bytes are kept at
+//! most.
+//!
+//! A client is not called silent while its sign of life may lie unread:
+//!
+//! - What has come is read first.
+//! - Bytes of a message on its way are a sign of life, up as well as down.
+//! - While nothing is read because of handlers or pace, a missing pong says nothing.
+//! - A client that takes nothing of a full outbox is gone all the same.
+//! - A server that stood still, as its timer sees, is patient for as long.
 
 pub(crate) mod entry;
 pub(crate) mod lanes;

@@ -1,6 +1,11 @@
 //! [`Pressure`]: why nothing more is read from a client for now.
 //!
 //! Each cause ends in its own way, and each says something else about a client that is not heard.
+//!
+//! So a flood ends in the flooder's own buffers: a turn reads a bounded amount, and nothing is read from a client whose
+//! outbox is a quarter full, whose events wait for handlers, or whose events are paced. A WebSocket that probes is
+//! always read, also when the session is closing: only the end of its upgrade lets a client that has stopped polling
+//! take what waits. For the same reason one body of such a client is let through (`Session::hold`).
 
 /// The causes that keep a client from being read. None of them is the usual case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -64,6 +64,12 @@ pub use roomful_proto::{AckId, Limits, Violation};
 use crate::ground::shared::Shared;
 
 /// The parser of a server, which may panic: it can be a user's.
+///
+/// It translates at both edges, and nothing between knows of it. A message becomes a [`Whole`]: JSON with
+/// placeholders behind a header, which the mux judges as any other. A [`Letter`] becomes a [`Parcel`] of one frame in
+/// the encoding of the parser (see [`parcel`]), so its forms for polling and the sharing stay as they are.
+/// A server has one encoding, so a parcel has no form for each parser. A client of another encoding is closed at its
+/// first packet.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerParser(Arc<dyn Parser>);
 

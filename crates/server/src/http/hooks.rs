@@ -1,4 +1,6 @@
 //! [`Hooks`]: functions of the user's that stand around requests.
+//!
+//! A panic in one of them costs its one request.
 
 use std::fmt;
 use std::future::Future;

@@ -1,4 +1,6 @@
 //! Who may join a room: the functions given to [`Namespace::before_join`](crate::Namespace::before_join).
+//!
+//! A panic in one of them costs the one joining.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

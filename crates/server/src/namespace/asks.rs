@@ -1,5 +1,5 @@
-//! [`AskIds`]: what questions are numbered with; [`Asks`]: questions to one client that wait for their
-//! answer; [`Call`]: one of them, for the user.
+//! [`AskIds`]: the numbers of ack requests; [`Asks`]: the ack requests to one client that wait for their answer;
+//! [`Call`]: one of them, for the user.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,19 +17,19 @@ use tokio::sync::oneshot;
 use crate::ground::random;
 use crate::namespace::socket_core::SocketCore;
 
-/// The ids of questions: one count for a whole server, and for all servers that share a
-/// [`Recovery`](crate::Recovery).
+/// The ids of ack requests: one count for a whole server, for all servers that share a
+/// [`Recovery`](crate::Recovery), and for all nodes of [`Server::node`](crate::Server::node).
 ///
 /// A client answers when its user does, and names no more than the namespace and the id. By then its socket
 /// may have left and come back, on this connection or as one that was recovered; its namespace may have
 /// ended and been made again; or another server may have taken over. A count for each socket or namespace
-/// would begin again with each of these, and the late answer would go to another question. For the same
+/// would begin again with each of these, and the late answer would go to another ack request. For the same
 /// reason the count begins at random: a server that was started anew is not to be answered what its
 /// predecessor has asked.
 ///
-/// Ids of a socket's own questions are even, those of a broadcast odd: a broadcast is encoded once, so its id
+/// Ids of ack requests to one socket are even, those of a broadcast odd: a broadcast is encoded once, so its id
 /// must be free at every recipient. All are below 2^31, since clients in Java, C++ and C# read them as
-/// integers of 32 bits. So an id comes again after 2^30 questions.
+/// integers of 32 bits. So an id comes again after 2^30 ack requests.
 #[derive(Clone)]
 pub(crate) struct AskIds {
     asked: Arc<AtomicU32>,

@@ -12,6 +12,10 @@
 //! Whoever waits for one holds only those before it. So a family that is slow, or attacked, never takes
 //! more than its part of the server's, and nobody waits for another in a circle. All are first come, first
 //! served. What waits has no namespace of its own yet: a child is made when its first client has its turn.
+//!
+//! A family never has more than a quarter of what the server has. Waiting and deciding together take no longer than
+//! `decision_timeout`. Waiting takes no more than half of that, so that where too many clients come the functions that
+//! begin have time to end. A client that waits keeps no child alive.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};

@@ -2,6 +2,10 @@
 //!
 //! Each operation has two halves. The first is done here; the second asks the other nodes for theirs, by the
 //! line of the namespace, and is left out where the target is local or there is no other node.
+//!
+//! Nodes that share a recovery ([`Adapter::recovery`](crate::adapter::Adapter::recovery)) get the events by it, in one
+//! order for all of them, and no message carries these. Otherwise an event is a message, and each node with a recovery
+//! numbers it in its own journal.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};

@@ -1,5 +1,11 @@
 //! Who is where, and what runs for them: namespaces, sockets and rooms without types. It knows no connection
 //! and no HTTP.
+//!
+//! Recovery is a part of this room, and not a room of its own: which sockets are in which rooms and what they may miss
+//! change under one lock, that of the [`Journal`](recovery::Journal). A log that several machines share may change
+//! that.
+//!
+//! Nodes meet in one waist: `adapter` says how messages travel between them, and `delivery` does what they say.
 
 pub mod adapter;
 pub(crate) mod admission;

@@ -3,6 +3,9 @@
 //! Limits of a namespace and of what is asked of its sockets are numbers of the namespace, which are
 //! looked at where they are needed. Limits of events are part of the table of handlers, so an event of
 //! a namespace without any looks at none.
+//!
+//! A limit that is set holds from then on; one of events, for sockets that come later. A child begins with the limits
+//! of its parent. The mirror of a namespace at another node of this process has the same limits at all times.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;

@@ -3,6 +3,9 @@
 //! What happens is noted under the lock of the rooms, so that it is in order, and told when no lock is
 //! held, by one at a time: whoever finds news that nobody is telling. So the functions see everything
 //! in the order in which it happened, on whichever task comes first.
+//!
+//! What waits to be told is bounded in number and in bytes. What is not told is told to be missing
+//! ([`RoomEvent::Missed`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;

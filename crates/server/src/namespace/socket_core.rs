@@ -1,5 +1,11 @@
 //! [`SocketCore`]: a client in a namespace as the server holds it, without the user's types; [`Member`]: as
 //! its namespace lists it.
+//!
+//! An event of a socket without handlers of its own, in a namespace without `Extras`, pays one branch for all of that
+//! (`is_special`). Such a socket has room for one pointer that is not set (`Rare`).
+//!
+//! An event that comes to nothing is told: `SocketCore::fail` answers the client that waits, and calls the function of
+//! `on_error`. The text of a panic, or of an error that was not made for clients, stays in the server.
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,9 +1,8 @@
 //! [`Cork`]: what a turn sends to other clients is written when the turn ends.
 //!
-//! A turn that sends several events to many clients writes each client once, with all of them, and
-//! wakes nobody for it: the thread that has the parcels and the lists in its caches writes them
-//! itself. What is too much for one turn is left to tasks of a bounded size each, so that other
-//! clients get their turns and other threads their share.
+//! A turn that sends several events to many clients writes to each client once, with all of them, and wakes nobody for
+//! it. The thread that has the parcels and the lists in its caches writes itself, to up to 256 clients. The others are
+//! left to tasks, at most one for each thread of the runtime. Such a task lets other tasks run after each 256 clients.
 
 use std::cell::RefCell;
 use std::sync::Arc;

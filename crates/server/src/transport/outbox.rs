@@ -3,6 +3,13 @@
 //!
 //! Pure data: the [`Link`](crate::transport::link::Link) around it has the lock and says who writes. The one is
 //! made of the other and given back to it, so both are here, before their tests.
+//!
+//! Parcels that wait together and have up to 16 KiB are copied into one piece, which costs the system less than a list.
+//! Larger ones are written from where they are, up to 64 of them in one vectored write.
+//!
+//! A full outbox is the end of its own connection, counted, and of no other. One message always fits for a client that
+//! keeps up, so an outbox holds its bound, or a quarter of it and one message. A volatile event ends no connection, and
+//! waits behind no more than 64 KiB.
 
 use std::cell::Cell;
 use std::collections::HashMap;

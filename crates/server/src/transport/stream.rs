@@ -1,5 +1,10 @@
-//! [`Stream`]: a transport that carries packets both ways over one stream of bytes. All that a connection asks
-//! of one is here, so another is a file, a variant, and a function that accepts it.
+//! [`Stream`]: a transport that carries packets both ways over one stream of bytes.
+//!
+//! This is the waist of all transports but polling: it has all that a connection asks of one. The session asks no more
+//! than whether the client polls or has a stream. So another transport is a file beside `websocket`, a variant of this
+//! enum, and a function that accepts its streams and begins a connection (`Connection::over`, as in
+//! `http/door/upgrade.rs`). A transport with frames of its own also needs a `Form` of its parcels. `framed` is such a
+//! transport, for tests.
 
 use std::io;
 use std::task::{Context, Poll};

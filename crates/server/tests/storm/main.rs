@@ -8,6 +8,10 @@
 //!
 //! `make storm-short`, `make storm`. The plan of each client follows from the seed, so `--seed` plays the
 //! same clients again; what of it happens at the same time is the machine's.
+//!
+//! `site` has the servers and their handlers, `client/` and `hostile` what clients do, `line` their transports. `order`
+//! and `books` check what must be so meanwhile, `wave` and `rest` what must be so afterwards. `panics` counts the
+//! panics that nobody asked for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod books;

@@ -1,8 +1,11 @@
 //! [`Sockets`]: the Socket.IO half of a connection.
 //!
-//! It belongs to the connection's task alone: the mux, the sockets in their slots, and the handlers
-//! that have not ended. A handler starts in the order of its event and runs to its first wait right
-//! here; only then is it parked, in a bounded set. An ack for us never waits behind a handler.
+//! It belongs to the connection's task alone: the mux, the sockets in their slots, and the handlers that have not
+//! ended. A handler starts in the order of its event and runs to its first wait right here. Only then is it parked, in
+//! a bounded set. An ack for the server never waits behind a handler, but it is not read either while more than 4 MiB
+//! of events wait.
+//!
+//! A panic in a handler or a middleware costs its socket. A panic in a `connect` function costs its one attempt.
 
 mod events;
 mod expired;

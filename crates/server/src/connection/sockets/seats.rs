@@ -1,4 +1,11 @@
 //! [`Seat`]: who sits at a slot, and how sockets come in and leave.
+//!
+//! A packet of a namespace that is still deciding is held in the mux, and not lost. What is held is bounded, and so are
+//! the auth payloads of clients that are decided about: each by `auth_bytes_max`, all of a server by
+//! `deciding_bytes_max`.
+//!
+//! A socket takes its place in the namespace before CONNECT is answered, and gives it back when it leaves the rooms. So
+//! there are never more sockets than `sockets_max`. A client that is still decided about has no place.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -6,6 +6,9 @@
 //! [front](crate::http::front) where the server serves by itself, and the [service](crate::http::service) inside
 //! another server. The checks stand in one file, [`check`],
 //! since their order is what clients see.
+//!
+//! A request to a host that is not listed is refused before any function of the user's is called. Only that of
+//! `on_connection_error` is told of it.
 
 mod check;
 mod open;

@@ -1,4 +1,7 @@
 //! [`Applicant`]: a request that may open a session, and how it is opened.
+//!
+//! A request that is still asked about is no session: nothing is kept, counted or answered before `allow_request` has
+//! decided, and the request is dropped with its client.
 
 use std::sync::Arc;
 

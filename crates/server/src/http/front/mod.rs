@@ -7,6 +7,11 @@
 //!
 //! An idle connection has no buffer here. What is read lies in the thread's, and what must stay is
 //! copied out of it.
+//!
+//! When this was decided, a polling event with its ack cost 13.4 µs of CPU through the front and 22.9 µs through hyper,
+//! where a bare epoll loop needed 9. Hyper also wants a second task for each WebSocket; here the task that accepts a
+//! WebSocket becomes the task of its connection. `httparse` reads heads for both, and the rules of hyper decide about
+//! everything odd.
 
 pub(crate) mod impatient;
 pub(crate) mod linger;

@@ -1,5 +1,20 @@
 //! Serving by itself: accepts connections, and gives each to the front, or to an HTTP library with
 //! a service behind it.
+//!
+//! # A runtime for each core
+//!
+//! A program may serve on several runtimes, one for each core, each with a listener of its own at the same port
+//! (`SO_REUSEPORT`). It may do so with one server, or with a node for each (`Server::node`).
+//!
+//! The server serves on the runtime that it is called on, as often as it is called. A WebSocket stays on the runtime
+//! that has accepted it; a client that polls also runs where its POSTs come in. A client of another runtime is written
+//! to directly, as any other. Tasks to which a cork leaves clients start where the turn ran. The one timer runs where
+//! the first deadline was set, and starts again elsewhere when that runtime ends.
+//! `bench/src/bin/roomful-server/runtime.rs` serves that way with one server, so that it can be measured:
+//!
+//! ```sh
+//! RUNTIME=per-core target/release/bench --cases two-cores --servers roomful
+//! ```
 
 use std::fmt;
 use std::future::{Future, poll_fn};

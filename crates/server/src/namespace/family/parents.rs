@@ -1,8 +1,24 @@
-//! [`Parents`]: namespaces that stand for many others, each of which is made when somebody first asks for
-//! it, a client or the program.
+//! [`Parents`]: namespaces that stand for many others, each of which is made when a client or the program first asks
+//! for it.
 //!
-//! A child has the handlers that its parent had when it was made. It lives for as long as somebody is in
-//! it or has a handle of it: the table of all namespaces does not keep it, unless the server is to.
+//! A child has the handlers that its parent had when it was made.
+//!
+//! A child lives by its references. The table of all namespaces and its parent hold it weakly (unless empty ones are
+//! kept), so it ends with its last socket, decision or handle, also when the last client was refused. Its end takes the
+//! lock of that table, so no last reference may be dropped under it. Its journal outlives it while a client may still
+//! come back there. What the parent sends meanwhile goes into that journal too, as it does to the children of another
+//! server with the same `Recovery`.
+//!
+//! A child takes its place among all children with its first client that is let in, before CONNECT is answered, or when
+//! the program asks for it by its name. It gives the place back when it ends, if it had one.
+//!
+//! One client has the child made. A client that asks meanwhile waits, no longer than `namespace_timeout`, until the
+//! function of `on_new_namespace` has returned and all can find the child. A panic ends the waiting too. The program,
+//! which cannot wait, gets the child that is being made. The parent lists the child before the child takes over the
+//! functions that are told of rooms, so it misses none of them.
+//!
+//! A node that follows another one (`Server::node`) has its own list of parents, and brings it up to date when it looks
+//! at it (`Parents::follow`).
 
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;

@@ -1,4 +1,11 @@
 //! [`Registry`]: the namespaces of a server, by their names, and who may have one made.
+//!
+//! It is found through every value above it: `Registry` derefs to `Shared`, `Core` (room `node`) to `Registry`, and
+//! `Site` (room `http`) to `Core`.
+//!
+//! `Server::node` makes another node of this process: the registry of the new one follows that of its leader. A
+//! namespace of a follower is a mirror: it shares the functions, the limits and the standing of the namespace at the
+//! leader, and has sockets of its own.
 
 use std::collections::HashMap;
 use std::ops::Deref;

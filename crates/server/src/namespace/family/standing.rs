@@ -7,6 +7,12 @@
 //!
 //! A namespace that the program has asked for by its name is open: it may still turn out to be one that a
 //! parent stands for. Until that is known it lets nobody in past the `connect` function of that parent.
+//!
+//! No way leads round the `connect` function of a parent. A namespace that the program asks for by its name is a child
+//! at once where a pattern fits. Where only a function can tell, it is open. The parents are then asked with the first
+//! client, and no client comes in before one of them has the namespace, or the program has claimed it by registering
+//! something on it, under the lock of its table. A client that was let in by one door is not known to another
+//! ([`Whose`]). A child has no copy of the function: it asks its parent for it ([`NamespaceCore::door`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

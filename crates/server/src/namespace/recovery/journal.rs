@@ -1,14 +1,18 @@
-//! [`Journal`]: the events of one namespace that may still be missed, numbered as they were sent, and
-//! its sockets, those that wait for their clients too.
+//! [`Journal`]: the events of one namespace that may still be missed, numbered as they were sent, and its sockets,
+//! those that wait for their clients too.
 //!
-//! Its lock is what puts the events of a namespace into one order: whoever sends holds it until the
-//! event is with everybody, and whoever joins, leaves or comes back until that is done. So each socket
-//! is sent the events in the order of their numbers, and the number that its client shows tells
-//! exactly what it has had. It is the only lock under which others are taken.
+//! Its lock puts the events of a namespace into one order. A task that sends numbers the event, keeps it and puts it
+//! into every outbox under this lock. A socket joins, leaves or comes back under it. So each socket is sent the events
+//! in the order of their numbers, and the number that its client shows tells exactly what it has had. The locks of
+//! rooms and links are taken under this one.
 //!
-//! An offset is the number of an event behind the mark of the journal. A client shows the last one that
-//! it was ever sent, even by a server that is no more, or as another socket. Then it has had nothing as the
-//! one that it wants back; that is believed if nothing was sent to that.
+//! A `Parser` writes events and the answer to CONNECT under this lock too, since the number of an event stands in what
+//! it writes. So `Parser::encode` must be quick, and a call of the server out of it would wait for itself.
+//!
+//! An offset is the number of an event behind the mark of the journal. A volatile event has the number of the event
+//! before it, since clients take any text at the end of an event for an offset. A client shows the last offset that it
+//! was ever sent, even by a server that is no more, or as another socket. Then it has had nothing as the socket that it
+//! wants back. That is believed if nothing was sent to that socket.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};

@@ -10,6 +10,13 @@
 //! [`Session`](session::Session) for each of its sockets; [`Claim`] is what a client shows that comes back.
 //!
 //! Specification: Socket.IO 5, connection state recovery.
+//!
+//! Locks are taken in this order: `Store::making_room`, then that of all journals or one journal at a time.
+//! `Journal::family` is taken under that of all journals. The locks of rooms and links are taken under that of one
+//! journal.
+//!
+//! Nodes on several machines would have to share the log and the sockets that wait. `Adapter::recovery` is the place
+//! where they would come from.
 
 mod claim;
 mod credentials;

@@ -5,10 +5,12 @@
 //!        └──────────────── more was sent meanwhile ◀─────────────┘
 //! ```
 //!
-//! Where little was sent, its events are looked at without their numbers being collected.
+//! The log knows the events of each room, so the cost to come back is bounded by what comes back. Where little was
+//! sent, its events are looked at without their numbers being collected.
 //!
-//! A step takes the lock of the journal for a bounded time. What all steps may look at is bounded too
-//! (`search_max`), and so is what the socket gets back.
+//! A step takes the lock of the journal once, and looks at 256 rooms, events or names of excepted rooms. What all steps
+//! may look at is bounded too (`search_max`), and so is what the socket gets back. What was sent meanwhile is looked
+//! for when the socket is given back.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -4,6 +4,8 @@
 //! are all children of a pattern or function together. Each family is sure of an equal share, and what one
 //! does not need is shared by the others. Within a family its namespaces divide in the same way.
 //! So whoever fills one namespace takes from that, and whoever fills many of a pattern from those.
+//!
+//! The task that notices makes room, while it holds no other lock. A total may be exceeded by an eighth meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

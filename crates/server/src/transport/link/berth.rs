@@ -1,7 +1,12 @@
-//! [`Berth`]: where a connection is that others than its own task may run.
+//! [`Berth`]: where a connection is that other tasks than its own may run.
 //!
-//! While a client polls, its connection rests here between two turns. A request that brings a body takes it
-//! out and runs it right there, on behalf of its task: that spares two changes of task.
+//! A client that polls has no stream of its own: the answer to a GET carries what waits. Its connection rests here
+//! between two turns.
+//!
+//! - A GET that finds nothing to answer it waits in the link, and wakes nobody.
+//! - A POST takes the connection out, runs its turn on the spot, on behalf of its task, and puts it back. That spares
+//!   two changes of task.
+//! - The connection's own task runs it for all else, such as time.
 //!
 //! ```text
 //! Here ◀──▶ Away ──▶ Wanted ──▶ Here

@@ -1,22 +1,19 @@
 //! [`Link`]: the half of a connection that other tasks hold.
 //!
-//! They put parcels into its outbox, hand it HTTP requests and give it orders; the connection's own
-//! task takes up the requests and orders. One small lock guards it. It is never held while user
-//! code runs, anything waits or the stream is called, and no other lock is ever taken under it.
+//! Other tasks put parcels into its outbox, hand it HTTP requests and give it orders. The connection's own task takes
+//! up the requests and the orders. One small lock guards the link. It is never held while user code runs, anything
+//! waits or the stream is called, and no other lock is ever taken under it. What changes under it is in [`state`], and
+//! how it changes is in a file for each purpose.
 //!
-//! What waits in the outbox is written by whoever is first: the connection's own task at the end of
-//! its turn, or, where a stream can be written to from outside, the task that sent to many and now
-//! comes round to write (see [`cork`](crate::transport::cork)). Whoever writes takes out all that waits, so
-//! order is kept, and only one writes at a time.
+//! A letter for one client has the same encoding as a parcel, but is not shared. While the client's task runs on a
+//! stream, as when its own handlers answer, the link copies a letter straight into the piece that the end of the turn
+//! writes (the tail of the outbox). At any other time it becomes a parcel, and so does a letter of more than 16 KiB.
 //!
-//! While a client polls, the connection itself rests in here between two turns, and a request that
-//! brings a body takes it out and runs it on behalf of its task (see
-//! [`Guarded`](crate::connection::Guarded)).
+//! The outbox is written by the task that is first to do so: see `writing`. While a client polls, its connection rests
+//! in the link between two turns: see `berth`.
 //!
-//! What changes is in [`state`], and how in a file for each purpose.
-//!
-//! The connection's task says when it rests. Only then does a push wake it: a task that is running
-//! looks again by itself before it rests.
+//! The connection's task says when it rests. Only then does a push wake it: a task that is running looks again by
+//! itself before it rests.
 
 mod berth;
 mod errands;

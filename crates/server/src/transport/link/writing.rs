@@ -1,7 +1,22 @@
-//! Writing what waits in the outbox, by whichever task is first.
+//! Writing what waits in the outbox, by the task that is first.
 //!
-//! On a TCP stream any task may write: [`Link::uncork`] is for one that sent to many. The connection's own task
-//! writes at the end of its turn, by [`Link::flush`] or, where the stream has no halves, in its own way by
+//! A TCP stream has two halves. The link has the writing half, and the connection's task reads the other one. So any
+//! task that sends may write:
+//!
+//! - The client's own task writes at the end of its turn, by [`Link::flush`]. While it runs, or has been woken, nobody
+//!   else needs to write.
+//! - The turn of another client that sends to a client at rest puts it on the list of its thread. When that turn ends,
+//!   the thread writes to each client on the list once, by [`Link::uncork`], and wakes nobody for it (see
+//!   `transport/cork.rs`).
+//! - Any other task that sends, such as one of the user's, has no turn that ends. It wakes the client's task, which
+//!   writes.
+//!
+//! One task writes at a time: [`Writing`] says that one does, under the lock of the link. The task that writes takes
+//! out all that waits, and looks again before it stops. So order is kept, and a parcel that is pushed meanwhile wakes
+//! nobody. After 16 system calls, or when the stream is full, the rest is left to the client's task. The lock of the
+//! link is not held while the stream is called. The lock around the writing half is held for that one call.
+//!
+//! Any other stream than TCP has no halves here. Its own task alone writes to it, in its own way, by
 //! [`Link::take_batch`].
 
 use std::io::{self, ErrorKind, IoSlice};
