@@ -83,6 +83,9 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// clients of its own. What is sent to a namespace or to a room reaches the clients of all nodes: by the
     /// [adapter](Builder::adapter) of this server, or by one in memory if it has none.
     ///
+    /// Each node is served as any server is, or all together by [`serve_nodes_on`](Self::serve_nodes_on). A
+    /// request of a session may come to any of them.
+    ///
     /// It is for programs with a server for each core, and for tests that want to see how a program does as a
     /// cluster. What is registered with any handle of this server counts for all its nodes; what is registered on
     /// a child of a pattern, for this node alone.
@@ -229,7 +232,13 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// ([`TcpSocket::listen`](tokio::net::TcpSocket::listen)), as [`serve`](Self::serve) does with 4,096:
     /// that of [`TcpListener::bind`] is short, and beyond it the system lets clients wait for seconds.
     pub async fn serve_on(&self, listener: TcpListener) {
-        serve::run(Arc::clone(&self.site), listener, NotFound).await;
+        serve::run(vec![Arc::clone(&self.site)], listener, NotFound).await;
+    }
+
+    /// As [`serve_on`](Self::serve_on), by this server and all [nodes](Self::node) that were made of it: each has
+    /// the next connection in turn.
+    pub async fn serve_nodes_on(&self, listener: TcpListener) {
+        serve::run(self.site.all(), listener, NotFound).await;
     }
 
     /// Serves on a listener, and gives requests to other paths to `other`: a tower service such as
@@ -245,7 +254,7 @@ impl<A: Send + Sync + 'static> Server<A> {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        serve::run(Arc::clone(&self.site), listener, other).await;
+        serve::run(vec![Arc::clone(&self.site)], listener, other).await;
     }
 
     /// Serves one stream that is open already: one in memory, a Unix socket, or TLS on top of
