@@ -214,7 +214,10 @@ fn offer_rooms(io: &Namespace<(), Session>) {
         true
     });
     io.on("rooms", async |me: Me| me.rooms());
-    io.on("members", async |me: Me, room: String| me.everyone().to(room).local_ids());
+    io.on("members", async |me: Me, room: String| {
+        let members = me.everyone().to(room).sockets().await;
+        members.iter().map(|socket| socket.id()).collect::<Vec<_>>()
+    });
 }
 
 fn offer_streams(io: &Namespace<(), Session>) {
