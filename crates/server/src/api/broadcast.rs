@@ -32,6 +32,7 @@ use crate::namespace::socket_core::{Member, SocketCore};
 /// in at least one of them. Nobody gets an event twice. The id of a socket is a room of its own.
 #[derive(Clone)]
 #[must_use = "a selection sends nothing by itself"]
+#[doc(alias = "BroadcastOperator")]
 pub struct Broadcast {
     namespace: Arc<NamespaceCore>,
     target: Target,
@@ -49,6 +50,7 @@ impl Broadcast {
     }
 
     /// Adds a room, or several.
+    #[doc(alias = "in")]
     pub fn to(mut self, rooms: impl RoomNames) -> Self {
         rooms.append_to(&mut self.target.rooms);
         self
@@ -101,13 +103,15 @@ impl Broadcast {
     }
 
     /// Sends an event to the selected. It is encoded once for all of them. Events of one task reach
-    /// everybody in the order in which they were sent.
+    /// everybody in the order in which they were sent. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is
+    /// one: see [`ToArgs`].
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What goes wrong is counted and logged where it happens.
         let _ = self.try_emit(event, args);
     }
 
-    /// Sends an event to the selected and tells to how many.
+    /// Sends an event to the selected and tells to how many. `(a, b)` and `[a, b]` are two arguments,
+    /// `vec![a, b]` is one: see [`ToArgs`].
     ///
     /// # Errors
     ///
@@ -176,13 +180,21 @@ impl Broadcast {
             .map_err(|error| self.unwritten(name, error))
     }
 
-    /// Sends a `message` to the selected: a short form of [`emit`](Self::emit).
+    /// Sends a `message` to the selected: a short form of [`emit`](Self::emit). `(a, b)` and `[a, b]` are two
+    /// arguments, `vec![a, b]` is one: see [`ToArgs`].
+    #[doc(alias = "write")]
     pub fn send<T: ToArgs>(&self, args: T) {
         self.emit("message", args);
     }
 
     /// Asks the selected: sends an event that each of them is to answer. The answers come as they
-    /// arrive, until all are there or the time is over.
+    /// arrive, until all are there or the time is over. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is
+    /// one: see [`ToArgs`].
+    ///
+    /// The type of the answers is that of what takes them: `let votes: Answers<u8> = …`, or
+    /// `let votes: Vec<(SocketId, u8)> = ….collect().await`; an [`Event`](crate::Event) as the name fixes it, too.
+    /// Each is read as by [`Socket::call`](crate::Socket::call): a tuple reads an array, or several arguments.
+    #[doc(alias = "emitWithAck")]
     pub fn call<N, T, R>(&self, event: N, args: T) -> Answers<R>
     where
         N: CallName<T, R>,
@@ -237,6 +249,7 @@ impl Broadcast {
     /// reaches them. Whoever is in [`rooms_max`](crate::Namespace::rooms_max) rooms already, or is refused
     /// by a function of [`Namespace::before_join`](crate::Namespace::before_join), is left out; a name of
     /// more than [`room_name_bytes_max`](crate::Namespace::room_name_bytes_max) nobody joins.
+    #[doc(alias = "socketsJoin")]
     pub fn join(&self, rooms: impl RoomNames) {
         self.each(|socket| {
             socket.join(&rooms);
@@ -244,6 +257,7 @@ impl Broadcast {
     }
 
     /// Takes the selected out of a room, or out of several, at once.
+    #[doc(alias = "socketsLeave")]
     pub fn leave(&self, rooms: impl RoomNames) {
         self.each(|socket| {
             socket.leave(&rooms);
@@ -251,16 +265,19 @@ impl Broadcast {
     }
 
     /// Takes the selected out of the namespace. Their connections stay for their other namespaces.
+    #[doc(alias = "disconnectSockets")]
     pub fn disconnect(&self) {
         self.each(|socket| socket.disconnect());
     }
 
     /// Closes the whole connections of the selected, with all their namespaces.
+    #[doc(alias = "disconnectSockets")]
     pub fn close(&self) {
         self.each(|socket| socket.close());
     }
 
     /// The ids of the selected.
+    #[doc(alias = "allSockets")]
     pub fn ids(&self) -> Vec<SocketId> {
         let mut ids = Vec::new();
         self.each(|socket| ids.push(socket.id));
@@ -273,6 +290,7 @@ impl Broadcast {
     /// # Errors
     ///
     /// When other nodes do not answer in time. On a single node there is none.
+    #[doc(alias = "fetchSockets")]
     pub async fn sockets(&self) -> Result<Vec<RemoteSocket>, FetchError> {
         let mut sockets = Vec::new();
         self.each(|socket| sockets.extend(RemoteSocket::new(socket)));
@@ -362,7 +380,7 @@ impl fmt::Debug for Broadcast {
 }
 
 /// The answers to a question to many, as they arrive. `R` is the type of the first argument of an
-/// answer; [`Args`] for all of them.
+/// answer, a tuple that of several, and [`Args`] all as they came: see [`FromArg::from_answer`].
 ///
 /// ```
 /// # use roomful::{Answers, Server}; use std::time::Duration;
@@ -399,7 +417,7 @@ impl<R: FromArg> Answers<R> {
             return None;
         };
         self.answered += 1;
-        Some((id, R::from_arg(&mut args.cursor())))
+        Some((id, R::from_answer(&args)))
     }
 
     /// Waits for all answers and gives those that fit.

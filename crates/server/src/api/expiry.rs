@@ -82,11 +82,12 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use roomful::{Server, Socket};
+    /// # use roomful::{CallError, Server, Socket};
     /// # let io = Server::new();
     /// # fn good_for(_: &str) -> Duration { Duration::ZERO }
     /// io.on_expire(async |me: Socket| {
-    ///     if let Ok(token) = me.call::<_, _, String>("renew", ()).await {
+    ///     let token: Result<String, CallError> = me.call("renew", ()).await;
+    ///     if let Ok(token) = token {
     ///         me.expire_after(good_for(&token));
     ///     }
     /// });

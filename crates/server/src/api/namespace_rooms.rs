@@ -68,6 +68,10 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// });
     /// listener.off();
     /// ```
+    #[doc(alias = "create-room")]
+    #[doc(alias = "delete-room")]
+    #[doc(alias = "join-room")]
+    #[doc(alias = "leave-room")]
     pub fn on_room<F>(&self, told: F) -> Listener
     where
         F: Fn(&Self, RoomEvent<'_>) + Send + Sync + 'static,

@@ -59,18 +59,23 @@ impl RemoteSocket {
         self.socket.data.downcast_ref()
     }
 
-    /// As [`Socket::emit`](crate::Socket::emit).
+    /// As [`Socket::emit`](crate::Socket::emit): `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see
+    /// [`ToArgs`]).
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What goes wrong here is counted and logged where it happens.
         let _ = self.socket.emit(event.event_name(), &args, Reliability::Reliable, true);
     }
 
-    /// As [`Socket::send`](crate::Socket::send).
+    /// As [`Socket::send`](crate::Socket::send): `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see
+    /// [`ToArgs`]).
+    #[doc(alias = "write")]
     pub fn send<T: ToArgs>(&self, args: T) {
         self.emit("message", args);
     }
 
-    /// As [`Socket::call`](crate::Socket::call).
+    /// As [`Socket::call`](crate::Socket::call), with the same answers. `(a, b)` and `[a, b]` are two arguments,
+    /// `vec![a, b]` is one (see [`ToArgs`]).
+    #[doc(alias = "emitWithAck")]
     pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
         self.socket.call(event.event_name(), &args, true)
     }
@@ -91,6 +96,7 @@ impl RemoteSocket {
     }
 
     /// As [`Socket::close`](crate::Socket::close).
+    #[doc(alias = "disconnect")]
     pub fn close(&self) {
         self.socket.close();
     }
