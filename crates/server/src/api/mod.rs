@@ -2,6 +2,7 @@
 //! have none. It knows no stream, no HTTP and no connection.
 
 pub(crate) mod broadcast;
+pub(crate) mod check_handler;
 mod expiry;
 pub(crate) mod handler;
 pub(crate) mod hello;

@@ -23,6 +23,7 @@ use crate::namespace::table::{Carry, Greet, Parting, Same, ServerSide, Table};
 /// Handlers, rooms and sockets under one name. A cheap handle.
 ///
 /// `A` is the server's shared state, `U` what [`connect`](Self::connect) remembers of each socket.
+#[doc(alias = "nsp")]
 pub struct Namespace<A = (), U = ()> {
     pub(crate) core: Arc<NamespaceCore>,
     pub(crate) hold: Hold,
@@ -52,11 +53,26 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// that there are.
     ///
     /// The namespace that this gives has sockets of that data; register their handlers on it.
-    pub fn connect<V, C>(&self, connect: C) -> Namespace<A, V>
-    where
-        V: Send + Sync + 'static,
-        C: Connect<A, V>,
-    {
+    ///
+    /// A closure that only refuses does not say what data it would give, so name it. A function has a place for
+    /// that:
+    ///
+    /// ```
+    /// # use roomful::{Hello, Refusal, Server};
+    /// # let io = Server::new();
+    /// io.of("/old").connect(async |_: Hello| Err::<(), _>(Refusal::new("closed")));
+    ///
+    /// async fn closed(_: Hello) -> Result<(), Refusal> {
+    ///     Err(Refusal::new("closed"))
+    /// }
+    /// io.of("/older").connect(closed);
+    /// ```
+    #[doc(alias = "use")]
+    #[doc(alias = "middleware")]
+    pub fn connect<V: Send + Sync + 'static>(
+        &self,
+        connect: impl Connect<A, V>,
+    ) -> Namespace<A, V> {
         let connect = Arc::new(connect);
         let _old = self.change(|table| {
             table.own_door |= self.core.lineage().is_some();
@@ -127,6 +143,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// Called with each socket that has joined, before its first event. A room that the socket joins before the
     /// function's first wait is joined before the client sees `connect`: it misses nothing of what is sent there from
     /// then on.
+    #[doc(alias = "connection")]
     pub fn on_connect<F, Fut>(&self, greet: F) -> &Self
     where
         F: Fn(Socket<A, U>) -> Fut + Send + Sync + 'static,
@@ -140,6 +157,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// Called with each socket that is about to leave, and why; [`Socket::farewell`] tells more. Until its
     /// first wait it finds the socket still in its rooms; nothing can be sent to the socket itself any
     /// more.
+    #[doc(alias = "disconnecting")]
     pub fn on_disconnecting<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
@@ -151,6 +169,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
 
     /// Called with each socket that has left, and why; [`Socket::farewell`] tells more. Its rooms are left
     /// already.
+    #[doc(alias = "disconnect")]
     pub fn on_disconnect<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
@@ -162,6 +181,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
 
     /// Calls `handler` for each event of that name. See [`Handler`] for what it can be; what it
     /// returns is the ack. A second handler for a name takes the place of the first.
+    #[doc(alias = "addListener")]
     pub fn on<N, H, M>(&self, event: N, handler: H) -> &Self
     where
         N: OnName<M>,
@@ -188,6 +208,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     }
 
     /// Removes the handlers of an event, for sockets that come later; `false` when there was none.
+    #[doc(alias = "removeListener")]
+    #[doc(alias = "removeAllListeners")]
     pub fn off(&self, event: &str) -> bool {
         self.change(|table| table.off(event)).is_some_and(|removed| removed.is_some())
     }
@@ -209,6 +231,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// # let io = roomful::Server::new();
     /// io.on_error(|me, event, error| eprintln!("{} {event}: {error}", me.id()));
     /// ```
+    #[doc(alias = "error")]
     pub fn on_error<F>(&self, on_error: F) -> &Self
     where
         F: Fn(&Socket<A, U>, &str, &EventError) + Send + Sync + 'static,
@@ -238,6 +261,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// let log = io.on_any(|me, event, args| println!("{} {event} {args:?}", me.id()));
     /// log.off();
     /// ```
+    #[doc(alias = "onAny")]
+    #[doc(alias = "catch-all")]
     pub fn on_any<F>(&self, any: F) -> Listener
     where
         F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
@@ -246,6 +271,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     }
 
     /// As [`on_any`](Self::on_any), but before those that there are already.
+    #[doc(alias = "prependAny")]
     pub fn prepend_any<F>(&self, any: F) -> Listener
     where
         F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
@@ -307,6 +333,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     ///     Ok(args)
     /// });
     /// ```
+    #[doc(alias = "use")]
+    #[doc(alias = "middleware")]
     pub fn before<F, Fut>(&self, before: F) -> &Self
     where
         F: Fn(Socket<A, U>, String, Args) -> Fut + Send + Sync + 'static,
@@ -399,6 +427,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// [`server_side_emit`](Self::server_side_emit); what it returns is the answer, where one is asked
     /// for. A second handler for a name takes the place of the first. On a single node it is never
     /// called: a node does not hear itself.
+    #[doc(alias = "serverSideEmit")]
     pub fn on_server_side<F, Fut>(&self, event: &str, handler: F) -> &Self
     where
         F: Fn(Args) -> Fut + Send + Sync + 'static,
@@ -423,6 +452,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     }
 
     /// The socket of that id, if it is here and has this namespace's data.
+    #[doc(alias = "sockets")]
     pub fn socket(&self, id: SocketId) -> Option<Socket<A, U>> {
         let member = match self.core.children() {
             None => self.core.rooms.get(id),
@@ -434,6 +464,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// The namespaces that there are now of those that this one stands for: see
     /// [`Server::of_pattern`](crate::Server::of_pattern). None for a namespace that clients are in
     /// themselves.
+    #[doc(alias = "ParentNamespace")]
     pub fn children(&self) -> Vec<Self> {
         let children = self.core.children().unwrap_or_default();
         children.into_iter().map(Self::new).collect()
@@ -458,6 +489,7 @@ impl<A, U> Namespace<A, U> {
     }
 
     /// The name, such as `/` or `/chat`.
+    #[doc(alias = "nsp")]
     pub fn name(&self) -> &str {
         &self.core.name
     }
@@ -470,6 +502,8 @@ impl<A, U> Namespace<A, U> {
     }
 
     /// Sockets in the namespace.
+    #[doc(alias = "clientsCount")]
+    #[doc(alias = "size")]
     pub fn len(&self) -> usize {
         self.core.each().iter().map(|core| core.rooms.len()).sum()
     }
@@ -480,11 +514,14 @@ impl<A, U> Namespace<A, U> {
     }
 
     /// Everyone in the namespace.
+    #[doc(alias = "sockets")]
+    #[doc(alias = "in")]
     pub fn everyone(&self) -> Broadcast {
         Broadcast::new(&self.core)
     }
 
     /// Everyone in a room, or in one of several.
+    #[doc(alias = "in")]
     pub fn to(&self, rooms: impl RoomNames) -> Broadcast {
         self.everyone().to(rooms)
     }
@@ -504,6 +541,7 @@ impl<A, U> Namespace<A, U> {
     ///
     /// It may be given to any handle, also to that of a child from [`Server::of`](crate::Server::of), makes
     /// no namespace the program's own, and ends with the namespace: that of a child with its last user.
+    #[doc(alias = "onAnyOutgoing")]
     pub fn on_any_outgoing<F>(&self, watch: F) -> Listener
     where
         F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
@@ -512,6 +550,7 @@ impl<A, U> Namespace<A, U> {
     }
 
     /// As [`on_any_outgoing`](Self::on_any_outgoing), but before those that there are already.
+    #[doc(alias = "prependAnyOutgoing")]
     pub fn prepend_any_outgoing<F>(&self, watch: F) -> Listener
     where
         F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
@@ -552,12 +591,15 @@ impl<A, U> Namespace<A, U> {
         listener
     }
 
-    /// Sends an event to everyone in the namespace.
+    /// Sends an event to everyone in the namespace. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one:
+    /// see [`ToArgs`].
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         self.everyone().emit(event, args);
     }
 
-    /// Sends a `message` to everyone in the namespace: a short form of [`emit`](Self::emit).
+    /// Sends a `message` to everyone in the namespace: a short form of [`emit`](Self::emit). `(a, b)` and `[a, b]`
+    /// are two arguments, `vec![a, b]` is one: see [`ToArgs`].
+    #[doc(alias = "write")]
     pub fn send<T: ToArgs>(&self, args: T) {
         self.emit("message", args);
     }
@@ -566,12 +608,14 @@ impl<A, U> Namespace<A, U> {
 impl<A, U> Namespace<A, U> {
     /// Sends an event to the other nodes of a cluster, for their
     /// [`on_server_side`](Self::on_server_side). No client sees it. On a single node there is nobody to
-    /// send it to, so nothing happens.
+    /// send it to, so nothing happens. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see
+    /// [`ToArgs`].
     ///
     /// # Errors
     ///
     /// When the arguments cannot be written as JSON, or the name is `connect`, `connection` or
     /// `new_namespace`.
+    #[doc(alias = "serverSideEmit")]
     pub fn server_side_emit<N, T>(&self, event: N, args: T) -> Result<(), EmitError>
     where
         N: EmitName<T>,
@@ -586,6 +630,7 @@ impl<A, U> Namespace<A, U> {
     /// # Errors
     ///
     /// As there.
+    #[doc(alias = "serverSideEmitWithAck")]
     pub async fn server_side_call<N, T, R>(&self, event: N, args: T) -> Result<Vec<R>, EmitError>
     where
         N: CallName<T, R>,

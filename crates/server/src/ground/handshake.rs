@@ -77,6 +77,7 @@ impl Handshake {
     }
 
     /// When the request came, to the millisecond, by the clock of the system.
+    #[doc(alias = "time")]
     pub fn issued(&self) -> SystemTime {
         let since = Duration::from_millis(self.issued_ms);
         SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
@@ -91,6 +92,7 @@ impl Handshake {
     /// Whether the request itself says that it is an `https` one, as over HTTP/2. No for HTTP/1.1, even
     /// over TLS: there only the header of a proxy can tell, such as `x-forwarded-proto`, which whoever
     /// knows that proxy may [read](Self::header) and believe.
+    #[doc(alias = "secure")]
     pub fn is_secure(&self) -> bool {
         self.parts().next() == Some(SECURE)
     }

@@ -78,6 +78,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Whether the path without a slash at its end is left to others, as the official server leaves it
     /// unless its `addTrailingSlash` is off. Default no. Where the server is mounted as a
     /// [service](Server::service), whoever mounts it decides.
+    #[doc(alias = "addTrailingSlash")]
     pub fn trailing_slash_required(mut self, required: bool) -> Self {
         self.http.slash_required = required;
         self
@@ -122,6 +123,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Which web pages may connect. Default: those of the same host.
+    #[doc(alias = "cors")]
     pub fn origins(mut self, origins: Origins) -> Self {
         self.http.origins = origins.tidied();
         self
@@ -165,6 +167,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// [`initial_headers`]: Self::initial_headers
     /// [`headers`]: Self::headers
     /// [`Namespace::connect`]: crate::Namespace::connect
+    #[doc(alias = "use")]
     pub fn on_request<F>(mut self, on_request: F) -> Self
     where
         F: Fn(&Request<'_>, &mut AnswerHeaders) -> Flow + Send + Sync + 'static,
@@ -199,6 +202,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// }
     /// let io = Server::builder().allow_request(is_known).build();
     /// ```
+    #[doc(alias = "allowRequest")]
     pub fn allow_request<F, Fut>(mut self, allow: F) -> Self
     where
         F: Fn(Request<'static>) -> Fut + Send + Sync + 'static,
@@ -243,6 +247,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Which transports clients may use. Default: all.
+    #[doc(alias = "allowUpgrades")]
     pub fn transports(mut self, transports: Transports) -> Self {
         self.http.transports = transports;
         self
@@ -276,6 +281,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// `Sec-Fetch-Site` that it comes from another site, unless all [origins](crate::Origins) are allowed.
     /// Browsers from before 2023 may not say it, and none says it to a host that is neither `https` nor local.
     /// So let `connect` change nothing that a visitor must have wanted, and give cookies `SameSite=Lax`.
+    #[doc(alias = "allowEIO3")]
     pub fn allow_eio3(mut self, allow: bool) -> Self {
         self.http.allow_eio3 = allow;
         self
@@ -309,6 +315,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// let dist = "node_modules/socket.io-client/dist";
     /// let io = Server::builder().serve_client(ServeClient::Directory(dist.into())).build();
     /// ```
+    #[doc(alias = "serveClient")]
     pub fn serve_client(mut self, serve: impl Into<ServeClient>) -> Self {
         self.http.serve_client = serve.into();
         self
@@ -329,6 +336,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Compresses WebSocket messages for clients that take that. Default: no.
+    #[doc(alias = "perMessageDeflate")]
     pub fn compression(mut self, compression: Compression) -> Self {
         self.config.limits.inflate_ratio_max = compression.ratio_max;
         self.config.compression = Some(compression);
@@ -336,6 +344,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Compresses the answers to polls for clients that take that. Default: from 1,024 bytes on.
+    #[doc(alias = "httpCompression")]
     pub fn http_compression(mut self, compression: HttpCompression) -> Self {
         self.http.http_compression = compression;
         self
@@ -344,6 +353,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Largest message, polling body, and sum of the attachments of a packet. Default 1,000,000. A
     /// namespace can refuse [smaller events](crate::Namespace::args_bytes_max), without the end of the
     /// connection. At most 2 GiB: more counts as that.
+    #[doc(alias = "maxHttpBufferSize")]
+    #[doc(alias = "maxPayload")]
     pub fn payload_bytes_max(mut self, bytes: usize) -> Self {
         self.config.limits.payload_bytes_max = bytes.min(roomful_proto::Limits::PAYLOAD_BYTES);
         self
@@ -451,6 +462,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Time between a pong and the next ping. Default 25 s.
+    #[doc(alias = "pingInterval")]
     pub fn ping_interval(mut self, interval: Duration) -> Self {
         self.config.limits.ping_interval = interval;
         self
@@ -458,18 +470,21 @@ impl<A: Send + Sync + 'static> Builder<A> {
 
     /// Time for the pong to come. A client whose WebSocket ends before it has come over to it has as long to poll:
     /// else its session ends, since the page that it was of is gone. Default 20 s.
+    #[doc(alias = "pingTimeout")]
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
         self.config.limits.ping_timeout = timeout;
         self
     }
 
     /// Time for an upgrade from polling to WebSocket. Default 10 s.
+    #[doc(alias = "upgradeTimeout")]
     pub fn upgrade_timeout(mut self, timeout: Duration) -> Self {
         self.config.limits.upgrade_timeout = timeout;
         self
     }
 
     /// Time from the handshake until a namespace must have been joined. Default 45 s.
+    #[doc(alias = "connectTimeout")]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.limits.connect_timeout = timeout;
         self
@@ -508,6 +523,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
 
     /// Time that a question to a client waits for its answer, unless it or its
     /// [namespace](crate::Namespace::ack_timeout) says otherwise. Default 10 s.
+    #[doc(alias = "timeout")]
     pub fn ack_timeout(mut self, timeout: Duration) -> Self {
         self.config.ack_timeout = timeout;
         self
@@ -587,6 +603,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Whether namespaces that were made because a client asked for them stay when nobody is in them
     /// any more, as in the official server unless its `cleanupEmptyChildNamespaces` is on. One in which
     /// nobody was let in does not. Default no: clients could fill the server with them.
+    #[doc(alias = "cleanupEmptyChildNamespaces")]
     pub fn keep_empty_namespaces(mut self, keep: bool) -> Self {
         self.config.keep_empty_namespaces = keep;
         self
@@ -601,6 +618,10 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Lets clients that were lost come back to their sockets, and to what they missed. Default: not.
+    #[doc(alias = "connectionStateRecovery")]
+    #[doc(alias = "maxDisconnectionDuration")]
+    #[doc(alias = "skipMiddlewares")]
+    #[doc(alias = "adapter")]
     pub fn recovery(mut self, recovery: Recovery) -> Self {
         self.recovery = Some(recovery);
         self
