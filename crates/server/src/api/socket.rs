@@ -327,7 +327,7 @@ impl<A, U> Socket<A, U> {
         self.core.link.handshake.address()
     }
 
-    /// The request that opened the connection.
+    /// The request that opened the connection. It can be [serialised](Handshake), with the secrets that are in it.
     #[doc(alias = "request")]
     pub fn handshake(&self) -> &Handshake {
         &self.core.link.handshake
