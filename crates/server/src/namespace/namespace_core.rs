@@ -169,7 +169,7 @@ impl NamespaceCore {
             lineage: OnceLock::new(),
             children: None,
             family: None,
-            table: RwLock::default(),
+            table: RwLock::new(Arc::new(Table::new(&registry.config))),
             watchers: RwLock::default(),
             watched: AtomicBool::new(false),
             room_watchers: RoomWatchers::default(),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use roomful_proto::{Args, EncodeError, EventError, Reason};
 
+use crate::ground::config::Config;
 use crate::ground::errors::refusal::Refusal;
 use crate::namespace::admission::BeforeJoin;
 use crate::namespace::erased::{Data, Erased, Started};
@@ -64,6 +65,15 @@ impl Removed {
 }
 
 impl Table {
+    /// One without functions, with the limits of the server.
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut table = Self::default();
+        if config.args_bytes_max.is_some() {
+            table.extras_mut().args_bytes_max = config.args_bytes_max;
+        }
+        table
+    }
+
     /// Removes the handlers of an event, and gives them.
     pub(crate) fn off(&mut self, event: &str) -> Removed {
         let name = event.as_bytes();

@@ -583,6 +583,23 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
+    /// Sockets that may be in each namespace at the same time, unless that
+    /// [says otherwise](crate::Namespace::sockets_max). Default: no limit but
+    /// [`connections_max`](Self::connections_max), since a connection has one socket in a namespace.
+    pub fn sockets_max(mut self, count: usize) -> Self {
+        self.config.sockets_max = count;
+        self
+    }
+
+    /// Bytes that the arguments of one event of a client may have, in each namespace, unless that
+    /// [says otherwise](crate::Namespace::args_bytes_max). Default: no limit but
+    /// [`payload_bytes_max`](Self::payload_bytes_max). The names of events are for namespaces to know, so single
+    /// events have their limit [there](crate::Namespace::event_args_bytes_max).
+    pub fn args_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.args_bytes_max = Some(bytes);
+        self
+    }
+
     /// Questions to one client that wait for their answer, in each namespace, unless that
     /// [says otherwise](crate::Namespace::asks_max). Default 16,384.
     pub fn asks_max(mut self, count: usize) -> Self {
