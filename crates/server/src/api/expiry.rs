@@ -100,13 +100,13 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         let expire: OnExpire = Arc::new(move |core| {
             // Before anything of the user's runs: that may renew it, and then there is nothing to end.
             let question = core.expiry.question();
-            let (asked, core) = (expire(Socket::new(core)?), Arc::clone(core));
+            let (asked, core) =
+                (expire(Socket::of_event(core, "on_expire", "expire", None)?), Arc::clone(core));
             Some(erased::unasked(async move {
                 asked.await;
                 core.lapse(question);
             }))
         });
-        let _old = self.change(|table| table.on_expire.replace(expire));
-        self
+        self.put("on_expire", |table| table.on_expire.replace(expire))
     }
 }

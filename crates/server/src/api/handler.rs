@@ -247,9 +247,8 @@ where
     let name: Arc<str> = name.into();
     let event = Arc::clone(&name);
     let start = Arc::new(move |core: &Arc<SocketCore>, event: &mut Event| {
-        // A socket that was let in before `connect` changed its type cannot be given to this one.
-        let socket = Socket::<A, U>::new(core)?;
         let ack = event.ack;
+        let socket = Socket::<A, U>::of_event(core, "on", &name, ack)?;
         let cursor = event.args.cursor_mut();
         let incoming = Incoming { cursor, socket: core, event: &name, ack: &mut event.ack };
         match handler.start(socket, incoming) {

@@ -9,5 +9,6 @@ pub(crate) mod hello;
 pub(crate) mod namespace;
 mod namespace_limits;
 mod namespace_rooms;
+mod registration;
 pub(crate) mod remote;
 pub(crate) mod socket;

@@ -1,13 +1,13 @@
 //! [`Socket`]: a client in a namespace.
 
-use std::any::{Any, TypeId};
+use std::any::{TypeId, type_name};
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use roomful_proto::event::{CallName, EmitName, OnName};
-use roomful_proto::{FromArg, SocketId, ToArgs};
+use roomful_proto::{AckId, EventError, FromArg, SocketId, ToArgs};
 
 use crate::api::broadcast::Broadcast;
 use crate::api::handler::{self, Handler};
@@ -18,6 +18,7 @@ use crate::ground::handshake::Handshake;
 use crate::ground::room_names::RoomNames;
 use crate::ground::target::Reliability;
 use crate::namespace::asks::Call;
+use crate::namespace::erased;
 use crate::namespace::listeners::Once;
 use crate::namespace::recovery::Beginning;
 use crate::namespace::socket_core::SocketCore;
@@ -41,6 +42,29 @@ impl<A: 'static, U: 'static> Socket<A, U> {
         fits.then(|| Self { core: Arc::clone(core), types: PhantomData })
     }
 
+    /// The socket for a function of the user's. `None` when the socket remembers something else, which is told.
+    pub(crate) fn of(core: &Arc<SocketCore>, function: &str) -> Option<Self> {
+        let socket = Self::new(core);
+        if socket.is_none() {
+            core.namespace.note_misfit(function, type_name::<U>());
+        }
+        socket
+    }
+
+    /// As [`of`](Self::of), for a function whose event comes to nothing then.
+    pub(crate) fn of_event(
+        core: &Arc<SocketCore>,
+        function: &str,
+        event: &str,
+        ack: Option<AckId>,
+    ) -> Option<Self> {
+        let socket = Self::of(core, function);
+        if socket.is_none() {
+            core.fail(event, ack, &misfit::<U>());
+        }
+        socket
+    }
+
     /// The state that the server shares with all its sockets.
     #[allow(
         clippy::expect_used,
@@ -54,13 +78,11 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     /// What the `connect` function of the namespace remembered of this client.
     #[allow(clippy::expect_used, reason = "checked when the handle was made")]
     pub fn data(&self) -> &U {
-        let nothing: &dyn Any = &();
-        let data: &dyn Any = &*self.core.data;
-        data.downcast_ref().or_else(|| nothing.downcast_ref()).expect("checked in Socket::new")
+        erased::read(&self.core.data).expect("checked in Socket::new")
     }
 
     /// Calls `handler` for each event of that name of this socket, in place of the namespace's
-    /// [handler](crate::Namespace::on), from the next event on.
+    /// [handler](crate::Namespace::on) or of one that it had itself, from the next event on.
     ///
     /// The socket gets a table of its own for that, as large as its namespace's. What all sockets do
     /// is better told to the namespace.
@@ -332,6 +354,11 @@ impl<A, U> Socket<A, U> {
     pub fn handshake(&self) -> &Handshake {
         &self.core.link.handshake
     }
+}
+
+/// Why a function is not called that is for sockets with a `U`.
+pub(crate) fn misfit<U>() -> EventError {
+    EventError::internal(format!("the function is for sockets with a {}", type_name::<U>()))
 }
 
 /// One socket, and how an event goes to it. Made by [`Socket::compress`].

@@ -1,6 +1,7 @@
-//! [`Erased`]: a handler without the types of its user, and what it gives: [`Started`], [`Reply`].
+//! [`Erased`]: a handler without the types of its user, and what it gives: [`Started`], [`Reply`]. [`Data`] is
+//! what is remembered of a socket, and [`DataType`] of which type that is.
 
-use std::any::Any;
+use std::any::{Any, TypeId, type_name};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +14,40 @@ use crate::namespace::socket_core::SocketCore;
 
 /// What a namespace remembers of a socket.
 pub(crate) type Data = Arc<dyn Any + Send + Sync>;
+
+/// What is remembered as a `U`, which `()` is whatever is remembered.
+pub(crate) fn read<U: 'static>(data: &Data) -> Option<&U> {
+    let nothing: &dyn Any = &();
+    (**data).downcast_ref().or_else(|| nothing.downcast_ref())
+}
+
+/// The type of what is remembered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DataType {
+    id: TypeId,
+    pub(crate) name: &'static str,
+}
+
+impl DataType {
+    pub(crate) fn of<U: 'static>() -> Self {
+        Self { id: TypeId::of::<U>(), name: type_name::<U>() }
+    }
+
+    /// Whether a function for sockets of this type can be given those of another.
+    pub(crate) fn reads(self, other: Self) -> bool {
+        self.is_nothing() || self.id == other.id
+    }
+
+    fn is_nothing(self) -> bool {
+        self.id == TypeId::of::<()>()
+    }
+}
+
+impl Default for DataType {
+    fn default() -> Self {
+        Self::of::<()>()
+    }
+}
 
 /// A handler whose types are forgotten.
 #[derive(Clone)]

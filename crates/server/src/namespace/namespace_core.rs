@@ -15,7 +15,7 @@ use crate::ground::parser::{ServerParser, parcel};
 use crate::ground::rate::throttle::Throttle;
 use crate::namespace::asks::AskIds;
 use crate::namespace::decisions::Share;
-use crate::namespace::erased::Data;
+use crate::namespace::erased::{self, Data};
 use crate::namespace::family::parents::Rule;
 use crate::namespace::family::pattern::Params;
 use crate::namespace::family::standing::{Lineage, Standing};
@@ -71,6 +71,8 @@ pub(crate) struct NamespaceCore {
     pub(crate) ask_ids: AskIds,
     /// When the log was told last of a room that was not joined.
     rooms_refused: Throttle,
+    /// When it was told last of a function that a socket does not fit.
+    misfits: Throttle,
 }
 
 type Children = HashMap<Box<str>, Weak<NamespaceCore>>;
@@ -176,6 +178,7 @@ impl NamespaceCore {
             polls: Mutex::default(),
             ask_ids: registry.ask_ids.clone(),
             rooms_refused: Throttle::default(),
+            misfits: Throttle::default(),
         }
     }
 
@@ -372,6 +375,24 @@ impl NamespaceCore {
         joined.map(drop)
     }
 
+    /// A socket was not given to a function, because that is for sockets of other data.
+    #[cold]
+    pub(crate) fn note_misfit(&self, function: &str, wanted: &str) {
+        let Some(registry) = self.registry() else {
+            return;
+        };
+        registry.metrics.functions_misfit.add();
+        if self.misfits.passes(registry.now()) {
+            tracing::error!(
+                namespace = ?self.name,
+                function,
+                wanted,
+                "a function is not called: it is for sockets whose data is of another type. Register it on what \
+                 the last connect has given"
+            );
+        }
+    }
+
     #[cold]
     fn refuse_room(&self, id: SocketId) {
         let Some(registry) = self.registry() else {
@@ -425,7 +446,7 @@ impl NamespaceCore {
 
     /// Makes that no client gets one of those sockets back that wait, and that `revoked` names.
     pub(crate) fn revoke_all<U: 'static>(&self, revoked: impl Fn(&U) -> bool) -> usize {
-        let revoked = |data: &Data| data.downcast_ref().is_some_and(&revoked);
+        let revoked = |data: &Data| erased::read(data).is_some_and(&revoked);
         let Some(children) = self.children() else {
             return self.journal.as_ref().map_or(0, |journal| journal.revoke_all(revoked));
         };
