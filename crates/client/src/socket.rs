@@ -376,13 +376,15 @@ impl Socket {
         }
     }
 
-    /// Sends a `message`: a short form of [`emit`](Self::emit).
+    /// Sends a `message`: a short form of [`emit`](Self::emit). `(a, b)` and `[a, b]` are two arguments,
+    /// `vec![a, b]` is one: see [`ToArgs`].
     #[doc(alias = "write")]
     pub fn send<T: ToArgs>(&self, args: T) {
         self.emit("message", args);
     }
 
-    /// Sends an event, and tells what became of it.
+    /// Sends an event, and tells what became of it. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see
+    /// [`ToArgs`].
     ///
     /// # Errors
     ///
@@ -392,7 +394,8 @@ impl Socket {
         self.send_event(event.event_name(), &args, None, true)
     }
 
-    /// Sends an event if it can leave at once, and drops it otherwise.
+    /// Sends an event if it can leave at once, and drops it otherwise. `(a, b)` and `[a, b]` are two arguments,
+    /// `vec![a, b]` is one: see [`ToArgs`].
     #[doc(alias = "volatile")]
     pub fn emit_volatile<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What cannot leave is to be dropped.
@@ -400,7 +403,7 @@ impl Socket {
     }
 
     /// Sends an event that is not compressed, where others are: what must not be guessed from the size
-    /// of a message.
+    /// of a message. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see [`ToArgs`].
     #[doc(alias = "compress")]
     pub fn emit_uncompressed<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         let name = event.event_name();

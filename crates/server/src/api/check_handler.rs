@@ -21,7 +21,7 @@ use crate::api::socket::Socket;
 ///     println!("{} {speed}", to.x);
 /// }
 ///
-/// // error: `Point` cannot be an argument of a handler
+/// // error: the trait bound `Point: serde::Deserialize<'de>` is not satisfied
 /// roomful::check_handler::<(Socket, Point, u8), _>(go);
 /// ```
 ///

@@ -71,7 +71,7 @@ impl Erased {
 }
 
 /// A handler that has started, and ends with its answer, if one is wanted and it was not given by
-/// an [`Ack`]. The server sends it.
+/// an [`Ack`](crate::Ack). The server sends it.
 pub type Started = Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
 
 /// A function that has started, and that nobody waits for.
@@ -83,7 +83,7 @@ pub(crate) fn unasked(started: impl Future<Output = ()> + Send + 'static) -> Sta
 }
 
 /// What a handler has answered, already written. The handlers that this crate implements make it;
-/// one of your own answers by an [`Ack`] that it takes [`from the event`](FromEvent).
+/// one of your own answers by an [`Ack`](crate::Ack) that it takes [from the event](crate::FromEvent).
 #[must_use = "whoever runs the handler has to pass its answer on"]
 pub struct Reply {
     pub(crate) outcome: Outcome,

@@ -189,8 +189,8 @@ impl<A: Send + Sync + 'static> Server<A> {
         self
     }
 
-    /// Serves at `address`, such as `127.0.0.1:3000`, until the server is [closed](Self::close).
-    /// All paths but the server's own answer 404; an upgrade to one of them is closed with that.
+    /// Serves at `address`, such as `127.0.0.1:3000`, until the server is [closed](Self::close): by a signal, with
+    /// [`drain_on`](Self::drain_on). All paths but the server's own answer 404; an upgrade to one of them is closed with that.
     ///
     /// # Errors
     ///
