@@ -43,6 +43,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     }
 
     /// The socket for a function of the user's. `None` when the socket remembers something else, which is told.
+    #[inline]
     pub(crate) fn of(core: &Arc<SocketCore>, function: &str) -> Option<Self> {
         let socket = Self::new(core);
         if socket.is_none() {
@@ -52,6 +53,7 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     }
 
     /// As [`of`](Self::of), for a function whose event comes to nothing then.
+    #[inline]
     pub(crate) fn of_event(
         core: &Arc<SocketCore>,
         function: &str,
