@@ -19,8 +19,8 @@ use crate::shared::Handle;
 ///
 /// It was sent when it was made, or waits until the socket is connected. Without
 /// [`timeout`](Self::timeout) the answer is waited for as long as [`Builder::ack_timeout`](crate::Builder)
-/// says (10 s). `R` is the type of the first argument of the answer; [`Args`] for all of them. Dropping it
-/// forgets the answer, not the event.
+/// says (10 s). `R` is the type of the first argument of the answer, a tuple that of several, and [`Args`] all as
+/// they came: see [`FromArg::from_answer`]. Dropping it forgets the answer, not the event.
 #[must_use = "an answer that is not awaited is lost; use `emit` to ask for none"]
 pub struct Call<R> {
     pub(crate) asked: Result<Asked, Option<CallError>>,
@@ -73,7 +73,7 @@ impl<R: FromArg> Future for Call<R> {
         asked.is_done = true;
         let why = match answer {
             Ok(Ok(args)) => {
-                let answer = R::from_arg(&mut args.cursor());
+                let answer = R::from_answer(&args);
                 return Poll::Ready(answer.map_err(CallError::Answer));
             }
             Ok(Err(NoAck::Timeout)) => CallError::Timeout,

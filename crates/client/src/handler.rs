@@ -48,7 +48,7 @@ impl Ack {
         self.wanted.is_some()
     }
 
-    /// Sends the ack: a tuple is several arguments, everything else is one.
+    /// Sends the ack. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see [`ToArgs`].
     pub fn send<T: ToArgs>(self, answer: T) {
         if let Some((socket, attempt, id)) = self.wanted {
             socket.answer(attempt, Answer::new(id, &answer));
@@ -139,6 +139,10 @@ impl Reply {
 /// returns a `Result` with an [`EventError`] answers `{"ok": …}` or `{"error": …}`. Handlers of one socket
 /// start in the order of its events, and run to their first wait before the next one starts; waiting, they
 /// overlap. However long they take, the connection goes on beside them.
+///
+/// Arguments are read by position. One that is missing reads as `null`; arguments behind those that the handler takes
+/// are ignored, and [`Args`](crate::Args) as the last argument takes all that are left. A tuple that is returned is
+/// several arguments of the ack, of which `emitWithAck` of JavaScript gives the first.
 #[diagnostic::on_unimplemented(
     message = "this is not a handler",
     label = "not a handler",
@@ -148,7 +152,9 @@ impl Reply {
     note = "what it holds over an `.await` must be `Send`: no `Rc`, and no guard of a lock",
     note = "an async closure must say the types of its arguments, as in \
             `async |me: Socket, text: String| …`, and must not capture: shared state comes from a closure \
-            without `async` that clones it into the `async move` block it returns"
+            without `async` that clones it into the `async move` block it returns",
+    note = "to be told which of this it is: `roomful_client::check_handler::<(Socket, A, B), _>(handler)`, with \
+            the types of its arguments"
 )]
 pub trait Handler<M>: Send + Sync + 'static {
     /// Starts the handler; `Err` when the arguments do not fit it.

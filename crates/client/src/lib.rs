@@ -39,7 +39,27 @@
 //! Handlers of one socket start in the order of its events and run to their first wait before the next one
 //! starts; waiting, they overlap. Heartbeats and acks go on beside them however long they take. Arguments
 //! that do not fit never reach a handler: the server gets `{error: {code, message}}` if it asked for an
-//! ack, as it does when a handler panics.
+//! ack, as it does when a handler panics. Arguments that the handler does not take are ignored; [`Args`] as the last
+//! argument takes them all. What is sent, or returned as an ack, is one argument, and a tuple is several: [`ToArgs`]
+//! has a table.
+//!
+//! An `async` closure must not capture anything: the compiler says "async closure does not implement `Fn` because
+//! it captures state from its environment", or that a variable "does not live long enough". A closure that is not
+//! `async` captures what handlers share, and clones it for each event into the `async move` block that it returns:
+//!
+//! ```
+//! # use roomful_client::Socket;
+//! # use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+//! # fn example(io: Socket) {
+//! let heard = Arc::new(AtomicU64::new(0));
+//! io.on("message", move |_: Socket, text: String| {
+//!     let heard = Arc::clone(&heard);
+//!     async move { println!("{}: {text}", heard.fetch_add(1, Ordering::Relaxed)) }
+//! });
+//! # }
+//! ```
+//!
+//! Where the compiler says "this is not a handler", [`check_handler`] has it say what is wrong.
 //!
 //! # Connecting
 //!
@@ -136,6 +156,7 @@ pub mod blocking;
 mod builder;
 mod call;
 pub mod cheat_sheet;
+mod check_handler;
 mod connect;
 mod cookies;
 mod core;
@@ -169,6 +190,9 @@ pub use roomful_proto::{
 
 pub use crate::builder::Builder;
 pub use crate::call::Call;
+pub use crate::check_handler::check_handler;
+#[doc(hidden)]
+pub use crate::check_handler::{Checked, CheckedAnswer};
 pub use crate::connect::Connect;
 pub use crate::counters::Stats;
 pub use crate::error::{

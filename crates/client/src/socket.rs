@@ -366,8 +366,9 @@ impl Socket {
 
     // Speaking.
 
-    /// Sends an event. A tuple is several arguments, everything else is one, `()` is none. While the socket
-    /// is not connected the event waits, up to `waiting_bytes_max` of all together.
+    /// Sends an event. A tuple is several arguments, everything else is one, `()` is none; so `(a, b)` and `[a, b]`
+    /// are two arguments, `vec![a, b]` is one: see [`ToArgs`]. While the socket is not connected the event waits,
+    /// up to `waiting_bytes_max` of all together.
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         let name = event.event_name();
         if let Err(e) = self.send_event(name, &args, None, true) {
@@ -375,12 +376,15 @@ impl Socket {
         }
     }
 
-    /// Sends a `message`: a short form of [`emit`](Self::emit).
+    /// Sends a `message`: a short form of [`emit`](Self::emit). `(a, b)` and `[a, b]` are two arguments,
+    /// `vec![a, b]` is one: see [`ToArgs`].
+    #[doc(alias = "write")]
     pub fn send<T: ToArgs>(&self, args: T) {
         self.emit("message", args);
     }
 
-    /// Sends an event, and tells what became of it.
+    /// Sends an event, and tells what became of it. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see
+    /// [`ToArgs`].
     ///
     /// # Errors
     ///
@@ -390,7 +394,8 @@ impl Socket {
         self.send_event(event.event_name(), &args, None, true)
     }
 
-    /// Sends an event if it can leave at once, and drops it otherwise.
+    /// Sends an event if it can leave at once, and drops it otherwise. `(a, b)` and `[a, b]` are two arguments,
+    /// `vec![a, b]` is one: see [`ToArgs`].
     #[doc(alias = "volatile")]
     pub fn emit_volatile<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What cannot leave is to be dropped.
@@ -398,7 +403,7 @@ impl Socket {
     }
 
     /// Sends an event that is not compressed, where others are: what must not be guessed from the size
-    /// of a message.
+    /// of a message. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see [`ToArgs`].
     #[doc(alias = "compress")]
     pub fn emit_uncompressed<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         let name = event.event_name();
@@ -407,7 +412,11 @@ impl Socket {
         }
     }
 
-    /// Sends an event that the server is to answer.
+    /// Sends an event that the server is to answer. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one:
+    /// see [`ToArgs`].
+    ///
+    /// The type of the answer is that of what takes it, as in `let sum: i64 = …`; an [`Event`](crate::Event) as the
+    /// name fixes it, too. A tuple reads an array, or several arguments: see [`FromArg::from_answer`].
     ///
     /// ```no_run
     /// # use roomful_client::{CallError, Socket};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomful::Server;
-use roomful_client::{Args, Bytes, CallError, EventError, Socket};
+use roomful_client::{Args, Bytes, CallError, Event, EventError, Socket};
 use support::{WAYS, builder, main_socket, serve, soon};
 
 fn site() -> Server {
@@ -53,6 +53,25 @@ async fn an_event_and_its_answer_go_both_ways() {
             .read()
             .unwrap();
         assert_eq!(nested, (bytes, 7));
+    }
+}
+
+/// An event whose answer has two arguments.
+const HALVE: Event<i64, (i64, i64)> = Event::new("halve");
+
+#[tokio::test]
+async fn an_event_whose_answer_is_a_tuple_goes_both_ways() {
+    let io = Server::new();
+    io.on(HALVE, async |_: roomful::Socket, n: i64| (n / 2, n % 2));
+    io.on("question-me", async |me: roomful::Socket, n: i64| me.call(HALVE, n).await.ok());
+    let site = serve(&io).await;
+    for way in WAYS {
+        let socket = main_socket(builder(&site, way));
+        socket.on(HALVE, async |_: Socket, n: i64| (n / 2, n % 2));
+        soon(socket.connect()).await.unwrap();
+        assert_eq!(soon(socket.call(HALVE, 7)).await.unwrap(), (3, 1));
+        let answered: Option<(i64, i64)> = soon(socket.call("question-me", 9)).await.unwrap();
+        assert_eq!(answered, Some((4, 1)));
     }
 }
 

@@ -7,7 +7,8 @@ use std::marker::PhantomData;
 /// An event as a value: its name, the type of its arguments, and the type of its answer. Written
 /// once and used at both ends, by the server and by its clients, it makes a mismatch a compile error.
 ///
-/// `T` is one argument, or a tuple for several (`()` for none); `R` is the answer, `()` for none.
+/// `T` is one argument, or a tuple for several (`()` for none); `R` is the answer, `()` for none, and a tuple
+/// where it has several arguments.
 /// Wherever a method takes the name of an event, it takes such a value or a plain text.
 ///
 /// ```

@@ -15,6 +15,16 @@
 //! Any Socket.IO client of revision 5 talks to it over WebSocket or HTTP long-polling; in a browser
 //! the unchanged `socket.io-client`. Older ones may, too, where [`Builder::allow_eio3`] lets them in.
 //!
+//! A program that uses it has these lines in its `Cargo.toml`: `macros` and `rt-multi-thread` are for
+//! `#[tokio::main]`, and `derive` for types of your own.
+//!
+//! ```toml
+//! [dependencies]
+//! roomful = "0.1"      # from a checkout: { path = "…/crates/server" }
+//! serde = { version = "1", features = ["derive"] }
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+//! ```
+//!
 //! # The nouns
 //!
 //! A [`Server`] has [`Namespace`]s; a client that has joined one is a [`Socket`] there. Sockets are
@@ -38,8 +48,47 @@
 //!
 //! Handlers of one socket start in the order of its events and run to their first wait before the
 //! next one starts; waiting, they overlap. Arguments that do not fit never reach a handler: the
-//! client gets `{error: {code, message}}` if it asked for an ack. A handler that panics costs its
-//! own socket and nothing else.
+//! client gets `{error: {code, message}}` if it asked for an ack. Arguments that the handler does not take are
+//! ignored; [`Args`] as the last argument takes them all. A handler that panics costs its own socket and nothing
+//! else.
+//!
+//! What is sent, or returned as an ack, is one argument, and a tuple is several: [`ToArgs`] has a table.
+//!
+//! ## State in handlers
+//!
+//! An `async` closure must not capture anything: the compiler says "async closure does not implement `Fn`
+//! because it captures state from its environment", or that a variable "does not live long enough". What handlers
+//! share is given to the server, and every socket has it:
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//!
+//! use roomful::{Server, Socket};
+//!
+//! #[derive(Default)]
+//! struct App { visits: AtomicU64 }
+//!
+//! let io = Server::builder().state(App::default()).build();
+//! io.on("visit", async |me: Socket<App>| me.state().visits.fetch_add(1, Ordering::Relaxed) + 1);
+//! ```
+//!
+//! Or a closure that is not `async` captures it, and clones it for each event into the `async move` block that it
+//! returns:
+//!
+//! ```
+//! # use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+//! # use roomful::{Server, Socket};
+//! # let io = Server::new();
+//! let visits = Arc::new(AtomicU64::new(0));
+//! io.on("visit", move |_: Socket| {
+//!     let visits = Arc::clone(&visits);
+//!     async move { visits.fetch_add(1, Ordering::Relaxed) + 1 }
+//! });
+//! ```
+//!
+//! Where the compiler says "this is not a handler", [`check_handler`] has it say what is wrong.
+//!
+//! ## Events with types
 //!
 //! An [`Event`] fixes the name, the arguments and the answer of an event in one place, and goes
 //! wherever a name goes.
@@ -79,6 +128,25 @@
 //! [`Socket::expire_after`] lets a client stay for as long as its token is good for, and shows how it
 //! renews that. [`Namespace::before_join`] decides who may join a room; [`Namespace::on_room`] is told of
 //! who has.
+//!
+//! # The end
+//!
+//! [`Server::drain_on`] ends the server in order when a signal comes: new clients are sent away, those that there
+//! are leave one after the other, and [`serve`](Server::serve) returns when all is done. [`stop_signal`] waits for
+//! SIGTERM or Ctrl-C; any other future will do, such as a channel's.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use roomful::{ServeError, Server, stop_signal};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), ServeError> {
+//!     let io = Server::new();
+//!     io.drain_on(stop_signal(), Duration::from_secs(5));
+//!     io.serve("127.0.0.1:3000").await
+//! }
+//! ```
 //!
 //! # Inside another server
 //!
@@ -120,6 +188,9 @@ mod transport;
 
 pub use ::http::StatusCode;
 pub use api::broadcast::{Answers, Broadcast, Emitted, Recipients};
+pub use api::check_handler::check_handler;
+#[doc(hidden)]
+pub use api::check_handler::{Checked, CheckedAnswer};
 pub use api::handler::{Ack, FromEvent, Handler, Incoming};
 pub use api::hello::{Connect, Hello};
 pub use api::namespace::{Namespace, NodeAnswers};

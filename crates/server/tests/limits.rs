@@ -559,3 +559,48 @@ async fn a_room_that_is_one_too_many_is_in_the_log_but_does_not_fill_it() {
         assert!(lines[0].contains(said), "{said}: {lines:?}");
     }
 }
+
+// What the server says for all of them.
+
+#[tokio::test]
+async fn a_namespace_has_the_sockets_max_of_the_server_unless_it_says_otherwise() {
+    let io = Server::builder().sockets_max(1).build();
+    io.of("/small");
+    io.of("/large").sockets_max(2);
+    let _rooms = io.of_pattern("/room-{id}");
+    io.of("/small").on_connect(async |_: Socket| {});
+    let server = start(io).await;
+    let mut clients = [Client::open(server.address).await, Client::open(server.address).await];
+    for (name, second) in
+        [("/small", Err(full())), ("/room-1", Err(full())), ("/large", Ok(())), ("/", Err(full()))]
+    {
+        clients[0].join(name, "").await.unwrap();
+        assert_eq!(clients[1].join(name, "").await.map(drop), second, "{name}");
+    }
+    assert_eq!(server.stats().sockets_refused, 3);
+}
+
+#[tokio::test]
+async fn events_have_the_args_bytes_max_of_the_server_unless_their_namespace_says_otherwise() {
+    let io = Server::builder().args_bytes_max(4).build();
+    let rooms = io.of_pattern("/room-{id}");
+    let large = io.of("/large");
+    large.args_bytes_max(8);
+    for namespace in [&io, &large, &rooms] {
+        namespace.on("size", async |_: Socket, args: Args| args.as_json().len());
+        namespace.on("file", async |_: Socket, args: Args| args.as_json().len());
+        namespace.event_args_bytes_max("file", 6);
+    }
+    let server = start(io).await;
+    let mut client = server.client().await;
+    client.join("/large", "").await.unwrap();
+    client.join("/room-1", "").await.unwrap();
+    for name in ["/", "/room-1"] {
+        assert_eq!(ask(&mut client, name, "size", "1234").await, json!([4]));
+        assert_eq!(ask(&mut client, name, "size", "12345").await, too_large(4));
+        assert_eq!(ask(&mut client, name, "file", "123456").await, json!([6]));
+    }
+    assert_eq!(ask(&mut client, "/large", "size", "12345678").await, json!([8]));
+    assert_eq!(ask(&mut client, "/large", "size", "123456789").await, too_large(8));
+    assert_eq!(server.stats().events_too_large, 3);
+}

@@ -42,6 +42,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     offer(&io.of("/slow").connect(slowly));
     offer(&io.of("/admin").connect(admin));
 
+    // Nodes of one program behind one address, which clients must not notice.
+    let others: Vec<_> = (1..number("NODES")?.unwrap_or(1)).map(|_| io.node()).collect();
     let port = number("PORT")?.unwrap_or(0);
     let listener = TcpListener::bind(("127.0.0.1", u16::try_from(port)?)).await?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -50,7 +52,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         terminate.recv().await;
         io.close().await;
     };
-    tokio::join!(io.serve_on(listener), close);
+    tokio::join!(io.serve_nodes_on(listener), close);
+    drop(others);
     Ok(())
 }
 
@@ -211,7 +214,10 @@ fn offer_rooms(io: &Namespace<(), Session>) {
         true
     });
     io.on("rooms", async |me: Me| me.rooms());
-    io.on("members", async |me: Me, room: String| me.everyone().to(room).local_ids());
+    io.on("members", async |me: Me, room: String| {
+        let members = me.everyone().to(room).sockets().await;
+        members.iter().map(|socket| socket.id()).collect::<Vec<_>>()
+    });
 }
 
 fn offer_streams(io: &Namespace<(), Session>) {

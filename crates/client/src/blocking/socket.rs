@@ -340,18 +340,22 @@ impl Socket {
         Events::new(self.socket.all_events())
     }
 
-    /// Sends an event. A tuple is several arguments, everything else is one, `()` is none. It waits for
-    /// nothing: while the socket is not connected the event is kept, up to `waiting_bytes_max`.
+    /// Sends an event. A tuple is several arguments, everything else is one, `()` is none; so `(a, b)` and `[a, b]`
+    /// are two arguments, `vec![a, b]` is one: see [`ToArgs`]. It waits for nothing: while the socket is not
+    /// connected the event is kept, up to `waiting_bytes_max`.
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         self.socket.emit(event, args);
     }
 
-    /// Sends a `message`: a short form of [`emit`](Self::emit).
+    /// Sends a `message`: a short form of [`emit`](Self::emit). `(a, b)` and `[a, b]` are two arguments,
+    /// `vec![a, b]` is one: see [`ToArgs`].
+    #[doc(alias = "write")]
     pub fn send<T: ToArgs>(&self, args: T) {
         self.socket.send(args);
     }
 
-    /// Sends an event, and tells what became of it.
+    /// Sends an event, and tells what became of it. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see
+    /// [`ToArgs`].
     ///
     /// # Errors
     ///
@@ -360,20 +364,23 @@ impl Socket {
         self.socket.try_emit(event, args)
     }
 
-    /// Sends an event if it can leave at once, and drops it otherwise.
+    /// Sends an event if it can leave at once, and drops it otherwise. `(a, b)` and `[a, b]` are two arguments,
+    /// `vec![a, b]` is one: see [`ToArgs`].
     #[doc(alias = "volatile")]
     pub fn emit_volatile<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         self.socket.emit_volatile(event, args);
     }
 
     /// Sends an event that is not compressed, where others are: what must not be guessed from the size
-    /// of a message.
+    /// of a message. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see [`ToArgs`].
     #[doc(alias = "compress")]
     pub fn emit_uncompressed<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         self.socket.emit_uncompressed(event, args);
     }
 
-    /// Sends an event that the server is to answer: [`Call::wait`] waits for that.
+    /// Sends an event that the server is to answer: [`Call::wait`] waits for that. `(a, b)` and `[a, b]` are two
+    /// arguments, `vec![a, b]` is one: see [`ToArgs`]. The type of the answer is that of what takes it, and a tuple reads
+    /// an array or several arguments: see [`FromArg::from_answer`].
     #[doc(alias = "emitWithAck")]
     pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
         Call { call: self.socket.call(event, args) }

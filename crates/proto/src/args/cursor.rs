@@ -98,6 +98,9 @@ impl<'a> Cursor<'a> {
 ///
 /// A `Result` is read as [`ToArgs`](super::ToArgs) writes it, `{"ok": …}` or `{"error": …}`, and with the names
 /// that `serde` gives its variants (`Ok`, `Err`); inside of another type only with those.
+///
+/// By position, a tuple is one argument: an array. So an argument `(f32, f32)` of a handler is `[1.5, 2]`. Only
+/// where it is all of an answer it may be several arguments, too: see [`from_answer`](Self::from_answer).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a handler",
     label = "this argument cannot be read from what the other end sends",
@@ -110,6 +113,28 @@ pub trait FromArg: Sized {
 
     /// Takes the argument off the cursor.
     fn from_arg(cursor: &mut Cursor<'_>) -> Result<Self, ArgError>;
+
+    /// Reads an answer: its first argument, and `null` if there is none. A tuple that does not fit the first of
+    /// several arguments is read from all of them: `(A, B)` is what `cb([a, b])` has answered in JavaScript,
+    /// and what `cb(a, b)` has. [`Args`] are all arguments as they came.
+    ///
+    /// ```
+    /// # use roomful_proto::{Args, FromArg};
+    /// let together = Args::new(&vec![1, 2])?;
+    /// let apart = Args::new(&(1, 2))?;
+    /// for answer in [&together, &apart] {
+    ///     assert_eq!(<(u8, u8)>::from_answer(answer)?, (1, 2));
+    /// }
+    /// assert_eq!(u8::from_answer(&apart)?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where it does not fit.
+    fn from_answer(args: &Args) -> Result<Self, ArgError> {
+        Self::from_arg(&mut args.cursor())
+    }
 }
 
 /// One argument of an event. Only a mark: there is no value of it.
@@ -126,6 +151,11 @@ pub enum Nothing {}
 
 /// Whether a parameter of a handler that takes so much may stand before others, which take `Behind`: one that
 /// takes all arguments that are left only before what takes none.
+#[diagnostic::on_unimplemented(
+    message = "an argument of a handler stands behind one that takes all that are left",
+    label = "another argument stands behind `Args`",
+    note = "`Args` takes all arguments that are left: nothing but an `Ack` can stand behind it"
+)]
 pub trait Before<Behind> {}
 
 impl<Behind> Before<Behind> for One {}
@@ -141,6 +171,11 @@ impl<T: DeserializeOwned> FromArg for T {
 
     fn from_arg(cursor: &mut Cursor<'_>) -> Result<Self, ArgError> {
         cursor.value()
+    }
+
+    fn from_answer(args: &Args) -> Result<Self, ArgError> {
+        Self::from_arg(&mut args.cursor())
+            .or_else(|error| args.read_several().unwrap_or(Err(error)))
     }
 }
 

@@ -14,11 +14,34 @@ use crate::ws::frame::{self, Opcode};
 
 /// What can be sent as the arguments of an event or as the answer of an ack.
 ///
-/// A tuple is several arguments, `()` is none, and everything else that `serde` can write is one.
-/// (An array of fixed size is a tuple to `serde`: wrap it as `(array,)`, or send a `Vec`, to make
-/// it one argument.) A `Result` is one argument: `{"ok": …}` or `{"error": …}`. Wherever a value
-/// writes itself as bytes ([`Bytes`], `serde_bytes`), they travel as a binary attachment. [`Args`]
-/// are passed on as they came.
+/// A tuple is several arguments, `()` is none, and everything else that `serde` can write is one. An array of
+/// fixed size is a tuple to `serde`, and so several arguments; a `Vec` or a slice is one.
+///
+/// | what is sent | what JavaScript is given |
+/// |---|---|
+/// | `()` | `()` |
+/// | `5` | `(5)` |
+/// | `(1, "b")` | `(1, "b")` |
+/// | `[1, 2]` | `(1, 2)` |
+/// | `vec![1, 2]`, `&[1, 2][..]` | `([1, 2])` |
+/// | `([1, 2],)`, `((1, 2),)` | `([1, 2])` |
+/// | `None::<u8>`, `serde_json::Value::Null` | `(null)` |
+/// | `Ok::<_, ()>(1)`, `Err::<(), _>("no")` | `({ ok: 1 })`, `({ error: "no" })` |
+///
+/// An answer is written in the same way, and `emitWithAck` of JavaScript gives only its first argument: answer
+/// `((a, b),)`, a `Vec` or a struct there. How an answer is read is said at
+/// [`FromArg::from_answer`](super::FromArg::from_answer).
+///
+/// Wherever a value writes itself as bytes ([`Bytes`], `serde_bytes`), they travel as a binary attachment.
+/// [`Args`] are passed on as they came.
+///
+/// ```
+/// # use roomful_proto::Args;
+/// assert_eq!(Args::new(&[1, 2])?.as_json(), b"1,2");
+/// assert_eq!(Args::new(&vec![1, 2])?.as_json(), b"[1,2]");
+/// assert_eq!(Args::new(&([1, 2],))?.as_json(), b"[1,2]");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as arguments",
     label = "this cannot be written for the other end",

@@ -42,6 +42,12 @@ impl Args {
         }
     }
 
+    /// Several arguments as a tuple; `None` where there are not several, or a `T` is none.
+    pub(super) fn read_several<T: DeserializeOwned>(&self) -> Option<Result<T, ArgError>> {
+        self.iter().nth(1)?;
+        matches!(shape_of::<T>(), Shape::Several(_)).then(|| self.read())
+    }
+
     /// The first so many arguments as an array. One that is missing reads as `null`, and those behind are
     /// nobody's: a server that recovers puts an offset at the end of an event.
     fn list(&self, count: usize) -> Vec<u8> {
@@ -225,6 +231,7 @@ mod tests {
 
     use super::*;
     use crate::Limits;
+    use crate::args::FromArg;
     use crate::socket::Packet;
     use crate::socket::text::Header;
 
@@ -264,6 +271,27 @@ mod tests {
         none.read::<()>().unwrap();
         assert_eq!(none.read::<Option<i32>>().unwrap(), None);
         assert!(none.read::<i32>().is_err());
+    }
+
+    #[test]
+    fn an_answer_is_its_first_argument_or_a_tuple_of_all() {
+        let answer = |text| event(text, &[]).args;
+        let pair = <(u8, u8)>::from_answer;
+        assert_eq!(pair(&answer(r#"2["e",[1,2]]"#)).unwrap(), (1, 2));
+        assert_eq!(pair(&answer(r#"2["e",1,2]"#)).unwrap(), (1, 2));
+        // What fits the first argument is read from it alone.
+        assert_eq!(pair(&answer(r#"2["e",[1,2],[3,4]]"#)).unwrap(), (1, 2));
+        type Pairs = ((u8, u8), (u8, u8));
+        let pairs = Pairs::from_answer(&answer(r#"2["e",[1,2],[3,4]]"#));
+        assert_eq!(pairs.unwrap(), ((1, 2), (3, 4)));
+        assert_eq!(u8::from_answer(&answer(r#"2["e",1,2]"#)).unwrap(), 1);
+        assert_eq!(<Option<u8>>::from_answer(&answer(r#"2["e"]"#)).unwrap(), None);
+        let told = |text| pair(&answer(text)).unwrap_err().to_string();
+        let (one, other) = (told(r#"2["e",1]"#), told(r#"2["e",1,"a"]"#));
+        assert!(one.contains("expected a tuple"), "{one}");
+        assert!(other.contains("string"), "{other}");
+        let args = answer(r#"2["e",1,"a"]"#);
+        assert_eq!(Args::from_answer(&args).unwrap(), args);
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::namespace::namespace_core::NamespaceCore;
 /// in at least one of them. Nobody gets an event twice. The id of a socket is a room of its own.
 #[derive(Clone)]
 #[must_use = "a selection sends nothing by itself"]
+#[doc(alias = "BroadcastOperator")]
 pub struct Broadcast {
     namespace: Arc<NamespaceCore>,
     target: Target,
@@ -44,6 +45,7 @@ impl Broadcast {
     }
 
     /// Adds a room, or several.
+    #[doc(alias = "in")]
     pub fn to(mut self, rooms: impl RoomNames) -> Self {
         rooms.append_to(&mut self.target.rooms);
         self
@@ -98,14 +100,16 @@ impl Broadcast {
     }
 
     /// Sends an event to the selected. It is encoded once for all of them. Events of one task reach
-    /// everybody in the order in which they were sent.
+    /// everybody in the order in which they were sent. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is
+    /// one: see [`ToArgs`].
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What goes wrong is counted and logged where it happens.
         let _ = self.try_emit(event, args);
     }
 
     /// Sends an event to the selected and tells to how many clients of this node. How many other nodes have
-    /// is not known when this returns.
+    /// is not known when this returns. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see
+    /// [`ToArgs`].
     ///
     /// # Errors
     ///
@@ -122,13 +126,21 @@ impl Broadcast {
         Ok(Emitted { local })
     }
 
-    /// Sends a `message` to the selected: a short form of [`emit`](Self::emit).
+    /// Sends a `message` to the selected: a short form of [`emit`](Self::emit). `(a, b)` and `[a, b]` are two
+    /// arguments, `vec![a, b]` is one: see [`ToArgs`].
+    #[doc(alias = "write")]
     pub fn send<T: ToArgs>(&self, args: T) {
         self.emit("message", args);
     }
 
     /// Asks the selected: sends an event that each of them is to answer. The answers come as they
-    /// arrive, until all are there or the time is over.
+    /// arrive, until all are there or the time is over. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is
+    /// one: see [`ToArgs`].
+    ///
+    /// The type of the answers is that of what takes them: `let votes: Answers<u8> = …`, or
+    /// `let votes: Vec<(SocketId, u8)> = ….collect().await`; an [`Event`](crate::Event) as the name fixes it, too.
+    /// Each is read as by [`Socket::call`](crate::Socket::call): a tuple reads an array, or several arguments.
+    #[doc(alias = "emitWithAck")]
     pub fn call<N, T, R>(&self, event: N, args: T) -> Answers<R>
     where
         N: CallName<T, R>,
@@ -153,26 +165,31 @@ impl Broadcast {
     /// reaches them. Whoever is in [`rooms_max`](crate::Namespace::rooms_max) rooms already, or is refused
     /// by a function of [`Namespace::before_join`](crate::Namespace::before_join), is left out; a name of
     /// more than [`room_name_bytes_max`](crate::Namespace::room_name_bytes_max) nobody joins.
+    #[doc(alias = "socketsJoin")]
     pub fn join(&self, rooms: impl RoomNames) {
         self.namespace.join_all(&self.target, &rooms);
     }
 
     /// Takes the selected out of a room, or out of several, at once.
+    #[doc(alias = "socketsLeave")]
     pub fn leave(&self, rooms: impl RoomNames) {
         self.namespace.leave_all(&self.target, &rooms);
     }
 
     /// Takes the selected out of the namespace. Their connections stay for their other namespaces.
+    #[doc(alias = "disconnectSockets")]
     pub fn disconnect(&self) {
         self.namespace.disconnect_all(&self.target, false);
     }
 
     /// Closes the whole connections of the selected, with all their namespaces.
+    #[doc(alias = "disconnectSockets")]
     pub fn close(&self) {
         self.namespace.disconnect_all(&self.target, true);
     }
 
     /// The ids of the selected sockets of this node.
+    #[doc(alias = "allSockets")]
     pub fn local_ids(&self) -> Vec<SocketId> {
         let mut ids = Vec::new();
         self.namespace.each_socket(&self.target, |socket| ids.push(socket.id));
@@ -182,6 +199,7 @@ impl Broadcast {
     /// The selected sockets, each with what is known of it. Those of this node are there at once; those
     /// of others are waited for, for the [`timeout`](Self::timeout). Where a node has not answered by then,
     /// [`Fetched::nodes_missing`] says so.
+    #[doc(alias = "fetchSockets")]
     pub async fn sockets(&self) -> Fetched {
         let mut sockets = Vec::new();
         self.namespace
@@ -278,7 +296,7 @@ impl fmt::Debug for Broadcast {
 }
 
 /// The answers to a question to many, as they arrive. `R` is the type of the first argument of an
-/// answer; [`Args`] for all of them.
+/// answer, a tuple that of several, and [`Args`] all as they came: see [`FromArg::from_answer`].
 ///
 /// ```
 /// # use roomful::{Answers, Server}; use std::time::Duration;
@@ -317,7 +335,7 @@ impl<R: FromArg> Answers<R> {
             match reply {
                 Some(Reply::Ack(id, args)) => {
                     self.answered += 1;
-                    return Some((id, R::from_arg(&mut args.cursor())));
+                    return Some((id, R::from_answer(&args)));
                 }
                 Some(Reply::Clients(count)) => self.note_clients(count),
                 Some(_) => {}

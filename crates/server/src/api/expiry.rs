@@ -82,11 +82,12 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use roomful::{Server, Socket};
+    /// # use roomful::{CallError, Server, Socket};
     /// # let io = Server::new();
     /// # fn good_for(_: &str) -> Duration { Duration::ZERO }
     /// io.on_expire(async |me: Socket| {
-    ///     if let Ok(token) = me.call::<_, _, String>("renew", ()).await {
+    ///     let token: Result<String, CallError> = me.call("renew", ()).await;
+    ///     if let Ok(token) = token {
     ///         me.expire_after(good_for(&token));
     ///     }
     /// });
@@ -99,13 +100,13 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         let expire: OnExpire = Arc::new(move |core| {
             // Before anything of the user's runs: that may renew it, and then there is nothing to end.
             let question = core.expiry.question();
-            let (asked, core) = (expire(Socket::new(core)?), Arc::clone(core));
+            let (asked, core) =
+                (expire(Socket::of_event(core, "on_expire", "expire", None)?), Arc::clone(core));
             Some(erased::unasked(async move {
                 asked.await;
                 core.lapse(question);
             }))
         });
-        let _old = self.change(|table| table.on_expire.replace(expire));
-        self
+        self.put("on_expire", |table| table.on_expire.replace(expire))
     }
 }

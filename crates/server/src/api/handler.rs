@@ -28,6 +28,7 @@ pub struct Incoming<'a> {
 /// what the handler returns is then not sent. Where the client asked for no answer, sending one
 /// does nothing.
 #[must_use = "the client waits for an answer"]
+#[doc(alias = "callback")]
 pub struct Ack {
     wanted: Option<(Arc<SocketCore>, AckId)>,
 }
@@ -38,7 +39,7 @@ impl Ack {
         self.wanted.is_some()
     }
 
-    /// Sends the answer: a tuple is several arguments, everything else is one.
+    /// Sends the answer. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see [`ToArgs`].
     pub fn send<T: ToArgs>(mut self, answer: T) {
         if let Some((socket, id)) = self.wanted.take().filter(|(socket, _)| socket.is_connected()) {
             socket.reply(Reply::new(id, &answer));
@@ -112,6 +113,27 @@ impl FromEvent for Ack {
 /// Handlers of one socket start in the order of their events and run to their first wait before the
 /// next one starts.
 ///
+/// Arguments are read by position. One that is missing reads as `null`, and so as `None` of an `Option`; arguments
+/// behind those that the handler takes are ignored, as in JavaScript. [`Args`](crate::Args) as the last argument
+/// takes all that are left, so a handler that wants no more than its own looks whether they are
+/// [empty](crate::Args::is_empty).
+///
+/// ```
+/// # use roomful::{Args, EventError, Server, Socket};
+/// # let io = Server::new();
+/// io.on("exactly two", async |_: Socket, a: i64, b: i64, rest: Args| match rest.is_empty() {
+///     true => Ok(a + b),
+///     false => Err(EventError::new("surplus", "two numbers are added")),
+/// });
+/// ```
+///
+/// A tuple that is returned is several arguments of the ack, of which `emitWithAck` of JavaScript gives the first:
+/// return a struct, a `Vec` or `((a, b),)` for one. See [`ToArgs`].
+///
+/// An `async` closure must not capture: the [page of the crate](crate#state-in-handlers) has the two ways to reach
+/// what handlers share. Where the compiler says no more than "this is not a handler",
+/// [`check_handler`](crate::check_handler) has it say why.
+///
 /// A handler that waits is not dropped when its client goes, and holds up neither that nor the
 /// [close](crate::Server::close) of the server: it runs on to its end. One that would go on for ever has to look at
 /// [`Socket::disconnected`].
@@ -148,7 +170,9 @@ impl FromEvent for Ack {
     note = "an async closure must say the types of its arguments, as in \
             `async |me: Socket, text: String| …`, and must not capture: shared state comes from \
             `me.state()`, or from a closure without `async` that clones it into the `async move` block \
-            it returns"
+            it returns",
+    note = "to be told which of this it is: `roomful::check_handler::<(Socket, A, B), _>(handler)`, with \
+            the types of its arguments"
 )]
 pub trait Handler<A, U, M>: Send + Sync + 'static {
     /// Starts the handler; `Err` when the arguments do not fit it.
@@ -223,9 +247,8 @@ where
     let name: Arc<str> = name.into();
     let event = Arc::clone(&name);
     let start = Arc::new(move |core: &Arc<SocketCore>, event: &mut Event| {
-        // A socket that was let in before `connect` changed its type cannot be given to this one.
-        let socket = Socket::<A, U>::new(core)?;
         let ack = event.ack;
+        let socket = Socket::<A, U>::of_event(core, "on", &name, ack)?;
         let cursor = event.args.cursor_mut();
         let incoming = Incoming { cursor, socket: core, event: &name, ack: &mut event.ack };
         match handler.start(socket, incoming) {

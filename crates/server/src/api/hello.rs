@@ -95,6 +95,7 @@ impl<A> Hello<A> {
     }
 
     /// A header of the request that opened the connection, by its name in any case.
+    #[doc(alias = "headers")]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.handshake().header(name)
     }
@@ -116,6 +117,7 @@ impl<A> Hello<A> {
     }
 
     /// The request that opened the connection.
+    #[doc(alias = "request")]
     pub fn handshake(&self) -> &Handshake {
         &self.link.handshake
     }
@@ -136,8 +138,11 @@ impl<A> fmt::Debug for Hello<A> {
     message = "this is not a `connect` function",
     label = "not a `connect` function",
     note = "it is `async fn(Hello) -> Result<Data, Refusal>`: `Ok` lets the client in and is what \
-            `socket.data()` gives from then on, `Err` is told to the client"
+            `socket.data()` gives from then on, `Err` is told to the client",
+    note = "a closure that only refuses says what data it would give: `Err::<(), _>(Refusal::new(\"no\"))`"
 )]
+#[doc(alias = "middleware")]
+#[doc(alias = "use")]
 pub trait Connect<A, U>: Send + Sync + 'static {
     /// Decides.
     fn decide(&self, hello: Hello<A>) -> impl Future<Output = Result<U, Refusal>> + Send + 'static;

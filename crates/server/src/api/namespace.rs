@@ -11,21 +11,24 @@ use roomful_proto::{Args, EventError, FromArg, Reason, SocketId, ToArgs};
 use crate::api::broadcast::{Broadcast, Others, Recipients};
 use crate::api::handler::{self, Handler};
 use crate::api::hello::{Connect, Hello, Types};
-use crate::api::socket::Socket;
+use crate::api::socket::{Socket, misfit};
 use crate::ground::errors::emit_error::EmitError;
 use crate::ground::rate::rates::Rate;
 use crate::ground::room_names::RoomNames;
 use crate::ground::target::Target;
 use crate::namespace::adapter::{Message, Reply};
-use crate::namespace::erased::{self, Data};
+use crate::namespace::erased::{self, Data, DataType};
 use crate::namespace::family::standing::Hold;
 use crate::namespace::listeners::{AnyFn, BeforeFn, Catch, Listener, Once, OutgoingFn, Shown};
 use crate::namespace::namespace_core::NamespaceCore;
-use crate::namespace::table::{Carry, Greet, Parting, Same, ServerSide, ShareData, Table};
+use crate::namespace::table::{
+    Carry, Greet, OnError, Other, Parting, Same, ServerSide, ShareData, Slow, Table,
+};
 
 /// Handlers, rooms and sockets under one name. A cheap handle.
 ///
 /// `A` is the server's shared state, `U` what [`connect`](Self::connect) remembers of each socket.
+#[doc(alias = "nsp")]
 pub struct Namespace<A = (), U = ()> {
     pub(crate) core: Arc<NamespaceCore>,
     pub(crate) hold: Hold,
@@ -55,21 +58,59 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// that there are.
     ///
     /// The namespace that this gives has sockets of that data; register their handlers on it.
-    pub fn connect<V, C>(&self, connect: C) -> Namespace<A, V>
-    where
-        V: Send + Sync + 'static,
-        C: Connect<A, V>,
-    {
+    ///
+    /// A second `connect` takes the place of the first, and the log says so: only the second is asked. Where it gives
+    /// data of another type, functions that are for sockets with the data of the first are not called for sockets
+    /// that come from then on. The log says that at once, and again where it happens; it is counted in
+    /// [`Stats::functions_misfit`](crate::Stats::functions_misfit). An event whose handler is such a function is
+    /// answered `internal_error`, as is one that such a function of [`before`](Self::before) would have been asked
+    /// about, and the function of [`on_error`](Self::on_error) is told. Register them anew on the namespace that the
+    /// second `connect` gives.
+    ///
+    /// A closure that only refuses does not say what data it would give, so name it. A function has a place for
+    /// that:
+    ///
+    /// ```
+    /// # use roomful::{Hello, Refusal, Server};
+    /// # let io = Server::new();
+    /// io.of("/old").connect(async |_: Hello| Err::<(), _>(Refusal::new("closed")));
+    ///
+    /// async fn closed(_: Hello) -> Result<(), Refusal> {
+    ///     Err(Refusal::new("closed"))
+    /// }
+    /// io.of("/older").connect(closed);
+    /// ```
+    #[doc(alias = "use")]
+    #[doc(alias = "middleware")]
+    pub fn connect<V: Send + Sync + 'static>(
+        &self,
+        connect: impl Connect<A, V>,
+    ) -> Namespace<A, V> {
         let connect = Arc::new(connect);
-        let _old = self.change(|table| {
+        let given = DataType::of::<V>();
+        let changed = self.change(|table| {
             table.own_door |= self.core.lineage().is_some();
-            table.connect.replace(Arc::new(move |link, namespace, auth| {
+            let (fits, wanted) = (table.give(given), table.wanted);
+            let old = table.connect.replace(Arc::new(move |link, namespace, auth| {
                 let hello = Hello::<A>::new(link, namespace, auth)?;
                 let deciding = connect.decide(hello);
                 let remember = |data| Arc::new(data) as Data;
                 Some(Box::pin(async move { deciding.await.map(remember) }))
-            }))
+            }));
+            (old, fits, wanted)
         });
+        if let Some((old, fits, wanted)) = changed {
+            self.warn_replaced("connect", old.is_some());
+            if !fits {
+                tracing::error!(
+                    namespace = ?self.core.name,
+                    given = given.name,
+                    wanted = wanted.name,
+                    "functions of this namespace are for sockets with other data than this connect gives: they \
+                     will not be called for sockets that come from now on, until they are registered anew"
+                );
+            }
+        }
         Namespace::held(Arc::clone(&self.core), self.hold)
     }
 
@@ -85,11 +126,10 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(&U, &U) -> bool + Send + Sync + 'static,
     {
         let same: Same = Arc::new(move |old, new| {
-            let both = old.downcast_ref().zip(new.downcast_ref());
+            let both = erased::read(old).zip(erased::read(new));
             both.is_some_and(|(old, new)| same(old, new))
         });
-        self.change(|table| table.same.replace(same));
-        self
+        self.put("same_visitor", |table| table.same.replace(same))
     }
 
     /// Takes over what is to stay when a client gets its socket back: `|old, new| …`, where `old` is what was
@@ -116,8 +156,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
                 carry(old, new);
             }
         });
-        self.change(|table| table.carry.replace(carry));
-        self
+        self.put("carry_over", |table| table.carry.replace(carry))
     }
 
     /// Makes that no client gets one of these sockets back, of those that wait for theirs: all whose
@@ -130,67 +169,84 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// Called with each socket that has joined, before its first event. A room that the socket joins before the
     /// function's first wait is joined before the client sees `connect`: it misses nothing of what is sent there from
     /// then on.
+    ///
+    /// A second function takes the place of the first, and the log warns of that.
+    #[doc(alias = "connection")]
     pub fn on_connect<F, Fut>(&self, greet: F) -> &Self
     where
         F: Fn(Socket<A, U>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let greet: Greet = Arc::new(move |core| Some(erased::unasked(greet(Socket::new(core)?))));
-        self.change(|table| table.on_connect.replace(greet));
-        self
+        let greet: Greet = Arc::new(move |core| {
+            let socket = Socket::of_event(core, "on_connect", "connect", None)?;
+            Some(erased::unasked(greet(socket)))
+        });
+        self.put("on_connect", |table| table.on_connect.replace(greet))
     }
 
     /// Called with each socket that is about to leave, and why; [`Socket::farewell`] tells more. Until its
     /// first wait it finds the socket still in its rooms; nothing can be sent to the socket itself any
     /// more.
+    ///
+    /// A second function takes the place of the first, and the log warns of that.
+    #[doc(alias = "disconnecting")]
     pub fn on_disconnecting<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.change(|table| table.on_disconnecting.replace(erase_farewell(farewell)));
-        self
+        let farewell = erase_farewell("on_disconnecting", "disconnecting", farewell);
+        self.put("on_disconnecting", |table| table.on_disconnecting.replace(farewell))
     }
 
     /// Called with each socket that has left, and why; [`Socket::farewell`] tells more. Its rooms are left
     /// already.
+    ///
+    /// A second function takes the place of the first, and the log warns of that.
+    #[doc(alias = "disconnect")]
     pub fn on_disconnect<F, Fut>(&self, farewell: F) -> &Self
     where
         F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.change(|table| table.on_disconnect.replace(erase_farewell(farewell)));
-        self
+        let farewell = erase_farewell("on_disconnect", "disconnect", farewell);
+        self.put("on_disconnect", |table| table.on_disconnect.replace(farewell))
     }
 
     /// Calls `handler` for each event of that name. See [`Handler`] for what it can be; what it
-    /// returns is the ack. A second handler for a name takes the place of the first.
+    /// returns is the ack.
+    ///
+    /// There is one handler for a name, since an event has one ack. A second takes the place of the first, and the log
+    /// warns of that; where it is meant, take the first [off](Self::off) before. In a child of a pattern, which has the
+    /// handlers of its parent, another one is no mistake and nothing is said. What several functions are to see is
+    /// for [`on_any`](Self::on_any).
+    #[doc(alias = "addListener")]
     pub fn on<N, H, M>(&self, event: N, handler: H) -> &Self
     where
         N: OnName<M>,
         H: Handler<A, U, M>,
     {
-        let erased = handler::erase(event.event_name(), handler);
-        self.change(|table| table.events.insert(event.event_name().as_bytes().into(), erased));
-        self
+        let name = event.event_name();
+        let erased = handler::erase(name, handler);
+        self.put_for("on", name, |table, event| table.events.insert(event, erased))
     }
 
     /// As [`on`](Self::on), for one event only: the first of that name of any socket whose arguments fit.
-    /// It goes before a handler of the same name, which has the others. For one event of each socket,
-    /// see [`Socket::once`].
+    /// It goes before a handler of the same name, which has the others. A second of these for a name takes the place
+    /// of the first, and the log warns of that. For one event of each socket, see [`Socket::once`].
     pub fn once<N, H, M>(&self, event: N, handler: H) -> &Self
     where
         N: OnName<M>,
         H: Handler<A, U, M>,
     {
-        let once = Once::new(handler::erase(event.event_name(), handler));
-        self.change(|table| {
-            table.extras_mut().once.insert(event.event_name().as_bytes().into(), once)
-        });
-        self
+        let name = event.event_name();
+        let once = Once::new(handler::erase(name, handler));
+        self.put_for("once", name, |table, event| table.extras_mut().once.insert(event, once))
     }
 
     /// Removes the handlers of an event, for sockets that come later; `false` when there was none.
+    #[doc(alias = "removeListener")]
+    #[doc(alias = "removeAllListeners")]
     pub fn off(&self, event: &str) -> bool {
         self.change(|table| table.off(event)).is_some_and(|removed| removed.is_some())
     }
@@ -205,25 +261,24 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// [`Stats::panics`](crate::Stats::panics).
     ///
     /// It is called when the client has its answer, and must be quick; one that panics is counted and
-    /// changes nothing. A second function takes the place of the first. As handlers do, it counts for
-    /// sockets that come later.
+    /// changes nothing. A second function takes the place of the first, and the log warns of that. As handlers
+    /// do, it counts for sockets that come later.
     ///
     /// ```
     /// # let io = roomful::Server::new();
     /// io.on_error(|me, event, error| eprintln!("{} {event}: {error}", me.id()));
     /// ```
+    #[doc(alias = "error")]
     pub fn on_error<F>(&self, on_error: F) -> &Self
     where
         F: Fn(&Socket<A, U>, &str, &EventError) + Send + Sync + 'static,
     {
-        self.change(|table| {
-            table.on_error.replace(Arc::new(move |core, event, error| {
-                if let Some(socket) = Socket::new(core) {
-                    on_error(&socket, event, error);
-                }
-            }))
+        let on_error: OnError = Arc::new(move |core, event, error| {
+            if let Some(socket) = Socket::of(core, "on_error") {
+                on_error(&socket, event, error);
+            }
         });
-        self
+        self.put("on_error", |table| table.on_error.replace(on_error))
     }
 
     /// Shows each event to a function before anything else is done with it: its name and its
@@ -241,6 +296,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// let log = io.on_any(|me, event, args| println!("{} {event} {args:?}", me.id()));
     /// log.off();
     /// ```
+    #[doc(alias = "onAny")]
+    #[doc(alias = "catch-all")]
     pub fn on_any<F>(&self, any: F) -> Listener
     where
         F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
@@ -249,6 +306,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     }
 
     /// As [`on_any`](Self::on_any), but before those that there are already.
+    #[doc(alias = "prependAny")]
     pub fn prepend_any<F>(&self, any: F) -> Listener
     where
         F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
@@ -274,14 +332,14 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         F: Fn(&Socket<A, U>, &str, &Args) + Send + Sync + 'static,
     {
         let any: Arc<AnyFn> = Arc::new(move |core, event, args| {
-            if let Some(socket) = Socket::new(core) {
+            if let Some(socket) = Socket::of(core, "on_any") {
                 any(&socket, event, args);
             }
         });
         let any = Catch::new(any, only_once);
         let listener = any.handle(&self.core);
         // Those that were for one event are taken out here, and dropped without the lock.
-        let _over: Option<Vec<_>> = self.change(|table| {
+        let _over: Option<Vec<_>> = self.add("on_any", |table| {
             let list = &mut table.extras_mut().any;
             let over = list.extract_if(.., |any| any.is_over()).collect();
             add(list, any);
@@ -310,15 +368,21 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     ///     Ok(args)
     /// });
     /// ```
+    #[doc(alias = "use")]
+    #[doc(alias = "middleware")]
     pub fn before<F, Fut>(&self, before: F) -> &Self
     where
         F: Fn(Socket<A, U>, String, Args) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Args, EventError>> + Send + 'static,
     {
         let before: BeforeFn = Arc::new(move |core, event, args| {
-            Some(Box::pin(before(Socket::new(core)?, event, args)))
+            Some(match Socket::of(core, "before") {
+                Some(socket) => Box::pin(before(socket, event, args)),
+                // What it would have refused does not come through.
+                None => Box::pin(std::future::ready(Err(misfit::<U>()))),
+            })
         });
-        self.change(|table| table.extras_mut().before.push(before));
+        self.add("before", |table| table.extras_mut().before.push(before));
         self
     }
 
@@ -363,23 +427,25 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     }
 
     /// Called for each event that has no handler of its own, with its name and its arguments.
+    ///
+    /// A second function takes the place of the first, and the log warns of that.
     pub fn on_other<F, Fut>(&self, other: F) -> &Self
     where
         F: Fn(Socket<A, U>, String, Args) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.change(|table| {
-            table.other.replace(Arc::new(move |core, name, args| {
-                Some(erased::unasked(other(Socket::new(core)?, name, args)))
-            }))
+        let other: Other = Arc::new(move |core, name, args| {
+            let socket = Socket::of_event(core, "on_other", &name, None)?;
+            Some(erased::unasked(other(socket, name, args)))
         });
-        self
+        self.put("on_other", |table| table.other.replace(other))
     }
 
     /// Called when so much waits for a socket's client that it reads too slowly: a quarter of
     /// [`Builder::outbox_bytes_max`](crate::Builder::outbox_bytes_max), with the bytes that wait. It is called
     /// again only after an eighth or less has waited. Whoever sends to the socket calls it, so it
-    /// must be quick; one that panics is counted.
+    /// must be quick; one that panics is counted. A second function takes the place of the first, and the log
+    /// warns of that.
     ///
     /// What can be done then: send less, [wait](Socket::drained), send only what is
     /// [latest](Broadcast::latest), or close the connection before the outbox is full and that happens by
@@ -388,14 +454,12 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     where
         F: Fn(Socket<A, U>, usize) + Send + Sync + 'static,
     {
-        self.change(|table| {
-            table.on_slow.replace(Arc::new(move |core, bytes| {
-                if let Some(socket) = Socket::new(core) {
-                    slow(socket, bytes);
-                }
-            }))
+        let slow: Slow = Arc::new(move |core, bytes| {
+            if let Some(socket) = Socket::of(core, "on_slow") {
+                slow(socket, bytes);
+            }
         });
-        self
+        self.put("on_slow", |table| table.on_slow.replace(slow))
     }
 
     /// Tells what other nodes may see of the data of a socket, as [`RemoteSocket::data`](crate::RemoteSocket::data)
@@ -427,6 +491,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// [`server_side_emit`](Self::server_side_emit); what it returns is the answer, where one is asked
     /// for. A second handler for a name takes the place of the first. On a single node it is never
     /// called: a node does not hear itself.
+    #[doc(alias = "serverSideEmit")]
     pub fn on_server_side<F, Fut>(&self, event: &str, handler: F) -> &Self
     where
         F: Fn(Args) -> Fut + Send + Sync + 'static,
@@ -437,7 +502,8 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
             let answer = handler(args);
             Box::pin(async move { Args::new(&answer.await) })
         });
-        self.change(|table| table.server_side.insert(event.into(), handler));
+        let old = self.change(|table| table.server_side.insert(event.into(), handler));
+        self.warn_replaced_for("on_server_side", event, old.flatten().is_some());
         self
     }
 
@@ -451,6 +517,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     }
 
     /// The socket of that id, if it is here and has this namespace's data.
+    #[doc(alias = "sockets")]
     pub fn socket(&self, id: SocketId) -> Option<Socket<A, U>> {
         let member = match self.core.children() {
             None => self.core.rooms.get(id),
@@ -462,20 +529,24 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// The namespaces that there are now of those that this one stands for: see
     /// [`Server::of_pattern`](crate::Server::of_pattern). None for a namespace that clients are in
     /// themselves.
+    #[doc(alias = "ParentNamespace")]
     pub fn children(&self) -> Vec<Self> {
         let children = self.core.children().unwrap_or_default();
         children.into_iter().map(Self::new).collect()
     }
 }
 
-fn erase_farewell<A, U, F, Fut>(farewell: F) -> Parting
+fn erase_farewell<A, U, F, Fut>(function: &'static str, event: &'static str, farewell: F) -> Parting
 where
     A: 'static,
     U: 'static,
     F: Fn(Socket<A, U>, Reason) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    Arc::new(move |core, reason| Some(erased::unasked(farewell(Socket::new(core)?, reason))))
+    Arc::new(move |core, reason| {
+        let socket = Socket::of_event(core, function, event, None)?;
+        Some(erased::unasked(farewell(socket, reason)))
+    })
 }
 
 impl<A, U> Namespace<A, U> {
@@ -486,6 +557,7 @@ impl<A, U> Namespace<A, U> {
     }
 
     /// The name, such as `/` or `/chat`.
+    #[doc(alias = "nsp")]
     pub fn name(&self) -> &str {
         &self.core.name
     }
@@ -498,6 +570,8 @@ impl<A, U> Namespace<A, U> {
     }
 
     /// Sockets in the namespace.
+    #[doc(alias = "clientsCount")]
+    #[doc(alias = "size")]
     pub fn len(&self) -> usize {
         self.core.each().iter().map(|core| core.rooms.len()).sum()
     }
@@ -508,11 +582,14 @@ impl<A, U> Namespace<A, U> {
     }
 
     /// Everyone in the namespace.
+    #[doc(alias = "sockets")]
+    #[doc(alias = "in")]
     pub fn everyone(&self) -> Broadcast {
         Broadcast::new(&self.core)
     }
 
     /// Everyone in a room, or in one of several.
+    #[doc(alias = "in")]
     pub fn to(&self, rooms: impl RoomNames) -> Broadcast {
         self.everyone().to(rooms)
     }
@@ -532,6 +609,7 @@ impl<A, U> Namespace<A, U> {
     ///
     /// It may be given to any handle, also to that of a child from [`Server::of`](crate::Server::of), makes
     /// no namespace the program's own, and ends with the namespace: that of a child with its last user.
+    #[doc(alias = "onAnyOutgoing")]
     pub fn on_any_outgoing<F>(&self, watch: F) -> Listener
     where
         F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
@@ -540,6 +618,7 @@ impl<A, U> Namespace<A, U> {
     }
 
     /// As [`on_any_outgoing`](Self::on_any_outgoing), but before those that there are already.
+    #[doc(alias = "prependAnyOutgoing")]
     pub fn prepend_any_outgoing<F>(&self, watch: F) -> Listener
     where
         F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
@@ -580,12 +659,15 @@ impl<A, U> Namespace<A, U> {
         listener
     }
 
-    /// Sends an event to everyone in the namespace.
+    /// Sends an event to everyone in the namespace. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one:
+    /// see [`ToArgs`].
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         self.everyone().emit(event, args);
     }
 
-    /// Sends a `message` to everyone in the namespace: a short form of [`emit`](Self::emit).
+    /// Sends a `message` to everyone in the namespace: a short form of [`emit`](Self::emit). `(a, b)` and `[a, b]`
+    /// are two arguments, `vec![a, b]` is one: see [`ToArgs`].
+    #[doc(alias = "write")]
     pub fn send<T: ToArgs>(&self, args: T) {
         self.emit("message", args);
     }
@@ -594,12 +676,14 @@ impl<A, U> Namespace<A, U> {
 impl<A, U> Namespace<A, U> {
     /// Sends an event to the other nodes of a cluster, for their
     /// [`on_server_side`](Self::on_server_side). No client sees it. On a single node there is nobody to
-    /// send it to, so nothing happens.
+    /// send it to, so nothing happens. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see
+    /// [`ToArgs`].
     ///
     /// # Errors
     ///
     /// When the arguments cannot be written as JSON, or the name is `connect`, `connection` or
     /// `new_namespace`.
+    #[doc(alias = "serverSideEmit")]
     pub fn server_side_emit<N, T>(&self, event: N, args: T) -> Result<(), EmitError>
     where
         N: EmitName<T>,
@@ -620,6 +704,7 @@ impl<A, U> Namespace<A, U> {
     /// # Errors
     ///
     /// As there.
+    #[doc(alias = "serverSideEmitWithAck")]
     pub async fn server_side_call<N, T, R>(
         &self,
         event: N,
@@ -638,7 +723,7 @@ impl<A, U> Namespace<A, U> {
         let mut answers = Vec::new();
         while let Some(reply) = others.next().await {
             if let Reply::ServerSide(args) = reply {
-                answers.extend(R::from_arg(&mut args.cursor()).ok());
+                answers.extend(R::from_answer(&args).ok());
                 others.nodes_missing = others.nodes_missing.saturating_sub(1);
             }
         }

@@ -28,7 +28,8 @@ impl<A, U> Namespace<A, U> {
     /// Sockets that may be in the namespace at the same time. Whoever comes beyond is refused with
     /// `the namespace is full` and the data `{"code": "namespace_full"}`: before
     /// [`connect`](Self::connect) is asked, and once more after it, if it has become full meanwhile. A
-    /// client that wants its socket back needs a place, too. Default: no limit.
+    /// client that wants its socket back needs a place, too. Default:
+    /// [`Builder::sockets_max`](crate::Builder::sockets_max), and so no limit.
     ///
     /// It holds for all who come from now on. Nobody who is there is put out.
     pub fn sockets_max(&self, count: usize) -> &Self {
@@ -88,8 +89,9 @@ impl<A, U> Namespace<A, U> {
     /// attachments. An event with more is refused before any function sees it: it is dropped and
     /// counted, [`on_error`](Self::on_error) is told, and a client that asked for an answer gets the
     /// error `too_large` with the data `{"args_bytes_max": …}`. Answers to questions are no events.
-    /// Default: no limit but [`Builder::payload_bytes_max`](crate::Builder::payload_bytes_max), beyond
-    /// which nothing is read and the connection is closed.
+    /// Default: [`Builder::args_bytes_max`](crate::Builder::args_bytes_max), and so no limit but
+    /// [`Builder::payload_bytes_max`](crate::Builder::payload_bytes_max), beyond which nothing is read and the
+    /// connection is closed.
     ///
     /// As handlers do, this counts for sockets that come later.
     pub fn args_bytes_max(&self, bytes: usize) -> &Self {
@@ -98,7 +100,7 @@ impl<A, U> Namespace<A, U> {
     }
 
     /// As [`args_bytes_max`](Self::args_bytes_max), for events of that name, in its place: it may be
-    /// more, too.
+    /// more, too. The builder has no such limit, since names of events are those of a namespace.
     pub fn event_args_bytes_max(&self, event: &str, bytes: usize) -> &Self {
         self.change(|table| {
             table.extras_mut().event_args_bytes_max.insert(event.as_bytes().into(), bytes)

@@ -33,9 +33,9 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     {
         // A socket of other types than those it knows is none that it could let in.
         let before: BeforeJoin = Arc::new(move |core, room| {
-            Socket::new(core).is_some_and(|socket| before(&socket, room))
+            Socket::of(core, "before_join").is_some_and(|socket| before(&socket, room))
         });
-        self.change(|table| table.before_join.push(before));
+        self.add("before_join", |table| table.before_join.push(before));
         self
     }
 
@@ -68,6 +68,10 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// });
     /// listener.off();
     /// ```
+    #[doc(alias = "create-room")]
+    #[doc(alias = "delete-room")]
+    #[doc(alias = "join-room")]
+    #[doc(alias = "leave-room")]
     pub fn on_room<F>(&self, told: F) -> Listener
     where
         F: Fn(&Self, RoomEvent<'_>) + Send + Sync + 'static,

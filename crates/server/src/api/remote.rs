@@ -128,22 +128,26 @@ impl RemoteSocket {
         Broadcast::over(&self.namespace, self.target())
     }
 
-    /// As [`Socket::emit`](crate::Socket::emit).
+    /// As [`Socket::emit`](crate::Socket::emit): `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see
+    /// [`ToArgs`]).
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         self.to().emit(event, args);
     }
 
-    /// As [`Socket::send`](crate::Socket::send).
+    /// As [`Socket::send`](crate::Socket::send): `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see
+    /// [`ToArgs`]).
+    #[doc(alias = "write")]
     pub fn send<T: ToArgs>(&self, args: T) {
         self.emit("message", args);
     }
 
     /// As [`Socket::call`](crate::Socket::call), with the [`ack_timeout`](crate::Namespace::ack_timeout) of the
-    /// namespace.
+    /// namespace. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see [`ToArgs`]).
     ///
     /// # Errors
     ///
     /// As there. Of a socket of another node nothing says that it is gone before the time is over.
+    #[doc(alias = "emitWithAck")]
     pub async fn call<N, T, R>(&self, event: N, args: T) -> Result<R, CallError>
     where
         N: CallName<T, R>,
@@ -174,6 +178,7 @@ impl RemoteSocket {
     }
 
     /// As [`Socket::close`](crate::Socket::close).
+    #[doc(alias = "disconnect")]
     pub fn close(&self) {
         self.namespace.disconnect_all(&self.target(), true);
     }

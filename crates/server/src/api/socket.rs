@@ -1,13 +1,13 @@
 //! [`Socket`]: a client in a namespace.
 
-use std::any::{Any, TypeId};
+use std::any::{TypeId, type_name};
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use roomful_proto::event::{CallName, EmitName, OnName};
-use roomful_proto::{FromArg, SocketId, ToArgs};
+use roomful_proto::{AckId, EventError, FromArg, SocketId, ToArgs};
 
 use crate::api::broadcast::Broadcast;
 use crate::api::handler::{self, Handler};
@@ -18,6 +18,7 @@ use crate::ground::handshake::Handshake;
 use crate::ground::room_names::RoomNames;
 use crate::ground::target::Reliability;
 use crate::namespace::asks::Call;
+use crate::namespace::erased;
 use crate::namespace::listeners::Once;
 use crate::namespace::recovery::Beginning;
 use crate::namespace::socket_core::SocketCore;
@@ -41,6 +42,31 @@ impl<A: 'static, U: 'static> Socket<A, U> {
         fits.then(|| Self { core: Arc::clone(core), types: PhantomData })
     }
 
+    /// The socket for a function of the user's. `None` when the socket remembers something else, which is told.
+    #[inline]
+    pub(crate) fn of(core: &Arc<SocketCore>, function: &str) -> Option<Self> {
+        let socket = Self::new(core);
+        if socket.is_none() {
+            core.namespace.note_misfit(function, type_name::<U>());
+        }
+        socket
+    }
+
+    /// As [`of`](Self::of), for a function whose event comes to nothing then.
+    #[inline]
+    pub(crate) fn of_event(
+        core: &Arc<SocketCore>,
+        function: &str,
+        event: &str,
+        ack: Option<AckId>,
+    ) -> Option<Self> {
+        let socket = Self::of(core, function);
+        if socket.is_none() {
+            core.fail(event, ack, &misfit::<U>());
+        }
+        socket
+    }
+
     /// The state that the server shares with all its sockets.
     #[allow(
         clippy::expect_used,
@@ -54,16 +80,15 @@ impl<A: 'static, U: 'static> Socket<A, U> {
     /// What the `connect` function of the namespace remembered of this client.
     #[allow(clippy::expect_used, reason = "checked when the handle was made")]
     pub fn data(&self) -> &U {
-        let nothing: &dyn Any = &();
-        let data: &dyn Any = &*self.core.data;
-        data.downcast_ref().or_else(|| nothing.downcast_ref()).expect("checked in Socket::new")
+        erased::read(&self.core.data).expect("checked in Socket::new")
     }
 
     /// Calls `handler` for each event of that name of this socket, in place of the namespace's
-    /// [handler](crate::Namespace::on), from the next event on.
+    /// [handler](crate::Namespace::on) or of one that it had itself, from the next event on.
     ///
     /// The socket gets a table of its own for that, as large as its namespace's. What all sockets do
     /// is better told to the namespace.
+    #[doc(alias = "addListener")]
     pub fn on<N, H, M>(&self, event: N, handler: H) -> &Self
     where
         N: OnName<M>,
@@ -90,6 +115,8 @@ impl<A: 'static, U: 'static> Socket<A, U> {
 
     /// Removes the handlers of an event from this socket, its namespace's too; `false` when there was
     /// none.
+    #[doc(alias = "removeListener")]
+    #[doc(alias = "removeAllListeners")]
     pub fn off(&self, event: &str) -> bool {
         self.core.change(|table| table.off(event)).is_some_and(|removed| removed.is_some())
     }
@@ -103,6 +130,7 @@ impl<A, U> Socket<A, U> {
     }
 
     /// The name of its namespace.
+    #[doc(alias = "nsp")]
     pub fn namespace(&self) -> &str {
         &self.core.namespace.name
     }
@@ -114,11 +142,13 @@ impl<A, U> Socket<A, U> {
 
     /// Whether this is a socket that its client has back after its connection was lost, and if not,
     /// why not.
+    #[doc(alias = "recovered")]
     pub fn recovery(&self) -> Beginning {
         self.core.beginning
     }
 
     /// Whether the client is still in the namespace.
+    #[doc(alias = "connected")]
     pub fn is_connected(&self) -> bool {
         self.core.is_connected()
     }
@@ -148,23 +178,28 @@ impl<A, U> Socket<A, U> {
     /// [`on_disconnecting`](crate::Namespace::on_disconnecting) on, and as long as anybody has the socket.
     /// Where the runtime of its connection ends, that function is not called, and the reason is
     /// [`Reason::ForcedServerClose`](crate::Reason::ForcedServerClose).
+    #[doc(alias = "description")]
     pub fn farewell(&self) -> Option<&Farewell> {
         self.core.farewell()
     }
 
-    /// Sends an event to this client. A tuple is several arguments, everything else is one, `()` is
-    /// none. Specification: Socket.IO 5, `EVENT`.
+    /// Sends an event to this client. A tuple is several arguments, everything else is one, `()` is none; so
+    /// `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one: see [`ToArgs`]. Specification: Socket.IO 5,
+    /// `EVENT`.
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What goes wrong here is counted and logged where it happens.
         let _ = self.core.emit(event.event_name(), &args, Reliability::Reliable, true);
     }
 
-    /// Sends a `message` to this client: a short form of [`emit`](Self::emit).
+    /// Sends a `message` to this client: a short form of [`emit`](Self::emit), with arguments as there: `(a, b)`
+    /// and `[a, b]` are two, `vec![a, b]` is one (see [`ToArgs`]).
+    #[doc(alias = "write")]
     pub fn send<T: ToArgs>(&self, args: T) {
         self.emit("message", args);
     }
 
-    /// Sends an event to this client and tells what became of it.
+    /// Sends an event to this client and tells what became of it. `(a, b)` and `[a, b]` are two arguments,
+    /// `vec![a, b]` is one: see [`ToArgs`].
     pub fn try_emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) -> Result<(), EmitError> {
         self.core.emit(event.event_name(), &args, Reliability::Reliable, true)
     }
@@ -172,7 +207,9 @@ impl<A, U> Socket<A, U> {
     /// Sends an event to this client if it can leave at once, and drops it otherwise: while its stream
     /// takes nothing or no poll of its waits, and when more than 64 KiB were sent to it that are not
     /// written yet. So of many that are sent at once the first leave, and they never fill the outbox. To
-    /// have only the last leave, see [`Broadcast::latest`].
+    /// have only the last leave, see [`Broadcast::latest`]. `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is
+    /// one: see [`ToArgs`].
+    #[doc(alias = "volatile")]
     pub fn emit_volatile<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         let _ = self.core.emit(event.event_name(), &args, Reliability::Volatile, true);
     }
@@ -190,14 +227,34 @@ impl<A, U> Socket<A, U> {
         ToOne { core: &self.core, reliability: Reliability::Reliable, compress }
     }
 
-    /// Asks this client: sends an event that it is to answer.
+    /// Asks this client: sends an event that it is to answer. What is sent is written as by [`emit`](Self::emit):
+    /// `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see [`ToArgs`]).
+    ///
+    /// The type of the answer is that of what takes it, as in `let sure: bool = …`; an [`Event`](crate::Event) as
+    /// the name fixes it, too.
     ///
     /// ```
-    /// # use roomful::Socket; use std::time::Duration;
-    /// # async fn example(me: Socket) -> Result<(), roomful::CallError> {
+    /// # use roomful::{Args, CallError, Event, Socket}; use std::time::Duration;
+    /// # async fn example(me: Socket) -> Result<(), Box<dyn std::error::Error>> {
     /// let sure: bool = me.call("confirm", "delete it?").timeout(Duration::from_secs(5)).await?;
-    /// # Ok(()) }
+    /// // One answer, or an error to look at.
+    /// let name: Result<String, CallError> = me.call("name", ()).await;
+    ///
+    /// const NAME: Event<(), String> = Event::new("name");
+    /// let name = me.call(NAME, ()).await?;
+    ///
+    /// // An answer of two arguments, or of an array of two.
+    /// let (x, y): (f32, f32) = me.call("where", ()).await?;
+    /// // All arguments of an answer, however many.
+    /// let all: Args = me.call("anything", ()).await?;
+    /// let (id, text): (u32, Option<String>) = all.read()?;
+    /// # drop((sure, name, x, y, id, text)); Ok(()) }
     /// ```
+    ///
+    /// An answer is read from its first argument. A tuple that does not fit that is read from all of them:
+    /// `(A, B)` reads what JavaScript answers with `cb([a, b])` and with `cb(a, b)`. [`Args`](crate::Args) are all
+    /// arguments as they came. See [`FromArg::from_answer`].
+    #[doc(alias = "emitWithAck")]
     pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
         self.core.call(event.event_name(), &args, true)
     }
@@ -227,6 +284,7 @@ impl<A, U> Socket<A, U> {
     }
 
     /// Everyone in a room, or in one of several, but this socket.
+    #[doc(alias = "in")]
     pub fn to(&self, rooms: impl RoomNames) -> Broadcast {
         self.others().to(rooms)
     }
@@ -237,6 +295,7 @@ impl<A, U> Socket<A, U> {
     }
 
     /// Everyone in the namespace but this socket.
+    #[doc(alias = "broadcast")]
     pub fn others(&self) -> Broadcast {
         Broadcast::new(&self.core.namespace).except(self.core.id.as_str())
     }
@@ -248,12 +307,14 @@ impl<A, U> Socket<A, U> {
 
     /// What waits to be sent to the client, in bytes: to all its namespaces, and before compression. What
     /// the system has taken over does not count.
+    #[doc(alias = "bufferedAmount")]
     pub fn waiting_bytes(&self) -> usize {
         self.core.link.outbox_bytes()
     }
 
     /// Waits until nothing waits to be sent to the client any more: a way to send much, one portion
     /// after the other. `false` when the client has gone instead.
+    #[doc(alias = "drain")]
     pub async fn drained(&self) -> bool {
         if let Some(drained) = self.core.link.drained() {
             // That the sender is dropped is the news.
@@ -269,11 +330,13 @@ impl<A, U> Socket<A, U> {
     }
 
     /// Closes the client's whole connection, with all its namespaces.
+    #[doc(alias = "disconnect")]
     pub fn close(&self) {
         self.core.close();
     }
 
     /// A header of the request that opened the connection, by its name in any case.
+    #[doc(alias = "headers")]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.core.link.handshake.header(name)
     }
@@ -288,10 +351,16 @@ impl<A, U> Socket<A, U> {
         self.core.link.handshake.address()
     }
 
-    /// The request that opened the connection.
+    /// The request that opened the connection. It can be [serialised](Handshake), with the secrets that are in it.
+    #[doc(alias = "request")]
     pub fn handshake(&self) -> &Handshake {
         &self.core.link.handshake
     }
+}
+
+/// Why a function is not called that is for sockets with a `U`.
+pub(crate) fn misfit<U>() -> EventError {
+    EventError::internal(format!("the function is for sockets with a {}", type_name::<U>()))
 }
 
 /// One socket, and how an event goes to it. Made by [`Socket::compress`].
@@ -310,23 +379,27 @@ impl ToOne<'_> {
         self
     }
 
-    /// As [`Socket::emit`].
+    /// As [`Socket::emit`]: `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see [`ToArgs`]).
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
         // What goes wrong here is counted and logged where it happens.
         let _ = self.try_emit(event, args);
     }
 
-    /// As [`Socket::send`].
+    /// As [`Socket::send`]: `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see [`ToArgs`]).
+    #[doc(alias = "write")]
     pub fn send<T: ToArgs>(&self, args: T) {
         self.emit("message", args);
     }
 
-    /// As [`Socket::try_emit`].
+    /// As [`Socket::try_emit`]: `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see [`ToArgs`]).
     pub fn try_emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) -> Result<(), EmitError> {
         self.core.emit(event.event_name(), &args, self.reliability, self.compress)
     }
 
-    /// As [`Socket::call`]. A question is never volatile.
+    /// As [`Socket::call`], with the same answers: a tuple reads an array, or several arguments. What is sent is
+    /// written as by [`Socket::emit`]: `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see
+    /// [`ToArgs`]). An event that asks for an answer is never volatile.
+    #[doc(alias = "emitWithAck")]
     pub fn call<N: CallName<T, R>, T: ToArgs, R: FromArg>(&self, event: N, args: T) -> Call<R> {
         self.core.call(event.event_name(), &args, self.compress)
     }

@@ -36,6 +36,7 @@
 /// [`Socket::compress`](crate::Socket::compress)`(false)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "it does nothing until it is given to a builder"]
+#[doc(alias = "perMessageDeflate")]
 pub struct Compression {
     pub(crate) threshold: usize,
     pub(crate) level: u8,
@@ -85,6 +86,7 @@ impl Compression {
 /// is, with all else that is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "it does nothing until it is given to a builder"]
+#[doc(alias = "httpCompression")]
 pub struct HttpCompression {
     pub(crate) threshold: usize,
     pub(crate) level: u8,

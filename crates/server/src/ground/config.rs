@@ -22,6 +22,10 @@ pub(crate) struct Config {
     pub(crate) handlers_max: usize,
     pub(crate) event_rate: Option<Rate>,
     pub(crate) event_pace: Option<Rate>,
+    /// Of each namespace.
+    pub(crate) sockets_max: usize,
+    /// Of each event; `None` for no limit but that of a message.
+    pub(crate) args_bytes_max: Option<usize>,
     pub(crate) asks_max: usize,
     pub(crate) rooms_max: usize,
     pub(crate) room_name_bytes_max: usize,
@@ -52,6 +56,8 @@ impl Default for Config {
             handlers_max: 1_024,
             event_rate: None,
             event_pace: None,
+            sockets_max: usize::MAX,
+            args_bytes_max: None,
             asks_max: 16_384,
             rooms_max: 1_000,
             room_name_bytes_max: 512,

@@ -3,11 +3,13 @@
 //! A header map would keep the whole read buffer of its HTTP library alive for as long as the
 //! connection lives. What is asked for later, the query and the headers, is copied out of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use roomful_proto::percent;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// What is kept of a request at most. One that has more opens no session: which of its headers are seen
 /// must not be for the client to choose. A browser with cookies sends one or two kilobytes.
@@ -32,6 +34,27 @@ const LEFT_OUT: [&str; 12] = [
 /// The request that opened a client's connection: its path and query, and its headers but those that
 /// are about the HTTP connection itself, such as `Upgrade` or `Content-Type`. All of them together have up
 /// to 16 KiB: a request with more opens no session.
+///
+/// It can be serialised, in the shape of `socket.handshake` in JavaScript, for pages of an administrator or other
+/// servers. **Secrets are in it**: cookies, `Authorization`, and whatever a client has in its query. Nothing here
+/// writes it anywhere; its `Debug`, which is for logs, has neither query nor headers.
+///
+/// ```json
+/// {
+///   "headers": { "host": "example.org", "cookie": "a=b; c=d", "user-agent": "…" },
+///   "time": "Sun Nov 29 2026 18:49:33 GMT+0000 (Coordinated Universal Time)",
+///   "address": "203.0.113.7",
+///   "xdomain": false,
+///   "secure": false,
+///   "issued": 1795978173000,
+///   "url": "/socket.io/?EIO=4&transport=websocket",
+///   "query": { "EIO": "4", "transport": "websocket" }
+/// }
+/// ```
+///
+/// Headers of one name are joined, of parameters of one name the first counts, `xdomain` is whether there is a
+/// header `origin`, and `address` is `null` where nobody knows it. There is no `auth`: that is of one namespace, and
+/// is kept only where the [data](crate::Socket::data) of a socket keeps it.
 #[derive(Clone)]
 pub struct Handshake {
     /// Whether it was secure, the path, the query, then for each header its name and its value, each
@@ -77,6 +100,7 @@ impl Handshake {
     }
 
     /// When the request came, to the millisecond, by the clock of the system.
+    #[doc(alias = "time")]
     pub fn issued(&self) -> SystemTime {
         let since = Duration::from_millis(self.issued_ms);
         SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
@@ -91,6 +115,7 @@ impl Handshake {
     /// Whether the request itself says that it is an `https` one, as over HTTP/2. No for HTTP/1.1, even
     /// over TLS: there only the header of a proxy can tell, such as `x-forwarded-proto`, which whoever
     /// knows that proxy may [read](Self::header) and believe.
+    #[doc(alias = "secure")]
     pub fn is_secure(&self) -> bool {
         self.parts().next() == Some(SECURE)
     }
@@ -164,6 +189,48 @@ impl Handshake {
     }
 }
 
+impl Serialize for Handshake {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut headers = BTreeMap::new();
+        for (name, value) in self.headers() {
+            let between = if name == "cookie" { "; " } else { ", " };
+            let joined: &mut String = headers.entry(name).or_default();
+            if !joined.is_empty() {
+                joined.push_str(between);
+            }
+            joined.push_str(&String::from_utf8_lossy(value));
+        }
+        let mut query = BTreeMap::new();
+        for (name, value) in self.query_pairs() {
+            query.entry(name).or_insert(value);
+        }
+        let mut handshake = serializer.serialize_struct("Handshake", 8)?;
+        handshake.serialize_field("headers", &headers)?;
+        handshake.serialize_field("time", &time(self.issued()))?;
+        handshake.serialize_field("address", &self.address.map(|address| address.ip()))?;
+        handshake.serialize_field("xdomain", &headers.contains_key("origin"))?;
+        handshake.serialize_field("secure", &self.is_secure())?;
+        handshake.serialize_field("issued", &self.issued_ms)?;
+        handshake.serialize_field("url", &self.url())?;
+        handshake.serialize_field("query", &query)?;
+        handshake.end()
+    }
+}
+
+/// A time as JavaScript writes a date where the clock shows UTC.
+fn time(issued: SystemTime) -> String {
+    // There is no later day that the date could be written of.
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(LAST_DATE);
+    let date = httpdate::fmt_http_date(issued.min(last));
+    let mut parts = date.split([',', ' ']).filter(|part| !part.is_empty());
+    let mut next = || parts.next().unwrap_or_default();
+    let (weekday, day, month, year, clock) = (next(), next(), next(), next(), next());
+    format!("{weekday} {month} {day} {year} {clock} GMT+0000 (Coordinated Universal Time)")
+}
+
+/// The last second of the year 9999.
+const LAST_DATE: u64 = 253_402_300_799;
+
 impl fmt::Debug for Handshake {
     /// Without the query and the headers, in which secrets are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -229,6 +296,51 @@ pub(crate) mod tests {
         assert_eq!(handshake.path(), "/live/");
         assert_eq!(handshake.url(), "/live/?EIO=4&name=J%C3%B6+x&bad=%4");
         assert!(handshake.is_secure());
+    }
+
+    #[test]
+    fn it_is_serialised_in_the_shape_of_javascript_and_shows_no_secret_in_a_log() {
+        let headers = [
+            ("Host", "example.org"),
+            ("cookie", "a=secret"),
+            ("cookie", "b=2"),
+            ("X-Forwarded-For", "1.1.1.1"),
+            ("x-forwarded-for", "2.2.2.2"),
+            ("Origin", "https://example.org"),
+            ("Upgrade", "websocket"),
+        ];
+        let query = "EIO=4&token=J%C3%B6&token=other";
+        let mut handshake = handshake(query, &headers);
+        handshake.address = Some(([203, 0, 113, 7], 5_000).into());
+        // The moment of JavaScript's `new Date(1795978173123) + ""` where the clock shows UTC.
+        handshake.issued_ms = 1_795_978_173_123;
+        let expected = serde_json::json!({
+            "headers": {
+                "host": "example.org",
+                "cookie": "a=secret; b=2",
+                "x-forwarded-for": "1.1.1.1, 2.2.2.2",
+                "origin": "https://example.org",
+            },
+            "time": "Sun Nov 29 2026 18:49:33 GMT+0000 (Coordinated Universal Time)",
+            "address": "203.0.113.7",
+            "xdomain": true,
+            "secure": true,
+            "issued": 1_795_978_173_123_u64,
+            "url": format!("/live/?{query}"),
+            "query": { "EIO": "4", "token": "Jö" },
+        });
+        assert_eq!(serde_json::to_value(&handshake).unwrap(), expected);
+        let shown = format!("{handshake:?}");
+        assert!(!shown.contains("secret") && !shown.contains("token"), "{shown}");
+        // A clock that is far ahead is no reason to panic.
+        handshake.issued_ms = u64::MAX;
+        handshake.address = None;
+        let value = serde_json::to_value(&handshake).unwrap();
+        assert_eq!(
+            (&value["address"], value["headers"]["upgrade"].is_null()),
+            (&serde_json::Value::Null, true)
+        );
+        assert!(value["time"].as_str().unwrap().contains(" 9999 "), "{}", value["time"]);
     }
 
     #[test]

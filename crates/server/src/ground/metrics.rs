@@ -110,6 +110,9 @@ counters! {
     /// Functions and limits that were not registered, because a parent stands for the namespace: see
     /// [`Server::of`](crate::Server::of).
     registrations_refused,
+    /// Times that a function was not called because it is for sockets with data of another type: see
+    /// [`Namespace::connect`](crate::Namespace::connect).
+    functions_misfit,
     /// Sockets that were taken out of their namespace because their
     /// [time](crate::Socket::expire_after) was over.
     expired,

@@ -20,6 +20,7 @@ use crate::http::head::Head;
 /// Whether the JavaScript client is served below the path of the server, and from where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias = "serveClient")]
 pub enum ServeClient {
     /// It is not served.
     No,

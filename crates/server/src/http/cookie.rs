@@ -106,6 +106,7 @@ impl Cookie {
     }
 
     /// How long it is kept, in whole seconds. Default: until the browser is closed.
+    #[doc(alias = "maxAge")]
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
@@ -118,12 +119,14 @@ impl Cookie {
     }
 
     /// Whether it is hidden from scripts of the page. Default yes.
+    #[doc(alias = "httpOnly")]
     pub const fn http_only(mut self, http_only: bool) -> Self {
         self.http_only = http_only;
         self
     }
 
     /// Whether it is sent with requests from pages of other sites. Default [`SameSite::Lax`].
+    #[doc(alias = "sameSite")]
     pub const fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
         self

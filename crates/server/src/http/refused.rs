@@ -16,6 +16,7 @@ const SHOWN_BYTES_MAX: usize = 64;
 
 /// A request that was refused before a session was opened or found, as
 /// [`Server::on_connection_error`](crate::Server::on_connection_error) tells it.
+#[doc(alias = "connection_error")]
 pub struct ConnectionError<'a> {
     cause: &'a Cause<'a>,
     request: &'a Request<'a>,

@@ -10,11 +10,14 @@ use crate::http::hooks::ErrorFn;
 use crate::http::refused::ConnectionError;
 use crate::http::settings::HttpSettings;
 use crate::node::core::Core;
+use crate::transport::link::Link;
 
 /// What all requests to a server share. The server is found through it.
 pub(crate) struct Site {
     pub(crate) core: Arc<Core>,
     pub(crate) settings: HttpSettings,
+    /// The node of this program that this one follows.
+    leader: Option<Weak<Self>>,
     /// The other nodes of this program, which end with this one.
     followers: Mutex<Vec<Weak<Self>>>,
     on_error: Arc<RwLock<Option<ErrorFn>>>,
@@ -35,6 +38,7 @@ impl Site {
         Self {
             core,
             settings,
+            leader: None,
             followers: Mutex::default(),
             on_error: Arc::default(),
             origin_said: Throttle::default(),
@@ -44,19 +48,33 @@ impl Site {
     }
 
     /// The same for another node of this process. It ends with this one.
-    pub(crate) fn follow(&self, core: Arc<Core>) -> Arc<Self> {
-        let on_error = Arc::clone(&self.on_error);
-        let settings = self.settings.clone();
-        let follower = Arc::new(Self { on_error, ..Self::with(core, settings) });
-        self.followers.lock().push(Arc::downgrade(&follower));
+    pub(crate) fn follow(self: &Arc<Self>, core: Arc<Core>) -> Arc<Self> {
+        let leader = self.leader();
+        let on_error = Arc::clone(&leader.on_error);
+        let settings = leader.settings.clone();
+        let known = Some(Arc::downgrade(&leader));
+        let follower = Arc::new(Self { leader: known, on_error, ..Self::with(core, settings) });
+        leader.followers.lock().push(Arc::downgrade(&follower));
         follower
+    }
+
+    fn leader(self: &Arc<Self>) -> Arc<Self> {
+        let leader = self.leader.as_ref().and_then(Weak::upgrade);
+        leader.unwrap_or_else(|| Arc::clone(self))
     }
 
     /// This one, and those that follow it.
     pub(crate) fn all(self: &Arc<Self>) -> Vec<Arc<Self>> {
-        let followers = self.followers.lock();
+        let mut followers = self.followers.lock();
+        followers.retain(|follower| follower.strong_count() > 0);
         let followers = followers.iter().filter_map(Weak::upgrade);
         [Arc::clone(self)].into_iter().chain(followers).collect()
+    }
+
+    /// The connection of a session, at whichever node of this program it is. A request may come to any of them.
+    pub(crate) fn session(self: &Arc<Self>, id: &str) -> Option<Arc<Link>> {
+        let own = self.sessions.by_id(id);
+        own.or_else(|| self.leader().all().iter().find_map(|site| site.sessions.by_id(id)))
     }
 
     /// From now on tells this function of requests that are refused.

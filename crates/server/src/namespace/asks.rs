@@ -169,7 +169,8 @@ impl std::error::Error for CallError {}
 ///
 /// It was sent when it was made; what is lazy is only the waiting. Without
 /// [`timeout`](Self::timeout) it waits for the `ack_timeout` of its namespace (10 s). `R` is the type of
-/// the first argument of the answer; [`Args`] for all of them.
+/// the first argument of the answer, a tuple that of several, and [`Args`] all as they came: see
+/// [`FromArg::from_answer`].
 #[must_use = "a question that is not awaited has no answer; use `emit` to ask nothing"]
 pub struct Call<R> {
     pub(crate) asked: Result<Asked, CallError>,
@@ -206,7 +207,7 @@ impl<R: FromArg + Send + 'static> IntoFuture for Call<R> {
             let mut asked = self.asked?;
             let answer = tokio::time::timeout(self.timeout, &mut asked.receiver).await;
             let args = answer.map_err(|_| CallError::Timeout)?.map_err(|_| CallError::Gone)?;
-            R::from_arg(&mut args.cursor()).map_err(CallError::Answer)
+            R::from_answer(&args).map_err(CallError::Answer)
         })
     }
 }

@@ -1,6 +1,7 @@
-//! [`Erased`]: a handler without the types of its user, and what it gives: [`Started`], [`Reply`].
+//! [`Erased`]: a handler without the types of its user, and what it gives: [`Started`], [`Reply`]. [`Data`] is
+//! what is remembered of a socket, and [`DataType`] of which type that is.
 
-use std::any::Any;
+use std::any::{Any, TypeId, type_name};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +14,40 @@ use crate::namespace::socket_core::SocketCore;
 
 /// What a namespace remembers of a socket.
 pub(crate) type Data = Arc<dyn Any + Send + Sync>;
+
+/// What is remembered as a `U`, which `()` is whatever is remembered.
+pub(crate) fn read<U: 'static>(data: &Data) -> Option<&U> {
+    let nothing: &dyn Any = &();
+    (**data).downcast_ref().or_else(|| nothing.downcast_ref())
+}
+
+/// The type of what is remembered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DataType {
+    id: TypeId,
+    pub(crate) name: &'static str,
+}
+
+impl DataType {
+    pub(crate) fn of<U: 'static>() -> Self {
+        Self { id: TypeId::of::<U>(), name: type_name::<U>() }
+    }
+
+    /// Whether a function for sockets of this type can be given those of another.
+    pub(crate) fn reads(self, other: Self) -> bool {
+        self.is_nothing() || self.id == other.id
+    }
+
+    fn is_nothing(self) -> bool {
+        self.id == TypeId::of::<()>()
+    }
+}
+
+impl Default for DataType {
+    fn default() -> Self {
+        Self::of::<()>()
+    }
+}
 
 /// A handler whose types are forgotten.
 #[derive(Clone)]
@@ -36,7 +71,7 @@ impl Erased {
 }
 
 /// A handler that has started, and ends with its answer, if one is wanted and it was not given by
-/// an [`Ack`]. The server sends it.
+/// an [`Ack`](crate::Ack). The server sends it.
 pub type Started = Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
 
 /// A function that has started, and that nobody waits for.
@@ -48,7 +83,7 @@ pub(crate) fn unasked(started: impl Future<Output = ()> + Send + 'static) -> Sta
 }
 
 /// What a handler has answered, already written. The handlers that this crate implements make it;
-/// one of your own answers by an [`Ack`] that it takes [`from the event`](FromEvent).
+/// one of your own answers by an [`Ack`](crate::Ack) that it takes [from the event](crate::FromEvent).
 #[must_use = "whoever runs the handler has to pass its answer on"]
 pub struct Reply {
     pub(crate) outcome: Outcome,

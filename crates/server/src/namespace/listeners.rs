@@ -27,6 +27,8 @@ pub struct Listener {
 
 impl Listener {
     /// Removes it, for all sockets and from now on.
+    #[doc(alias = "offAny")]
+    #[doc(alias = "offAnyOutgoing")]
     pub fn off(&self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(namespace) = self.namespace.upgrade() {

@@ -15,7 +15,7 @@ use crate::ground::rate::throttle::Throttle;
 use crate::namespace::adapter::{Adapter, Line, Node};
 use crate::namespace::asks::AskIds;
 use crate::namespace::decisions::Share;
-use crate::namespace::erased::Data;
+use crate::namespace::erased::{self, Data};
 use crate::namespace::family::parents::Rule;
 use crate::namespace::family::pattern::Params;
 use crate::namespace::family::registry::Registry;
@@ -65,6 +65,8 @@ pub(crate) struct NamespaceCore {
     pub(crate) ask_ids: AskIds,
     /// When the log was told last of a room that was not joined.
     rooms_refused: Throttle,
+    /// When it was told last of a function that a socket does not fit.
+    misfits: Throttle,
     /// The way to the other nodes, where there may be some.
     line: OnceLock<Joined>,
 }
@@ -189,24 +191,27 @@ impl NamespaceCore {
             lineage: OnceLock::new(),
             children: None,
             family: None,
-            table: Arc::default(),
+            table: Arc::new(RwLock::new(Arc::new(Table::new(&registry.config)))),
             watchers: Arc::default(),
             room_watchers: Arc::default(),
             polls: Mutex::default(),
             ask_ids: registry.ask_ids.clone(),
             rooms_refused: Throttle::default(),
+            misfits: Throttle::default(),
             line: OnceLock::new(),
         }
     }
 
     /// From now on takes part in a cluster, unless it does already.
     pub(crate) fn take_part(self: &Arc<Self>, adapter: &dyn Adapter) {
-        self.line.get_or_init(|| {
-            let node: Weak<dyn Node> = Arc::downgrade(self) as Weak<dyn Node>;
-            let name = self.family.as_deref().unwrap_or(&self.name);
-            let shares_recovery = adapter.recovery().is_some();
-            Joined { line: adapter.open(name, node), shares_recovery }
-        });
+        if self.line.get().is_some() {
+            return;
+        }
+        let node: Weak<dyn Node> = Arc::downgrade(self) as Weak<dyn Node>;
+        let name = self.family.as_deref().unwrap_or(&self.name);
+        let shares_recovery = adapter.recovery().is_some();
+        // The adapter is called without any lock. Of two lines the second is dropped, which leaves.
+        let _ = self.line.set(Joined { line: adapter.open(name, node), shares_recovery });
     }
 
     /// The way to the other nodes.
@@ -413,6 +418,24 @@ impl NamespaceCore {
         joined.map(drop)
     }
 
+    /// A socket was not given to a function, because that is for sockets of other data.
+    #[cold]
+    pub(crate) fn note_misfit(&self, function: &str, wanted: &str) {
+        let Some(registry) = self.registry() else {
+            return;
+        };
+        registry.metrics.functions_misfit.add();
+        if self.misfits.passes(registry.now()) {
+            tracing::error!(
+                namespace = ?self.name,
+                function,
+                wanted,
+                "a function is not called: it is for sockets whose data is of another type. Register it on what \
+                 the last connect has given"
+            );
+        }
+    }
+
     #[cold]
     fn refuse_room(&self, id: SocketId) {
         let Some(registry) = self.registry() else {
@@ -466,7 +489,7 @@ impl NamespaceCore {
 
     /// Makes that no client gets one of those sockets back that wait, and that `revoked` names.
     pub(crate) fn revoke_all<U: 'static>(&self, revoked: impl Fn(&U) -> bool) -> usize {
-        let revoked = |data: &Data| data.downcast_ref().is_some_and(&revoked);
+        let revoked = |data: &Data| erased::read(data).is_some_and(&revoked);
         let Some(children) = self.children() else {
             return self.journal.as_ref().map_or(0, |journal| journal.revoke_all(revoked));
         };

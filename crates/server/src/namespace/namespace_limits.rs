@@ -25,7 +25,7 @@ pub(crate) struct NamespaceLimits {
 impl NamespaceLimits {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            sockets_max: AtomicUsize::new(usize::MAX),
+            sockets_max: AtomicUsize::new(config.sockets_max),
             rooms_max: AtomicUsize::new(config.rooms_max),
             room_name_bytes_max: AtomicUsize::new(config.room_name_bytes_max),
             asks_max: AtomicUsize::new(config.asks_max),

@@ -30,6 +30,10 @@ const TOLD_AT_ONCE: usize = 1_000;
 /// [`Namespace::on_room`](crate::Namespace::on_room) is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias = "create-room")]
+#[doc(alias = "delete-room")]
+#[doc(alias = "join-room")]
+#[doc(alias = "leave-room")]
 pub enum RoomEvent<'a> {
     /// There is a room that was not there before: somebody joins it, as told next.
     Created(&'a str),

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use roomful_proto::{Args, EncodeError, EventError, Reason};
 
+use crate::ground::config::Config;
 use crate::ground::errors::refusal::Refusal;
 use crate::namespace::admission::BeforeJoin;
-use crate::namespace::erased::{Data, Erased, Started};
+use crate::namespace::erased::{Data, DataType, Erased, Started};
 use crate::namespace::expiry::OnExpire;
 use crate::namespace::listeners::{Extras, Once};
 use crate::namespace::namespace_core::NamespaceCore;
@@ -25,6 +26,10 @@ use crate::transport::link::Link;
 pub(crate) struct Table {
     /// `None` lets everyone in.
     pub(crate) connect: Option<ConnectFn>,
+    /// What that remembers of who comes from now on.
+    pub(crate) given: DataType,
+    /// What the function wants that was registered last, of those that want anything.
+    pub(crate) wanted: DataType,
     /// Whether that is the program's own: in a child, whose parent has one too, and where the program has
     /// claimed the name. It stands here, so that nobody can take a table without it.
     pub(crate) own_door: bool,
@@ -66,6 +71,31 @@ impl Removed {
 }
 
 impl Table {
+    /// One without functions, with the limits of the server.
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut table = Self::default();
+        if config.args_bytes_max.is_some() {
+            table.extras_mut().args_bytes_max = config.args_bytes_max;
+        }
+        table
+    }
+
+    /// Notes that a function is for sockets of that data, if it is for any; `false` when those that come have
+    /// other data.
+    pub(crate) fn want(&mut self, data: DataType) -> bool {
+        if !data.reads(DataType::default()) {
+            self.wanted = data;
+        }
+        data.reads(self.given)
+    }
+
+    /// Notes what is remembered of who comes from now on; `false` when there are functions that are for sockets of
+    /// other data.
+    pub(crate) fn give(&mut self, data: DataType) -> bool {
+        self.given = data;
+        self.wanted.reads(data)
+    }
+
     /// Removes the handlers of an event, and gives them.
     pub(crate) fn off(&mut self, event: &str) -> Removed {
         let name = event.as_bytes();

@@ -91,6 +91,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Whether the path without a slash at its end is left to others, as the official server leaves it
     /// unless its `addTrailingSlash` is off. Default no. Where the server is mounted as a
     /// [service](Server::service), whoever mounts it decides.
+    #[doc(alias = "addTrailingSlash")]
     pub fn trailing_slash_required(mut self, required: bool) -> Self {
         self.http.slash_required = required;
         self
@@ -135,6 +136,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Which web pages may connect. Default: those of the same host.
+    #[doc(alias = "cors")]
     pub fn origins(mut self, origins: Origins) -> Self {
         self.http.origins = origins.tidied();
         self
@@ -178,6 +180,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// [`initial_headers`]: Self::initial_headers
     /// [`headers`]: Self::headers
     /// [`Namespace::connect`]: crate::Namespace::connect
+    #[doc(alias = "use")]
     pub fn on_request<F>(mut self, on_request: F) -> Self
     where
         F: Fn(&Request<'_>, &mut AnswerHeaders) -> Flow + Send + Sync + 'static,
@@ -212,6 +215,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// }
     /// let io = Server::builder().allow_request(is_known).build();
     /// ```
+    #[doc(alias = "allowRequest")]
     pub fn allow_request<F, Fut>(mut self, allow: F) -> Self
     where
         F: Fn(Request<'static>) -> Fut + Send + Sync + 'static,
@@ -256,6 +260,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Which transports clients may use. Default: all.
+    #[doc(alias = "allowUpgrades")]
     pub fn transports(mut self, transports: Transports) -> Self {
         self.http.transports = transports;
         self
@@ -289,6 +294,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// `Sec-Fetch-Site` that it comes from another site, unless all [origins](crate::Origins) are allowed.
     /// Browsers from before 2023 may not say it, and none says it to a host that is neither `https` nor local.
     /// So let `connect` change nothing that a visitor must have wanted, and give cookies `SameSite=Lax`.
+    #[doc(alias = "allowEIO3")]
     pub fn allow_eio3(mut self, allow: bool) -> Self {
         self.http.allow_eio3 = allow;
         self
@@ -322,6 +328,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// let dist = "node_modules/socket.io-client/dist";
     /// let io = Server::builder().serve_client(ServeClient::Directory(dist.into())).build();
     /// ```
+    #[doc(alias = "serveClient")]
     pub fn serve_client(mut self, serve: impl Into<ServeClient>) -> Self {
         self.http.serve_client = serve.into();
         self
@@ -342,6 +349,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Compresses WebSocket messages for clients that take that. Default: no.
+    #[doc(alias = "perMessageDeflate")]
     pub fn compression(mut self, compression: Compression) -> Self {
         self.config.limits.inflate_ratio_max = compression.ratio_max;
         self.config.compression = Some(compression);
@@ -349,6 +357,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Compresses the answers to polls for clients that take that. Default: from 1,024 bytes on.
+    #[doc(alias = "httpCompression")]
     pub fn http_compression(mut self, compression: HttpCompression) -> Self {
         self.http.http_compression = compression;
         self
@@ -357,6 +366,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Largest message, polling body, and sum of the attachments of a packet. Default 1,000,000. A
     /// namespace can refuse [smaller events](crate::Namespace::args_bytes_max), without the end of the
     /// connection. At most 2 GiB: more counts as that.
+    #[doc(alias = "maxHttpBufferSize")]
+    #[doc(alias = "maxPayload")]
     pub fn payload_bytes_max(mut self, bytes: usize) -> Self {
         self.config.limits.payload_bytes_max = bytes.min(roomful_proto::Limits::PAYLOAD_BYTES);
         self
@@ -464,6 +475,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Time between a pong and the next ping. Default 25 s.
+    #[doc(alias = "pingInterval")]
     pub fn ping_interval(mut self, interval: Duration) -> Self {
         self.config.limits.ping_interval = interval;
         self
@@ -471,18 +483,21 @@ impl<A: Send + Sync + 'static> Builder<A> {
 
     /// Time for the pong to come. A client whose WebSocket ends before it has come over to it has as long to poll:
     /// else its session ends, since the page that it was of is gone. Default 20 s.
+    #[doc(alias = "pingTimeout")]
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
         self.config.limits.ping_timeout = timeout;
         self
     }
 
     /// Time for an upgrade from polling to WebSocket. Default 10 s.
+    #[doc(alias = "upgradeTimeout")]
     pub fn upgrade_timeout(mut self, timeout: Duration) -> Self {
         self.config.limits.upgrade_timeout = timeout;
         self
     }
 
     /// Time from the handshake until a namespace must have been joined. Default 45 s.
+    #[doc(alias = "connectTimeout")]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.limits.connect_timeout = timeout;
         self
@@ -521,6 +536,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
 
     /// Time that a question to a client waits for its answer, unless it or its
     /// [namespace](crate::Namespace::ack_timeout) says otherwise. Default 10 s.
+    #[doc(alias = "timeout")]
     pub fn ack_timeout(mut self, timeout: Duration) -> Self {
         self.config.ack_timeout = timeout;
         self
@@ -580,6 +596,23 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
+    /// Sockets that may be in each namespace at the same time, unless that
+    /// [says otherwise](crate::Namespace::sockets_max). Default: no limit but
+    /// [`connections_max`](Self::connections_max), since a connection has one socket in a namespace.
+    pub fn sockets_max(mut self, count: usize) -> Self {
+        self.config.sockets_max = count;
+        self
+    }
+
+    /// Bytes that the arguments of one event of a client may have, in each namespace, unless that
+    /// [says otherwise](crate::Namespace::args_bytes_max). Default: no limit but
+    /// [`payload_bytes_max`](Self::payload_bytes_max). The names of events are for namespaces to know, so single
+    /// events have their limit [there](crate::Namespace::event_args_bytes_max).
+    pub fn args_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.args_bytes_max = Some(bytes);
+        self
+    }
+
     /// Questions to one client that wait for their answer, in each namespace, unless that
     /// [says otherwise](crate::Namespace::asks_max). Default 16,384.
     pub fn asks_max(mut self, count: usize) -> Self {
@@ -600,6 +633,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// Whether namespaces that were made because a client asked for them stay when nobody is in them
     /// any more, as in the official server unless its `cleanupEmptyChildNamespaces` is on. One in which
     /// nobody was let in does not. Default no: clients could fill the server with them.
+    #[doc(alias = "cleanupEmptyChildNamespaces")]
     pub fn keep_empty_namespaces(mut self, keep: bool) -> Self {
         self.config.keep_empty_namespaces = keep;
         self
@@ -614,6 +648,10 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Lets clients that were lost come back to their sockets, and to what they missed. Default: not.
+    #[doc(alias = "connectionStateRecovery")]
+    #[doc(alias = "maxDisconnectionDuration")]
+    #[doc(alias = "skipMiddlewares")]
+    #[doc(alias = "adapter")]
     pub fn recovery(mut self, recovery: Recovery) -> Self {
         self.recovery = Some(recovery);
         self

@@ -25,6 +25,9 @@
 //! // ack with a time: socket.timeout(5000).emitWithAck("hello", "world")
 //! let answer: String = socket.call("hello", "world").timeout(Duration::from_secs(5)).await?;
 //!
+//! // an answer of several arguments: socket.emit("hello", "world", (id, name) => …)
+//! let (id, name): (u32, String) = socket.call("hello", "world").await?;
+//!
 //! // volatile: socket.volatile.emit("hello", "world")
 //! socket.emit_volatile("hello", "world");
 //!
@@ -33,7 +36,7 @@
 //!
 //! // an individual client: io.to(socketId).emit("hello", "world")
 //! socket.everyone().to(socket.id()).emit("hello", "world");
-//! # drop(answer); Ok(()) }
+//! # drop((answer, id, name)); Ok(()) }
 //! ```
 //!
 //! # All but the sender

@@ -38,8 +38,13 @@ use crate::transport::websocket::Wire;
 
 /// A Socket.IO server. A cheap handle: clone it, keep it, send with it from anywhere.
 ///
-/// It is also its namespace `/`: whatever a [`Namespace`] can do, it can do there. `A` is the state
-/// that all sockets share, `()` unless one is given to [`Builder::state`].
+/// It is also its namespace `/`, as `io` is in JavaScript: whatever a [`Namespace`] can do, it can do there. Most
+/// programs have no other, and a client that names none is there. So the server derefs to that namespace:
+/// `io.on(…)`, `io.to("room")` and `io.emit(…)` are those of `io.of("/")`, and reach nobody of other namespaces.
+/// What is the server's alone, such as [`serve`](Self::serve) or [`stats`](Self::stats), has no name that a
+/// namespace has.
+///
+/// `A` is the state that all sockets share, `()` unless one is given to [`Builder::state`].
 pub struct Server<A = ()> {
     site: Arc<Site>,
     root: Namespace<A>,
@@ -82,6 +87,9 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// Another node of this program in this process: with the same settings, state and functions, and with
     /// clients of its own. What is sent to a namespace or to a room reaches the clients of all nodes: by the
     /// [adapter](Builder::adapter) of this server, or by one in memory if it has none.
+    ///
+    /// Each node is served as any server is, or all together by [`serve_nodes_on`](Self::serve_nodes_on). A
+    /// request of a session may come to any of them.
     ///
     /// It is for programs with a server for each core, and for tests that want to see how a program does as a
     /// cluster. What is registered with any handle of this server counts for all its nodes; what is registered on
@@ -158,6 +166,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// A child ends when nobody is in it and nobody has a handle of it, unless
     /// [`Builder::keep_empty_namespaces`] says otherwise; there are up to
     /// [`Builder::child_namespaces_max`].
+    #[doc(alias = "RegExp")]
     pub fn of_pattern(&self, pattern: &str) -> Namespace<A> {
         let pattern = with_slash(pattern);
         let rule = Rule::Pattern(Pattern::new(pattern.strip_prefix('/').unwrap_or_default()));
@@ -201,6 +210,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// client; for a client before it or anybody else can join. It is called again for one that was made by
     /// its name and becomes the child of a parent, with the functions of that. A second function takes the
     /// place of the first. It must be quick; one that panics is counted and changes nothing.
+    #[doc(alias = "new_namespace")]
     pub fn on_new_namespace<F>(&self, on_new: F) -> &Self
     where
         F: Fn(Namespace<A>) + Send + Sync + 'static,
@@ -210,12 +220,14 @@ impl<A: Send + Sync + 'static> Server<A> {
         self
     }
 
-    /// Serves at `address`, such as `127.0.0.1:3000`, until the server is [closed](Self::close).
-    /// All paths but the server's own answer 404; an upgrade to one of them is closed with that.
+    /// Serves at `address`, such as `127.0.0.1:3000`, until the server is [closed](Self::close): by a signal, with
+    /// [`drain_on`](Self::drain_on). All paths but the server's own answer 404; an upgrade to one of them is closed with that.
     ///
     /// # Errors
     ///
     /// When it cannot listen there; the error says why, and what to do.
+    #[doc(alias = "listen")]
+    #[doc(alias = "attach")]
     pub async fn serve(&self, address: &str) -> Result<(), ServeError> {
         let listener = serve::bind(address).await?;
         self.serve_on(listener).await;
@@ -228,12 +240,21 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// Where thousands of clients come at once, as after a restart, let the listener have a long queue
     /// ([`TcpSocket::listen`](tokio::net::TcpSocket::listen)), as [`serve`](Self::serve) does with 4,096:
     /// that of [`TcpListener::bind`] is short, and beyond it the system lets clients wait for seconds.
+    #[doc(alias = "listen")]
+    #[doc(alias = "attach")]
     pub async fn serve_on(&self, listener: TcpListener) {
-        serve::run(Arc::clone(&self.site), listener, NotFound).await;
+        serve::run(vec![Arc::clone(&self.site)], listener, NotFound).await;
+    }
+
+    /// As [`serve_on`](Self::serve_on), by this server and all [nodes](Self::node) that were made of it: each has
+    /// the next connection in turn.
+    pub async fn serve_nodes_on(&self, listener: TcpListener) {
+        serve::run(self.site.all(), listener, NotFound).await;
     }
 
     /// Serves on a listener, and gives requests to other paths to `other`: a tower service such as
     /// an `axum::Router`. Upgrades to other paths are given to it, too.
+    #[doc(alias = "attach")]
     pub async fn serve_with<S, B>(&self, listener: TcpListener, other: S)
     where
         S: tower_service::Service<http::Request<Incoming>, Response = Response<B>>
@@ -245,7 +266,7 @@ impl<A: Send + Sync + 'static> Server<A> {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        serve::run(Arc::clone(&self.site), listener, other).await;
+        serve::run(vec![Arc::clone(&self.site)], listener, other).await;
     }
 
     /// Serves one stream that is open already: one in memory, a Unix socket, or TLS on top of
@@ -269,6 +290,8 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// }
     /// # }
     /// ```
+    #[doc(alias = "bind")]
+    #[doc(alias = "onconnection")]
     pub async fn serve_stream<T>(&self, stream: T, peer: Option<SocketAddr>)
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -284,11 +307,14 @@ impl<A: Send + Sync + 'static> Server<A> {
 
 impl<A> Server<A> {
     /// The server as a tower service, to be mounted at its path.
+    #[doc(alias = "attach")]
+    #[doc(alias = "handleRequest")]
     pub fn service(&self) -> Service {
         Service::new(Arc::clone(&self.site))
     }
 
     /// The server as a tower layer, which answers below its path and leaves the rest to others.
+    #[doc(alias = "attach")]
     pub fn layer(&self) -> Layer {
         Layer::new(Arc::clone(&self.site))
     }
@@ -299,6 +325,7 @@ impl<A> Server<A> {
     }
 
     /// What the server has counted.
+    #[doc(alias = "clientsCount")]
     pub fn stats(&self) -> Stats {
         let tally = self.site.deflate.as_ref().map(|deflate| deflate.tally()).unwrap_or_default();
         let deciding = self.site.decisions.deciding();
@@ -314,6 +341,7 @@ impl<A> Server<A> {
     /// # let io = roomful::Server::new();
     /// io.on_connection_error(|error| eprintln!("{:?}: {error}", error.address()));
     /// ```
+    #[doc(alias = "connection_error")]
     pub fn on_connection_error<F>(&self, on_error: F) -> &Self
     where
         F: Fn(&ConnectionError<'_>) + Send + Sync + 'static,

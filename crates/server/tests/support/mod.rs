@@ -207,42 +207,9 @@ pub async fn start<A: Send + Sync + 'static>(io: Server<A>) -> Running<A> {
     let address = listener.local_addr().unwrap();
     let count = std::env::var("NODES").map_or(1, |nodes| nodes.parse().unwrap());
     let others: Vec<_> = (1..count).map(|_| io.node()).collect();
-    let nodes: Vec<_> = others.iter().chain([&io]).cloned().collect();
-    let serving = tokio::spawn(async move {
-        match <[Server<A>; 1]>::try_from(nodes) {
-            Ok([server]) => server.serve_on(listener).await,
-            Err(nodes) => spread(listener, nodes).await,
-        }
-    });
+    let server = io.clone();
+    let serving = tokio::spawn(async move { server.serve_nodes_on(listener).await });
     Running { io, address, serving, others }
-}
-
-/// Gives clients to nodes in turn; the requests of a session that polls, to the last.
-async fn spread<A: Send + Sync + 'static>(listener: TcpListener, nodes: Vec<Server<A>>) {
-    let own = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let first = nodes.last().cloned().unwrap();
-    let closed = async move { first.serve_on(own).await };
-    let mut turn = 0;
-    let accepting = async {
-        loop {
-            let (stream, peer) = listener.accept().await.unwrap();
-            let (nodes, all) = (nodes.clone(), turn);
-            turn += 1;
-            drop(tokio::spawn(async move {
-                let mut head = [0; 512];
-                let len = stream.peek(&mut head).await.unwrap_or(0);
-                let head = String::from_utf8_lossy(&head[..len]);
-                let line = head.lines().next().unwrap_or_default();
-                let is_new = line.contains("transport=websocket") && !line.contains("sid=");
-                let node = if is_new { &nodes[all % nodes.len()] } else { &nodes[nodes.len() - 1] };
-                node.serve_stream(stream, Some(peer)).await;
-            }));
-        }
-    };
-    tokio::select! {
-        () = closed => {}
-        () = accepting => {}
-    }
 }
 
 /// An HTTP connection.

@@ -24,6 +24,7 @@ use super::parser::{Parser, Plain, Whole};
 
 /// Packets as msgpack, as the npm package `socket.io-msgpack-parser` writes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[doc(alias = "socket.io-msgpack-parser")]
 pub struct MsgPack;
 
 impl Parser for MsgPack {

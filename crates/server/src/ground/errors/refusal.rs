@@ -9,6 +9,7 @@ use roomful_proto::EventError;
 /// JavaScript as `connect_error` with an `Error` whose
 /// `message` and `data` are these.
 #[derive(Clone, Debug, PartialEq)]
+#[doc(alias = "connect_error")]
 pub struct Refusal {
     message: String,
     data: Option<serde_json::Value>,

@@ -22,7 +22,7 @@ pub(super) enum Checked {
 }
 
 pub(super) fn check<'a>(
-    site: &Site,
+    site: &Arc<Site>,
     head: &Head<'a>,
     origin: Origin<'a>,
     upgrade: bool,
@@ -39,7 +39,7 @@ pub(super) fn check<'a>(
     }
     check_origin(origin)?;
     if let Some(sid) = query.session {
-        let link = site.sessions.by_id(sid).ok_or_else(|| Cause::unknown_session(sid))?;
+        let link = site.session(sid).ok_or_else(|| Cause::unknown_session(sid))?;
         let previous = link.transport();
         let fits = if upgrade {
             // For a session that is on a WebSocket already, this one is accepted and then closed.

@@ -44,6 +44,7 @@ use crate::transport::polling::BodyGuard;
 /// The address of the peer, as an extension of a request. [`Server::serve`](crate::Server::serve)
 /// adds it; a server that embeds this one can add it too.
 #[derive(Clone, Copy, Debug)]
+#[doc(alias = "remoteAddress")]
 pub struct PeerAddress(pub SocketAddr);
 
 /// A request that was looked at.

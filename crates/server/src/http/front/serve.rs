@@ -115,8 +115,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until the server is closed.
-pub(crate) async fn run<S, B>(site: Arc<Site>, listener: TcpListener, other: S)
+/// Serves until the server is closed: the first of these, which has the others as nodes. Connections go to each in
+/// turn.
+pub(crate) async fn run<S, B>(sites: Vec<Arc<Site>>, listener: TcpListener, other: S)
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -127,13 +128,15 @@ where
     // In a task: the future that was called may run on a thread from which every accepted
     // connection would have to be carried to another. Dropped with that future.
     let mut accepting = JoinSet::new();
-    accepting.spawn(accept(Arc::clone(&site), listener, other));
+    accepting.spawn(accept(sites.clone(), listener, other));
     accepting.join_next().await;
-    site.closing.closed().await;
+    for site in sites {
+        site.closing.closed().await;
+    }
 }
 
 /// Accepts until the server hangs up.
-async fn accept<S, B>(site: Arc<Site>, listener: TcpListener, other: S)
+async fn accept<S, B>(sites: Vec<Arc<Site>>, listener: TcpListener, other: S)
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -141,9 +144,12 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let (Some(first), mut nodes) = (sites.first(), sites.iter().cycle()) else {
+        return;
+    };
     let places =
-        Arc::new(Semaphore::new(site.settings.http_connections_max.min(Semaphore::MAX_PERMITS)));
-    let mut hung_up = std::pin::pin!(site.closing.hung_up());
+        Arc::new(Semaphore::new(first.settings.http_connections_max.min(Semaphore::MAX_PERMITS)));
+    let mut hung_up = std::pin::pin!(first.closing.hung_up());
     let mut in_turn = 0;
     loop {
         if in_turn == ACCEPTS_PER_TURN {
@@ -158,10 +164,11 @@ where
         match accepted {
             Ok((stream, address)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                    site.metrics.connections_refused.add();
+                    first.metrics.connections_refused.add();
                     continue;
                 };
-                let (site, other) = (Arc::clone(&site), other.clone());
+                let site = Arc::clone(nodes.next().unwrap_or(first));
+                let other = other.clone();
                 let http = http(site, stream.into(), Some(address), other, Some(place));
                 drop(tokio::spawn(connection::Task::new(http)));
             }

@@ -60,6 +60,7 @@ impl Cors {
 
     /// Request headers that a preflight allows. Default: those that it asks for. What cannot be the
     /// name of a header is left out, which is logged.
+    #[doc(alias = "allowedHeaders")]
     pub fn allowed_headers<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.allowed_headers = Some(list(names, "the name of a header", is_name));
         self
@@ -67,6 +68,7 @@ impl Cors {
 
     /// Headers of answers that pages may read. Default none but those that they always may. What
     /// cannot be the name of a header is left out, which is logged.
+    #[doc(alias = "exposedHeaders")]
     pub fn exposed_headers<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.exposed_headers = Some(list(names, "the name of a header", is_name));
         self
@@ -81,6 +83,7 @@ impl Cors {
 
     /// How long a browser may keep the answer to a preflight, in whole seconds. Default: it is not
     /// told, and takes 5 s.
+    #[doc(alias = "maxAge")]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(HeaderValue::from(age.as_secs()));
         self
@@ -88,6 +91,7 @@ impl Cors {
 
     /// The status of the answer to a preflight. Default 204; 200 for browsers that do not know it.
     /// One that is no success is not taken, which is logged.
+    #[doc(alias = "optionsSuccessStatus")]
     pub fn preflight_status(mut self, status: StatusCode) -> Self {
         if status.is_success() {
             self.status = status;

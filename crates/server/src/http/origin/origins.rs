@@ -19,6 +19,8 @@ use std::sync::Arc;
 /// that let their pages do everything, as Electron and WebViews may those of files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias = "cors")]
+#[doc(alias = "allowedOrigins")]
 pub enum Origins {
     /// Only pages of the host that the request goes to, as its header `host` says. The default. That header
     /// is believed: a page whose own name points to this server is of the same host, unless the hosts are

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -20,14 +21,18 @@ pub struct MemoryAdapter {
 /// The nodes that take part, by namespace. A list is replaced when it changes, so no lock is held while a message
 /// is passed on.
 #[derive(Default)]
-struct Lines(Mutex<HashMap<Box<str>, Nodes>>);
+struct Lines {
+    nodes: Mutex<HashMap<Box<str>, Nodes>>,
+    /// Lines that were opened; each has a number.
+    opened: AtomicU64,
+}
 
-type Nodes = Arc<[Weak<dyn Node>]>;
+type Nodes = Arc<[(u64, Weak<dyn Node>)]>;
 
 struct MemoryLine {
     lines: Arc<Lines>,
     namespace: Box<str>,
-    node: Weak<dyn Node>,
+    number: u64,
 }
 
 impl MemoryAdapter {
@@ -44,11 +49,13 @@ impl MemoryAdapter {
 
 impl Adapter for MemoryAdapter {
     fn open(&self, namespace: &str, node: Weak<dyn Node>) -> Box<dyn Line> {
-        let mut lines = self.lines.0.lock();
+        let number = self.lines.opened.fetch_add(1, Ordering::Relaxed);
+        let mut lines = self.lines.nodes.lock();
         let nodes = lines.entry(namespace.into()).or_default();
-        *nodes = nodes.iter().chain([&node]).cloned().collect();
+        *nodes = nodes.iter().cloned().chain([(number, node)]).collect();
         drop(lines);
-        Box::new(MemoryLine { lines: Arc::clone(&self.lines), namespace: namespace.into(), node })
+        let (lines, namespace) = (Arc::clone(&self.lines), namespace.into());
+        Box::new(MemoryLine { lines, namespace, number })
     }
 
     fn recovery(&self) -> Option<Recovery> {
@@ -59,9 +66,9 @@ impl Adapter for MemoryAdapter {
 impl MemoryLine {
     /// The other nodes that there are.
     fn others(&self) -> Vec<Arc<dyn Node>> {
-        let nodes = self.lines.0.lock().get(&self.namespace).cloned().unwrap_or_default();
-        let others = nodes.iter().filter(|node| !Weak::ptr_eq(node, &self.node));
-        others.filter_map(Weak::upgrade).collect()
+        let nodes = self.lines.nodes.lock().get(&self.namespace).cloned().unwrap_or_default();
+        let others = nodes.iter().filter(|(number, _)| *number != self.number);
+        others.filter_map(|(_, node)| node.upgrade()).collect()
     }
 }
 
@@ -84,11 +91,11 @@ impl Line for MemoryLine {
 
 impl Drop for MemoryLine {
     fn drop(&mut self) {
-        let mut lines = self.lines.0.lock();
+        let mut lines = self.lines.nodes.lock();
         let Some(nodes) = lines.get_mut(&self.namespace) else {
             return;
         };
-        let others = nodes.iter().filter(|node| !Weak::ptr_eq(node, &self.node));
+        let others = nodes.iter().filter(|(number, _)| *number != self.number);
         *nodes = others.cloned().collect();
         if nodes.is_empty() {
             lines.remove(&self.namespace);

@@ -165,12 +165,21 @@ impl Parents {
         if self.list.read().len() == theirs.len() {
             return;
         }
+        let known = self.list.read().len();
+        // Made without the lock: a mirror takes part in the cluster, and that is for its adapter to do.
+        let later: Vec<_> = theirs
+            .iter()
+            .skip(known)
+            .filter_map(|parent| {
+                let namespace = registry.mirror(&parent.namespace)?;
+                Some(Arc::new(Parent { namespace, rule: Arc::clone(&parent.rule) }))
+            })
+            .collect();
         let mut list = self.list.write();
-        let later = theirs.iter().skip(list.len()).filter_map(|parent| {
-            let namespace = registry.mirror(&parent.namespace)?;
-            Some(Arc::new(Parent { namespace, rule: Arc::clone(&parent.rule) }))
-        });
-        *list = list.iter().cloned().chain(later).collect();
+        // Somebody else may have been first.
+        if list.len() == known {
+            *list = list.iter().cloned().chain(later).collect();
+        }
     }
 
     /// The parents themselves.

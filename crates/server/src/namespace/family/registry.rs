@@ -145,11 +145,16 @@ impl Registry {
         Some(self.opened(NamespaceCore::mirror(theirs, &registry)))
     }
 
-    /// The same namespace at nodes that follow this one.
-    pub(crate) fn mirrors_of(&self, namespace: &NamespaceCore) -> Vec<Arc<NamespaceCore>> {
+    /// The nodes that follow this one.
+    fn followers(&self) -> Vec<Arc<Self>> {
         let mut followers = self.followers.lock();
         followers.retain(|follower| follower.strong_count() > 0);
-        let followers: Vec<_> = followers.iter().filter_map(Weak::upgrade).collect();
+        followers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The same namespace at nodes that follow this one.
+    pub(crate) fn mirrors_of(&self, namespace: &NamespaceCore) -> Vec<Arc<NamespaceCore>> {
+        let followers = self.followers();
         let mut mirrors = Vec::new();
         for follower in followers {
             mirrors.extend(follower.all_namespaces());

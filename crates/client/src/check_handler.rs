@@ -1,0 +1,58 @@
+//! [`check_handler`]: what keeps a function from being a handler.
+
+use std::future::Future;
+
+use roomful_proto::EventError;
+use roomful_proto::args::{Before, ToArgs};
+use roomful_proto::event::Fallible;
+
+use crate::handler::FromEvent;
+use crate::socket::Socket;
+
+/// Has the compiler say which part of a function keeps it from being a [`Handler`](crate::Handler), where it
+/// says only "this is not a handler" at [`on`](crate::Socket::on). Name the types of its arguments, and take
+/// the line out again when it compiles: it does nothing when it runs.
+///
+/// ```compile_fail
+/// # use roomful_client::Socket;
+/// struct Point { x: f32 }
+///
+/// async fn go(_: Socket, to: Point, speed: u8) {
+///     println!("{} {speed}", to.x);
+/// }
+///
+/// // error: the trait bound `Point: serde::Deserialize<'de>` is not satisfied
+/// roomful_client::check_handler::<(Socket, Point, u8), _>(go);
+/// ```
+pub fn check_handler<Arguments, Shape>(_handler: impl Checked<Arguments, Shape>) {}
+
+/// A function of the arguments of which [`check_handler`] is told.
+#[diagnostic::on_unimplemented(
+    message = "this is not a handler of the arguments `{Arguments}`",
+    label = "it has other arguments, or is not async",
+    note = "`check_handler` is given the types of all arguments in their order, the socket first: for \
+            `async fn say(me: Socket, text: String)` it is `check_handler::<(Socket, String), _>(say)`"
+)]
+pub trait Checked<Arguments, Shape> {}
+
+/// What such a function can return.
+pub trait CheckedAnswer<Shape> {}
+
+impl<T: ToArgs> CheckedAnswer<()> for T {}
+
+impl<R: serde::Serialize> CheckedAnswer<Fallible<()>> for Result<R, EventError> {}
+
+macro_rules! checked {
+    ($($t:ident $v:ident [$($behind:ident)*]),*) => {
+        impl<F, Fut, S, $($t,)*> Checked<(Socket, $($t,)*), S> for F
+        where
+            F: Fn(Socket, $($t),*) -> Fut + Send + Sync + 'static,
+            Fut: Future + Send + 'static,
+            Fut::Output: CheckedAnswer<S> + Send,
+            $($t: FromEvent, $t::Takes: Before<($($behind::Takes,)*)>,)*
+        {
+        }
+    };
+}
+
+roomful_proto::for_parameters_of_handlers!(checked);

@@ -1,0 +1,13 @@
+use roomful::Socket;
+
+struct Point {
+    x: f32,
+}
+
+async fn go(_: Socket, speed: u8, to: Point) {
+    println!("{} {speed}", to.x);
+}
+
+fn main() {
+    roomful::check_handler::<(Socket, u8, Point), _>(go);
+}
