@@ -488,7 +488,7 @@ async fn pages_of_other_origins_may_not_post_forms() {
 
 #[tokio::test]
 async fn transports_that_are_off_are_off_for_them_too() {
-    let io = Server::builder().allow_eio3(true).jsonp(true).transports(Transports::WebSocketOnly);
+    let io = Server::builder().allow_eio3(true).jsonp(true).transports(Transports::WEBSOCKET);
     let server = start(io.build()).await;
     let response = get(server.address, V3, "").await;
     assert_eq!(response.text(), r#"{"code":0,"message":"Transport unknown"}"#);

@@ -508,12 +508,12 @@ async fn a_closed_server_has_written_what_it_owes_and_hung_up() {
 #[tokio::test]
 async fn transports_that_are_off_are_unknown_and_not_offered() {
     let only = |transports| start(Server::builder().transports(transports).build());
-    let polling = only(Transports::PollingOnly).await;
+    let polling = only(Transports::POLLING).await;
     let response = get(polling.address, POLLING, "").await;
     assert!(response.text().contains(r#""upgrades":[],"#), "{response:?}");
     let response = request(polling.address, upgrade_head(WEBSOCKET)).await;
     check_refused_upgrade(&response, 400, "Transport unknown");
-    let websocket = only(Transports::WebSocketOnly).await;
+    let websocket = only(Transports::WEBSOCKET).await;
     let response = get(websocket.address, POLLING, "").await;
     check_refusal(&response, 400, 0, "Transport unknown");
     assert!(websocket.ws().await.text().await.contains(r#""upgrades":[],"#));

@@ -1,6 +1,10 @@
 //! [`HttpSettings`]: what a server is set to for HTTP, with its defaults and their reasons.
 
+use std::fmt;
+use std::ops::BitOr;
 use std::time::Duration;
+
+use roomful_proto::engine::Transport;
 
 use crate::ground::compression::HttpCompression;
 use crate::http::bundle::ServeClient;
@@ -71,7 +75,7 @@ impl Default for HttpSettings {
             hosts: None,
             cors: Cors::new(),
             cookie: None,
-            transports: Transports::Both,
+            transports: Transports::ALL,
             allow_eio3: false,
             jsonp: false,
             serve_client: ServeClient::Embedded,
@@ -86,15 +90,56 @@ impl Default for HttpSettings {
     }
 }
 
-/// Which transports clients may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Transports {
-    /// Polling, WebSocket, and the upgrade from the one to the other. The default.
-    #[default]
-    Both,
-    /// Only HTTP long-polling.
-    PollingOnly,
-    /// Only WebSocket.
-    WebSocketOnly,
+/// The transports that clients may use: a set.
+///
+/// ```
+/// use roomful::{Server, Transports};
+///
+/// let io = Server::builder().transports(Transports::WEBSOCKET).build();
+/// assert_eq!(Transports::default(), Transports::POLLING | Transports::WEBSOCKET);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Transports(u8);
+
+impl Transports {
+    /// All that there are, with the upgrade from polling to the others. The default.
+    pub const ALL: Self = Self(Self::POLLING.0 | Self::WEBSOCKET.0);
+    /// HTTP long-polling.
+    pub const POLLING: Self = Self(1);
+    /// WebSocket.
+    pub const WEBSOCKET: Self = Self(2);
+
+    /// Whether all of `other` are in this set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(crate) const fn has(self, transport: Transport) -> bool {
+        match transport {
+            Transport::Polling => self.contains(Self::POLLING),
+            Transport::WebSocket => self.contains(Self::WEBSOCKET),
+        }
+    }
+}
+
+impl BitOr for Transports {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl Default for Transports {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+impl fmt::Debug for Transports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [(Self::POLLING, "polling"), (Self::WEBSOCKET, "websocket")];
+        let names = names.into_iter().filter(|(one, _)| self.contains(*one));
+        f.debug_set().entries(names.map(|(_, name)| name)).finish()
+    }
 }

@@ -8,7 +8,6 @@ use crate::ground::dialect::Dialect;
 use crate::http::head::Head;
 use crate::http::origin::cors::{self, Origin};
 use crate::http::refused::Cause;
-use crate::http::settings::Transports;
 use crate::http::site::Site;
 use crate::transport::link::Link;
 /// What a request may do.
@@ -34,7 +33,7 @@ pub(super) fn check<'a>(
     }
     let unknown = || Cause::unknown_transport(query.transport);
     let transport = query.transport().map_err(|_| unknown())?;
-    if !is_enabled(site.settings.transports, transport) {
+    if !site.settings.transports.has(transport) {
         return Err(unknown());
     }
     check_origin(origin)?;
@@ -92,14 +91,6 @@ pub(super) fn check_origin(origin: Origin<'_>) -> Result<(), Cause<'_>> {
         Origin::Elsewhere(site) => Err(Cause::SiteRefused { site }),
         Origin::Refused(origin) => Err(Cause::origin_refused(origin)),
         Origin::Malformed(origin) => Err(Cause::invalid_origin(origin)),
-    }
-}
-
-pub(super) const fn is_enabled(transports: Transports, transport: Transport) -> bool {
-    match transports {
-        Transports::Both => true,
-        Transports::PollingOnly => matches!(transport, Transport::Polling),
-        Transports::WebSocketOnly => matches!(transport, Transport::WebSocket),
     }
 }
 

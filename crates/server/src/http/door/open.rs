@@ -116,10 +116,8 @@ pub(super) fn new_link(
 
 /// The open packet is what the first poll of the session is answered.
 pub(super) fn open_polling(site: &Arc<Site>, request: &Request<'_>, link: Arc<Link>) -> Decision {
-    let upgrades: &[_] = match site.settings.transports {
-        Transports::Both => &[Transport::WebSocket],
-        _ => &[],
-    };
+    let can_upgrade = site.settings.transports.contains(Transports::WEBSOCKET);
+    let upgrades: &[_] = if can_upgrade { &[Transport::WebSocket] } else { &[] };
     let connection = Connection::polling(Arc::clone(&site.core), Arc::clone(&link), upgrades);
     drop(tokio::spawn(Guarded::new(Arc::clone(&link), connection)));
     let function = function(&link, request.query_string());
