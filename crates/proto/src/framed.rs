@@ -56,6 +56,7 @@ pub enum FramedError {
 impl Decoder {
     /// One for packets of at most so many bytes.
     pub fn new(payload_bytes_max: usize) -> Self {
+        let payload_bytes_max = payload_bytes_max.min(usize::MAX - HEADER_BYTES_MAX);
         Self { payload_bytes_max, partial: BytesMut::new() }
     }
 

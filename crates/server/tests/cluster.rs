@@ -287,3 +287,171 @@ async fn nodes_of_one_program_have_its_functions_whenever_they_were_registered()
     drop((here, there));
     within(closing).await.unwrap();
 }
+
+/// A room may have the name of somebody's id.
+#[tokio::test]
+async fn what_is_done_to_a_socket_that_was_found_is_done_to_no_namesake() {
+    let [one, two] = two().await;
+    let (mut here, mut there) = (one.client().await, two.client().await);
+    let mut spy = one.client().await;
+    for id in [&here.id, &there.id] {
+        spy.ask("join", &format!("{id:?}")).await;
+    }
+    let found = one.everyone().sockets().await;
+    for (client, id) in [(&mut here, 0), (&mut there, 1)] {
+        let socket = found.iter().find(|socket| socket.id().as_str() == client.id).unwrap();
+        socket.emit("secret", id);
+        assert_eq!(client.event().await, json!(["secret", id]));
+        socket.join("admins");
+        socket.disconnect();
+        assert_eq!(client.next().await.kind, 1);
+    }
+    let spied = socket_of(&one, &spy);
+    assert!(!spied.is_in("admins"));
+    hears_nothing(&mut spy).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_was_found_and_then_lost_does_not_come_back_when_it_is_put_out() {
+    let adapter = MemoryAdapter::with_recovery(Recovery::new());
+    let make = || echoing(Server::builder().adapter(adapter.clone()).build());
+    let (one, two) = (start(make()).await, start(make()).await);
+    for server in [&one, &two] {
+        let mut client = Client::open(server.address).await;
+        let mut me = Returner::join(&mut client, "").await;
+        let found = one.everyone().sockets().await;
+        // It has not read this when its connection is lost.
+        found[0].emit("kept", 1);
+        drop(client);
+        until("lost", || server.stats().connections == 0).await;
+        let id = me.id.clone();
+        let (client, missed) = me.back(server.address).await;
+        assert_eq!((&me.id, missed), (&id, vec![json!(["kept", 1])]));
+        drop(client);
+        until("lost", || server.stats().connections == 0).await;
+        found[0].disconnect();
+        let (_client, missed) = me.back(server.address).await;
+        assert_ne!(me.id, id, "it was put out");
+        assert_eq!(missed, Vec::<serde_json::Value>::new());
+    }
+}
+
+#[tokio::test]
+async fn an_event_comes_once_where_a_recovery_was_given_beside_an_adapter_without() {
+    let (recovery, adapter) = (Recovery::new(), MemoryAdapter::new());
+    let make = || {
+        let builder = Server::builder().recovery(recovery.clone()).adapter(adapter.clone());
+        start(echoing(builder.build()))
+    };
+    let (one, two) = (make().await, make().await);
+    for server in [&one, &two] {
+        let mut client = server.client().await;
+        one.emit("x", 1);
+        assert_eq!(client.event().await[1], json!(1));
+        hears_nothing(&mut client).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_registered_with_the_handle_of_any_node_counts_for_all() {
+    let io = echoing(Server::new());
+    let second = io.node();
+    // Asked for at the second first, and its door is put in at the first.
+    let _handle = second.of("/x");
+    drop(io.of("/x").connect(async |_: Hello| Err::<(), _>(Refusal::new("no"))));
+    second.of("/y").on("y", async |_: Socket| 1);
+    second.of_pattern("/a-{id}").on("a", async |_: Socket| 2);
+    io.of_pattern("/b-{id}").on("b", async |_: Socket| 3);
+    let (made, mut new) = tokio::sync::mpsc::unbounded_channel();
+    second.on_new_namespace(move |namespace| drop(made.send(namespace.name().to_owned())));
+    let (one, two) = (start(io).await, start(second).await);
+    for server in [&one, &two] {
+        let mut client = Client::open(server.address).await;
+        assert_eq!(client.join("/x", "").await, Err(json!({ "message": "no" })));
+        for (name, event, answer) in [("/y", "y", 1), ("/a-1", "a", 2), ("/b-1", "b", 3)] {
+            client.join(name, "").await.unwrap();
+            client.send(&format!("2{name},1[{event:?}]")).await;
+            assert_eq!(client.next().await.data, json!([answer]), "{name}");
+        }
+    }
+    for name in ["/a-1", "/b-1", "/a-1", "/b-1"] {
+        assert_eq!(within(new.recv()).await.unwrap(), name);
+    }
+}
+
+/// A name that was open may become a parent's, at one node before the other.
+#[tokio::test]
+async fn an_open_namespace_that_becomes_a_child_has_its_door_at_each_node() {
+    let io = Server::new();
+    let second = io.node();
+    io.of("/room-1").emit("x", ());
+    let _mirror = second.find("/room-1");
+    let rooms = io.of_pattern("/room-{id}");
+    let (one, two) = (start(io).await, start(second).await);
+    let mut first = Client::open(one.address).await;
+    first.join("/room-1", "").await.unwrap();
+    drop(rooms.connect(async |hello: Hello| match hello.param("id") {
+        Some("1") => Err(Refusal::new("no more")),
+        _ => Ok(()),
+    }));
+    let mut late = Client::open(two.address).await;
+    let refused = late.join("/room-1", "").await;
+    assert_eq!(refused, Err(json!({ "message": "no more" })));
+    let mut other = Client::open(two.address).await;
+    other.join("/room-2", "").await.unwrap();
+    rooms.emit("all", 1);
+    assert_eq!(first.event().await, json!(["all", 1]));
+    assert_eq!(other.event().await, json!(["all", 1]));
+}
+
+#[tokio::test]
+async fn a_function_of_share_data_that_panics_costs_nothing() {
+    let [one, two] = two().await;
+    two.share_data(|()| -> u8 { panic!("on purpose") });
+    let _client = two.client().await;
+    let found = one.everyone().sockets().await;
+    assert_eq!((found.len(), found[0].data::<u8>()), (1, None));
+    assert_eq!(two.stats().panics, 1);
+    two.on_server_side("panic", async |_: Args| -> u8 { panic!("on purpose") });
+    one.ack_timeout(Duration::from_millis(50));
+    let answers: NodeAnswers<u8> = one.server_side_call("panic", ()).await.unwrap();
+    assert_eq!((answers.len(), answers.nodes_missing()), (0, 1));
+    until("counted", || two.stats().panics == 2).await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_closed_is_given_no_connection() {
+    let io = echoing(Server::new());
+    let second = io.node();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = {
+        let io = io.clone();
+        tokio::spawn(async move { io.serve_nodes_on(listener).await })
+    };
+    second.close().await;
+    for _ in 0..4 {
+        let mut client = Client::open(address).await;
+        client.join("/", "").await.unwrap();
+    }
+    io.close().await;
+    within(serving).await.unwrap();
+    // One that is made of a closed server is closed, too.
+    let late = io.node();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    within(late.serve_on(listener)).await;
+}
+
+#[tokio::test]
+async fn an_ack_request_of_another_node_is_closed_when_that_waits_no_more() {
+    let [one, two] = two().await;
+    let mut there = two.client().await;
+    let answers: Answers<u8> = one.everyone().timeout(Duration::MAX).call("q", ());
+    let question = there.next().await;
+    drop(answers);
+    // It looks once in a second.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    there.send(&format!("3{}[7]", question.ack.unwrap())).await;
+    hears_nothing(&mut there).await;
+    assert_eq!(two.stats().acks_unmatched, 1);
+}

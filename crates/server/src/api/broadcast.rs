@@ -9,14 +9,13 @@ use std::time::Duration;
 use roomful_proto::event::{CallName, EmitName};
 use roomful_proto::socket::packet::is_reserved;
 use roomful_proto::{ArgError, FromArg, SocketId, ToArgs};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::remote::{Fetched, RemoteSocket};
 use crate::ground::errors::emit_error::EmitError;
 use crate::ground::room_names::RoomNames;
 use crate::ground::target::{Reliability, Target};
-use crate::namespace::adapter::{Message, Reply, ReplyTo};
+use crate::namespace::adapter::{Message, Replies, Reply, ReplyTo};
 use crate::namespace::delivery::OpenPolls;
 use crate::namespace::listeners::Shown;
 use crate::namespace::namespace_core::NamespaceCore;
@@ -147,7 +146,7 @@ impl Broadcast {
         T: ToArgs,
         R: FromArg,
     {
-        let (to, replies) = ReplyTo::new();
+        let (to, replies) = ReplyTo::channel();
         let until = Instant::now().checked_add(self.timeout);
         let (name, mut open) = (event.event_name(), OpenPolls::new());
         self.show(name, &args);
@@ -210,7 +209,7 @@ impl Broadcast {
             if let Reply::Sockets(theirs) = reply {
                 let theirs = theirs.into_iter();
                 sockets.extend(theirs.map(|state| RemoteSocket::of(&self.namespace, state)));
-                others.nodes_missing -= 1;
+                others.nodes_missing = others.nodes_missing.saturating_sub(1);
             }
         }
         Fetched { sockets, nodes_missing: others.nodes_missing }
@@ -235,7 +234,7 @@ pub struct Emitted {
 
 /// What other nodes say, until all have or the time is over.
 pub(crate) struct Others {
-    replies: mpsc::UnboundedReceiver<Reply>,
+    replies: Replies,
     until: Option<Instant>,
     pub(crate) nodes_missing: usize,
 }
@@ -247,23 +246,24 @@ impl Others {
         message: impl FnOnce(Target) -> Message,
         timeout: Duration,
     ) -> Self {
-        let (to, replies) = ReplyTo::new();
+        let (to, replies) = ReplyTo::channel();
         let nodes_missing = namespace.ask_others(target, message, to);
         Self { replies, until: Instant::now().checked_add(timeout), nodes_missing }
     }
 
+    /// `None` when all have answered, or the time is over.
     pub(crate) async fn next(&mut self) -> Option<Reply> {
+        if self.nodes_missing == 0 {
+            return None;
+        }
         next_reply(&mut self.replies, self.until).await
     }
 }
 
-async fn next_reply(
-    replies: &mut mpsc::UnboundedReceiver<Reply>,
-    until: Option<Instant>,
-) -> Option<Reply> {
+async fn next_reply(replies: &mut Replies, until: Option<Instant>) -> Option<Reply> {
     match until {
-        Some(until) => timeout_at(until, replies.recv()).await.ok().flatten(),
-        None => replies.recv().await,
+        Some(until) => timeout_at(until, replies.next()).await.ok().flatten(),
+        None => replies.next().await,
     }
 }
 
@@ -296,7 +296,7 @@ impl fmt::Debug for Broadcast {
 }
 
 /// The answers to a question to many, as they arrive. `R` is the type of the first argument of an
-/// answer, a tuple that of several, and [`Args`] all as they came: see [`FromArg::from_answer`].
+/// answer, a tuple that of several, and [`Args`](crate::Args) all as they came: see [`FromArg::from_answer`].
 ///
 /// ```
 /// # use roomful::{Answers, Server}; use std::time::Duration;
@@ -317,7 +317,7 @@ pub struct Answers<R> {
     nodes_missing: usize,
     /// `None` where the time is longer than a clock can tell.
     until: Option<Instant>,
-    replies: mpsc::UnboundedReceiver<Reply>,
+    replies: Replies,
     /// What came before anybody waited.
     early: Option<Reply>,
     answer: PhantomData<fn() -> R>,
@@ -375,12 +375,14 @@ impl<R> Answers<R> {
 
     /// Counts whom nodes of this process have asked: they say it at once.
     fn note_early(&mut self) {
-        while let Ok(reply) = self.replies.try_recv() {
-            let Reply::Clients(count) = reply else {
-                self.early = Some(reply);
-                return;
-            };
-            self.note_clients(count);
+        for _ in 0..self.nodes_missing {
+            match self.replies.try_recv() {
+                Some(Reply::Clients(count)) => self.note_clients(count),
+                other => {
+                    self.early = other;
+                    return;
+                }
+            }
         }
     }
 

@@ -643,14 +643,11 @@ impl<A, U> Namespace<A, U> {
     where
         F: Fn(Recipients<'_>, &str, &Args) + Send + Sync + 'static,
     {
-        let namespace = Arc::downgrade(&self.core);
-        let watch: Arc<OutgoingFn> = Arc::new(move |shown, event, args| match shown {
+        let watch: Arc<OutgoingFn> = Arc::new(move |namespace, shown, event, args| match shown {
             Shown::One(id) => watch(Recipients::One(id), event, args),
             Shown::Many(target) => {
-                if let Some(namespace) = namespace.upgrade() {
-                    let all = Broadcast::over(&namespace, target.clone());
-                    watch(Recipients::Many(&all), event, args);
-                }
+                let all = Broadcast::over(namespace, target.clone());
+                watch(Recipients::Many(&all), event, args);
             }
         });
         let watcher = Catch::new(watch, only_once);

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::api::broadcast::Broadcast;
 use crate::ground::handshake::Handshake;
 use crate::ground::room_names::RoomNames;
-use crate::ground::target::Target;
+use crate::ground::target::{Reliability, Target};
 use crate::namespace::adapter::SocketState;
 use crate::namespace::asks::CallError;
 use crate::namespace::namespace_core::NamespaceCore;
@@ -131,7 +131,13 @@ impl RemoteSocket {
     /// As [`Socket::emit`](crate::Socket::emit): `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see
     /// [`ToArgs`]).
     pub fn emit<N: EmitName<T>, T: ToArgs>(&self, event: N, args: T) {
-        self.to().emit(event, args);
+        match &self.whose {
+            // What goes wrong here is counted and logged where it happens.
+            Whose::Ours(socket) => {
+                let _ = socket.emit(event.event_name(), &args, Reliability::Reliable, true);
+            }
+            Whose::Another(_) => self.to().emit(event, args),
+        }
     }
 
     /// As [`Socket::send`](crate::Socket::send): `(a, b)` and `[a, b]` are two arguments, `vec![a, b]` is one (see
@@ -164,29 +170,43 @@ impl RemoteSocket {
 
     /// Puts it into a room, or into several.
     pub fn join(&self, rooms: impl RoomNames) {
-        self.namespace.join_all(&self.target(), &rooms);
+        match &self.whose {
+            Whose::Ours(socket) => {
+                socket.join(&rooms);
+            }
+            Whose::Another(_) => self.namespace.join_all(&self.target(), &rooms),
+        }
     }
 
     /// Takes it out of a room, or out of several.
     pub fn leave(&self, rooms: impl RoomNames) {
-        self.namespace.leave_all(&self.target(), &rooms);
+        match &self.whose {
+            Whose::Ours(socket) => {
+                socket.leave(&rooms);
+            }
+            Whose::Another(_) => self.namespace.leave_all(&self.target(), &rooms),
+        }
     }
 
     /// As [`Socket::disconnect`](crate::Socket::disconnect).
     pub fn disconnect(&self) {
-        self.namespace.disconnect_all(&self.target(), false);
+        match &self.whose {
+            Whose::Ours(socket) => socket.disconnect(),
+            Whose::Another(_) => self.namespace.disconnect_all(&self.target(), false),
+        }
     }
 
     /// As [`Socket::close`](crate::Socket::close).
     #[doc(alias = "disconnect")]
     pub fn close(&self) {
-        self.namespace.disconnect_all(&self.target(), true);
+        match &self.whose {
+            Whose::Ours(socket) => socket.close(),
+            Whose::Another(_) => self.namespace.disconnect_all(&self.target(), true),
+        }
     }
 
-    /// The room of its own id.
     fn target(&self) -> Target {
-        let local = matches!(self.whose, Whose::Ours(_));
-        Target { local, ..Target::room(self.id().as_str()) }
+        Target::socket(self.id())
     }
 }
 

@@ -158,6 +158,7 @@ impl Connection {
         };
         link.append(open);
         core.metrics.opened.add();
+        core.note_runtime();
         if core.is_closing() {
             // It came too late to be told with the others.
             link.order(core.closing_order());

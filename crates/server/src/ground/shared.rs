@@ -38,6 +38,12 @@ impl Shared {
         }
     }
 
+    /// The same for another node of this process. Its time is the same, since a poll may come to either.
+    pub(crate) fn another(&self) -> Self {
+        let another = Self::new(self.config.clone(), Arc::clone(&self.state));
+        Self { origin: self.origin, ..another }
+    }
+
     /// The time, as the protocol machines take it.
     pub(crate) fn now(&self) -> Moment {
         let ms = self.origin.elapsed().as_millis();

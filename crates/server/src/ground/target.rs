@@ -1,5 +1,7 @@
 //! [`Target`]: whom an event goes to, and how.
 
+use roomful_proto::SocketId;
+
 /// Whom an event goes to, and how: without rooms to everyone in the namespace, else to all who are in at least one
 /// of them, but to nobody who is in one of those that are excepted.
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub struct Target {
     pub compress: bool,
     /// Only clients of this node.
     pub local: bool,
+    /// This very socket, and then rooms say nothing. (Whoever is in a room of the name of its id is another.)
+    pub socket: Option<SocketId>,
 }
 
 /// What becomes of an event that cannot leave at once.
@@ -38,11 +42,12 @@ impl Target {
             reliability: Reliability::Reliable,
             compress: true,
             local: false,
+            socket: None,
         }
     }
 
-    /// All who are in a room.
-    pub fn room(name: impl Into<String>) -> Self {
-        Self { rooms: vec![name.into()], ..Self::everyone() }
+    /// One socket.
+    pub fn socket(id: SocketId) -> Self {
+        Self { socket: Some(id), ..Self::everyone() }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Site {
     pub(crate) core: Arc<Core>,
     pub(crate) settings: HttpSettings,
     /// The node of this program that this one follows.
-    leader: Option<Weak<Self>>,
+    leader: Option<Arc<Self>>,
     /// The other nodes of this program, which end with this one.
     followers: Mutex<Vec<Weak<Self>>>,
     on_error: Arc<RwLock<Option<ErrorFn>>>,
@@ -52,15 +52,21 @@ impl Site {
         let leader = self.leader();
         let on_error = Arc::clone(&leader.on_error);
         let settings = leader.settings.clone();
-        let known = Some(Arc::downgrade(&leader));
+        let known = Some(Arc::clone(&leader));
         let follower = Arc::new(Self { leader: known, on_error, ..Self::with(core, settings) });
-        leader.followers.lock().push(Arc::downgrade(&follower));
+        let mut followers = leader.followers.lock();
+        followers.retain(|follower| follower.strong_count() > 0);
+        followers.push(Arc::downgrade(&follower));
+        drop(followers);
+        if leader.is_closing() {
+            // Nobody would close it any more.
+            drop(follower.begin_close());
+        }
         follower
     }
 
     fn leader(self: &Arc<Self>) -> Arc<Self> {
-        let leader = self.leader.as_ref().and_then(Weak::upgrade);
-        leader.unwrap_or_else(|| Arc::clone(self))
+        Arc::clone(self.leader.as_ref().unwrap_or(self))
     }
 
     /// This one, and those that follow it.

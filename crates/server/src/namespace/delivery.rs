@@ -8,12 +8,13 @@
 //! numbers it in its own journal.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use roomful_proto::socket::packet::is_reserved;
 use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, ToArgs, Unstamped};
-use tokio::runtime::Handle;
 
 use crate::ground::errors::emit_error::EmitError;
 use crate::ground::room_names::RoomNames;
@@ -27,6 +28,11 @@ use crate::namespace::socket_core::{Member, SocketCore};
 
 /// The ack requests that are open for one call, by their namespaces.
 pub(crate) type OpenPolls = Vec<(Arc<NamespaceCore>, AckId)>;
+
+/// How long an ack request of another node waits at most, whatever that says.
+const ASK_TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// Ack requests to many that may be open in a namespace when another node asks for one more.
+const POLLS_MAX: usize = 10_000;
 
 /// Names that the official servers use among themselves.
 const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
@@ -45,12 +51,7 @@ impl NamespaceCore {
             && let Some(line) = self.line_to(target)
         {
             let args = self.written(name, |_, _| Args::new(args))?;
-            line.send(Message::Event {
-                target: target.clone(),
-                name: name.into(),
-                args,
-                ask: None,
-            });
+            line.send(Message::Emit { target: target.clone(), name: name.into(), args, ask: None });
         }
         Ok(sent)
     }
@@ -87,7 +88,7 @@ impl NamespaceCore {
         name: &str,
         args: &T,
     ) -> Result<usize, EmitError> {
-        if target.local {
+        if target.local && self.line().is_some() {
             return Ok(0);
         }
         let (mut sent, mut kept_max) = (0, self.absent_max());
@@ -129,7 +130,7 @@ impl NamespaceCore {
         let nodes = match (self.line_to(target), self.written(name, |_, _| Args::new(args))) {
             (Some(line), Ok(args)) => {
                 let (target, name, ask) = (target.clone(), name.into(), Some(timeout));
-                line.ask(Message::Event { target, name, args, ask }, replies.clone())
+                line.ask(Message::Emit { target, name, args, ask }, replies.clone())
             }
             _ => 0,
         };
@@ -201,6 +202,10 @@ impl NamespaceCore {
 
     fn disconnect_here(self: &Arc<Self>, target: &Target, close: bool) {
         self.each_socket(target, |socket| if close { socket.close() } else { socket.disconnect() });
+        // It may have been lost meanwhile, and is not to come back.
+        if let Some(id) = target.socket {
+            self.each().iter().for_each(|namespace| namespace.revoke(id));
+        }
     }
 
     fn tell_others(&self, target: &Target, message: impl FnOnce(Target) -> Message) {
@@ -242,7 +247,7 @@ impl NamespaceCore {
     }
 
     fn selected(&self, target: &Target) -> Selection<Member> {
-        self.rooms.select(&target.rooms, &target.except)
+        self.rooms.of_target(target)
     }
 
     fn event_parcel<T: ToArgs>(
@@ -284,10 +289,10 @@ impl Node for NamespaceCore {
     fn receive(self: Arc<Self>, message: Message, replies: Option<ReplyTo>) {
         match message {
             // What goes wrong is counted and logged where it happens.
-            Message::Event { target, name, args, ask: None } => {
+            Message::Emit { target, name, args, ask: None } => {
                 drop(self.send_here(&target, &name, &args));
             }
-            Message::Event { target, name, args, ask: Some(timeout) } => {
+            Message::Emit { target, name, args, ask: Some(timeout) } => {
                 if let Some(replies) = replies {
                     self.ask_for_another(&target, &name, &args, timeout, &replies);
                 }
@@ -304,9 +309,11 @@ impl Node for NamespaceCore {
             }
             Message::Disconnect { target, close } => self.disconnect_here(&target, close),
             Message::Sockets { target } => {
-                let mut sockets = Vec::new();
-                self.each_socket(&target, |socket| sockets.extend(socket.state()));
-                replies.into_iter().for_each(|to| to.send(Reply::Sockets(sockets.clone())));
+                if let Some(to) = replies {
+                    let mut sockets = Vec::new();
+                    self.each_socket(&target, |socket| sockets.extend(socket.state()));
+                    to.send(Reply::Sockets(sockets));
+                }
             }
             Message::ServerSide { name, args } => self.run_server_side(&name, args, replies),
         }
@@ -324,21 +331,34 @@ impl NamespaceCore {
         replies: &ReplyTo,
     ) {
         let mut count = 0;
-        self.each_socket(target, |_| count += 1);
+        if self.may_ask_for_another() {
+            self.each_socket(target, |_| count += 1);
+        }
         replies.send(Reply::Clients(count));
+        if count == 0 {
+            return;
+        }
         let mut open = OpenPolls::new();
         self.ask_here(target, name, args, replies, &mut open);
-        let (Ok(runtime), false) = (Handle::try_current(), open.is_empty()) else {
-            return;
-        };
+        let closes = ClosesPolls(open_weakly(open));
         // It holds no sender: the replies end when all have answered.
-        let (weak, over) = (open_weakly(open), replies.over(timeout));
-        drop(runtime.spawn(async move {
-            over.await;
-            for (namespace, id) in weak {
-                namespace.upgrade().into_iter().for_each(|namespace| namespace.close_poll(id));
-            }
-        }));
+        let over = replies.over(timeout.min(ASK_TIMEOUT_MAX));
+        if let Some(runtime) = self.registry().and_then(|registry| registry.runtime()) {
+            drop(runtime.spawn(async move {
+                over.await;
+                drop(closes);
+            }));
+        }
+    }
+
+    /// Whether not too many ack requests are open already.
+    fn may_ask_for_another(self: &Arc<Self>) -> bool {
+        let open: usize = self.each().iter().map(|namespace| namespace.open_polls()).sum();
+        let may = open < POLLS_MAX;
+        if !may {
+            tracing::warn!(namespace = ?self.name, open, "too many ack requests: another node's is not sent");
+        }
+        may
     }
 
     /// Runs the server-side handler of a name, if there is one.
@@ -346,7 +366,11 @@ impl NamespaceCore {
         let Some(handler) = self.table().server_side.get(name).cloned() else {
             return;
         };
-        let (Ok(runtime), Some(registry)) = (Handle::try_current(), self.registry()) else {
+        let Some(registry) = self.registry() else {
+            return;
+        };
+        let Some(runtime) = registry.runtime() else {
+            tracing::error!(name, "a server-side handler is not run: there is no runtime yet");
             return;
         };
         let Some(answer) = registry.guarded("a server-side handler", || handler(args)) else {
@@ -354,10 +378,14 @@ impl NamespaceCore {
         };
         let namespace = Arc::clone(self);
         drop(runtime.spawn(async move {
-            match (answer.await, replies) {
-                (Ok(answer), Some(to)) => to.send(Reply::ServerSide(answer)),
-                (Err(error), _) => namespace.note_unwritten("a server-side answer", &error),
-                (Ok(_), None) => {}
+            match (AssertUnwindSafe(answer).catch_unwind().await, replies) {
+                (Ok(Ok(answer)), Some(to)) => to.send(Reply::ServerSide(answer)),
+                (Ok(Err(error)), _) => namespace.note_unwritten("a server-side answer", &error),
+                (Ok(Ok(_)), None) => {}
+                (Err(_panic), _) => {
+                    namespace.count(|metrics| &metrics.panics);
+                    tracing::error!("a server-side handler panicked");
+                }
             }
         }));
     }
@@ -378,7 +406,21 @@ impl SocketCore {
     /// What its namespace shares of its data.
     pub(crate) fn shared_data(&self) -> serde_json::Value {
         let share = self.namespace.table().share_data.clone();
-        share.map_or(serde_json::Value::Null, |share| share(&self.data))
+        let shared = share.zip(self.namespace.registry()).and_then(|(share, registry)| {
+            registry.guarded("the function of share_data", || share(&self.data))
+        });
+        shared.unwrap_or_default()
+    }
+}
+
+/// Ack requests of another node. They are closed with it, whatever becomes of the task that has it.
+struct ClosesPolls(Vec<(Weak<NamespaceCore>, AckId)>);
+
+impl Drop for ClosesPolls {
+    fn drop(&mut self) {
+        for (namespace, id) in self.0.drain(..) {
+            namespace.upgrade().into_iter().for_each(|namespace| namespace.close_poll(id));
+        }
     }
 }
 

@@ -107,7 +107,7 @@ pub(crate) type Passing = Pin<Box<dyn Future<Output = Result<Args, EventError>> 
 pub(crate) type BeforeFn =
     Arc<dyn Fn(&Arc<SocketCore>, String, Args) -> Option<Passing> + Send + Sync>;
 pub(crate) type AnyFn = dyn Fn(&Arc<SocketCore>, &str, &Args) + Send + Sync;
-pub(crate) type OutgoingFn = dyn Fn(Shown<'_>, &str, &Args) + Send + Sync;
+pub(crate) type OutgoingFn = dyn Fn(&Arc<NamespaceCore>, Shown<'_>, &str, &Args) + Send + Sync;
 
 /// Asks one function after the other whether an event may come to its handler. `None` when not; that
 /// was told.
@@ -195,14 +195,14 @@ impl Once {
 impl NamespaceCore {
     /// Shows something that is about to be sent to whoever watches. Called without any lock.
     #[inline]
-    pub(crate) fn show<T: ToArgs>(&self, to: Shown<'_>, event: &str, args: &T) {
+    pub(crate) fn show<T: ToArgs>(self: &Arc<Self>, to: Shown<'_>, event: &str, args: &T) {
         if self.is_watched() {
             self.show_watchers(to, event, args);
         }
     }
 
     #[cold]
-    fn show_watchers<T: ToArgs>(&self, to: Shown<'_>, event: &str, args: &T) {
+    fn show_watchers<T: ToArgs>(self: &Arc<Self>, to: Shown<'_>, event: &str, args: &T) {
         // What cannot be written is told where it is to be sent.
         let (Some(core), Ok(args)) = (self.registry(), Args::new(args)) else {
             return;
@@ -210,7 +210,7 @@ impl NamespaceCore {
         let mut over = false;
         for watcher in self.watchers().iter() {
             if let Some(function) = watcher.take() {
-                core.guarded("a function of on_any_outgoing", || function(to, event, &args));
+                core.guarded("a function of on_any_outgoing", || function(self, to, event, &args));
             }
             over |= watcher.is_over();
         }

@@ -69,6 +69,10 @@ pub(crate) struct NamespaceCore {
     misfits: Throttle,
     /// The way to the other nodes, where there may be some.
     line: OnceLock<Joined>,
+    /// What a parent is known by to other nodes, where that is not its name.
+    line_name: Option<Box<str>>,
+    /// The namespace of another node of this process whose functions it has.
+    original: Option<Arc<Self>>,
 }
 
 /// Functions that see what is sent.
@@ -97,13 +101,14 @@ impl NamespaceCore {
         let mut parent = Self::with(name, registry, None);
         parent.children = Some(Mutex::default());
         parent.family = Some(rule.family(name));
+        parent.line_name = rule.line_name(registry);
         parent.standing = Arc::new(Standing::own());
         parent
     }
 
     /// The namespace of that name at another node of this process: with the functions and limits of the one
     /// there, whatever they will be, and with sockets of its own.
-    pub(crate) fn mirror(theirs: &Self, registry: &Arc<Registry>) -> Self {
+    pub(crate) fn mirror(theirs: &Arc<Self>, registry: &Arc<Registry>) -> Self {
         let is_parent = theirs.children.is_some();
         let recovery = registry.recovery.as_ref().filter(|_| !is_parent);
         let mut mirror = Self::with(&theirs.name, registry, recovery);
@@ -114,9 +119,21 @@ impl NamespaceCore {
         mirror.room_watchers = Arc::clone(&theirs.room_watchers);
         mirror.children = is_parent.then(Mutex::default);
         mirror.family.clone_from(&theirs.family);
+        mirror.line_name.clone_from(&theirs.line_name);
+        mirror.original = Some(Arc::clone(theirs));
         mirror.rooms.watch(|| mirror.room_watchers.is_on());
         mirror.note_told();
         mirror
+    }
+
+    /// The namespace of another node of this process whose functions it has.
+    pub(crate) const fn original(&self) -> Option<&Arc<Self>> {
+        self.original.as_ref()
+    }
+
+    /// Whether it has the functions of a namespace that is a parent's by now.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.original.as_ref().is_some_and(|original| original.is_adopted())
     }
 
     /// Whether both are one namespace at two nodes of this process.
@@ -199,6 +216,8 @@ impl NamespaceCore {
             rooms_refused: Throttle::default(),
             misfits: Throttle::default(),
             line: OnceLock::new(),
+            line_name: None,
+            original: None,
         }
     }
 
@@ -208,7 +227,7 @@ impl NamespaceCore {
             return;
         }
         let node: Weak<dyn Node> = Arc::downgrade(self) as Weak<dyn Node>;
-        let name = self.family.as_deref().unwrap_or(&self.name);
+        let name = self.line_name.as_deref().unwrap_or(&self.name);
         let shares_recovery = adapter.recovery().is_some();
         // The adapter is called without any lock. Of two lines the second is dropped, which leaves.
         let _ = self.line.set(Joined { line: adapter.open(name, node), shares_recovery });
@@ -350,7 +369,7 @@ impl NamespaceCore {
     }
 
     /// Forgets listeners that were removed.
-    pub(crate) fn sweep(&self) {
+    pub(crate) fn sweep(self: &Arc<Self>) {
         self.sweep_rooms();
         self.sweep_watchers();
         let _over: Vec<_> = self.change(|table| match table.extras {
@@ -487,15 +506,32 @@ impl NamespaceCore {
         }
     }
 
-    /// Makes that no client gets one of those sockets back that wait, and that `revoked` names.
-    pub(crate) fn revoke_all<U: 'static>(&self, revoked: impl Fn(&U) -> bool) -> usize {
+    /// Makes that no client gets one of those sockets back that wait at any node of this process, and that
+    /// `revoked` names.
+    pub(crate) fn revoke_all<U: 'static>(self: &Arc<Self>, revoked: impl Fn(&U) -> bool) -> usize {
         let revoked = |data: &Data| erased::read(data).is_some_and(&revoked);
-        let Some(children) = self.children() else {
-            return self.journal.as_ref().map_or(0, |journal| journal.revoke_all(revoked));
-        };
-        let here = children.iter().filter_map(|child| child.journal.clone());
-        let absent = self.absent(&children).into_iter().map(|(_, journal)| journal);
-        here.chain(absent).map(|journal| journal.revoke_all(revoked)).sum()
+        let mut journals: Vec<Arc<Journal>> = Vec::new();
+        for namespace in self.everywhere() {
+            let Some(children) = namespace.children() else {
+                journals.extend(namespace.journal.clone());
+                continue;
+            };
+            journals.extend(children.iter().filter_map(|child| child.journal.clone()));
+            journals.extend(namespace.absent(&children).into_iter().map(|(_, journal)| journal));
+        }
+        // Nodes may share them.
+        journals.sort_by_key(Arc::as_ptr);
+        journals.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        journals.iter().map(|journal| journal.revoke_all(revoked)).sum()
+    }
+
+    /// This namespace at all nodes of the process that have its functions.
+    pub(crate) fn everywhere(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        let mut all = vec![Arc::clone(self)];
+        if let Some(registry) = self.registry() {
+            all.extend(registry.mirrors_of(self));
+        }
+        all
     }
 
     /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back
@@ -526,6 +562,10 @@ impl NamespaceCore {
                 return Some(id);
             }
         }
+    }
+
+    pub(crate) fn open_polls(&self) -> usize {
+        self.polls.lock().len()
     }
 
     pub(crate) fn open_poll(&self, id: AckId, poll: Arc<Poll>) {

@@ -81,35 +81,33 @@ impl RoomWatchers {
 }
 
 impl NamespaceCore {
+    /// Has a function told of rooms, at all nodes of this process that have the functions of this one.
+    pub(crate) fn watch_rooms(self: &Arc<Self>, watcher: &Catch<RoomFn>) {
+        self.everywhere().iter().for_each(|namespace| namespace.watch_rooms_here(watcher));
+    }
+
     /// Its own list first: a child that is made meanwhile is in the list of children before it looks
     /// there, so it finds the function itself or is found below.
-    pub(crate) fn watch_rooms(&self, watcher: &Catch<RoomFn>) {
+    fn watch_rooms_here(&self, watcher: &Catch<RoomFn>) {
         self.change_room_watchers(|list| {
             if !list.iter().any(|known| known.is(watcher)) {
                 list.push(watcher.clone());
             }
         });
         for child in self.children().unwrap_or_default() {
-            child.watch_rooms(watcher);
+            child.watch_rooms_here(watcher);
         }
-        for mirror in self.mirrored() {
-            mirror.watch_rooms(watcher);
-        }
-    }
-
-    /// The same namespace at other nodes of this process that follow this one.
-    fn mirrored(&self) -> Vec<Arc<Self>> {
-        self.registry().map(|registry| registry.mirrors_of(self)).unwrap_or_default()
     }
 
     /// Forgets functions that are not to be told any more.
-    pub(crate) fn sweep_rooms(&self) {
+    pub(crate) fn sweep_rooms(self: &Arc<Self>) {
+        self.everywhere().iter().for_each(|namespace| namespace.sweep_rooms_here());
+    }
+
+    fn sweep_rooms_here(&self) {
         self.change_room_watchers(|list| list.retain(|watcher| !watcher.is_over()));
         for child in self.children().unwrap_or_default() {
-            child.sweep_rooms();
-        }
-        for mirror in self.mirrored() {
-            mirror.sweep_rooms();
+            child.sweep_rooms_here();
         }
     }
 

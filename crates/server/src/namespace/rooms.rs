@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use roomful_proto::SocketId;
 use slab::Slab;
 
+use crate::ground::target::Target;
 use crate::namespace::room_news::{Change, News};
 
 /// Most members are in no more rooms.
@@ -233,6 +234,23 @@ impl<T: Clone> Rooms<T> {
     /// Does something with what is to be told; `None` where nobody wants to know.
     pub(crate) fn news<R>(&self, take: impl FnOnce(&mut News) -> Option<R>) -> Option<R> {
         self.inner.lock().news.as_deref_mut().and_then(take)
+    }
+
+    /// All of a target.
+    pub(crate) fn of_target(&self, target: &Target) -> Selection<T> {
+        match target.socket {
+            Some(id) => self.select_one(id),
+            None => self.select(&target.rooms, &target.except),
+        }
+    }
+
+    fn select_one(&self, id: SocketId) -> Selection<T> {
+        let inner = self.inner.lock();
+        let found = inner.ids.get(&id).and_then(|key| {
+            let member = inner.members.get(key.0 as usize)?;
+            Some(Arc::from([(*key, member.handle.clone())]))
+        });
+        Selection { lists: found.into_iter().collect(), except: HashSet::new() }
     }
 
     /// All who are in one of `rooms` and in none of `except`; in no rooms named means everyone.

@@ -73,7 +73,7 @@ impl Core {
     }
 
     /// Tells every connection to close, and those that come from now on.
-    fn begin_close(&self) -> Close<'_> {
+    pub(crate) fn begin_close(&self) -> Close<'_> {
         let close = self.closing.begin();
         for link in self.sessions.all() {
             link.order(self.closing_order());

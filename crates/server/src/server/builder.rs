@@ -62,8 +62,14 @@ impl<A: Send + Sync + 'static> Builder<A> {
         let Self { mut config, http, recovery, adapter, state } = self;
         config.own_cookie = http.cookie.as_ref().map(|cookie| cookie.its_name().to_owned());
         let shared = Shared::new(config, Arc::new(state));
-        let shared_recovery = adapter.as_ref().and_then(|adapter| adapter.recovery());
-        let registry = Registry::new(shared, shared_recovery.or(recovery));
+        let recovery = match &adapter {
+            // Without one of the adapter, each node has its own: one that they share would bring events twice.
+            Some(adapter) => {
+                adapter.recovery().or_else(|| recovery.as_ref().map(Recovery::another))
+            }
+            None => recovery,
+        };
+        let registry = Registry::new(shared, recovery);
         if let Some(adapter) = &adapter {
             registry.join_cluster(adapter);
         }
@@ -661,7 +667,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     ///
     /// What is sent to a namespace, and what is done to a selection of its sockets, reaches all nodes.
     /// Where the adapter has a [recovery](crate::adapter::Adapter::recovery), it takes the place of that of
-    /// [`recovery`](Self::recovery).
+    /// [`recovery`](Self::recovery); where it has none, each node has a recovery of its own with those settings.
     pub fn adapter(mut self, adapter: impl Adapter) -> Self {
         self.adapter = Some(Arc::new(adapter));
         self

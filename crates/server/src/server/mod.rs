@@ -31,7 +31,6 @@ use crate::namespace::family::parents::{AskFn, Rule};
 use crate::namespace::family::pattern::Pattern;
 use crate::namespace::family::registry::Registry;
 use crate::namespace::family::standing::Hold;
-use crate::namespace::namespace_core::NamespaceCore;
 use crate::node::core::Core;
 use crate::server::builder::Builder;
 use crate::transport::websocket::Wire;
@@ -91,6 +90,9 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// Each node is served as any server is, or all together by [`serve_nodes_on`](Self::serve_nodes_on). A
     /// request of a session may come to any of them.
     ///
+    /// All limits hold for each node alone, and [`stats`](Self::stats), [`Namespace::len`], `socket` and `children`
+    /// are those of one node. A node lives as long as a handle of it does.
+    ///
     /// It is for programs with a server for each core, and for tests that want to see how a program does as a
     /// cluster. What is registered with any handle of this server counts for all its nodes; what is registered on
     /// a child of a pattern, for this node alone.
@@ -102,6 +104,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// let second = io.node();
     /// # drop(second);
     /// ```
+    #[must_use = "a node that nobody has is gone"]
     pub fn node(&self) -> Self {
         let core = Core::new(Registry::follow(&self.site.registry));
         Self::over(self.site.follow(core))
@@ -200,10 +203,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     }
 
     fn parent(&self, name: &str, rule: Rule) -> Namespace<A> {
-        let namespace =
-            self.site.registry.opened(NamespaceCore::parent(name, &rule, &self.site.registry));
-        self.site.parents().add(&self.site, Arc::clone(&namespace), rule);
-        Namespace::new(namespace)
+        Namespace::new(self.site.registry.add_parent(name, rule))
     }
 
     /// Calls `on_new` with each namespace that is made from now on, by [`of`](Self::of) or for a
@@ -216,7 +216,7 @@ impl<A: Send + Sync + 'static> Server<A> {
         F: Fn(Namespace<A>) + Send + Sync + 'static,
     {
         let on_new = move |core: &Arc<_>| on_new(Namespace::held(Arc::clone(core), Hold::New));
-        self.site.parents().set_on_new(Arc::new(on_new));
+        self.site.registry.leading_parents().set_on_new(Arc::new(on_new));
         self
     }
 

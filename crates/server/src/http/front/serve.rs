@@ -130,8 +130,11 @@ where
     let mut accepting = JoinSet::new();
     accepting.spawn(accept(sites.clone(), listener, other));
     accepting.join_next().await;
-    for site in sites {
-        site.closing.closed().await;
+    for (index, site) in sites.iter().enumerate() {
+        // A node that was closed before serves no more, and is waited for by nobody.
+        if index == 0 || site.is_closing() {
+            site.closing.closed().await;
+        }
     }
 }
 
@@ -167,7 +170,8 @@ where
                     first.metrics.connections_refused.add();
                     continue;
                 };
-                let site = Arc::clone(nodes.next().unwrap_or(first));
+                let mut turns = nodes.by_ref().take(sites.len());
+                let site = Arc::clone(turns.find(|node| !node.is_closing()).unwrap_or(first));
                 let other = other.clone();
                 let http = http(site, stream.into(), Some(address), other, Some(place));
                 drop(tokio::spawn(connection::Task::new(http)));

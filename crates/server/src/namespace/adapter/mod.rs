@@ -35,7 +35,7 @@ use crate::namespace::recovery::Recovery;
 
 /// Carries messages between the nodes of a cluster.
 pub trait Adapter: fmt::Debug + Send + Sync + 'static {
-    /// Takes part in a namespace, for as long as the line is held. `namespace` is its name, or the pattern of a
+    /// Takes part in a namespace, for as long as the line is held. Called without any lock. `namespace` is its name, or the pattern of a
     /// namespace that stands for many. What other nodes send there is given to `node`.
     fn open(&self, namespace: &str, node: Weak<dyn Node>) -> Box<dyn Line>;
 
@@ -61,7 +61,9 @@ pub trait Line: Send + Sync + 'static {
 
 /// The server's half: what it does with messages of other nodes.
 pub trait Node: Send + Sync + 'static {
-    /// Does what a message says, and replies where that is asked for. It never waits: replies may come later.
+    /// Does what a message says, and replies where that is asked for. It never waits: replies may come later, from
+    /// tasks in the runtime of the node. No lock of the adapter's must be held, since functions of the program's
+    /// run here and may send.
     fn receive(self: Arc<Self>, message: Message, replies: Option<ReplyTo>);
 }
 
@@ -71,7 +73,7 @@ pub trait Node: Send + Sync + 'static {
 pub enum Message {
     /// Send an event to the clients of a target. `ask` makes it an ack request, which waits so long for its
     /// answers.
-    Event {
+    Emit {
         /// The clients.
         target: Target,
         /// The name of the event.
@@ -150,11 +152,11 @@ pub struct ReplyTo {
 }
 
 impl ReplyTo {
-    /// Where replies go, and where they arrive. A node that asks bounds them: by the sockets that it asked, and
-    /// by the time that it waits.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Reply>) {
+    /// Where replies go, and where they arrive. Whoever asks bounds them: by the sockets that were asked, and by
+    /// the time that it waits.
+    pub fn channel() -> (Self, Replies) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { sender }, receiver)
+        (Self { sender }, Replies { receiver })
     }
 
     /// Passes a reply on. Once nobody waits any more, it goes nowhere.
@@ -179,6 +181,24 @@ impl ReplyTo {
                 tokio::time::sleep(LOOK_PAUSE.min(timeout)).await;
             }
         }
+    }
+}
+
+/// Where replies arrive.
+#[derive(Debug)]
+pub struct Replies {
+    receiver: mpsc::UnboundedReceiver<Reply>,
+}
+
+impl Replies {
+    /// The next; `None` when no more can come.
+    pub async fn next(&mut self) -> Option<Reply> {
+        self.receiver.recv().await
+    }
+
+    /// One that is there already.
+    pub(crate) fn try_recv(&mut self) -> Option<Reply> {
+        self.receiver.try_recv().ok()
     }
 }
 

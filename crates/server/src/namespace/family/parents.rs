@@ -113,6 +113,17 @@ impl Rule {
             }
         }
     }
+
+    /// What the parent is known by to other nodes, where its name says nothing: nodes of one program add their
+    /// functions in the same order.
+    pub(crate) fn line_name(&self, registry: &Registry) -> Option<Box<str>> {
+        let Self::Asked(_) = self else {
+            return None;
+        };
+        let list = registry.parents().list.read();
+        let before = list.iter().filter(|parent| matches!(*parent.rule, Self::Asked(_))).count();
+        Some(format!("function {before}").into())
+    }
 }
 
 /// Tells whether a client may have a namespace made.
@@ -507,6 +518,8 @@ fn adopt(
     params: Params,
     open: Option<Arc<NamespaceCore>>,
 ) -> Option<Arc<NamespaceCore>> {
+    // One with the functions of another node's stays that; this node has a child of its own.
+    let open = open.filter(|open| open.original().is_none());
     let child = open.unwrap_or_else(|| registry.opened(NamespaceCore::new(name, registry)));
     if !registry.begin_making(&child) {
         return None;

@@ -12,12 +12,13 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
 
 use crate::ground::shared::Shared;
 use crate::namespace::adapter::{Adapter, MemoryAdapter};
 use crate::namespace::asks::AskIds;
 use crate::namespace::decisions::Decisions;
-use crate::namespace::family::parents::{self, Parents};
+use crate::namespace::family::parents::{self, Parents, Rule, Stands};
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::recovery::Recovery;
 
@@ -34,6 +35,8 @@ pub(crate) struct Registry {
     /// The node of this process that has the functions, where this one has the same.
     leader: Option<Arc<Self>>,
     followers: Mutex<Vec<Weak<Self>>>,
+    /// Where the node serves.
+    runtime: OnceLock<Handle>,
     me: Weak<Self>,
 }
 
@@ -62,6 +65,7 @@ impl Entry {
 
     fn held(&self) -> Option<Held> {
         match self {
+            Self::Kept(namespace) if namespace.is_stale() => None,
             Self::Kept(namespace) => Some(Held::Here(Arc::clone(namespace))),
             Self::Passing(namespace) => namespace.upgrade().map(Held::Here),
             Self::Making(namespace) => Some(Held::Making(Arc::clone(namespace))),
@@ -69,7 +73,16 @@ impl Entry {
     }
 
     fn is_over(&self) -> bool {
-        matches!(self, Self::Passing(namespace) if namespace.strong_count() == 0)
+        match self {
+            Self::Kept(namespace) => namespace.is_stale(),
+            Self::Passing(namespace) => namespace.strong_count() == 0,
+            Self::Making(_) => false,
+        }
+    }
+
+    /// Whether it has the functions of another node's.
+    fn is_mirror(&self) -> bool {
+        matches!(self, Self::Kept(namespace) if namespace.original().is_some())
     }
 
     fn is(&self, other: &Arc<NamespaceCore>) -> bool {
@@ -93,6 +106,7 @@ impl Registry {
             adapter: OnceLock::new(),
             leader: None,
             followers: Mutex::default(),
+            runtime: OnceLock::new(),
             me: Weak::clone(me),
         })
     }
@@ -109,7 +123,7 @@ impl Registry {
         leader.join_cluster(&adapter);
         let own_recovery = || leader.recovery.as_ref().map(Recovery::another);
         let recovery = adapter.recovery().or_else(own_recovery);
-        let shared = Shared::new(leader.config.clone(), Arc::clone(&leader.state));
+        let shared = leader.shared.another();
         let follower = Arc::new_cyclic(|me| Self {
             decisions: Decisions::new(&shared.config),
             shared,
@@ -120,9 +134,13 @@ impl Registry {
             adapter: OnceLock::from(adapter),
             leader: Some(Arc::clone(leader)),
             followers: Mutex::default(),
+            runtime: OnceLock::new(),
             me: Weak::clone(me),
         });
-        leader.followers.lock().push(Arc::downgrade(&follower));
+        let mut followers = leader.followers.lock();
+        followers.retain(|follower| follower.strong_count() > 0);
+        followers.push(Arc::downgrade(&follower));
+        drop(followers);
         follower
     }
 
@@ -139,8 +157,34 @@ impl Registry {
         self.leader.as_ref().map_or(&self.parents, |leader| &leader.parents)
     }
 
+    /// The node serves here.
+    pub(crate) fn note_runtime(&self) {
+        if self.runtime.get().is_none()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let _ = self.runtime.set(runtime);
+        }
+    }
+
+    /// Where tasks of the node run.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.runtime.get().cloned().or_else(|| Handle::try_current().ok())
+    }
+
+    /// Adds a namespace that stands for others, at the node that has the functions.
+    pub(crate) fn add_parent(self: &Arc<Self>, name: &str, rule: Rule) -> Arc<NamespaceCore> {
+        if let Some(leader) = &self.leader {
+            let theirs = leader.add_parent(name, rule);
+            let mirrors = self.parents().namespaces();
+            return mirrors.into_iter().find(|one| one.mirrors(&theirs)).unwrap_or(theirs);
+        }
+        let parent = self.opened(NamespaceCore::parent(name, &rule, self));
+        self.parents.add(self, Arc::clone(&parent), rule);
+        parent
+    }
+
     /// A namespace of another node, as it is here.
-    pub(crate) fn mirror(&self, theirs: &NamespaceCore) -> Option<Arc<NamespaceCore>> {
+    pub(crate) fn mirror(&self, theirs: &Arc<NamespaceCore>) -> Option<Arc<NamespaceCore>> {
         let registry = self.me.upgrade()?;
         Some(self.opened(NamespaceCore::mirror(theirs, &registry)))
     }
@@ -152,15 +196,15 @@ impl Registry {
         followers.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// The same namespace at nodes that follow this one.
-    pub(crate) fn mirrors_of(&self, namespace: &NamespaceCore) -> Vec<Arc<NamespaceCore>> {
-        let followers = self.followers();
+    /// The same namespace at other nodes of this process.
+    pub(crate) fn mirrors_of(&self, namespace: &Arc<NamespaceCore>) -> Vec<Arc<NamespaceCore>> {
+        let leader = self.leader.clone().or_else(|| self.me.upgrade());
         let mut mirrors = Vec::new();
-        for follower in followers {
-            mirrors.extend(follower.all_namespaces());
-            mirrors.extend(follower.parents.namespaces());
+        for node in leader.iter().flat_map(|leader| leader.followers()).chain(leader.clone()) {
+            mirrors.extend(node.all_namespaces());
+            mirrors.extend(node.parents.namespaces());
         }
-        mirrors.retain(|mirror| mirror.mirrors(namespace));
+        mirrors.retain(|mirror| mirror.mirrors(namespace) && !Arc::ptr_eq(mirror, namespace));
         mirrors
     }
 
@@ -171,23 +215,40 @@ impl Registry {
             Some(Entry::Kept(theirs)) if theirs.lineage().is_none() => Arc::clone(theirs),
             _ => return None,
         };
-        let mirror = self.mirror(&theirs)?;
-        let mut namespaces = self.namespaces.write();
-        let entry = namespaces.entry(name.into());
-        let entry = entry.or_insert_with(|| Entry::new(&mirror, true));
-        if entry.is_over() {
-            *entry = Entry::new(&mirror, true);
+        if theirs.is_adopted() {
+            return None;
         }
-        entry.held()
+        self.mirrored(&theirs).map(Held::Here)
+    }
+
+    /// A namespace of the node that this one follows, as it is here.
+    fn mirrored(&self, theirs: &Arc<NamespaceCore>) -> Option<Arc<NamespaceCore>> {
+        let made = self.mirror(theirs)?;
+        let mut namespaces = self.namespaces.write();
+        let known = match namespaces.get(&theirs.name) {
+            Some(Entry::Kept(known)) if known.mirrors(theirs) => Some(Arc::clone(known)),
+            _ => None,
+        };
+        let mirror = known.unwrap_or_else(|| {
+            namespaces.insert(made.name.clone(), Entry::new(&made, true));
+            Arc::clone(&made)
+        });
+        drop(namespaces);
+        Some(mirror)
     }
 
     /// A namespace of this registry. It takes part in the cluster, where there is one.
     pub(crate) fn opened(&self, namespace: NamespaceCore) -> Arc<NamespaceCore> {
         let namespace = Arc::new(namespace);
+        self.take_part(&namespace);
+        namespace
+    }
+
+    /// Once more when it can be found: the server may have joined the cluster just before.
+    fn take_part(&self, namespace: &Arc<NamespaceCore>) {
         if let Some(adapter) = self.adapter.get() {
             namespace.take_part(&**adapter);
         }
-        namespace
     }
 
     /// From now on the server is a node of a cluster, unless it is one already.
@@ -200,6 +261,17 @@ impl Registry {
 
     /// The namespace of that name, made if there is none: as a child, where a parent stands for it.
     pub(crate) fn namespace(self: &Arc<Self>, name: &str) -> Arc<NamespaceCore> {
+        // What is the program's own is so at all nodes; a child each has for itself.
+        if let Some(leader) = &self.leader
+            && !matches!(leader.parents.stands(name), Stands::Parent(..))
+        {
+            let theirs = leader.namespace(name);
+            if !theirs.is_adopted()
+                && let Some(mirror) = self.mirrored(&theirs)
+            {
+                return mirror;
+            }
+        }
         loop {
             let open = match self.look_up(name) {
                 Some(Held::Here(found)) if found.standing.is_open() => Some(found),
@@ -244,6 +316,8 @@ impl Registry {
         if is_free {
             namespaces.insert(namespace.name.clone(), Entry::new(namespace, stays));
         }
+        drop(namespaces);
+        self.take_part(namespace);
         is_free
     }
 
@@ -251,6 +325,9 @@ impl Registry {
     pub(crate) fn keep(&self, namespace: &Arc<NamespaceCore>) {
         let entry = Entry::new(namespace, true);
         let _old = self.namespaces.write().insert(namespace.name.clone(), entry);
+        if let Some((leader, original)) = self.leader.as_ref().zip(namespace.original()) {
+            leader.keep(original);
+        }
     }
 
     /// A child stays, if everybody can find it already.
@@ -268,7 +345,8 @@ impl Registry {
     pub(crate) fn begin_making(&self, namespace: &Arc<NamespaceCore>) -> bool {
         let mut namespaces = self.namespaces.write();
         let entry = namespaces.get(&namespace.name);
-        let is_its = entry.is_none_or(|entry| entry.is_over() || entry.is(namespace));
+        let is_its =
+            entry.is_none_or(|entry| entry.is_over() || entry.is(namespace) || entry.is_mirror());
         let begun = is_its && namespace.standing.adopt();
         if begun {
             let making = Entry::Making(Arc::clone(namespace));
@@ -287,6 +365,7 @@ impl Registry {
         // Whoever finds it finds a child.
         child.standing.adopted();
         drop(namespaces);
+        self.take_part(child);
         child.join_family();
     }
 

@@ -188,17 +188,20 @@ impl Journal {
         namespace: &NamespaceCore,
         target: &Target,
     ) -> Result<usize, EncodeError> {
-        let Target { rooms, except, reliability, compress, local } = target;
+        let Target { rooms, except, reliability, compress, local, socket } = target;
         let mut journal = self.lock();
         let places: Vec<_> = journal.state.places.iter().filter_map(Weak::upgrade).collect();
         // It cannot be told later at which node a socket was when it was sent.
         let only_here = *local && places.len() > 1;
         let kept = if only_here { Reliability::Volatile } else { *reliability };
         let parcel = namespace.parcel(journal.stamp(event, kept), *compress)?;
-        let number = journal.record(&parcel, rooms, except, kept);
+        let number = match socket {
+            Some(id) => journal.record_for(&parcel, *id, kept),
+            None => journal.record(&parcel, rooms, except, kept),
+        };
         let is_chosen = |place: &&Arc<_>| !only_here || Arc::ptr_eq(place, &namespace.rooms);
         let places = places.iter().filter(is_chosen);
-        let selections: Vec<_> = places.map(|place| place.select(rooms, except)).collect();
+        let selections: Vec<_> = places.map(|place| place.of_target(target)).collect();
         let mut queued = 0;
         let mut noted = Vec::new();
         for member in selections.iter().flat_map(Selection::iter) {
