@@ -78,7 +78,7 @@ test-rust: ## unit, integration and documentation tests
 	tools/test-cluster 2
 	tools/test-cluster 3
 
-.PHONY: storm-short test-interop test-matrix test-client test-client-site test-proxies-short test-hub test-browser test-examples autobahn-core fuzz-seeds bench-instructions
+.PHONY: storm-short test-interop test-interop-nodes test-matrix test-client test-client-site test-proxies-short test-hub test-browser test-examples autobahn-core fuzz-seeds bench-instructions
 storm-short: ## thousands of clients that come, are cut and come back; nothing of them may be left
 	cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful) --test storm
 
@@ -87,6 +87,11 @@ test-interop: ## our server against the official JavaScript client
 	$(call build,-p roomful-interop --bin fixture --bin drain)
 	cd interop/node && SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
 	cd interop/node && SERVER="$(BUILT)/drain" node --test $(TEST_TIMEOUT) drain/
+
+test-interop-nodes: ## the same over two nodes of one process, with the clients spread over them
+	@tools/setup interop
+	$(call build,-p roomful-interop --bin fixture)
+	cd interop/node && NODES=2 SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
 
 test-matrix: ## our server against every generation of that client, and those for Python
 	@tools/setup matrix

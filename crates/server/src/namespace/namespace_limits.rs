@@ -67,18 +67,22 @@ impl NamespaceLimits {
         self.ack_timeout_ns.store(whole_ns(timeout), Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn sockets_max(&self) -> usize {
         self.sockets_max.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn rooms_max(&self) -> usize {
         self.rooms_max.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn room_name_bytes_max(&self) -> usize {
         self.room_name_bytes_max.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn asks_max(&self) -> usize {
         self.asks_max.load(Ordering::Relaxed)
     }

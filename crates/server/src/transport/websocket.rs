@@ -14,13 +14,13 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::transport::outbox::Batch;
 
 /// Anything that a WebSocket can run over.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// What a WebSocket runs over. Most run over TCP, and those are called directly.
 pub(crate) enum Wire {
     Tcp(TcpStream),
-    Other(Box<dyn Stream>),
+    Other(Box<dyn Duplex>),
 }
 
 pub(crate) struct WebSocket {
