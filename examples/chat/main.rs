@@ -2,7 +2,7 @@
 use std::{env, error::Error, time::Duration};
 
 use axum::{Router, response::Html, routing::get};
-use roomful::{Hello, Origins, Rate, Reason, Refusal, Server, Socket};
+use roomful::{ConnectionFlow, Hello, Origins, Rate, Reason, Refusal, Server, Socket};
 use tokio::net::TcpListener;
 
 const NAME_CHARS_MAX: usize = 20;
@@ -26,8 +26,8 @@ async fn enter(hello: Hello) -> Result<(), Refusal> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     // Whoever says more waits for its turn.
-    let pace = Rate::per_second(50).burst(100);
-    let io = Server::builder().origins(Origins::Any).event_pace(pace).build();
+    let flow = ConnectionFlow::new().pace(Rate::per_second(50).burst(100));
+    let io = Server::builder().origins(Origins::Any).connection_flow(flow).build();
     io.on_connect(async |me: Socket| println!("user connected {}", me.id()));
     io.on_disconnect(async |me: Socket, _: Reason| println!("user disconnected {}", me.id()));
     io.on("message", async |me: Socket, text: String| {

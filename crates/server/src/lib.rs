@@ -162,9 +162,9 @@
 //! # Around an event
 //!
 //! [`Namespace::on_any`] sees each event first, [`Namespace::before`] decides whether it comes to its
-//! handler, [`Namespace::on_error`] is told of those that come to nothing. [`Namespace::ordered`] lets
-//! events wait for each other; [`Builder::event_rate`] and [`Builder::event_pace`] bound how fast they
-//! may come.
+//! handler, [`Namespace::on_error`] is told of those that come to nothing. [`EventFlow`] says
+//! which events wait for each other, how large they may be and how fast they may come; [`ConnectionFlow`] bounds those
+//! of one connection.
 //!
 //! # Other encodings
 //!
@@ -198,8 +198,10 @@ pub use api::remote::{Fetched, RemoteSocket};
 pub use api::socket::{Socket, ToOne};
 pub use bytes::Bytes;
 pub use ground::compression::{Compression, HttpCompression};
+pub use ground::connection_flow::ConnectionFlow;
 pub use ground::errors::emit_error::EmitError;
 pub use ground::errors::refusal::Refusal;
+pub use ground::event_flow::{EventFlow, OneEvent};
 pub use ground::farewell::{Description, Farewell};
 pub use ground::handshake::Handshake;
 pub use ground::metrics::Stats;

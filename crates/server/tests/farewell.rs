@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use roomful::{
-    Builder, Description, Farewell, Rate, Reason, Recovery, Server, Socket, Violation, WsError,
+    Builder, ConnectionFlow, Description, EventFlow, Farewell, OneEvent, Rate, Reason, Recovery,
+    Server, Socket, Violation, WsError,
 };
 use roomful_proto::ws::frame::Opcode;
 use support::*;
@@ -491,7 +492,8 @@ async fn an_outbox_that_was_full_is_told_with_its_limit() {
 #[tokio::test]
 async fn a_rate_that_was_exceeded_is_told_to_both_sides() {
     let rate = Rate::new(2, LONG).disconnects();
-    let (server, mut farewells) = watch(Server::builder().event_rate(rate)).await;
+    let (server, mut farewells) =
+        watch(Server::builder().connection_flow(ConnectionFlow::new().rate(rate))).await;
     let mut client = server.client().await;
     for _ in 0..3 {
         client.emit("nothing", "").await;
@@ -503,7 +505,7 @@ async fn a_rate_that_was_exceeded_is_told_to_both_sides() {
 
     let (server, mut farewells) = watched().await;
     let rate = Rate::new(1, LONG).disconnects();
-    server.event_rate("login", rate);
+    server.event_flow(EventFlow::new().event("login", OneEvent::new().rate(rate)));
     let mut client = server.client().await;
     client.emit("login", "").await;
     client.emit("login", "").await;

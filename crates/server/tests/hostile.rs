@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use roomful::{Args, Refusal, Server, Socket};
+use roomful::{Args, ConnectionFlow, Refusal, Server, Socket};
 use roomful_proto::ws::Message;
 use roomful_proto::ws::frame::Opcode;
 use serde_json::{Value, json};
@@ -798,7 +798,7 @@ async fn a_client_that_comes_and_leaves_without_end_is_slowed_down() {
 async fn gated() -> (Running, Leaving, Gate, Arc<AtomicUsize>) {
     let gate = Gate::new();
     let started = Arc::new(AtomicUsize::new(0));
-    let io = Server::builder().handlers_max(2).build();
+    let io = Server::builder().connection_flow(ConnectionFlow::new().handlers_max(2)).build();
     let (at, count) = (gate.clone(), Arc::clone(&started));
     io.on("wait", move |_: Socket, n: usize, _: Option<String>| {
         assert_eq!(count.fetch_add(1, Ordering::SeqCst), n, "in order");
@@ -895,7 +895,7 @@ async fn large_events_whose_handlers_wait_are_limited_in_size() {
 
 #[tokio::test]
 async fn acks_arrive_though_all_handlers_wait_for_them() {
-    let io = Server::builder().handlers_max(2).build();
+    let io = Server::builder().connection_flow(ConnectionFlow::new().handlers_max(2)).build();
     let (server, _leaving) = watch(io).await;
     server.on("ask", async |me: Socket, n: u32| -> Option<u32> { me.call("q", n).await.ok() });
     let mut client = server.client().await;

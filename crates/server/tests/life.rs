@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
-use roomful::{Description, Rate, Server, Socket};
+use roomful::{ConnectionFlow, Description, Rate, Server, Socket};
 use roomful_proto::ws::Message;
 use roomful_proto::ws::frame::Opcode;
 use support::*;
@@ -300,7 +300,10 @@ async fn a_message_that_comes_slowly_is_a_sign_of_life() {
 #[tokio::test]
 async fn who_is_not_read_because_of_handlers_is_not_silent() {
     let timeout = Duration::from_millis(200);
-    let io = Server::builder().ping_interval(timeout).ping_timeout(timeout).handlers_max(1);
+    let io = Server::builder()
+        .ping_interval(timeout)
+        .ping_timeout(timeout)
+        .connection_flow(ConnectionFlow::new().handlers_max(1));
     let io = io.build();
     let release = Arc::new(tokio::sync::Notify::new());
     let waits = Arc::clone(&release);
@@ -375,7 +378,10 @@ async fn who_sends_whole_messages_has_more_time_for_its_pong() {
 async fn who_is_not_read_because_of_its_pace_is_not_silent() {
     let timeout = Duration::from_millis(200);
     let pace = Rate::new(1, Duration::from_secs(2)).burst(1);
-    let io = Server::builder().ping_interval(timeout).ping_timeout(timeout).event_pace(pace);
+    let io = Server::builder()
+        .ping_interval(timeout)
+        .ping_timeout(timeout)
+        .connection_flow(ConnectionFlow::new().pace(pace));
     let io = io.build();
     io.on("echo", async |_: Socket, n: u64| n);
     let mut leaving = watch(&io);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use logs::Logs;
 use parking_lot::Mutex;
-use roomful::{Args, Hello, Recovery, Refusal, Server, Socket};
+use roomful::{Args, EventFlow, Hello, OneEvent, Recovery, Refusal, Server, Socket};
 use roomful_proto::ws::frame::Opcode;
 use serde_json::{Value, json};
 use support::*;
@@ -321,7 +321,7 @@ impl Works {
 async fn no_more_handlers_of_a_socket_wait_than_its_namespace_says() {
     let io = Server::new();
     let works = Works::new(&io, "/few");
-    io.of("/few").handlers_max(2);
+    io.of("/few").event_flow(EventFlow::new().handlers_max(2));
     io.on("echo", async |_: Socket, args: Args| args);
     let server = start(io).await;
     let mut client = server.client().await;
@@ -356,7 +356,7 @@ async fn no_more_handlers_of_a_socket_wait_than_its_namespace_says() {
 async fn a_socket_that_leaves_takes_its_waiting_events_along() {
     let io = Server::new();
     let works = Works::new(&io, "/few");
-    io.of("/few").handlers_max(1);
+    io.of("/few").event_flow(EventFlow::new().handlers_max(1));
     let server = start(io).await;
     let mut client = server.client().await;
     client.join("/few", "").await.unwrap();
@@ -377,7 +377,7 @@ async fn a_socket_that_leaves_takes_its_waiting_events_along() {
 #[tokio::test]
 async fn a_handler_may_ask_its_client_while_others_wait_for_its_place() {
     let io = Server::new();
-    io.handlers_max(1);
+    io.event_flow(EventFlow::new().handlers_max(1));
     io.on("ask", async |me: Socket| me.call::<_, _, u8>("question", ()).await.unwrap());
     io.on("echo", async |_: Socket, args: Args| args);
     let server = start(io).await;
@@ -401,7 +401,7 @@ async fn of_events_that_wait_for_a_handlers_place_only_so_much_is_read() {
     let io = Server::new();
     let works = Works::new(&io, "/");
     io.on("blob", async |_: Socket, n: u64, _: String| n);
-    io.handlers_max(1);
+    io.event_flow(EventFlow::new().handlers_max(1));
     let server = start(io).await;
     let mut bystander = server.client().await;
     let mut client = server.client().await;
@@ -429,7 +429,8 @@ async fn of_events_that_wait_for_a_handlers_place_only_so_much_is_read() {
 #[tokio::test]
 async fn a_handler_that_panics_or_is_in_order_gives_its_place_back() {
     let io = Server::new();
-    io.handlers_max(1).ordered_event("strict", true);
+    let strict = OneEvent::new().ordered(true);
+    io.event_flow(EventFlow::new().handlers_max(1).event("strict", strict));
     io.on("strict", async |_: Socket| tokio::task::yield_now().await);
     io.on("loose", async |_: Socket| tokio::task::yield_now().await);
     io.on("bad", async |_: Socket| {
@@ -454,7 +455,7 @@ async fn a_handler_that_panics_or_is_in_order_gives_its_place_back() {
 #[tokio::test]
 async fn an_event_that_is_too_large_is_refused_with_the_limit_and_told() {
     let io = Server::new();
-    io.args_bytes_max(10);
+    io.event_flow(EventFlow::new().args_bytes_max(10));
     io.on("echo", async |_: Socket, args: Args| args);
     let (told, seen) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
     let (list, count) = (Arc::clone(&told), Arc::clone(&seen));
@@ -487,7 +488,9 @@ async fn single_events_may_be_larger_or_have_to_be_smaller_and_attachments_count
     const PLACEHOLDER: &str = "{\"_placeholder\":true,\"num\":0}";
     let io = Server::new();
     let bytes_max = PLACEHOLDER.len() + 70;
-    io.args_bytes_max(10).event_args_bytes_max("avatar", bytes_max).event_args_bytes_max("tiny", 0);
+    let up_to = |bytes| OneEvent::new().args_bytes_max(bytes);
+    let flow = EventFlow::new().args_bytes_max(10);
+    io.event_flow(flow.event("avatar", up_to(bytes_max)).event("tiny", up_to(0)));
     for event in ["avatar", "tiny"] {
         io.on(event, async |_: Socket, args: Args| args.attachments().len());
     }
@@ -501,7 +504,7 @@ async fn single_events_may_be_larger_or_have_to_be_smaller_and_attachments_count
     assert_eq!(client.ask("tiny", "").await, json!([0]));
     assert_eq!(client.ask("tiny", "1").await, too_large(0));
     assert_eq!(server.stats().events_too_large, 2);
-    server.args_bytes_max(1).event_args_bytes_max("tiny", 5);
+    server.event_flow(EventFlow::new().args_bytes_max(1).event("tiny", up_to(5)));
     assert_eq!(client.ask("tiny", "1").await, too_large(0), "it holds for those who come later");
     let mut late = server.client().await;
     assert_eq!(late.ask("tiny", "12345").await, json!([0]));
@@ -515,7 +518,8 @@ async fn children_have_the_limits_of_their_parent_each_for_itself() {
     let asked = io.of_matching(async |hello: Hello| hello.namespace().starts_with("/asked-"));
     let pattern = io.of_pattern("/room-{id}");
     for parent in [&asked, &pattern] {
-        parent.sockets_max(1).rooms_max(1).ack_timeout(SHORT).args_bytes_max(9).handlers_max(1);
+        parent.sockets_max(1).rooms_max(1).ack_timeout(SHORT);
+        parent.event_flow(EventFlow::new().args_bytes_max(9).handlers_max(1));
         parent.on("join", async |me: Socket, room: String| me.join(room));
         parent.on("ask", async |me: Socket| {
             me.call::<_, _, u8>("q", ()).await.unwrap_err().to_string()
@@ -582,14 +586,15 @@ async fn a_namespace_has_the_sockets_max_of_the_server_unless_it_says_otherwise(
 
 #[tokio::test]
 async fn events_have_the_args_bytes_max_of_the_server_unless_their_namespace_says_otherwise() {
-    let io = Server::builder().args_bytes_max(4).build();
+    let io = Server::builder().event_flow(EventFlow::new().args_bytes_max(4)).build();
     let rooms = io.of_pattern("/room-{id}");
     let large = io.of("/large");
-    large.args_bytes_max(8);
+    large.event_flow(EventFlow::new().args_bytes_max(8));
     for namespace in [&io, &large, &rooms] {
         namespace.on("size", async |_: Socket, args: Args| args.as_json().len());
         namespace.on("file", async |_: Socket, args: Args| args.as_json().len());
-        namespace.event_args_bytes_max("file", 6);
+        let file = OneEvent::new().args_bytes_max(6);
+        namespace.event_flow(EventFlow::new().event("file", file));
     }
     let server = start(io).await;
     let mut client = server.client().await;

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use roomful::{Args, Bytes, EventError, Server, Socket};
+use roomful::{Args, Bytes, EventError, EventFlow, OneEvent, Server, Socket};
 use serde_json::{Value, json};
 use support::*;
 use tokio::sync::Notify;
@@ -20,7 +20,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let io = Server::new();
+        Self::of(Server::new())
+    }
+
+    fn of(io: Server) -> Self {
         io.on("echo", async |_: Socket, args: Args| args);
         Self { io, log: Arc::default(), gate: Arc::new(Notify::new()) }
     }
@@ -288,7 +291,7 @@ async fn in_order_the_next_event_starts_when_the_one_before_has_ended() {
     let scene = Scene::new();
     scene.handler("slow", true);
     scene.handler("fast", false);
-    scene.io.ordered(true);
+    scene.io.event_flow(EventFlow::new().ordered(true));
     let server = start(scene.io.clone()).await;
     let mut client = server.client().await;
     let mut other = server.client().await;
@@ -314,7 +317,8 @@ async fn single_events_can_be_in_order_or_not() {
     scene.handler("strict", true);
     scene.handler("loose", true);
     scene.handler("fast", false);
-    scene.io.ordered_event("strict", true);
+    let strict = OneEvent::new().ordered(true);
+    scene.io.event_flow(EventFlow::new().event("strict", strict));
     let server = start(scene.io.clone()).await;
     let mut client = server.client().await;
     for event in ["loose", "strict", "fast"] {
@@ -330,9 +334,32 @@ async fn single_events_can_be_in_order_or_not() {
 }
 
 #[tokio::test]
+async fn all_events_of_a_server_can_be_in_order_but_those_of_one_name() {
+    let flow = EventFlow::new().ordered(true);
+    let scene = Scene::of(Server::builder().event_flow(flow).build());
+    scene.handler("loose", true);
+    scene.handler("slow", true);
+    scene.handler("fast", false);
+    scene.io.event_flow(EventFlow::new().event("loose", OneEvent::new().ordered(false)));
+    let server = start(scene.io.clone()).await;
+    let mut client = server.client().await;
+    for event in ["loose", "fast", "slow", "fast"] {
+        client.emit(event, "").await;
+    }
+    let log = scene.logged(4).await;
+    assert_eq!(log, ["loose begins", "fast begins", "fast ends", "slow begins"]);
+    server.client().await.ask("echo", "").await;
+    assert_eq!(scene.log(), Vec::<String>::new(), "the second waits for the slow one");
+    scene.gate.notify_waiters();
+    let log = scene.logged(4).await;
+    let at = |line: &str| log.iter().position(|l| l == line);
+    assert!(at("slow ends") < at("fast begins") && at("loose ends").is_some(), "{log:?}");
+}
+
+#[tokio::test]
 async fn a_handler_in_order_may_ask_its_client() {
     let Scene { io, .. } = Scene::new();
-    io.ordered(true);
+    io.event_flow(EventFlow::new().ordered(true));
     io.on("ask", async |me: Socket| me.call::<_, _, u8>("question", ()).await.unwrap());
     let server = start(io).await;
     let mut client = server.client().await;
@@ -352,7 +379,7 @@ async fn a_handler_in_order_may_ask_its_client() {
 #[tokio::test]
 async fn one_that_ends_badly_makes_way_too() {
     let Scene { io, .. } = Scene::new();
-    io.ordered(true);
+    io.event_flow(EventFlow::new().ordered(true));
     io.on("bad", async |_: Socket| -> Result<(), EventError> {
         tokio::task::yield_now().await;
         Err(EventError::new("bad", "bad"))

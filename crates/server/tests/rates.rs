@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use roomful::{Args, Rate, Reason, Server, Socket};
+use roomful::{Args, ConnectionFlow, EventFlow, OneEvent, Rate, Reason, Server, Socket};
 use roomful_proto::ws::frame::Opcode;
 use serde_json::{Value, json};
 use support::*;
@@ -27,7 +27,9 @@ fn echoing(io: &Server) {
 
 #[tokio::test]
 async fn events_beyond_the_rate_of_a_connection_are_refused_and_it_lives_on() {
-    let io = Server::builder().event_rate(Rate::new(1, LONG).burst(3)).build();
+    let io = Server::builder()
+        .connection_flow(ConnectionFlow::new().rate(Rate::new(1, LONG).burst(3)))
+        .build();
     echoing(&io);
     let told = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&told);
@@ -48,7 +50,9 @@ async fn events_beyond_the_rate_of_a_connection_are_refused_and_it_lives_on() {
 
 #[tokio::test]
 async fn a_strict_rate_closes_the_connection() {
-    let io = Server::builder().event_rate(Rate::new(2, LONG).disconnects()).build();
+    let io = Server::builder()
+        .connection_flow(ConnectionFlow::new().rate(Rate::new(2, LONG).disconnects()))
+        .build();
     echoing(&io);
     let reasons = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&reasons);
@@ -71,7 +75,9 @@ async fn a_strict_rate_closes_the_connection() {
 
 #[tokio::test]
 async fn a_paced_client_waits_and_loses_nothing() {
-    let io = Server::builder().event_pace(Rate::per_second(1_000).burst(1)).build();
+    let io = Server::builder()
+        .connection_flow(ConnectionFlow::new().pace(Rate::per_second(1_000).burst(1)))
+        .build();
     echoing(&io);
     let server = start(io).await;
     let mut client = server.client().await;
@@ -89,7 +95,9 @@ async fn a_paced_client_waits_and_loses_nothing() {
 /// Its pongs lie behind what is not read, and nobody may take that for silence.
 #[tokio::test]
 async fn a_paced_client_lives_longer_than_its_pongs_take() {
-    let io = Server::builder().event_pace(Rate::per_second(1).burst(1)).build();
+    let io = Server::builder()
+        .connection_flow(ConnectionFlow::new().pace(Rate::per_second(1).burst(1)))
+        .build();
     echoing(&io);
     let server = start(io).await;
     // Of the larger ones, no two are in one read.
@@ -116,7 +124,9 @@ async fn a_paced_client_lives_longer_than_its_pongs_take() {
 
 #[tokio::test]
 async fn a_paced_client_that_leaves_is_forgotten_with_what_waits() {
-    let io = Server::builder().event_pace(Rate::per_second(1).burst(1)).build();
+    let io = Server::builder()
+        .connection_flow(ConnectionFlow::new().pace(Rate::per_second(1).burst(1)))
+        .build();
     echoing(&io);
     let server = start(io).await;
     let poller = server.poller().await;
@@ -131,7 +141,9 @@ async fn a_paced_client_that_leaves_is_forgotten_with_what_waits() {
 
 #[tokio::test]
 async fn a_paced_poller_waits_and_loses_nothing() {
-    let io = Server::builder().event_pace(Rate::per_second(1_000).burst(1)).build();
+    let io = Server::builder()
+        .connection_flow(ConnectionFlow::new().pace(Rate::per_second(1_000).burst(1)))
+        .build();
     echoing(&io);
     let server = start(io).await;
     let poller = server.poller().await;
@@ -149,7 +161,7 @@ async fn a_paced_poller_waits_and_loses_nothing() {
 async fn single_events_have_their_rate_for_each_socket() {
     let io = Server::new();
     echoing(&io);
-    io.event_rate("login", Rate::new(2, LONG));
+    io.event_flow(EventFlow::new().event("login", OneEvent::new().rate(Rate::new(2, LONG))));
     io.on_any(|_, event, _| assert_ne!(event, "never"));
     let server = start(io).await;
     let mut client = server.client().await;
@@ -170,7 +182,9 @@ async fn single_events_have_their_rate_for_each_socket() {
 async fn a_strict_rate_of_an_event_costs_its_socket() {
     let io = Server::new();
     echoing(&io);
-    io.event_rate("login", Rate::new(1, LONG).disconnects());
+    io.event_flow(
+        EventFlow::new().event("login", OneEvent::new().rate(Rate::new(1, LONG).disconnects())),
+    );
     io.of("/b").on("echo", async |_: Socket, args: Args| args);
     let server = start(io).await;
     let mut client = server.client().await;
@@ -181,4 +195,29 @@ async fn a_strict_rate_of_an_event_costs_its_socket() {
     assert_eq!((left.kind, left.namespace.as_str()), (1, "/"));
     client.send("2/b,7[\"echo\",1]").await;
     assert_eq!(client.next().await.data, json!([1]));
+}
+
+#[tokio::test]
+async fn single_events_have_the_rate_of_the_server_unless_their_namespace_says_otherwise() {
+    let login = |rate| EventFlow::new().event("login", OneEvent::new().rate(rate));
+    let io = Server::builder().event_flow(login(Rate::new(1, LONG))).build();
+    echoing(&io);
+    for namespace in [&io.of("/twice"), &io.of("/large"), &io.of_pattern("/room-{id}")] {
+        namespace.on("login", async |_: Socket| "in");
+    }
+    io.of("/twice").event_flow(login(Rate::new(2, LONG)));
+    io.of("/large").event_flow(EventFlow::new().args_bytes_max(1_000));
+    let server = start(io).await;
+    for (name, times) in [("/", 1), ("/twice", 2), ("/large", 1), ("/room-1", 1)] {
+        let mut client = server.client().await;
+        if name != "/" {
+            client.join(name, "").await.unwrap();
+        }
+        let prefix = if name == "/" { String::new() } else { format!("{name},") };
+        for n in 0..3 {
+            client.send(&format!("2{prefix}{n}[\"login\"]")).await;
+            let expected = if n < times { json!(["in"]) } else { refused() };
+            assert_eq!(client.next().await.data, expected, "{name} {n}");
+        }
+    }
 }

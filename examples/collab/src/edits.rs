@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use roomful::{EventError, Rate};
+use roomful::{EventError, EventFlow, OneEvent, Rate};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ struct Create {
 }
 
 pub(crate) fn register(io: &Io) {
-    io.event_rate("editAPD", EDIT_RATE);
+    io.event_flow(EventFlow::new().event("editAPD", OneEvent::new().rate(EDIT_RATE)));
     io.on("createAPD", create);
     io.on("editAPD", edit);
 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomful::{Cors, Namespace, Origins, Rate, Server, Socket};
+use roomful::{ConnectionFlow, Cors, EventFlow, Namespace, Origins, Rate, Server, Socket};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
 use tokio::net::TcpListener;
 
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = server(app);
     let io: Io = server.connect(access::enter);
     // One event of a socket after the other: what comes behind `join` is of that room.
-    io.ordered(true).args_bytes_max(EVENT_BYTES_MAX);
+    io.event_flow(EventFlow::new().ordered(true).args_bytes_max(EVENT_BYTES_MAX));
     io.on_error(|me, event, error| {
         if let Some(cause) = error.source() {
             eprintln!("{} {event}: {cause}", me.id());
@@ -96,7 +96,7 @@ fn server(app: Arc<App>) -> Server<Arc<App>> {
         .origins(Origins::List(web_origin.into_iter().collect()))
         .cors(Cors::new().methods(["GET", "POST", "DELETE"]))
         .payload_bytes_max(4 * EVENT_BYTES_MAX)
-        .event_rate(EVENT_RATE)
+        .connection_flow(ConnectionFlow::new().rate(EVENT_RATE))
         .connections_max(CONNECTIONS_MAX)
         .ping_interval(PING_INTERVAL)
         .ping_timeout(PING_TIMEOUT)

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomful::{EventError, Hello, Rate, Reason, Refusal, Server, Socket};
+use roomful::{
+    ConnectionFlow, EventError, EventFlow, Hello, OneEvent, Rate, Reason, Refusal, Server, Socket,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -51,15 +53,16 @@ enum Transport {
 
 /// The Socket.IO server, with all its events.
 pub(crate) fn server(forum: Arc<Forum>) -> Io {
+    let flow = ConnectionFlow::new().handlers_max(16).rate(Rate::per_second(20).burst(200));
     let io = Server::builder()
         .state(forum)
         .payload_bytes_max(4 * EVENT_BYTES_MAX)
         .ping_timeout(PING_TIMEOUT)
-        .event_rate(Rate::per_second(20).burst(200))
-        .handlers_max(16)
+        .connection_flow(flow)
         .build();
     let pages = io.connect(enter);
-    pages.args_bytes_max(EVENT_BYTES_MAX).event_rate("post_from_client", POST_RATE);
+    let flow = EventFlow::new().args_bytes_max(EVENT_BYTES_MAX);
+    pages.event_flow(flow.event("post_from_client", OneEvent::new().rate(POST_RATE)));
     pages.on_connect(greet).on_disconnect(part);
     pages.on("event_from_client", async |_: PageSocket, _: Transport| now_ms());
     pages.on("post_from_client", post);

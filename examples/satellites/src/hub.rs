@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomful::{
-    Broadcast, EventError, Hello, Origins, Rate, Reason, Recipients, Refusal, Server, Socket,
+    Broadcast, ConnectionFlow, EventError, Hello, Origins, Rate, Reason, Recipients, Refusal,
+    Server, Socket,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -73,7 +74,7 @@ pub(crate) fn build(sky: Arc<Sky>) -> Hub {
         .origins(Origins::Any)
         .ping_interval(PING_INTERVAL)
         .ping_timeout(PING_INTERVAL / 2)
-        .event_pace(Rate::per_second(EVENTS))
+        .connection_flow(ConnectionFlow::new().pace(Rate::per_second(EVENTS)))
         .state(sky)
         .build();
     let satellites = hub.of("/").connect(enter);

@@ -9,7 +9,10 @@ use async_graphql::parser::types::{OperationDefinition, OperationType, Selection
 use async_graphql::{Positioned, Request, Response as Answer, Variables};
 use futures_util::{FutureExt as _, StreamExt as _};
 use parking_lot::Mutex;
-use roomful::{Args, EventError, Hello, Rate, Reason, Refusal, Server, Socket};
+use roomful::{
+    Args, ConnectionFlow, EventError, EventFlow, Hello, OneEvent, Rate, Reason, Refusal, Server,
+    Socket,
+};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::task::AbortHandle;
@@ -62,20 +65,21 @@ impl Page {
 
 /// The Socket.IO server, with all its events.
 pub(crate) fn server(social: Arc<Social>) -> Io {
+    let flow = ConnectionFlow::new().handlers_max(16).rate(Rate::per_second(20).burst(100));
     let io = Server::builder()
         .state(social)
         .payload_bytes_max(4 * EVENT_BYTES_MAX)
         .ping_interval(Duration::from_secs(10))
         .ping_timeout(Duration::from_secs(5))
-        .event_rate(Rate::per_second(20).burst(100))
-        .handlers_max(16)
+        .connection_flow(flow)
         .connections_max(CONNECTIONS_MAX)
         .build();
     let pages = io.connect(async |_: Hello<Arc<Social>>| Ok::<_, Refusal>(Page::default()));
-    pages.args_bytes_max(EVENT_BYTES_MAX).event_rate("typing", Rate::per_second(2));
-    pages.event_rate(INITIAL_CONNECTION, Rate::per_second(1).burst(5));
     // What a page sends behind it waits until it is known whose page it is.
-    pages.ordered_event(INITIAL_CONNECTION, true);
+    let initial = OneEvent::new().rate(Rate::per_second(1).burst(5)).ordered(true);
+    let typing_rate = OneEvent::new().rate(Rate::per_second(2));
+    let flow = EventFlow::new().args_bytes_max(EVENT_BYTES_MAX);
+    pages.event_flow(flow.event(INITIAL_CONNECTION, initial).event("typing", typing_rate));
     pages.on_connect(async |me: PageSocket| me.expire_after(IDENTIFY_TIMEOUT));
     pages.on_expire(async |me: PageSocket| turn_away(&me));
     pages.on_disconnect(part);

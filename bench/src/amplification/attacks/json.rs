@@ -6,7 +6,7 @@ use crate::Result;
 use crate::amplification::attack::Attack;
 use crate::amplification::attacker::Attacker;
 
-const ARGS: &str = "`args_bytes_max` and `event_rate` of a namespace; types in place of values";
+const ARGS: &str = "`args_bytes_max` and `OneEvent::rate`; types in place of values";
 
 pub(super) fn all() -> Vec<Attack> {
     vec![

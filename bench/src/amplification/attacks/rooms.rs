@@ -23,8 +23,9 @@ pub(super) fn all() -> Vec<Attack> {
         Attack::new("rooms", "900 rooms for each client", rooms)
             .bound("`rooms_max` for a socket, `room_name_bytes_max` for a name"),
         Attack::new("rooms-left", "joins and leaves of a room", rooms_left),
-        Attack::new("broadcast", "an event for a room of 1,000", broadcast)
-            .bound("by design: the program sends it on. `event_rate`, and who may speak in a room"),
+        Attack::new("broadcast", "an event for a room of 1,000", broadcast).bound(
+            "by design: the program sends it on. `OneEvent::rate`, and who may speak in a room",
+        ),
         Attack::new("recovery-lost", "sockets in children that are cut, and may come back", lost)
             .option("recovery")
             .counted("joined")

@@ -156,7 +156,7 @@ impl FromEvent for Ack {
 /// What an argument takes in memory is for its type to say. A type with named fields takes what it keeps. One
 /// that takes anything, such as [`serde_json::Value`], takes up to a hundred times the bytes of its JSON,
 /// which the client chooses: 96 for each byte of `[{"":0},{"":0},…]`. An event may have
-/// [`args_bytes_max`](crate::Namespace::args_bytes_max) bytes, or else those of a message;
+/// [`args_bytes_max`](crate::EventFlow::args_bytes_max) bytes, or else those of a message;
 /// [`Args`](crate::Args) keeps them as they came.
 #[diagnostic::on_unimplemented(
     message = "this is not a handler",

@@ -13,7 +13,7 @@ use crate::api::handler::{self, Handler};
 use crate::api::hello::{Connect, Hello, Types};
 use crate::api::socket::{Socket, misfit};
 use crate::ground::errors::emit_error::EmitError;
-use crate::ground::rate::rates::Rate;
+use crate::ground::event_flow::EventFlow;
 use crate::ground::room_names::RoomNames;
 use crate::ground::target::Target;
 use crate::namespace::adapter::{Message, Reply};
@@ -288,7 +288,7 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     ///
     /// What happens to an event, in order: these functions; those of [`before`](Self::before); its handler.
     /// So they see an event as its client has sent it, also one that is refused then, but none that comes
-    /// [too fast](Self::event_rate). One that waits for an earlier event of its socket they see when it is
+    /// [too fast](crate::OneEvent::rate). One that waits for an earlier event of its socket they see when it is
     /// its turn. As handlers do, they count for sockets that come later.
     ///
     /// ```
@@ -386,43 +386,20 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         self
     }
 
-    /// Whether the next event of a socket waits until the handler of the one before has ended. Default
-    /// no: handlers start in the order of their events, and overlap while they wait.
-    ///
-    /// With it, a handler that waits for long holds up all later events of its socket; those of other
-    /// sockets, and answers to [`Socket::call`], go on. Not more than 4 MiB of events are read ahead.
-    /// [`ordered_event`](Self::ordered_event) says otherwise for single events. As handlers do, this
-    /// counts for sockets that come later.
-    pub fn ordered(&self, ordered: bool) -> &Self {
-        self.change(|table| table.extras_mut().ordered = ordered);
-        self
-    }
-
-    /// As [`ordered`](Self::ordered), for events of that name: whether later events of the socket, of
-    /// whatever name, wait until the handler of this one has ended.
+    /// How the events of its sockets come to their handlers: which wait for each other, how large they may be, and
+    /// how fast those of one name may come. What it does not say stays as it was. Default:
+    /// [`Builder::event_flow`](crate::Builder::event_flow), and so nothing. As handlers do, this counts for sockets
+    /// that come later.
     ///
     /// ```
-    /// # let io = roomful::Server::new();
-    /// // Draw as it was drawn, but let a long export not hold that up.
-    /// io.ordered(true).ordered_event("export", false);
+    /// use roomful::{EventFlow, OneEvent, Rate, Server};
+    ///
+    /// let io = Server::new();
+    /// let login = OneEvent::new().rate(Rate::per_second(1).burst(5));
+    /// io.event_flow(EventFlow::new().ordered(true).args_bytes_max(16 * 1024).event("login", login));
     /// ```
-    pub fn ordered_event(&self, event: &str, ordered: bool) -> &Self {
-        self.change(|table| {
-            table.extras_mut().ordered_events.insert(event.as_bytes().into(), ordered);
-        });
-        self
-    }
-
-    /// How fast events of that name may come from each socket. Those beyond are refused before anything
-    /// else sees them; where the [rate disconnects](Rate::disconnects), the first of them takes its socket
-    /// out of the namespace. As handlers do, this counts for sockets that come later. How large they may
-    /// be is said by [`event_args_bytes_max`](Self::event_args_bytes_max).
-    pub fn event_rate(&self, event: &str, rate: Rate) -> &Self {
-        self.change(|table| {
-            let rates = &mut table.extras_mut().rates;
-            let next = u32::try_from(rates.len()).unwrap_or(u32::MAX);
-            rates.entry(event.as_bytes().into()).or_insert((next, rate)).1 = rate;
-        });
+    pub fn event_flow(&self, flow: EventFlow) -> &Self {
+        self.change(|table| table.extras_mut().flow.merge(flow));
         self
     }
 

@@ -18,11 +18,8 @@ use crate::namespace::namespace_limits::NamespaceLimits;
 /// io.of("/chat")
 ///     .sockets_max(5_000)
 ///     .rooms_max(20)
-///     .handlers_max(8)
 ///     .asks_max(16)
-///     .ack_timeout(Duration::from_secs(3))
-///     .args_bytes_max(16 * 1024)
-///     .event_args_bytes_max("avatar", 512 * 1024);
+///     .ack_timeout(Duration::from_secs(3));
 /// ```
 impl<A, U> Namespace<A, U> {
     /// Sockets that may be in the namespace at the same time. Whoever comes beyond is refused with
@@ -70,41 +67,6 @@ impl<A, U> Namespace<A, U> {
     /// It holds for all questions and selections that are made from now on.
     pub fn ack_timeout(&self, timeout: Duration) -> &Self {
         self.limit(|limits| limits.set_ack_timeout(timeout));
-        self
-    }
-
-    /// Handlers of events of one socket that wait for something at the same time; at least one.
-    /// Further events of the socket wait their turn, in order, whatever their names; those of other
-    /// sockets, and answers to [`Socket::call`](crate::Socket::call), do not. Not more than 4 MiB of
-    /// events are read ahead, and no answers behind them. Default: no limit but
-    /// [`Builder::handlers_max`](crate::Builder::handlers_max), which holds for the whole connection.
-    ///
-    /// As handlers do, this counts for sockets that come later.
-    pub fn handlers_max(&self, count: usize) -> &Self {
-        self.change(|table| table.extras_mut().handlers_max = Some(count.max(1)));
-        self
-    }
-
-    /// Bytes that the arguments of one event may have: their JSON, without the name, and their
-    /// attachments. An event with more is refused before any function sees it: it is dropped and
-    /// counted, [`on_error`](Self::on_error) is told, and a client that asked for an answer gets the
-    /// error `too_large` with the data `{"args_bytes_max": …}`. Answers to questions are no events.
-    /// Default: [`Builder::args_bytes_max`](crate::Builder::args_bytes_max), and so no limit but
-    /// [`Builder::payload_bytes_max`](crate::Builder::payload_bytes_max), beyond which nothing is read and the
-    /// connection is closed.
-    ///
-    /// As handlers do, this counts for sockets that come later.
-    pub fn args_bytes_max(&self, bytes: usize) -> &Self {
-        self.change(|table| table.extras_mut().args_bytes_max = Some(bytes));
-        self
-    }
-
-    /// As [`args_bytes_max`](Self::args_bytes_max), for events of that name, in its place: it may be
-    /// more, too. The builder has no such limit, since names of events are those of a namespace.
-    pub fn event_args_bytes_max(&self, event: &str, bytes: usize) -> &Self {
-        self.change(|table| {
-            table.extras_mut().event_args_bytes_max.insert(event.as_bytes().into(), bytes)
-        });
         self
     }
 }

@@ -155,7 +155,7 @@ impl<A, U> Socket<A, U> {
 
     /// Waits until the client is not [connected](Self::is_connected) any more. A handler that waits is not dropped when its client
     /// goes: it runs on to its end, and only what it sends comes to nothing. So one that goes on for as long as its
-    /// client is there waits for both. It counts as one of [`handlers_max`](crate::Builder::handlers_max) meanwhile.
+    /// client is there waits for both. It counts as one of [`handlers_max`](crate::ConnectionFlow::handlers_max) meanwhile.
     ///
     /// ```
     /// # let io = roomful::Server::new();

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use roomful_proto::socket::{Event, Slot};
 
-use crate::namespace::listeners::Hold;
+use crate::ground::event_flow::Hold;
 
 /// The lanes of one connection. Nothing is allocated while there is none.
 #[derive(Default)]

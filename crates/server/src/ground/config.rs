@@ -6,8 +6,9 @@ use roomful_proto::Limits;
 
 use crate::ground::addressing::Addressing;
 use crate::ground::compression::Compression;
+use crate::ground::connection_flow::ConnectionFlow;
+use crate::ground::event_flow::EventFlow;
 use crate::ground::parser::ServerParser;
-use crate::ground::rate::rates::Rate;
 
 /// What a server is set to, beside what it is for HTTP. Made by [`Builder`](crate::Builder).
 #[derive(Clone, Debug)]
@@ -19,13 +20,11 @@ pub(crate) struct Config {
     pub(crate) compression: Option<Compression>,
     pub(crate) outbox_bytes_max: usize,
     pub(crate) connections_max: usize,
-    pub(crate) handlers_max: usize,
-    pub(crate) event_rate: Option<Rate>,
-    pub(crate) event_pace: Option<Rate>,
+    pub(crate) connection_flow: ConnectionFlow,
+    /// What each namespace begins with.
+    pub(crate) event_flow: EventFlow,
     /// Of each namespace.
     pub(crate) sockets_max: usize,
-    /// Of each event; `None` for no limit but that of a message.
-    pub(crate) args_bytes_max: Option<usize>,
     pub(crate) asks_max: usize,
     pub(crate) rooms_max: usize,
     pub(crate) room_name_bytes_max: usize,
@@ -53,11 +52,9 @@ impl Default for Config {
             compression: None,
             outbox_bytes_max: 8 * 1024 * 1024,
             connections_max: 1_000_000,
-            handlers_max: 1_024,
-            event_rate: None,
-            event_pace: None,
+            connection_flow: ConnectionFlow::new(),
+            event_flow: EventFlow::new(),
             sockets_max: usize::MAX,
-            args_bytes_max: None,
             asks_max: 16_384,
             rooms_max: 1_000,
             room_name_bytes_max: 512,

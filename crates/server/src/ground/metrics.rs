@@ -126,11 +126,12 @@ counters! {
     events_misfit,
     /// Events that a function of [`Namespace::before`](crate::Namespace::before) refused.
     events_refused,
-    /// Events that were refused because they came faster than an `event_rate`.
+    /// Events that were refused because they came faster than a rate of their connection or name.
     events_too_fast,
     /// Events that were refused because their arguments had more than an `args_bytes_max`.
     events_too_large,
-    /// Times that a client was not read from because its events came faster than `event_pace`.
+    /// Times that a client was not read from because its events came faster than their
+    /// [pace](crate::ConnectionFlow::pace).
     paced,
     /// Events whose handler gave an [`EventError`](crate::EventError).
     events_failed,

@@ -4,8 +4,10 @@
 pub(crate) mod addressing;
 pub(crate) mod compression;
 pub(crate) mod config;
+pub(crate) mod connection_flow;
 pub(crate) mod dialect;
 pub(crate) mod errors;
+pub(crate) mod event_flow;
 pub(crate) mod farewell;
 pub(crate) mod handshake;
 pub(crate) mod metrics;

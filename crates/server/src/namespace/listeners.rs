@@ -11,7 +11,7 @@ use bytes::Bytes;
 use roomful_proto::socket::Event;
 use roomful_proto::{Args, EventError, SocketId, ToArgs};
 
-use crate::ground::rate::rates::Rate;
+use crate::ground::event_flow::EventFlow;
 use crate::ground::target::Target;
 use crate::namespace::erased::Erased;
 use crate::namespace::namespace_core::NamespaceCore;
@@ -51,17 +51,6 @@ pub(crate) enum Shown<'a> {
     Many(&'a Target),
 }
 
-/// What a handler that runs is for later events of its socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hold {
-    /// Nothing.
-    None,
-    /// They wait until it has ended.
-    All,
-    /// They wait while there are so many of these.
-    UpTo(usize),
-}
-
 /// What happens to an event beside its handler. A table without all of this has none.
 #[derive(Clone, Default)]
 pub(crate) struct Extras {
@@ -69,35 +58,16 @@ pub(crate) struct Extras {
     pub(crate) any: Vec<Catch<AnyFn>>,
     /// Decide whether an event comes to its handler, one after the other.
     pub(crate) before: Vec<BeforeFn>,
-    /// Whether a handler is to end before the next event of its socket.
-    pub(crate) ordered: bool,
-    /// The same of single events, by their names.
-    pub(crate) ordered_events: HashMap<Box<[u8]>, bool, foldhash::fast::RandomState>,
-    /// How fast single events may come, by their names, and a number for each.
-    pub(crate) rates: HashMap<Box<[u8]>, (u32, Rate), foldhash::fast::RandomState>,
-    /// Handlers of one socket that may wait for something at the same time.
-    pub(crate) handlers_max: Option<usize>,
-    /// Bytes that the arguments of an event may have.
-    pub(crate) args_bytes_max: Option<usize>,
-    /// The same of single events, by their names.
-    pub(crate) event_args_bytes_max: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
+    /// Which events wait for others, how large they may be, and how fast they may come.
+    pub(crate) flow: EventFlow,
     /// By the name of the event. They go before the handlers.
     pub(crate) once: HashMap<Box<[u8]>, Arc<Once>, foldhash::fast::RandomState>,
 }
 
 impl Extras {
-    /// What the handler of an event of that name is for later events of its socket.
-    pub(crate) fn hold(&self, event: &[u8]) -> Hold {
-        if self.ordered_events.get(event).copied().unwrap_or(self.ordered) {
-            return Hold::All;
-        }
-        self.handlers_max.map_or(Hold::None, Hold::UpTo)
-    }
-
     /// The limit of an event's arguments, where they have more than that.
     pub(crate) fn exceeded_bytes_max(&self, event: &Event) -> Option<usize> {
-        let of_event = self.event_args_bytes_max.get(event.name_bytes()).copied();
-        let bytes_max = of_event.or(self.args_bytes_max)?;
+        let bytes_max = self.flow.bytes_max_of(event.name_bytes())?;
         let attached: usize = event.args.attachments().iter().map(Bytes::len).sum();
         (event.args.as_json().len() + attached > bytes_max).then_some(bytes_max)
     }

@@ -71,11 +71,11 @@ impl Removed {
 }
 
 impl Table {
-    /// One without functions, with the limits of the server.
+    /// One without functions, with the flow of events of the server.
     pub(crate) fn new(config: &Config) -> Self {
         let mut table = Self::default();
-        if config.args_bytes_max.is_some() {
-            table.extras_mut().args_bytes_max = config.args_bytes_max;
+        if config.event_flow.is_set() {
+            table.extras_mut().flow = config.event_flow.clone();
         }
         table
     }

@@ -8,10 +8,11 @@ use tokio::sync::Semaphore;
 
 use crate::ground::compression::{Compression, HttpCompression};
 use crate::ground::config::Config;
+use crate::ground::connection_flow::ConnectionFlow;
 use crate::ground::errors::refusal::Refusal;
+use crate::ground::event_flow::EventFlow;
 use crate::ground::handshake::Handshake;
 use crate::ground::parser::{Parser, ServerParser};
-use crate::ground::rate::rates::Rate;
 use crate::ground::shared::Shared;
 use crate::http::bundle::ServeClient;
 use crate::http::cookie::Cookie;
@@ -370,7 +371,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
     }
 
     /// Largest message, polling body, and sum of the attachments of a packet. Default 1,000,000. A
-    /// namespace can refuse [smaller events](crate::Namespace::args_bytes_max), without the end of the
+    /// namespace can refuse [smaller events](crate::EventFlow::args_bytes_max), without the end of the
     /// connection. At most 2 GiB: more counts as that.
     #[doc(alias = "maxHttpBufferSize")]
     #[doc(alias = "maxPayload")]
@@ -576,29 +577,20 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Handlers of one connection that wait for something at the same time. Further events wait
-    /// their turn. When the events that are being handled or wait have more than 4 MiB, nothing
-    /// more is read from the client until handlers have ended. Default 1,024. For the sockets of one
-    /// namespace there can be [fewer](crate::Namespace::handlers_max).
-    pub fn handlers_max(mut self, count: usize) -> Self {
-        self.config.handlers_max = count.max(1);
+    /// How the events of one connection flow, of all its namespaces together: how many are handled at the same
+    /// time, and how fast they may come. Default: 1,024 handlers that wait, at any rate.
+    pub fn connection_flow(mut self, flow: ConnectionFlow) -> Self {
+        self.config.connection_flow = flow;
         self
     }
 
-    /// How fast the events of one connection may come, of all its namespaces together. Those beyond are
-    /// refused; where the [rate disconnects](Rate::disconnects), the first of them closes the connection,
-    /// and its sockets see `forced server close`. Default: no limit.
-    pub fn event_rate(mut self, rate: Rate) -> Self {
-        self.config.event_rate = Some(rate);
-        self
-    }
-
-    /// How fast the events of one connection are handled, of all its namespaces together. None is lost:
-    /// while one has to wait, nothing more is read from the client, so that it has to wait itself. That
-    /// holds for its answers to questions, too. At least what comes in 40 ms is handled at once. Default:
-    /// no limit.
-    pub fn event_pace(mut self, pace: Rate) -> Self {
-        self.config.event_pace = Some(pace);
+    /// How the events of each namespace come to their handlers, unless that
+    /// [says otherwise](crate::Namespace::event_flow): which wait for each other, and how large and how fast they may
+    /// be. What a second call does not say stays as the first has said. Default: none waits for another, and nothing
+    /// is limited but by [`payload_bytes_max`](Self::payload_bytes_max) and
+    /// [`connection_flow`](Self::connection_flow).
+    pub fn event_flow(mut self, flow: EventFlow) -> Self {
+        self.config.event_flow.merge(flow);
         self
     }
 
@@ -607,15 +599,6 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// [`connections_max`](Self::connections_max), since a connection has one socket in a namespace.
     pub fn sockets_max(mut self, count: usize) -> Self {
         self.config.sockets_max = count;
-        self
-    }
-
-    /// Bytes that the arguments of one event of a client may have, in each namespace, unless that
-    /// [says otherwise](crate::Namespace::args_bytes_max). Default: no limit but
-    /// [`payload_bytes_max`](Self::payload_bytes_max). The names of events are for namespaces to know, so single
-    /// events have their limit [there](crate::Namespace::event_args_bytes_max).
-    pub fn args_bytes_max(mut self, bytes: usize) -> Self {
-        self.config.args_bytes_max = Some(bytes);
         self
     }
 

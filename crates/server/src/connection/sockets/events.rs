@@ -12,10 +12,10 @@ use super::Sockets;
 use super::seats::Seat;
 use super::work::{Begun, Cause, Parked, Work, begin};
 use crate::ground::errors::failure;
+use crate::ground::event_flow::Hold;
 use crate::ground::farewell::Description;
 use crate::ground::rate::rates::Fate;
 use crate::namespace::asks;
-use crate::namespace::listeners::Hold;
 use crate::namespace::listeners::{Catch, pass};
 use crate::namespace::socket_core::SocketCore;
 use crate::namespace::table::Table;
@@ -152,7 +152,7 @@ impl Sockets {
         let table = socket.own_table();
         let bytes = event.held_bytes();
         let extras = table.extras.as_ref();
-        let hold = extras.map_or(Hold::None, |extras| extras.hold(event.name_bytes()));
+        let hold = extras.map_or(Hold::None, |extras| extras.flow.hold(event.name_bytes()));
         let once = extras.and_then(|extras| extras.once.get(event.name_bytes()));
         let begun = match once.filter(|once| once.take()) {
             Some(once) => {
@@ -206,7 +206,7 @@ impl Sockets {
 
     fn has_room(&self) -> bool {
         let parked = self.parked.as_ref().map_or(0, |parked| parked.len());
-        parked < self.core.config.handlers_max
+        parked < self.core.config.connection_flow.handlers_max
     }
 
     /// Starts handlers for events that wait; `false` when none could start.
@@ -262,7 +262,7 @@ impl Sockets {
             Fate::Ignored => return false,
             Fate::Refused => {}
             Fate::Fatal => {
-                let why = self.core.config.event_rate.map(Description::TooFast);
+                let why = self.core.config.connection_flow.rate.map(Description::TooFast);
                 self.link.order(Order::Close(Reason::ForcedServerClose, why));
             }
         }
@@ -280,13 +280,13 @@ impl Sockets {
         let Some(extras) = &table.extras else {
             return true;
         };
-        if let Some((number, rate)) = extras.rates.get(event.name_bytes())
-            && !self.buckets.admit(now, socket.slot, *number, rate)
+        if let Some((number, rate)) = extras.flow.rate_of(event.name_bytes())
+            && !self.buckets.admit(now, socket.slot, number, &rate)
         {
             self.core.metrics.events_too_fast.add();
             socket.fail(event.name(), event.ack, &failure::too_fast());
             if rate.is_strict() {
-                let why = Description::TooFast(*rate);
+                let why = Description::TooFast(rate);
                 self.link.order(Order::Leave(socket.id, Some(why)));
             }
             return false;

@@ -68,8 +68,9 @@ pub(crate) struct Sockets {
 impl Sockets {
     pub(crate) fn new(core: Arc<Core>, link: Arc<Link>, now: Moment) -> Self {
         let limits = Arc::clone(&core.limits);
+        let flow = &core.config.connection_flow;
         Self {
-            rates: Rates::new(core.config.event_rate, core.config.event_pace),
+            rates: Rates::new(flow.rate, flow.pace),
             buckets: Buckets::default(),
             mux: Mux::new(now + limits.connect_timeout, link.dialect.revision, limits),
             core,
@@ -151,7 +152,8 @@ impl Sockets {
     pub(crate) fn is_congested(&self) -> bool {
         let parked = self.parked.as_ref().map_or(0, |parked| parked.len());
         let of_namespaces = self.core.limits.namespaces_max.saturating_mul(2);
-        let parked_max = self.core.config.handlers_max.saturating_add(of_namespaces);
+        let parked_max =
+            self.core.config.connection_flow.handlers_max.saturating_add(of_namespaces);
         self.event_bytes > EVENT_BYTES_MAX || parked > parked_max
     }
 

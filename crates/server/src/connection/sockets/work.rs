@@ -12,10 +12,10 @@ use roomful_proto::{AckId, EventError, Moment};
 use super::Sockets;
 use crate::connection::entry::Visitor;
 use crate::ground::errors::refusal::Refusal;
+use crate::ground::event_flow::Hold;
 use crate::ground::farewell::Description;
 use crate::namespace::decisions::Caller;
 use crate::namespace::erased::{Data, Reply, Started};
-use crate::namespace::listeners::Hold;
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::socket_core::SocketCore;
 

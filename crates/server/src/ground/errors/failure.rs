@@ -2,7 +2,7 @@
 
 use roomful_proto::EventError;
 
-/// The events of a socket come faster than [`event_rate`](crate::Builder::event_rate) lets them.
+/// The events of a socket come faster than a [`Rate`](crate::Rate) lets them.
 pub(crate) fn too_fast() -> EventError {
     EventError::new("rate_limited", "too many events")
 }

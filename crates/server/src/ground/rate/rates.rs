@@ -15,10 +15,12 @@ const PACE_GRAIN_US: u64 = 40_000;
 /// limit.
 ///
 /// ```
-/// use roomful::{Rate, Server};
+/// use roomful::{ConnectionFlow, EventFlow, OneEvent, Rate, Server};
 ///
-/// let io = Server::builder().event_rate(Rate::per_second(100).burst(500)).build();
-/// io.event_rate("login", Rate::new(5, std::time::Duration::from_secs(60)).disconnects());
+/// let flow = ConnectionFlow::new().rate(Rate::per_second(100).burst(500));
+/// let io = Server::builder().connection_flow(flow).build();
+/// let logins = Rate::new(5, std::time::Duration::from_secs(60)).disconnects();
+/// io.event_flow(EventFlow::new().event("login", OneEvent::new().rate(logins)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a rate does nothing by itself"]
