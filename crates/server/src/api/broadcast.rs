@@ -16,7 +16,7 @@ use crate::ground::errors::emit_error::EmitError;
 use crate::ground::room_names::RoomNames;
 use crate::ground::target::{Reliability, Target};
 use crate::namespace::adapter::{Message, Replies, Reply, ReplyTo};
-use crate::namespace::delivery::OpenPolls;
+use crate::namespace::delivery::OpenSharedAsks;
 use crate::namespace::listeners::Shown;
 use crate::namespace::namespace_core::NamespaceCore;
 
@@ -148,7 +148,7 @@ impl Broadcast {
     {
         let (to, replies) = ReplyTo::channel();
         let until = Instant::now().checked_add(self.timeout);
-        let (name, mut open) = (event.event_name(), OpenPolls::new());
+        let (name, mut open) = (event.event_name(), OpenSharedAsks::new());
         self.show(name, &args);
         let asked = self.namespace.ask(&self.target, name, &args, self.timeout, &to, &mut open);
         let (nodes, asked) = asked;
@@ -311,7 +311,7 @@ impl fmt::Debug for Broadcast {
 #[must_use = "answers that nobody takes are dropped; use `emit` to ask nothing"]
 pub struct Answers<R> {
     /// The ack request, in each namespace where it was sent.
-    open: OpenPolls,
+    open: OpenSharedAsks,
     asked: usize,
     answered: usize,
     nodes_missing: usize,
@@ -393,7 +393,7 @@ impl<R> Answers<R> {
 
     fn close(&mut self) {
         for (namespace, id) in self.open.drain(..) {
-            namespace.close_poll(id);
+            namespace.close_shared_ask(id);
         }
     }
 }

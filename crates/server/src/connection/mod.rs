@@ -49,7 +49,7 @@ use crate::connection::sockets::Sockets;
 use crate::ground::farewell::{Description, Farewell};
 use crate::node::core::Core;
 use crate::transport::cork::Cork;
-use crate::transport::link::{Errands, Link, Order, Request, Rests, Taken};
+use crate::transport::link::{Errands, FromHttp, Link, Order, Rests, Taken};
 use crate::transport::outbox::{Batch, SLOW_PART};
 use crate::transport::polling::{BodyReply, Polling};
 use crate::transport::stream::Stream;
@@ -209,7 +209,7 @@ impl Connection {
     fn take_up(&mut self, cx: &mut Context<'_>, now: Moment, errands: Errands) {
         for request in errands.requests {
             match request {
-                Request::Due => self.expire(cx, now),
+                FromHttp::Due => self.expire(cx, now),
                 // The session has ended; what is dropped is answered so.
                 _ if self.phase == Phase::Over => {}
                 request => self.request(now, request),
@@ -240,34 +240,34 @@ impl Connection {
         }
     }
 
-    fn request(&mut self, now: Moment, request: Request) {
+    fn request(&mut self, now: Moment, request: FromHttp) {
         match (request, &mut self.carrier) {
-            (Request::Poll(reply), Carrier::Polling(polling)) => {
+            (FromHttp::Poll(reply), Carrier::Polling(polling)) => {
                 polling.keep_poll(reply);
                 self.session.receive(now, Input::Poll);
             }
-            (Request::Body(body, reply), Carrier::Polling(polling)) => {
+            (FromHttp::Body(body, reply), Carrier::Polling(polling)) => {
                 polling.keep_body(reply);
                 self.session.heard(now);
                 self.session.receive(now, Input::Body(body));
             }
-            (Request::BodyBroken(why), Carrier::Polling(_)) => {
+            (FromHttp::BodyBroken(why), Carrier::Polling(_)) => {
                 self.note(why);
                 self.session.receive(now, Input::BodyBroken);
             }
-            (Request::PollGone, Carrier::Polling(polling)) => {
+            (FromHttp::PollGone, Carrier::Polling(polling)) => {
                 polling.drop_poll();
                 self.note(Description::PollGone);
                 self.session.receive(now, Input::PollGone);
             }
-            (Request::Probe(stream), _) => self.probe_opened(now, *stream),
+            (FromHttp::Probe(stream), _) => self.probe_opened(now, *stream),
             // Requests on a session that has been upgraded get no reply, which answers them 400.
             (
-                Request::Poll(_)
-                | Request::Body(..)
-                | Request::BodyBroken(_)
-                | Request::PollGone
-                | Request::Due,
+                FromHttp::Poll(_)
+                | FromHttp::Body(..)
+                | FromHttp::BodyBroken(_)
+                | FromHttp::PollGone
+                | FromHttp::Due,
                 _,
             ) => {}
         }

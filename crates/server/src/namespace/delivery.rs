@@ -21,13 +21,13 @@ use crate::ground::room_names::RoomNames;
 use crate::ground::target::{Reliability, Target};
 use crate::namespace::adapter::{Line, Message, Node, Reply, ReplyTo, SocketState};
 use crate::namespace::namespace_core::NamespaceCore;
-use crate::namespace::poll::Poll;
 use crate::namespace::recovery::Journal;
 use crate::namespace::rooms::Selection;
+use crate::namespace::shared_ask::SharedAsk;
 use crate::namespace::socket_core::{Member, SocketCore};
 
 /// The ack requests that are open for one call, by their namespaces.
-pub(crate) type OpenPolls = Vec<(Arc<NamespaceCore>, AckId)>;
+pub(crate) type OpenSharedAsks = Vec<(Arc<NamespaceCore>, AckId)>;
 
 /// How long an ack request of another node waits at most, whatever that says.
 const ASK_TIMEOUT_MAX: Duration = Duration::from_secs(600);
@@ -124,7 +124,7 @@ impl NamespaceCore {
         args: &T,
         timeout: Duration,
         replies: &ReplyTo,
-        open: &mut OpenPolls,
+        open: &mut OpenSharedAsks,
     ) -> (usize, usize) {
         let asked = self.ask_here(target, name, args, replies, open);
         let nodes = match (self.line_to(target), self.written(name, |_, _| Args::new(args))) {
@@ -144,37 +144,37 @@ impl NamespaceCore {
         name: &str,
         args: &T,
         replies: &ReplyTo,
-        open: &mut OpenPolls,
+        open: &mut OpenSharedAsks,
     ) -> usize {
         let each = self.each();
-        each.iter().map(|namespace| namespace.poll_sockets(target, name, args, replies, open)).sum()
+        each.iter().map(|namespace| namespace.ask_sockets(target, name, args, replies, open)).sum()
     }
 
-    fn poll_sockets<T: ToArgs>(
+    fn ask_sockets<T: ToArgs>(
         self: &Arc<Self>,
         target: &Target,
         name: &str,
         args: &T,
         replies: &ReplyTo,
-        open: &mut OpenPolls,
+        open: &mut OpenSharedAsks,
     ) -> usize {
-        let id = self.next_poll_id();
+        let id = self.next_shared_ask_id();
         let Some((id, parcel)) = id.zip(self.event_parcel(target, name, id, args).ok()) else {
             return 0;
         };
         let selection = self.selected(target);
         let waiting: HashSet<_> = selection.iter().map(|member| member.socket.id).collect();
         let asked = waiting.len();
-        let poll = Arc::new(Poll::new(waiting, replies.clone()));
-        self.open_poll(id, Arc::clone(&poll));
+        let ask = Arc::new(SharedAsk::new(waiting, replies.clone()));
+        self.open_shared_ask(id, Arc::clone(&ask));
         open.push((Arc::clone(self), id));
         for member in selection.iter() {
             let pushed = member.deliver(parcel.clone(), target.reliability);
             if !pushed.is_queued() || !member.socket.is_connected() {
-                poll.gone(member.socket.id);
+                ask.gone(member.socket.id);
             }
         }
-        poll.close_if_done();
+        ask.close_if_done();
         asked
     }
 
@@ -338,7 +338,7 @@ impl NamespaceCore {
         if count == 0 {
             return;
         }
-        let mut open = OpenPolls::new();
+        let mut open = OpenSharedAsks::new();
         self.ask_here(target, name, args, replies, &mut open);
         let closes = ClosesPolls(open_weakly(open));
         // It holds no sender: the replies end when all have answered.
@@ -353,7 +353,7 @@ impl NamespaceCore {
 
     /// Whether not too many ack requests are open already.
     fn may_ask_for_another(self: &Arc<Self>) -> bool {
-        let open: usize = self.each().iter().map(|namespace| namespace.open_polls()).sum();
+        let open: usize = self.each().iter().map(|namespace| namespace.open_shared_asks()).sum();
         let may = open < POLLS_MAX;
         if !may {
             tracing::warn!(namespace = ?self.name, open, "too many ack requests: another node's is not sent");
@@ -419,12 +419,12 @@ struct ClosesPolls(Vec<(Weak<NamespaceCore>, AckId)>);
 impl Drop for ClosesPolls {
     fn drop(&mut self) {
         for (namespace, id) in self.0.drain(..) {
-            namespace.upgrade().into_iter().for_each(|namespace| namespace.close_poll(id));
+            namespace.upgrade().into_iter().for_each(|namespace| namespace.close_shared_ask(id));
         }
     }
 }
 
-fn open_weakly(open: OpenPolls) -> Vec<(Weak<NamespaceCore>, AckId)> {
+fn open_weakly(open: OpenSharedAsks) -> Vec<(Weak<NamespaceCore>, AckId)> {
     open.into_iter().map(|(namespace, id)| (Arc::downgrade(&namespace), id)).collect()
 }
 

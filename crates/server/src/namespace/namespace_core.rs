@@ -22,10 +22,10 @@ use crate::namespace::family::registry::Registry;
 use crate::namespace::family::standing::{Lineage, Standing};
 use crate::namespace::listeners::{Catch, OutgoingFn};
 use crate::namespace::namespace_limits::NamespaceLimits;
-use crate::namespace::poll::Poll;
 use crate::namespace::recovery::{Beginning, Journal, Recovery};
 use crate::namespace::room_news::RoomWatchers;
 use crate::namespace::rooms::{NotJoined, Rooms};
+use crate::namespace::shared_ask::SharedAsk;
 use crate::namespace::socket_core::{Member, SocketCore};
 use crate::namespace::table::Table;
 
@@ -61,7 +61,7 @@ pub(crate) struct NamespaceCore {
     /// Functions that are told of rooms.
     pub(crate) room_watchers: Arc<RoomWatchers>,
     /// Questions to many, by their id; that of a broadcast is odd.
-    polls: Mutex<HashMap<AckId, Arc<Poll>>>,
+    shared_asks: Mutex<HashMap<AckId, Arc<SharedAsk>>>,
     pub(crate) ask_ids: AskIds,
     /// When the log was told last of a room that was not joined.
     rooms_refused: Throttle,
@@ -211,7 +211,7 @@ impl NamespaceCore {
             table: Arc::new(RwLock::new(Arc::new(Table::new(&registry.config)))),
             watchers: Arc::default(),
             room_watchers: Arc::default(),
-            polls: Mutex::default(),
+            shared_asks: Mutex::default(),
             ask_ids: registry.ask_ids.clone(),
             rooms_refused: Throttle::default(),
             misfits: Throttle::default(),
@@ -547,37 +547,37 @@ impl NamespaceCore {
         }
         drop(journal);
         self.tell_rooms();
-        let polls: Vec<_> = self.polls.lock().values().cloned().collect();
-        for poll in polls {
-            poll.gone(id);
+        let shared_asks: Vec<_> = self.shared_asks.lock().values().cloned().collect();
+        for ask in shared_asks {
+            ask.gone(id);
         }
     }
 
     /// The id of the next question to many.
-    pub(crate) fn next_poll_id(&self) -> Option<AckId> {
+    pub(crate) fn next_shared_ask_id(&self) -> Option<AckId> {
         loop {
             let id = AckId::new(self.ask_ids.next_shared())?;
             // One that waits for as long as all others took keeps its id.
-            if !self.polls.lock().contains_key(&id) {
+            if !self.shared_asks.lock().contains_key(&id) {
                 return Some(id);
             }
         }
     }
 
-    pub(crate) fn open_polls(&self) -> usize {
-        self.polls.lock().len()
+    pub(crate) fn open_shared_asks(&self) -> usize {
+        self.shared_asks.lock().len()
     }
 
-    pub(crate) fn open_poll(&self, id: AckId, poll: Arc<Poll>) {
-        self.polls.lock().insert(id, poll);
+    pub(crate) fn open_shared_ask(&self, id: AckId, ask: Arc<SharedAsk>) {
+        self.shared_asks.lock().insert(id, ask);
     }
 
-    pub(crate) fn close_poll(&self, id: AckId) {
-        self.polls.lock().remove(&id);
+    pub(crate) fn close_shared_ask(&self, id: AckId) {
+        self.shared_asks.lock().remove(&id);
     }
 
-    pub(crate) fn poll(&self, id: AckId) -> Option<Arc<Poll>> {
-        self.polls.lock().get(&id).cloned()
+    pub(crate) fn shared_ask(&self, id: AckId) -> Option<Arc<SharedAsk>> {
+        self.shared_asks.lock().get(&id).cloned()
     }
 }
 

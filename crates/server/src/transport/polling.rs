@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::ground::dialect::Dialect;
 use crate::ground::farewell::Description;
-use crate::transport::link::{self, Link, Request};
+use crate::transport::link::{self, FromHttp, Link};
 use crate::transport::outbox::Batch;
 
 /// The answer to a poll (GET).
@@ -193,7 +193,7 @@ impl BodyGuard {
             }
         }
         let (reply, answer) = oneshot::channel();
-        let resting = self.link.request_running(Request::Body(body, reply)).ok()?;
+        let resting = self.link.request_running(FromHttp::Body(body, reply)).ok()?;
         if let Some((connection, waker)) = resting {
             link::run(&self.link, connection, &waker);
         }
@@ -208,7 +208,7 @@ impl BodyGuard {
     pub(crate) fn refuse(mut self, why: Description) {
         self.done = true;
         // Fails when the session has ended, and then there is nothing to end.
-        let _ = self.link.request(Request::BodyBroken(why));
+        let _ = self.link.request(FromHttp::BodyBroken(why));
     }
 
     /// Gives the body up without ending the session.
@@ -222,7 +222,7 @@ impl Drop for BodyGuard {
         self.link.end_body();
         if !self.done {
             // Fails when the session has ended, and then there is nothing to break.
-            let _ = self.link.request(Request::BodyBroken(Description::BodyGone));
+            let _ = self.link.request(FromHttp::BodyBroken(Description::BodyGone));
         }
     }
 }
@@ -238,7 +238,7 @@ impl Drop for PollGuard<'_> {
     fn drop(&mut self) {
         if !self.done {
             // Fails when the session has ended, and then there is nothing to end.
-            let _ = self.link.request(Request::PollGone);
+            let _ = self.link.request(FromHttp::PollGone);
         }
     }
 }
@@ -246,7 +246,7 @@ impl Drop for PollGuard<'_> {
 /// Waits for something to send; `None` when the session has ended.
 pub(crate) async fn poll(now: Moment, link: &Link) -> Option<PollReply> {
     let (reply, answer) = oneshot::channel();
-    link.request_poll(now, Request::Poll(reply)).ok()?;
+    link.request_poll(now, FromHttp::Poll(reply)).ok()?;
     let mut guard = PollGuard { link, done: false };
     let answer = answer.await.ok();
     guard.done = true;

@@ -10,7 +10,7 @@ use roomful_proto::{AckId, Args, Moment, Reason};
 
 use super::Sockets;
 use super::seats::Seat;
-use super::work::{Begun, Cause, Parked, Work, begin};
+use super::work::{Begun, Parked, Trigger, Work, begin};
 use crate::ground::errors::failure;
 use crate::ground::event_flow::Hold;
 use crate::ground::farewell::Description;
@@ -62,9 +62,9 @@ impl Sockets {
         match begin(cx, socket, || handler.start(socket, event)) {
             Begun::Ended => {}
             begun => {
-                let cause = Cause::event(Some(&handler.event), event);
+                let trigger = Trigger::event(Some(&handler.event), event);
                 let socket = Arc::clone(socket);
-                self.go_on(cx, now, &socket, cause, bytes, begun);
+                self.go_on(cx, now, &socket, trigger, bytes, begun);
             }
         }
     }
@@ -81,8 +81,8 @@ impl Sockets {
         let bytes = event.held_bytes();
         match listen(cx, &socket.table, socket, event) {
             Some((begun, name)) => {
-                let cause = Cause::event(name, event);
-                self.go_on(cx, now, socket, cause, bytes, begun);
+                let trigger = Trigger::event(name, event);
+                self.go_on(cx, now, socket, trigger, bytes, begun);
             }
             None => self.unhandled(event),
         }
@@ -127,12 +127,12 @@ impl Sockets {
             None
         });
         if matches!(seen, Begun::Panicked(_)) {
-            return self.go_on(cx, now, socket, Cause::event(None, &event), bytes, seen);
+            return self.go_on(cx, now, socket, Trigger::event(None, &event), bytes, seen);
         }
         if extras.before.is_empty() {
             return self.handle(cx, now, socket, event);
         }
-        let whose = Some((Arc::clone(socket), Cause::event(None, &event)));
+        let whose = Some((Arc::clone(socket), Trigger::event(None, &event)));
         let passage = pass(Arc::clone(extras), Arc::clone(socket), event);
         let work = Work::Passage(Box::pin(passage));
         self.try_now(cx, now, Parked { work, whose, bytes, hold: Hold::All });
@@ -169,14 +169,14 @@ impl Sockets {
         };
         match begun {
             Some((begun, name)) => {
-                let cause = Cause::event(name, &event);
+                let trigger = Trigger::event(name, &event);
                 match begun {
                     Begun::Waits(started) => {
                         let (work, whose) =
-                            (Work::Handler(started), Some((Arc::clone(socket), cause)));
+                            (Work::Handler(started), Some((Arc::clone(socket), trigger)));
                         self.park(Parked { work, whose, bytes, hold });
                     }
-                    begun => self.go_on(cx, now, socket, cause, bytes, begun),
+                    begun => self.go_on(cx, now, socket, trigger, bytes, begun),
                 }
             }
             None => self.unhandled(&event),
@@ -193,7 +193,7 @@ impl Sockets {
             return;
         };
         let matched = if asks::is_shared(id) {
-            socket.namespace.poll(id).is_some_and(|poll| poll.answer(socket.id, args))
+            socket.namespace.shared_ask(id).is_some_and(|ask| ask.answer(socket.id, args))
         } else {
             socket.asks.answer(id, args)
         };

@@ -61,14 +61,14 @@ pub(super) type Further = Result<(Caller, Option<Arc<NamespaceCore>>), Refusal>;
 /// A piece of work, whose it is, what for, and the bytes of its event or its auth payload.
 pub(super) struct Parked {
     pub(super) work: Work,
-    pub(super) whose: Option<(Arc<SocketCore>, Cause)>,
+    pub(super) whose: Option<(Arc<SocketCore>, Trigger)>,
     pub(super) bytes: usize,
     /// What it is for later events of the socket.
     pub(super) hold: Hold,
 }
 
 /// What a function of the user's was called for.
-pub(super) struct Cause {
+pub(super) struct Trigger {
     event: Name,
     ack: Option<AckId>,
 }
@@ -80,7 +80,7 @@ enum Name {
     Passage(&'static str),
 }
 
-impl Cause {
+impl Trigger {
     pub(super) fn event(name: Option<&Arc<str>>, event: &Event) -> Self {
         let name = name.map_or_else(|| event.name().into(), Arc::clone);
         Self { event: Name::Event(name), ack: event.ack }
@@ -118,7 +118,7 @@ pub(super) enum Next {
 
 /// The work panicked.
 pub(super) struct Panicked {
-    whose: Option<(Arc<SocketCore>, Cause)>,
+    whose: Option<(Arc<SocketCore>, Trigger)>,
     error: EventError,
 }
 
@@ -204,7 +204,7 @@ impl Sockets {
         function: impl FnOnce() -> Option<Started>,
     ) {
         let begun = begin(cx, socket, function);
-        self.go_on(cx, now, socket, Cause::passage(what), 0, begun);
+        self.go_on(cx, now, socket, Trigger::passage(what), 0, begun);
     }
 
     pub(super) fn go_on(
@@ -212,19 +212,19 @@ impl Sockets {
         cx: &mut Context<'_>,
         now: Moment,
         socket: &Arc<SocketCore>,
-        cause: Cause,
+        trigger: Trigger,
         bytes: usize,
         begun: Begun,
     ) {
         match begun {
             Begun::Ended => {}
             Begun::Waits(started) => {
-                let whose = Some((Arc::clone(socket), cause));
+                let whose = Some((Arc::clone(socket), trigger));
                 let work = Work::Handler(started);
                 self.park(Parked { work, whose, bytes, hold: Hold::None });
             }
             Begun::Panicked(error) => {
-                let whose = Some((Arc::clone(socket), cause));
+                let whose = Some((Arc::clone(socket), trigger));
                 self.panicked(cx, now, &Panicked { whose, error });
             }
         }
@@ -270,9 +270,9 @@ impl Sockets {
     /// that there was an error.
     pub(super) fn panicked(&mut self, cx: &mut Context<'_>, now: Moment, panicked: &Panicked) {
         self.core.metrics.panics.add();
-        if let Some((socket, cause)) = &panicked.whose {
+        if let Some((socket, trigger)) = &panicked.whose {
             tracing::error!(socket = %socket.id, "a handler panicked; its socket is disconnected");
-            socket.fail(cause.name(), cause.ack, &panicked.error);
+            socket.fail(trigger.name(), trigger.ack, &panicked.error);
             self.leave(cx, now, socket.id, Some(Description::Panicked));
         }
     }

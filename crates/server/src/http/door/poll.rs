@@ -14,7 +14,7 @@ use crate::http::body::NotReceived;
 use crate::http::coding::Codings;
 use crate::http::head::Head;
 use crate::http::site::Site;
-use crate::transport::link::{Link, Request};
+use crate::transport::link::{FromHttp, Link};
 use crate::transport::polling::{BodyGuard, BodyReply, PollBody, PollReply};
 /// How a poll is to be answered.
 #[derive(Clone, Copy)]
@@ -84,7 +84,7 @@ pub(super) fn begin_post(head: &Head<'_>, link: &Arc<Link>) -> Decision {
         // Two at once: there is no order between them any more.
         let why = Description::BodyOverlap;
         let answer = bad_request(why.as_str());
-        let _ = link.request(Request::BodyBroken(why));
+        let _ = link.request(FromHttp::BodyBroken(why));
         return answer.into();
     };
     if !link.dialect.is_v3() && head.header("content-type") == Some(b"application/octet-stream") {

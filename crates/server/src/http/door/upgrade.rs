@@ -18,7 +18,7 @@ use crate::http::head::Head;
 use crate::http::refused::Cause;
 use crate::http::request::Request;
 use crate::http::site::Site;
-use crate::transport::link::{Link, Request as LinkRequest};
+use crate::transport::link::{FromHttp, Link};
 use crate::transport::stream::Stream;
 use crate::transport::websocket::{WebSocket, Wire};
 /// A request that becomes a WebSocket.
@@ -119,7 +119,7 @@ impl Upgrade {
             }
             To::Probe(link) => {
                 // Fails when the session has ended meanwhile; the WebSocket is dropped with it.
-                drop(link.request(LinkRequest::Probe(stream)));
+                drop(link.request(FromHttp::Probe(stream)));
                 None
             }
         }

@@ -223,13 +223,18 @@ impl Registry {
 
     /// A namespace of the node that this one follows, as it is here.
     fn mirrored(&self, theirs: &Arc<NamespaceCore>) -> Option<Arc<NamespaceCore>> {
-        let made = self.mirror(theirs)?;
-        let mut namespaces = self.namespaces.write();
-        let known = match namespaces.get(&theirs.name) {
+        let known = |entry: Option<&Entry>| match entry {
             Some(Entry::Kept(known)) if known.mirrors(theirs) => Some(Arc::clone(known)),
             _ => None,
         };
-        let mirror = known.unwrap_or_else(|| {
+        let there = known(self.namespaces.read().get(&theirs.name));
+        if there.is_some() {
+            return there;
+        }
+        let made = self.mirror(theirs)?;
+        let mut namespaces = self.namespaces.write();
+        // Another may have been faster.
+        let mirror = known(namespaces.get(&theirs.name)).unwrap_or_else(|| {
             namespaces.insert(made.name.clone(), Entry::new(&made, true));
             Arc::clone(&made)
         });

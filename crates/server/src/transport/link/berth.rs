@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 
 use super::Link;
-use super::errands::Request;
+use super::errands::FromHttp;
 use super::state::{Life, Task};
 
 /// Where a connection is that others than its own task may run.
@@ -60,8 +60,8 @@ impl Link {
     /// is to run it.
     pub(crate) fn request_running(
         &self,
-        request: Request,
-    ) -> Result<Option<(Resting, Waker)>, Request> {
+        request: FromHttp,
+    ) -> Result<Option<(Resting, Waker)>, FromHttp> {
         let mut state = self.state.lock();
         if !state.is_open() {
             return Err(request);

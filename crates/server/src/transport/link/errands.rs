@@ -18,7 +18,7 @@ use crate::transport::stream::Stream;
 const REQUESTS: usize = 2;
 
 /// What an HTTP request brings.
-pub(crate) enum Request {
+pub(crate) enum FromHttp {
     Poll(oneshot::Sender<PollReply>),
     Body(Bytes, oneshot::Sender<BodyReply>),
     /// A body was given up, or is none that can be taken.
@@ -45,7 +45,7 @@ pub(crate) enum Order {
 /// What others want of a connection.
 #[derive(Default)]
 pub(crate) struct Errands {
-    pub(crate) requests: SmallVec<[Request; REQUESTS]>,
+    pub(crate) requests: SmallVec<[FromHttp; REQUESTS]>,
     pub(crate) orders: VecDeque<Order>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Taken {
 
 impl Link {
     /// Hands over an HTTP request; gives it back when the connection has ended.
-    pub(crate) fn request(&self, request: Request) -> Result<(), Request> {
+    pub(crate) fn request(&self, request: FromHttp) -> Result<(), FromHttp> {
         let mut state = self.state.lock();
         if !state.is_open() {
             return Err(request);
@@ -72,7 +72,7 @@ impl Link {
     /// As [`request`](Self::request), for a poll. While nothing is to be sent, it waits here for
     /// whatever wakes the task next. A poll that comes when the time of the connection has come goes
     /// behind that, though the timer may be a little late: a session that is over answers no poll.
-    pub(crate) fn request_poll(&self, now: Moment, request: Request) -> Result<(), Request> {
+    pub(crate) fn request_poll(&self, now: Moment, request: FromHttp) -> Result<(), FromHttp> {
         let mut state = self.state.lock();
         if !state.is_open() {
             return Err(request);
@@ -81,7 +81,7 @@ impl Link {
         let keeps_poll = state.task == (Task::Asleep { keeps_poll: true });
         let waits = keeps_poll && state.outbox.is_empty() && !is_late;
         if is_late {
-            state.errands().requests.push(Request::Due);
+            state.errands().requests.push(FromHttp::Due);
         }
         state.errands().requests.push(request);
         if waits {

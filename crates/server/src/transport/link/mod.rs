@@ -30,7 +30,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
 
 pub(crate) use self::berth::{Resting, Rests, run};
-pub(crate) use self::errands::{Errands, Order, Request, Taken};
+pub(crate) use self::errands::{Errands, FromHttp, Order, Taken};
 use self::state::{State, Writing};
 pub(crate) use self::writing::Flushed;
 use crate::ground::dialect::Dialect;
@@ -297,11 +297,11 @@ mod tests {
         let polled_at = |ms| {
             assert!(link.rest(false, true), "nothing is to be done");
             let (reply, _answer) = oneshot::channel();
-            assert!(link.request_poll(Moment::from_millis(ms), Request::Poll(reply)).is_ok());
+            assert!(link.request_poll(Moment::from_millis(ms), FromHttp::Poll(reply)).is_ok());
             link.take().errands.map_or_else(SmallVec::new, |errands| errands.requests)
         };
-        assert!(matches!(polled_at(9)[..], [Request::Poll(_)]));
-        assert!(matches!(polled_at(10)[..], [Request::Due, Request::Poll(_)]));
+        assert!(matches!(polled_at(9)[..], [FromHttp::Poll(_)]));
+        assert!(matches!(polled_at(10)[..], [FromHttp::Due, FromHttp::Poll(_)]));
     }
 
     /// The task is over, and what wakes it would keep it in memory as long as anybody has a socket.

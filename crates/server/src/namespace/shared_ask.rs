@@ -1,4 +1,4 @@
-//! [`Poll`]: an ack request to many that is open.
+//! [`SharedAsk`]: an ack request to many that is open.
 
 use std::collections::HashSet;
 
@@ -8,20 +8,20 @@ use roomful_proto::{Args, SocketId};
 use crate::namespace::adapter::{Reply, ReplyTo};
 
 /// An ack request to many that is open.
-pub(crate) struct Poll {
-    state: Mutex<PollState>,
+pub(crate) struct SharedAsk {
+    state: Mutex<SharedAskState>,
 }
 
-struct PollState {
+struct SharedAskState {
     waiting: HashSet<SocketId>,
     /// Gone when nobody is waited for any more. At most one reply per asked socket goes through.
     replies: Option<ReplyTo>,
 }
 
-impl Poll {
+impl SharedAsk {
     /// Asks these sockets.
     pub(crate) fn new(waiting: HashSet<SocketId>, replies: ReplyTo) -> Self {
-        Self { state: Mutex::new(PollState { waiting, replies: Some(replies) }) }
+        Self { state: Mutex::new(SharedAskState { waiting, replies: Some(replies) }) }
     }
 
     /// `false` when that socket was not asked, or has answered.
@@ -47,7 +47,7 @@ impl Poll {
     }
 }
 
-impl PollState {
+impl SharedAskState {
     fn close_if_done(&mut self) {
         if self.waiting.is_empty() {
             self.replies = None;
