@@ -66,6 +66,8 @@ lint: ## rooms of the server, formatting, clippy (warnings are errors), and what
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@# The storm is a target that no such command names.
+	cargo clippy --workspace --test storm --locked -- -D warnings
 	cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --locked -- -D warnings
 
 doc: ## build the documentation, warnings are errors

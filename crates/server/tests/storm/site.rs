@@ -206,9 +206,14 @@ fn offer_questions(io: &Namespace<Arc<Books>, Guest>) {
         let mut answers = to.call::<_, _, (u64, u64)>("question", nonce);
         let mut answered = 0;
         while let Some((id, answer)) = answers.next().await {
-            match answer {
-                Ok(answer) => is_answer(&me, "broadcast question", id, answer, nonce),
-                Err(e) => me.state().fault(format!("socket {id}: no answer of a question: {e}")),
+            match (id, answer) {
+                (Some(id), Ok(answer)) => is_answer(&me, "broadcast question", id, answer, nonce),
+                (None, _) => {
+                    me.state().fault("an answer of this node without its socket".to_owned())
+                }
+                (Some(id), Err(e)) => {
+                    me.state().fault(format!("socket {id}: no answer of a question: {e}"));
+                }
             }
             answered += 1;
         }
