@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use roomful_proto::percent;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// What is kept of a request at most. One that has more opens no session: which of its headers are seen
@@ -55,6 +56,11 @@ const LEFT_OUT: [&str; 12] = [
 /// Headers of one name are joined, of parameters of one name the first counts, `xdomain` is whether there is a
 /// header `origin`, and `address` is `null` where nobody knows it. There is no `auth`: that is of one namespace, and
 /// is kept only where the [data](crate::Socket::data) of a socket keeps it.
+///
+/// It can be read from that shape again, so that an adapter can tell of the sockets of another node, a server in
+/// JavaScript too. What is not there is empty, no address and the time 0; the port of the address is 0, since nobody
+/// tells it; `query`, `time` and `xdomain` follow from the rest. A `url` of more than 16 KiB is an error; headers that do
+/// not fit beside it are left out.
 #[derive(Clone)]
 pub struct Handshake {
     /// Whether it was secure, the path, the query, then for each header its name and its value, each
@@ -76,27 +82,9 @@ impl Handshake {
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
         address: Option<SocketAddr>,
     ) -> Self {
-        let mut bytes = Vec::with_capacity(512);
-        push(&mut bytes, if secure { SECURE } else { b"" });
-        push(&mut bytes, path.as_bytes());
-        push(&mut bytes, query.as_bytes());
-        for (name, value) in headers {
-            let len = name.len() + value.len() + 2;
-            let left_out = LEFT_OUT.iter().any(|other| other.eq_ignore_ascii_case(name));
-            if left_out || bytes.len() + len > HANDSHAKE_BYTES_MAX {
-                continue;
-            }
-            let start = bytes.len();
-            push(&mut bytes, name.as_bytes());
-            bytes[start..].make_ascii_lowercase();
-            push(&mut bytes, value);
-        }
         let issued = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self {
-            bytes: bytes.into_boxed_slice(),
-            address,
-            issued_ms: u64::try_from(issued.as_millis()).unwrap_or(u64::MAX),
-        }
+        let issued_ms = u64::try_from(issued.as_millis()).unwrap_or(u64::MAX);
+        Self { bytes: packed(secure, path, query, headers), address, issued_ms }
     }
 
     /// When the request came, to the millisecond, by the clock of the system.
@@ -215,6 +203,79 @@ impl Serialize for Handshake {
         handshake.serialize_field("query", &query)?;
         handshake.end()
     }
+}
+
+impl<'de> Deserialize<'de> for Handshake {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let told = Told::deserialize(deserializer)?;
+        let (path, query) = told.url.split_once('?').unwrap_or((&told.url, ""));
+        if told.url.len() > HANDSHAKE_BYTES_MAX || told.url.contains('\0') {
+            return Err(D::Error::custom(
+                "the `url` of a handshake is too long, or has a zero byte",
+            ));
+        }
+        let headers = told.headers.iter().flat_map(|(name, value)| {
+            let values = match value {
+                TellsOf::One(value) => std::slice::from_ref(value),
+                TellsOf::Many(values) => values,
+                TellsOf::Other(_) => &[],
+            };
+            values.iter().map(|value| (name.as_str(), value.as_bytes()))
+        });
+        let headers = headers.filter(|(name, value)| !name.contains('\0') && !value.contains(&0));
+        let address: Option<IpAddr> = told.address.and_then(|address| address.parse().ok());
+        Ok(Self {
+            bytes: packed(told.secure, path, query, headers),
+            address: address.map(|address| SocketAddr::new(address, 0)),
+            issued_ms: told.issued as u64,
+        })
+    }
+}
+
+/// A handshake as another server tells it.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Told {
+    headers: BTreeMap<String, TellsOf>,
+    address: Option<String>,
+    secure: bool,
+    /// Encodings write whole numbers that are large as any number.
+    issued: f64,
+    url: String,
+}
+
+/// What a header is told as: Node has some as lists.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum TellsOf {
+    One(String),
+    Many(Vec<String>),
+    Other(IgnoredAny),
+}
+
+/// A request as one slice: see [`Handshake::bytes`].
+fn packed<'a>(
+    secure: bool,
+    path: &str,
+    query: &str,
+    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> Box<[u8]> {
+    let mut bytes = Vec::with_capacity(512);
+    push(&mut bytes, if secure { SECURE } else { b"" });
+    push(&mut bytes, path.as_bytes());
+    push(&mut bytes, query.as_bytes());
+    for (name, value) in headers {
+        let len = name.len() + value.len() + 2;
+        let left_out = LEFT_OUT.iter().any(|other| other.eq_ignore_ascii_case(name));
+        if left_out || bytes.len() + len > HANDSHAKE_BYTES_MAX {
+            continue;
+        }
+        let start = bytes.len();
+        push(&mut bytes, name.as_bytes());
+        bytes[start..].make_ascii_lowercase();
+        push(&mut bytes, value);
+    }
+    bytes.into_boxed_slice()
 }
 
 /// A time as JavaScript writes a date where the clock shows UTC.
@@ -341,6 +402,47 @@ pub(crate) mod tests {
             (&serde_json::Value::Null, true)
         );
         assert!(value["time"].as_str().unwrap().contains(" 9999 "), "{}", value["time"]);
+    }
+
+    #[test]
+    fn it_is_read_from_what_it_is_serialised_as() {
+        let headers = [("host", "example.org"), ("cookie", "a=b"), ("cookie", "c=d")];
+        let mut handshake = handshake("EIO=4&name=J%C3%B6", &headers);
+        handshake.address = Some(([203, 0, 113, 7], 5_000).into());
+        let told = serde_json::to_value(&handshake).unwrap();
+        let read: Handshake = serde_json::from_value(told.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), told);
+        assert_eq!(read.address(), Some(([203, 0, 113, 7], 0).into()), "nobody tells the port");
+        assert_eq!((read.issued(), read.is_secure()), (handshake.issued(), true));
+        assert_eq!((read.cookie("c"), read.query("name")), (Some("d"), Some("Jö".to_owned())));
+    }
+
+    #[test]
+    fn what_others_tell_of_it_may_be_anything() {
+        let read = |told: &str| serde_json::from_str::<Handshake>(told);
+        let nothing = read("{}").unwrap();
+        assert_eq!((nothing.url(), nothing.address()), (String::new(), None));
+        assert_eq!((nothing.issued(), nothing.is_secure()), (SystemTime::UNIX_EPOCH, false));
+        let odd = r#"{"headers": {"Set": ["1", "2"], "n": 7, "z": "a\u0000b", "\u0000": "c", "upgrade": "h2"},
+            "address": "::ffff:1.2.3.4", "issued": 1795978173123.0, "url": "/?a?b", "auth": {"x": [1]}, "query": 3}"#;
+        let odd = read(odd).unwrap();
+        assert_eq!(odd.headers().collect::<Vec<_>>(), [("set", &b"1"[..]), ("set", b"2")]);
+        assert_eq!((odd.query_string(), odd.issued_ms), ("a?b", 1_795_978_173_123));
+        assert!(odd.address().is_some());
+        for (told, expected) in [
+            (r#"{"issued": -1, "address": "localhost"}"#, Some((0, None))),
+            (r#"{"issued": 1e300}"#, Some((u64::MAX, None))),
+            (r#"{"url": "a\u0000b"}"#, None),
+            (r#"{"headers": 1}"#, None),
+            ("7", None),
+        ] {
+            let read = read(told).ok().map(|read| (read.issued_ms, read.address()));
+            assert_eq!(read, expected, "{told}");
+        }
+        let long = |bytes| serde_json::json!({ "url": "u".repeat(bytes), "headers": { "x": "x".repeat(9_000), "y": "" } });
+        assert!(serde_json::from_value::<Handshake>(long(16_385)).is_err());
+        let long = serde_json::from_value::<Handshake>(long(10_000)).unwrap();
+        assert_eq!((long.header("x"), long.header("y")), (None, Some("")));
     }
 
     #[test]
