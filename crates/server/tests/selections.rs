@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use roomful::{Args, EmitError, Hello, NodeAnswers, Recovery, Refusal, Server, Socket, SocketId};
@@ -223,4 +224,65 @@ async fn what_goes_to_other_nodes_reaches_nobody_where_there_are_none() {
     assert!(matches!(server.server_side_emit("x", &unwritable), Err(EmitError::Encode(_))));
     assert_eq!((server.stats().encode_failures, server.stats().panics), (1, 0));
     hears_nothing(&mut client).await;
+}
+
+/// The storm saw one such event, once: the task that sent it was interrupted between its selection and the outbox.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn no_event_of_a_room_comes_after_the_answer_to_a_client_that_has_left_it() {
+    for recovers in [false, true] {
+        let mut builder = Server::builder();
+        if recovers {
+            builder = builder.recovery(Recovery::new());
+        }
+        let io = echoing(builder.build());
+        io.on("join", async |me: Socket| me.join("room"));
+        io.on("leave", async |me: Socket| me.leave("room"));
+        let server = start(io).await;
+        // They make the way from the selection to the last outbox long.
+        let mut others = Vec::new();
+        for _ in 0..200 {
+            let other = server.client().await;
+            socket_of(&server, &other).join("room");
+            others.push(other);
+        }
+        let (io, wanted) = (server.io.clone(), Arc::new(()));
+        let is_wanted = Arc::downgrade(&wanted);
+        let sending = tokio::task::spawn_blocking(move || {
+            while is_wanted.strong_count() > 0 {
+                io.to("room").volatile().emit("said", ());
+                std::thread::sleep(Duration::from_micros(20));
+            }
+        });
+        let mut client = server.client().await;
+        let mut heard = 0;
+        for _ in 0..100 {
+            heard += events_before(&mut client, "21[\"join\"]", 3).await;
+            heard += events_before(&mut client, "22[\"leave\"]", 3).await;
+            assert_eq!(events_before(&mut client, "23[\"echo\"]", 3).await, 0, "it has left");
+            heard += events_before(&mut client, "24[\"join\"]", 3).await;
+            client.send("1").await;
+            heard += events_before(&mut client, "0", 0).await;
+            assert_eq!(
+                events_before(&mut client, "25[\"echo\"]", 3).await,
+                0,
+                "it is another socket"
+            );
+        }
+        drop(wanted);
+        sending.await.unwrap();
+        assert!(heard > 0);
+    }
+}
+
+/// Sends a packet, and counts the events that come before the packet of this type that answers it.
+async fn events_before(client: &mut Client, packet: &str, answer: u8) -> usize {
+    client.send(packet).await;
+    for heard in 0.. {
+        let packet = client.next().await;
+        if packet.kind == answer {
+            return heard;
+        }
+        assert_eq!(packet.data[0], "said");
+    }
+    unreachable!("there are not so many");
 }

@@ -25,6 +25,7 @@ use crate::namespace::recovery::Journal;
 use crate::namespace::rooms::Selection;
 use crate::namespace::shared_ask::SharedAsk;
 use crate::namespace::socket_core::{Member, SocketCore};
+use crate::transport::link::Pushed;
 
 /// The ack requests that are open for one call, by their namespaces.
 pub(crate) type OpenSharedAsks = Vec<(Arc<NamespaceCore>, AckId)>;
@@ -73,10 +74,12 @@ impl NamespaceCore {
             return self.send_through(journal, event, target, name);
         }
         let parcel = self.event_parcel(target, name, None, args)?;
+        let delivering = self.deliveries.read();
         let selection = self.selected(target);
-        let deliver =
-            |member: &&Member| member.deliver(parcel.clone(), target.reliability).is_queued();
-        Ok(selection.iter().filter(deliver).count())
+        let (queued, noted) = push_to(&selection, &parcel, target.reliability);
+        drop(delivering);
+        noted.into_iter().for_each(|(member, pushed)| member.socket.note(pushed));
+        Ok(queued)
     }
 
     /// Keeps an event for those who may come back to a child that has ended meanwhile, and sends it to the
@@ -162,18 +165,23 @@ impl NamespaceCore {
         let Some((id, parcel)) = id.zip(self.event_parcel(target, name, id, args).ok()) else {
             return 0;
         };
+        let delivering = self.deliveries.read();
         let selection = self.selected(target);
         let waiting: HashSet<_> = selection.iter().map(|member| member.socket.id).collect();
         let asked = waiting.len();
         let ask = Arc::new(SharedAsk::new(waiting, replies.clone()));
         self.open_shared_ask(id, Arc::clone(&ask));
         open.push((Arc::clone(self), id));
-        for member in selection.iter() {
-            let pushed = member.deliver(parcel.clone(), target.reliability);
-            if !pushed.is_queued() || !member.socket.is_connected() {
+        let (_, noted) = push_to(&selection, &parcel, target.reliability);
+        drop(delivering);
+        for (member, pushed) in noted {
+            member.socket.note(pushed);
+            if !pushed.is_queued() {
                 ask.gone(member.socket.id);
             }
         }
+        let left = selection.iter().filter(|member| !member.socket.is_connected());
+        left.for_each(|member| ask.gone(member.socket.id));
         ask.close_if_done();
         asked
     }
@@ -282,6 +290,24 @@ impl NamespaceCore {
     fn line_to(&self, target: &Target) -> Option<&dyn Line> {
         if target.local { None } else { self.line() }
     }
+}
+
+/// Puts a parcel into the outboxes of a selection. Tells how many took it, and who did not: they are noted later,
+/// since that calls functions of the user's, which may leave rooms.
+fn push_to<'s>(
+    selection: &'s Selection<Member>,
+    parcel: &Parcel,
+    reliability: Reliability,
+) -> (usize, Vec<(&'s Member, Pushed)>) {
+    let (mut queued, mut noted) = (0, Vec::new());
+    for member in selection.iter() {
+        let pushed = member.deliver(parcel.clone(), reliability);
+        queued += usize::from(pushed.is_queued());
+        if pushed != Pushed::Queued {
+            noted.push((member, pushed));
+        }
+    }
+    (queued, noted)
 }
 
 /// What other nodes want of this one.

@@ -60,6 +60,9 @@ pub(crate) struct NamespaceCore {
     watchers: Arc<Watchers>,
     /// Functions that are told of rooms.
     pub(crate) room_watchers: Arc<RoomWatchers>,
+    /// Shared by the events on their way from a selection to its outboxes, where no journal has them in order. No
+    /// function of the user's runs under it.
+    pub(crate) deliveries: RwLock<()>,
     /// Questions to many, by their id; that of a broadcast is odd.
     shared_asks: Mutex<HashMap<AckId, Arc<SharedAsk>>>,
     pub(crate) ask_ids: AskIds,
@@ -211,6 +214,7 @@ impl NamespaceCore {
             table: Arc::new(RwLock::new(Arc::new(Table::new(&registry.config)))),
             watchers: Arc::default(),
             room_watchers: Arc::default(),
+            deliveries: RwLock::default(),
             shared_asks: Mutex::default(),
             ask_ids: registry.ask_ids.clone(),
             rooms_refused: Throttle::default(),
@@ -477,8 +481,17 @@ impl NamespaceCore {
             None => self.rooms.leave(id, room).is_some(),
             Some(journal) => journal.lock().leave(&self.rooms, id, room),
         };
+        self.settle();
         self.tell_rooms();
         left
+    }
+
+    /// Waits for the events that other tasks are putting into outboxes. What a client is sent afterwards, such as the
+    /// answer to its wish to leave a room, comes behind all that it was sent as a member.
+    fn settle(&self) {
+        if self.journal.is_none() {
+            drop(self.deliveries.write());
+        }
     }
 
     /// Something could not be written and is not sent.
@@ -546,6 +559,7 @@ impl NamespaceCore {
             journal.depart(id, lost, socket.sent(), life);
         }
         drop(journal);
+        self.settle();
         self.tell_rooms();
         let shared_asks: Vec<_> = self.shared_asks.lock().values().cloned().collect();
         for ask in shared_asks {

@@ -408,13 +408,9 @@ impl Member {
         self.link.push(parcel, reliability)
     }
 
-    /// Sends a parcel to this client, and counts when it does not go.
+    /// Sends a parcel to this client. The caller notes what does not go, when it holds no lock.
     #[inline]
     pub(crate) fn deliver(&self, parcel: Parcel, reliability: Reliability) -> Pushed {
-        let pushed = self.link.push(parcel, reliability);
-        if pushed != Pushed::Queued {
-            self.socket.note(pushed);
-        }
-        pushed
+        self.link.push(parcel, reliability)
     }
 }
