@@ -292,22 +292,22 @@ impl NamespaceCore {
     }
 }
 
-/// Puts a parcel into the outboxes of a selection. Tells how many took it, and who did not: they are noted later,
-/// since that calls functions of the user's, which may leave rooms.
+/// Puts a parcel into the outboxes of a selection. Tells how many took it, and with whom there is more to do: that
+/// waits until no lock is held, since it calls functions of the user's, which may leave rooms.
 fn push_to<'s>(
     selection: &'s Selection<Member>,
     parcel: &Parcel,
     reliability: Reliability,
 ) -> (usize, Vec<(&'s Member, Pushed)>) {
-    let (mut queued, mut noted) = (0, Vec::new());
-    for member in selection.iter() {
+    let mut noted = Vec::new();
+    let takes = |member: &&'s Member| {
         let pushed = member.deliver(parcel.clone(), reliability);
-        queued += usize::from(pushed.is_queued());
         if pushed != Pushed::Queued {
-            noted.push((member, pushed));
+            noted.push((*member, pushed));
         }
-    }
-    (queued, noted)
+        pushed.is_queued()
+    };
+    (selection.iter().filter(takes).count(), noted)
 }
 
 /// What other nodes want of this one.

@@ -211,9 +211,15 @@ impl<T: Clone> Rooms<T> {
 
     /// The member of that id.
     pub(crate) fn get(&self, id: SocketId) -> Option<T> {
+        self.look_at(id, T::clone)
+    }
+
+    /// What a short look at the member of that id tells.
+    #[inline]
+    pub(crate) fn look_at<R>(&self, id: SocketId, look: impl FnOnce(&T) -> R) -> Option<R> {
         let inner = self.inner.lock();
         let key = inner.ids.get(&id)?;
-        inner.members.get(key.0 as usize).map(|member| member.handle.clone())
+        inner.members.get(key.0 as usize).map(|member| look(&member.handle))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -190,8 +190,8 @@ impl SocketCore {
 
     /// Whether it is still in its namespace itself: its id may be that of the one that has come back.
     fn is_here(self: &Arc<Self>) -> bool {
-        let found = self.namespace.rooms.get(self.id);
-        found.is_some_and(|member| Arc::ptr_eq(&member.socket, self))
+        let is_this = |member: &Member| Arc::ptr_eq(&member.socket, self);
+        self.namespace.rooms.look_at(self.id, is_this).unwrap_or(false)
     }
 
     /// `false` when it was not in all of them.
