@@ -28,6 +28,8 @@ type PageSocket = Socket<Arc<Social>, Page>;
 const EVENT_BYTES_MAX: usize = 16 * 1024;
 /// How long a socket may wait before it says whose it is.
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long what does not answer holds up a stop: pages that have lost the server try five times, a second apart.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before the database is asked again that was away.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const CONNECTIONS_MAX: usize = 10_000;
@@ -71,6 +73,7 @@ pub(crate) fn server(social: Arc<Social>) -> Io {
         .payload_bytes_max(4 * EVENT_BYTES_MAX)
         .ping_interval(Duration::from_secs(10))
         .ping_timeout(Duration::from_secs(5))
+        .stop_timeout(STOP_TIMEOUT)
         .connection_flow(flow)
         .connections_max(CONNECTIONS_MAX)
         .build();

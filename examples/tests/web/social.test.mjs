@@ -1,6 +1,7 @@
 // The social network in a real browser: people, tabs, phones, sessions, crashes.
 
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { after, afterEach, before, test } from "node:test";
 import { App, DESKTOP, PHONE, isAccessible, launch, picture } from "./app.mjs";
 
@@ -549,7 +550,13 @@ test("a server that is restarted in order is missed for a moment, and nothing is
   const pages = [desk, await open(await wim.again(), "/chats/xia", PHONE), theirs];
   await say(desk, "before");
   for (const page of pages) await shows(page, "before");
+  // Somebody who opened a session and was never seen again, and a request that does not go on, hold nothing up for so
+  // long that the pages give up.
+  await fetch(`${app.url}/socket.io/?EIO=4&transport=polling`);
+  const stuck = connect(app.port, "127.0.0.1").on("error", () => {});
+  stuck.write(`POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:${app.port}\r\nContent-Length: 9\r\n\r\n{`);
   await app.stop("SIGTERM");
+  stuck.destroy();
   await say(theirs, "while there was none");
   await at(theirs, "waiting").waitFor();
   await app.again();
