@@ -133,7 +133,7 @@ impl<'de> serde::Deserialize<'de> for SocketId {
     }
 }
 
-/// The number by which an ack finds its question. Decimal on the wire, at most 2^53 - 1, so that
+/// The number by which an ack finds the event that asked for it. Decimal on the wire, at most 2^53 - 1, so that
 /// every client can hold it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AckId {

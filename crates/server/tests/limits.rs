@@ -254,7 +254,7 @@ async fn each_namespace_has_its_ack_timeout_and_asks_max() {
     client.send("2/curt,2[\"ask\"]").await;
     let open = client.next().await;
     assert_eq!(open.data, json!(["q"]));
-    let too_many = "too many questions to this client are open";
+    let too_many = "too many ack requests to this client are open";
     assert_eq!(ask(&mut client, "/curt", "ask", "").await, json!([too_many]));
     assert_eq!(server.stats().asks_refused, 1);
     curt.asks_max(2);

@@ -295,7 +295,7 @@ impl fmt::Debug for Broadcast {
     }
 }
 
-/// The answers to a question to many, as they arrive. `R` is the type of the first argument of an
+/// The answers to an ack request to many, as they arrive. `R` is the type of the first argument of an
 /// answer, a tuple that of several, and [`Args`](crate::Args) all as they came: see [`FromArg::from_answer`].
 ///
 /// ```

@@ -576,7 +576,7 @@ impl<A, U> Namespace<A, U> {
         self.everyone().except(rooms)
     }
 
-    /// Shows to a function each event that is sent to sockets of this namespace, questions too, but no
+    /// Shows to a function each event that is sent to sockets of this namespace, ack requests too, but no
     /// answers: to whom, its name and its arguments. It is called once for each `emit` or `call`, before
     /// it is sent, however many it goes to; several in the order in which they were registered. It
     /// counts from now on, for all sockets. It is called by whoever sends, so it must be quick; when it

@@ -52,19 +52,19 @@ impl<A, U> Namespace<A, U> {
         self
     }
 
-    /// Questions to one socket that wait for their answer. Default:
+    /// Ack requests to one socket that wait for their answer. Default:
     /// [`Builder::asks_max`](crate::Builder::asks_max).
     ///
-    /// It holds for all questions that are asked from now on.
+    /// It holds for all that are made from now on.
     pub fn asks_max(&self, count: usize) -> &Self {
         self.limit(|limits| limits.set_asks_max(count));
         self
     }
 
-    /// Time that a question to one socket or to many waits for its answers, unless it says otherwise
+    /// Time that an ack request to one socket or to many waits for its answers, unless it says otherwise
     /// itself. Default: [`Builder::ack_timeout`](crate::Builder::ack_timeout). At most 500 years.
     ///
-    /// It holds for all questions and selections that are made from now on.
+    /// It holds for all ack requests and selections that are made from now on.
     pub fn ack_timeout(&self, timeout: Duration) -> &Self {
         self.limit(|limits| limits.set_ack_timeout(timeout));
         self

@@ -44,7 +44,7 @@ impl ConnectionFlow {
     }
 
     /// How fast events are handled. None is lost: while one has to wait, nothing more is read from the client, so that
-    /// it has to wait itself. That holds for its answers to questions, too. At least what comes in 40 ms is handled at
+    /// it has to wait itself. That holds for its answers to ack requests, too. At least what comes in 40 ms is handled at
     /// once. Default: no limit.
     pub const fn pace(mut self, pace: Rate) -> Self {
         self.pace = Some(pace);

@@ -82,7 +82,7 @@ impl EventFlow {
 
     /// Bytes that the arguments of one event may have: their JSON, without the name, and their attachments. An event
     /// with more is refused before any function sees it, with the error `too_large` and the data
-    /// `{"args_bytes_max": …}`. Answers to questions are no events. Default: no limit but
+    /// `{"args_bytes_max": …}`. Answers to ack requests are no events. Default: no limit but
     /// [`payload_bytes_max`](crate::Builder::payload_bytes_max), beyond which nothing is read and the connection is
     /// closed.
     pub const fn args_bytes_max(mut self, bytes: usize) -> Self {

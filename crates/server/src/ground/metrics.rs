@@ -137,7 +137,7 @@ counters! {
     events_failed,
     /// Answers to nothing that was asked, or that came too late.
     acks_unmatched,
-    /// Questions not asked because too many of that client were open.
+    /// Ack requests not asked because too many of that client were open.
     asks_refused,
     /// Rooms not joined because the socket was in `rooms_max` already.
     rooms_refused,

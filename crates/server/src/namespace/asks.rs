@@ -35,7 +35,7 @@ pub(crate) struct AskIds {
     asked: Arc<AtomicU32>,
 }
 
-/// Questions until their ids come again.
+/// Ack requests until their ids come again.
 const ASKS: u32 = 1 << 30;
 
 impl AskIds {
@@ -66,7 +66,7 @@ impl AskIds {
     }
 }
 
-/// The open questions of one socket. Nothing is allocated before the first.
+/// The open ack requests of one socket. Nothing is allocated before the first.
 pub(crate) struct Asks {
     table: Mutex<Option<Box<Table>>>,
 }
@@ -81,7 +81,7 @@ impl Asks {
         Self { table: Mutex::new(None) }
     }
 
-    /// Opens a question; `None` when `open_max` are open already.
+    /// Opens an ack request; `None` when `open_max` are open already.
     pub(crate) fn open(
         &self,
         ids: &AskIds,
@@ -131,7 +131,7 @@ pub(crate) const fn is_shared(id: AckId) -> bool {
     id.get() % 2 == 1
 }
 
-/// Why a question has no answer.
+/// Why an ack request has no answer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CallError {
@@ -139,10 +139,10 @@ pub enum CallError {
     Timeout,
     /// The client is gone, or had left the namespace.
     Gone,
-    /// Too many questions to this client are open: the limit is
+    /// Too many ack requests to this client are open: the limit is
     /// [`Namespace::asks_max`](crate::Namespace::asks_max).
     TooMany,
-    /// The question could not be written as JSON.
+    /// The ack request could not be written as JSON.
     Encode(EncodeError),
     /// The name belongs to the protocol, such as `disconnect`.
     ReservedEvent,
@@ -155,7 +155,7 @@ impl fmt::Display for CallError {
         match self {
             Self::Timeout => f.write_str("the client did not answer in time"),
             Self::Gone => f.write_str("the client is gone"),
-            Self::TooMany => f.write_str("too many questions to this client are open"),
+            Self::TooMany => f.write_str("too many ack requests to this client are open"),
             Self::Encode(e) => e.fmt(f),
             Self::ReservedEvent => f.write_str("the name of the event is reserved"),
             Self::Answer(e) => write!(f, "the answer does not fit: {e}"),
@@ -165,13 +165,13 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-/// A question that was sent to a client; `.await` it for the answer.
+/// An ack request that was sent to a client; `.await` it for the answer.
 ///
 /// It was sent when it was made; what is lazy is only the waiting. Without
 /// [`timeout`](Self::timeout) it waits for the `ack_timeout` of its namespace (10 s). `R` is the type of
 /// the first argument of the answer, a tuple that of several, and [`Args`] all as they came: see
 /// [`FromArg::from_answer`].
-#[must_use = "a question that is not awaited has no answer; use `emit` to ask nothing"]
+#[must_use = "an ack request that is not awaited has no answer; use `emit` to ask nothing"]
 pub struct Call<R> {
     pub(crate) asked: Result<Asked, CallError>,
     pub(crate) timeout: Duration,
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_question_keeps_its_id() {
+    fn an_open_ack_request_keeps_its_id() {
         let asks = Asks::new();
         let open = |begin| asks.open(&AskIds::from(begin), 10).unwrap();
         let (first, mut answer) = open(7);

@@ -33,7 +33,7 @@ pub(crate) type OpenSharedAsks = Vec<(Arc<NamespaceCore>, AckId)>;
 /// How long an ack request of another node waits at most, whatever that says.
 const ASK_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// Ack requests to many that may be open in a namespace when another node asks for one more.
-const POLLS_MAX: usize = 10_000;
+const FOREIGN_ASKS_MAX: usize = 10_000;
 
 /// Names that the official servers use among themselves.
 const SERVER_SIDE_RESERVED: [&str; 3] = ["connect", "connection", "new_namespace"];
@@ -366,7 +366,7 @@ impl NamespaceCore {
         }
         let mut open = OpenSharedAsks::new();
         self.ask_here(target, name, args, replies, &mut open);
-        let closes = ClosesPolls(open_weakly(open));
+        let closes = ClosesAsks(open_weakly(open));
         // It holds no sender: the replies end when all have answered.
         let over = replies.over(timeout.min(ASK_TIMEOUT_MAX));
         if let Some(runtime) = self.registry().and_then(|registry| registry.runtime()) {
@@ -380,7 +380,7 @@ impl NamespaceCore {
     /// Whether not too many ack requests are open already.
     fn may_ask_for_another(self: &Arc<Self>) -> bool {
         let open: usize = self.each().iter().map(|namespace| namespace.open_shared_asks()).sum();
-        let may = open < POLLS_MAX;
+        let may = open < FOREIGN_ASKS_MAX;
         if !may {
             tracing::warn!(namespace = ?self.name, open, "too many ack requests: another node's is not sent");
         }
@@ -440,9 +440,9 @@ impl SocketCore {
 }
 
 /// Ack requests of another node. They are closed with it, whatever becomes of the task that has it.
-struct ClosesPolls(Vec<(Weak<NamespaceCore>, AckId)>);
+struct ClosesAsks(Vec<(Weak<NamespaceCore>, AckId)>);
 
-impl Drop for ClosesPolls {
+impl Drop for ClosesAsks {
     fn drop(&mut self) {
         for (namespace, id) in self.0.drain(..) {
             namespace.upgrade().into_iter().for_each(|namespace| namespace.close_shared_ask(id));

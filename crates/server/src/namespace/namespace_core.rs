@@ -63,7 +63,7 @@ pub(crate) struct NamespaceCore {
     /// Shared by the events on their way from a selection to its outboxes, where no journal has them in order. No
     /// function of the user's runs under it.
     pub(crate) deliveries: RwLock<()>,
-    /// Questions to many, by their id; that of a broadcast is odd.
+    /// Ack requests to many, by their id; that of a broadcast is odd.
     shared_asks: Mutex<HashMap<AckId, Arc<SharedAsk>>>,
     pub(crate) ask_ids: AskIds,
     /// When the log was told last of a room that was not joined.
@@ -547,7 +547,7 @@ impl NamespaceCore {
         all
     }
 
-    /// A socket leaves: its rooms, and the questions to many that still wait for it. It may come back
+    /// A socket leaves: its rooms, and the ack requests to many that still wait for it. It may come back
     /// if it was `lost`.
     pub(crate) fn exit(self: &Arc<Self>, socket: &SocketCore, lost: bool) {
         let (id, life) = (socket.id, socket.expires_in());
@@ -567,7 +567,7 @@ impl NamespaceCore {
         }
     }
 
-    /// The id of the next question to many.
+    /// The id of the next ack request to many.
     pub(crate) fn next_shared_ask_id(&self) -> Option<AckId> {
         loop {
             let id = AckId::new(self.ask_ids.next_shared())?;

@@ -279,7 +279,7 @@ impl SocketCore {
         };
         let asked = Asked { socket: Arc::clone(self), id, receiver };
         if !self.is_connected() {
-            // It has left since, and nobody would tell this question.
+            // It has left since, and nobody would tell this ack request.
             return Err(CallError::Gone);
         }
         let letter = Letter::event(&self.namespace.name, Some(id), event, args);

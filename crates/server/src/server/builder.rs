@@ -541,7 +541,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Time that a question to a client waits for its answer, unless it or its
+    /// Time that an ack request to a client waits for its answer, unless it or its
     /// [namespace](crate::Namespace::ack_timeout) says otherwise. Default 10 s.
     #[doc(alias = "timeout")]
     pub fn ack_timeout(mut self, timeout: Duration) -> Self {
@@ -602,7 +602,7 @@ impl<A: Send + Sync + 'static> Builder<A> {
         self
     }
 
-    /// Questions to one client that wait for their answer, in each namespace, unless that
+    /// Ack requests to one client that wait for their answer, in each namespace, unless that
     /// [says otherwise](crate::Namespace::asks_max). Default 16,384.
     pub fn asks_max(mut self, count: usize) -> Self {
         self.config.asks_max = count;

@@ -96,7 +96,7 @@
 //! # }
 //! ```
 //!
-//! # Questions to many
+//! # Ack requests to many
 //!
 //! ```
 //! # use roomful::{Answers, Server};
