@@ -5,6 +5,7 @@
 //!   engine   handshake, heartbeat, upgrade, polling  Engine.IO 4   (engine::Session, engine::Dialer)
 //!   ws       frames                                  RFC 6455      (ws::Decoder)
 //!   deflate  smaller messages                        RFC 7692      (deflate::Deflate)
+//!   cluster  what nodes say to each other            adapters      (cluster::Relay)
 //! ```
 //!
 //! Every machine has the same four verbs: `receive(now, input)` takes what arrived, `poll()` gives
@@ -19,6 +20,7 @@
 //! (ids are made from bytes that the caller gives), and every policy of the server above.
 
 pub mod args;
+pub mod cluster;
 pub mod deflate;
 pub mod engine;
 pub mod error;

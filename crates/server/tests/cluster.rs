@@ -224,15 +224,16 @@ impl Adapter for Deaf {
 impl Line for Deaf {
     fn send(&self, _: Message) {}
 
-    fn ask(&self, _: Message, replies: ReplyTo) -> usize {
+    fn ask(&self, _: Message, replies: ReplyTo) {
+        replies.send(Reply::Asked(2));
         // It holds on to where replies go, for as long as anybody waits, and says nonsense.
         replies.send(Reply::Sockets(Vec::new()));
         tokio::spawn(async move {
             while !replies.is_closed() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
+            drop(replies);
         });
-        2
     }
 }
 

@@ -18,6 +18,11 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::error::Violation;
+use crate::limits::Limits;
+use crate::socket::placeholder;
 
 pub use cursor::{Before, Cursor, FromArg, Nothing, One, Rest};
 pub use encode::{ArgsWriter, Shape, ToArgs};
@@ -53,6 +58,28 @@ impl Args {
     #[inline(always)]
     pub(crate) fn from_packet(text: Bytes, span: Range<usize>, attachments: Box<[Bytes]>) -> Self {
         Self { text, span: Span::new(span), attachments }
+    }
+
+    /// Arguments from a JSON array of them, and the bytes that its placeholders name.
+    ///
+    /// # Errors
+    ///
+    /// When it is no JSON array, is nested deeper than a packet may be, or a placeholder names no attachment, or one
+    /// that another has named.
+    pub fn from_json(array: &str, attachments: Vec<Bytes>) -> Result<Self, Violation> {
+        let json: &RawValue = serde_json::from_str(array).map_err(|_| Violation::Malformed)?;
+        let list = json.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        Self::checked(list.ok_or(Violation::Malformed)?.as_bytes(), attachments)
+    }
+
+    /// Arguments from JSON values with commas between.
+    pub(crate) fn checked(list: &[u8], attachments: Vec<Bytes>) -> Result<Self, Violation> {
+        placeholder::check(list, attachments.len())?;
+        if !check_depth(list, Limits::default().json_depth_max) {
+            return Err(Violation::Depth);
+        }
+        let span = 0..list.len();
+        Ok(Self::from_packet(Bytes::copy_from_slice(list), span, attachments.into()))
     }
 
     /// The same with one more at their end: a text.

@@ -103,6 +103,22 @@ impl Whole {
         &mut self.attachments
     }
 
+    /// Only JSON, with its attachments: of no packet.
+    pub(super) const fn value() -> Self {
+        Self {
+            kind: PacketKind::Event,
+            ack: None,
+            json: 0,
+            text: Vec::new(),
+            attachments: Vec::new(),
+        }
+    }
+
+    /// The JSON and its attachments.
+    pub(super) fn into_value(self) -> (Vec<u8>, Vec<Bytes>) {
+        (self.text, self.attachments)
+    }
+
     /// Checks what can be said without reading the JSON.
     pub(super) fn into_parts(self, limits: &Limits) -> Result<(Header, Vec<Bytes>), Violation> {
         let Self { kind, ack, mut text, json, attachments } = self;

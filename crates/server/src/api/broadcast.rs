@@ -151,11 +151,8 @@ impl Broadcast {
         let (name, mut open) = (event.event_name(), OpenSharedAsks::new());
         self.show(name, &args);
         let asked = self.namespace.ask(&self.target, name, &args, self.timeout, &to, &mut open);
-        let (nodes, asked) = asked;
-        let (answered, nodes_missing, early) = (0, nodes, None);
-        let answer = PhantomData;
-        let mut answers =
-            Answers { open, asked, answered, nodes_missing, until, replies, early, answer };
+        let (answered, nodes, early, answer) = (0, Nodes::default(), None, PhantomData);
+        let mut answers = Answers { open, asked, answered, nodes, until, replies, early, answer };
         answers.note_early();
         answers
     }
@@ -209,10 +206,10 @@ impl Broadcast {
             if let Reply::Sockets(theirs) = reply {
                 let theirs = theirs.into_iter();
                 sockets.extend(theirs.map(|state| RemoteSocket::of(&self.namespace, state)));
-                others.nodes_missing = others.nodes_missing.saturating_sub(1);
+                others.nodes.note_answer();
             }
         }
-        Fetched { sockets, nodes_missing: others.nodes_missing }
+        Fetched { sockets, nodes_missing: others.nodes.missing() }
     }
 
     /// Shows an event that is about to be sent to whoever watches.
@@ -232,11 +229,38 @@ pub struct Emitted {
     pub local: usize,
 }
 
+/// How many other nodes were asked, and how many of these have answered: that may be known first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Nodes {
+    asked: Option<usize>,
+    answered: usize,
+}
+
+impl Nodes {
+    /// One has answered what it was asked.
+    pub(crate) const fn note_answer(&mut self) {
+        self.answered += 1;
+    }
+
+    /// How many have not answered, as far as it is known.
+    pub(crate) const fn missing(self) -> usize {
+        match self.asked {
+            Some(asked) => asked.saturating_sub(self.answered),
+            None => 0,
+        }
+    }
+
+    /// Whether all have answered.
+    fn have_answered(self) -> bool {
+        self.asked.is_some_and(|asked| self.answered >= asked)
+    }
+}
+
 /// What other nodes say, until all have or the time is over.
 pub(crate) struct Others {
     replies: Replies,
     until: Option<Instant>,
-    pub(crate) nodes_missing: usize,
+    pub(crate) nodes: Nodes,
 }
 
 impl Others {
@@ -247,16 +271,19 @@ impl Others {
         timeout: Duration,
     ) -> Self {
         let (to, replies) = ReplyTo::channel();
-        let nodes_missing = namespace.ask_others(target, message, to);
-        Self { replies, until: Instant::now().checked_add(timeout), nodes_missing }
+        namespace.ask_others(target, message, to);
+        Self { replies, until: Instant::now().checked_add(timeout), nodes: Nodes::default() }
     }
 
-    /// `None` when all have answered, or the time is over.
+    /// What another node says; `None` when all have answered, or the time is over.
     pub(crate) async fn next(&mut self) -> Option<Reply> {
-        if self.nodes_missing == 0 {
-            return None;
+        while !self.nodes.have_answered() {
+            match next_reply(&mut self.replies, self.until).await? {
+                Reply::Asked(asked) => self.nodes.asked = Some(asked),
+                reply => return Some(reply),
+            }
         }
-        next_reply(&mut self.replies, self.until).await
+        None
     }
 }
 
@@ -314,7 +341,7 @@ pub struct Answers<R> {
     open: OpenSharedAsks,
     asked: usize,
     answered: usize,
-    nodes_missing: usize,
+    nodes: Nodes,
     /// `None` where the time is longer than a clock can tell.
     until: Option<Instant>,
     replies: Replies,
@@ -338,6 +365,7 @@ impl<R: FromArg> Answers<R> {
                     return Some((id, R::from_answer(&args)));
                 }
                 Some(Reply::Clients(count)) => self.note_clients(count),
+                Some(Reply::Asked(asked)) => self.nodes.asked = Some(asked),
                 Some(_) => {}
                 None => {
                     self.close();
@@ -370,14 +398,15 @@ impl<R> Answers<R> {
 
     /// How many other nodes have not said whom they asked.
     pub const fn nodes_missing(&self) -> usize {
-        self.nodes_missing
+        self.nodes.missing()
     }
 
     /// Counts whom nodes of this process have asked: they say it at once.
     fn note_early(&mut self) {
-        for _ in 0..self.nodes_missing {
+        loop {
             match self.replies.try_recv() {
                 Some(Reply::Clients(count)) => self.note_clients(count),
+                Some(Reply::Asked(asked)) => self.nodes.asked = Some(asked),
                 other => {
                     self.early = other;
                     return;
@@ -388,7 +417,7 @@ impl<R> Answers<R> {
 
     fn note_clients(&mut self, count: usize) {
         self.asked = self.asked.saturating_add(count);
-        self.nodes_missing = self.nodes_missing.saturating_sub(1);
+        self.nodes.note_answer();
     }
 
     fn close(&mut self) {

@@ -698,10 +698,10 @@ impl<A, U> Namespace<A, U> {
         while let Some(reply) = others.next().await {
             if let Reply::ServerSide(args) = reply {
                 answers.extend(R::from_answer(&args).ok());
-                others.nodes_missing = others.nodes_missing.saturating_sub(1);
+                others.nodes.note_answer();
             }
         }
-        Ok(NodeAnswers { answers, nodes_missing: others.nodes_missing })
+        Ok(NodeAnswers { answers, nodes_missing: others.nodes.missing() })
     }
 }
 

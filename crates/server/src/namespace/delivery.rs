@@ -19,9 +19,11 @@ use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, ToArgs, Unstamped}
 use crate::ground::errors::emit_error::EmitError;
 use crate::ground::room_names::RoomNames;
 use crate::ground::target::{Reliability, Target};
-use crate::namespace::adapter::{Line, Message, Node, Reply, ReplyTo, SocketState};
+use crate::namespace::adapter::{Line, Message, Node, Reply, ReplyTo, RoomChange, SocketState};
+use crate::namespace::listeners::Catch;
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::recovery::Journal;
+use crate::namespace::room_news::{RoomEvent, RoomFn};
 use crate::namespace::rooms::Selection;
 use crate::namespace::shared_ask::SharedAsk;
 use crate::namespace::socket_core::{Member, SocketCore};
@@ -118,8 +120,8 @@ impl NamespaceCore {
         journal.send(event, self, target).map_err(|error| self.unwritten(name, error))
     }
 
-    /// Sends an ack request to all nodes. Its answers come as replies; how many nodes were asked beside this
-    /// one is returned, and how many clients of this one.
+    /// Sends an ack request to all nodes. Its answers come as replies, and from other nodes how many they ask; how
+    /// many clients of this one are asked is returned.
     pub(crate) fn ask<T: ToArgs>(
         self: &Arc<Self>,
         target: &Target,
@@ -128,16 +130,15 @@ impl NamespaceCore {
         timeout: Duration,
         replies: &ReplyTo,
         open: &mut OpenSharedAsks,
-    ) -> (usize, usize) {
+    ) -> usize {
         let asked = self.ask_here(target, name, args, replies, open);
-        let nodes = match (self.line_to(target), self.written(name, |_, _| Args::new(args))) {
-            (Some(line), Ok(args)) => {
-                let (target, name, ask) = (target.clone(), name.into(), Some(timeout));
-                line.ask(Message::Emit { target, name, args, ask }, replies.clone())
-            }
-            _ => 0,
-        };
-        (nodes, asked)
+        if let Some(line) = self.line_to(target)
+            && let Ok(args) = self.written(name, |_, _| Args::new(args))
+        {
+            let (target, name, ask) = (target.clone(), name.into(), Some(timeout));
+            line.ask(Message::Emit { target, name, args, ask }, replies.clone());
+        }
+        asked
     }
 
     /// Asks the clients of this node, and tells how many.
@@ -222,14 +223,16 @@ impl NamespaceCore {
         }
     }
 
-    /// What other nodes say to a message. How many were asked is returned.
+    /// Asks the other nodes. What they say comes as replies, which end at once where there is no other.
     pub(crate) fn ask_others(
         &self,
         target: &Target,
         message: impl FnOnce(Target) -> Message,
         replies: ReplyTo,
-    ) -> usize {
-        self.line_to(target).map_or(0, |line| line.ask(message(target.clone()), replies))
+    ) {
+        if let Some(line) = self.line_to(target) {
+            line.ask(message(target.clone()), replies);
+        }
     }
 
     /// The arguments of a server-side event. They are written although there may be no other node, so that
@@ -343,6 +346,39 @@ impl Node for NamespaceCore {
             }
             Message::ServerSide { name, args } => self.run_server_side(&name, args, replies),
         }
+    }
+
+    fn has_room(&self, room: &str) -> bool {
+        match self.children() {
+            None => self.rooms.has(room),
+            Some(children) => children.iter().any(|child| child.rooms.has(room)),
+        }
+    }
+
+    fn room_names(&self) -> Vec<String> {
+        match self.children() {
+            None => self.rooms.names(),
+            Some(children) => children.iter().flat_map(|child| child.rooms.names()).collect(),
+        }
+    }
+
+    fn watch_rooms(self: Arc<Self>, told: Box<dyn Fn(RoomChange<'_>) + Send + Sync>) {
+        if self.children().is_some() {
+            return;
+        }
+        // The functions are those of all nodes of this process.
+        let this = Arc::downgrade(&self);
+        let function: Arc<RoomFn> = Arc::new(move |namespace, event| {
+            if this.as_ptr() == Arc::as_ptr(namespace) {
+                match event {
+                    RoomEvent::Created(room) => told(RoomChange::Began(room)),
+                    RoomEvent::Deleted(room) => told(RoomChange::Ended(room)),
+                    RoomEvent::Missed(_) => told(RoomChange::Missed),
+                    RoomEvent::Joined(..) | RoomEvent::Left(..) => {}
+                }
+            }
+        });
+        self.watch_rooms_here(&Catch::new(function, false));
     }
 }
 

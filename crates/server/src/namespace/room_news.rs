@@ -88,7 +88,7 @@ impl NamespaceCore {
 
     /// Its own list first: a child that is made meanwhile is in the list of children before it looks
     /// there, so it finds the function itself or is found below.
-    fn watch_rooms_here(&self, watcher: &Catch<RoomFn>) {
+    pub(crate) fn watch_rooms_here(&self, watcher: &Catch<RoomFn>) {
         self.change_room_watchers(|list| {
             if !list.iter().any(|known| known.is(watcher)) {
                 list.push(watcher.clone());

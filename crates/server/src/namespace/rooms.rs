@@ -165,6 +165,20 @@ impl<T: Clone> Rooms<T> {
         inner.rooms.get_key_value(room).map(|(name, _)| Arc::clone(name))
     }
 
+    /// Whether somebody is in a room.
+    pub(crate) fn has(&self, room: &str) -> bool {
+        let inner = self.inner.lock();
+        inner.rooms.contains_key(room)
+            || SocketId::parse(room).is_some_and(|id| inner.ids.contains_key(&id))
+    }
+
+    /// The names of all rooms, those of single members too.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let inner = self.inner.lock();
+        let own = inner.ids.keys().map(ToString::to_string);
+        own.chain(inner.rooms.keys().map(|name| (**name).to_owned())).collect()
+    }
+
     /// Takes a member out of a room, and gives where it had that among its rooms; the last of these has
     /// that place from now on. `None` when it was not there.
     pub(crate) fn leave(&self, id: SocketId, room: &str) -> Option<usize> {

@@ -16,6 +16,8 @@ mod date;
 mod read;
 mod write;
 
+use bytes::Bytes;
+
 use crate::engine::Data;
 use crate::error::Violation;
 use crate::limits::Limits;
@@ -75,6 +77,23 @@ fn old_text(text: &[u8]) -> Result<Whole, Violation> {
     Ok(whole)
 }
 
+/// Writes a JSON value, with bytes in place of the placeholders that name them.
+pub(crate) fn value(json: &[u8], attachments: &[Bytes]) -> Vec<u8> {
+    let attached: usize = attachments.iter().map(|bytes| bytes.len() + 5).sum();
+    let mut out = Vec::with_capacity(json.len() + attached);
+    let attachments: Vec<&[u8]> = attachments.iter().map(|bytes| &**bytes).collect();
+    write::payload(&mut out, json, &attachments);
+    out
+}
+
+/// Reads one value: its JSON, and the bytes that its placeholders name.
+pub(crate) fn read_value(
+    message: &Bytes,
+    limits: &Limits,
+) -> Result<(Vec<u8>, Vec<Bytes>), Violation> {
+    read::value(message, limits)
+}
+
 /// A number in one of the integer forms.
 enum Integer {
     Unsigned(u64),
@@ -103,8 +122,6 @@ impl Integer {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::socket::Packet;
 

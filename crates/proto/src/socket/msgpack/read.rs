@@ -50,6 +50,20 @@ fn whole(envelope: Envelope<'_>, message: &Bytes, limits: &Limits) -> Result<Who
     Ok(whole)
 }
 
+/// Reads a value that is no packet.
+pub(super) fn value(message: &Bytes, limits: &Limits) -> Result<(Vec<u8>, Vec<Bytes>), Violation> {
+    let mut reader = Reader { rest: message };
+    let value = reader.pass()?;
+    if !reader.rest.is_empty() {
+        return Err(Violation::Malformed);
+    }
+    let mut whole = Whole::value();
+    let json_max = limits.json_bytes_max();
+    Payload { message, limits, whole: &mut whole, json_max }.write(value)?;
+    settle(whole.attachments(), message);
+    Ok(whole.into_value())
+}
+
 /// Attachments lie in the message and keep all of it in memory. Where most of it is something else,
 /// they get memory of their own.
 fn settle(attachments: &mut [Bytes], message: &Bytes) {

@@ -35,7 +35,8 @@ pub(super) fn packet(packet: &Plain<'_>) -> Vec<u8> {
     out
 }
 
-fn payload(out: &mut Vec<u8>, json: &[u8], attachments: &[&[u8]]) {
+/// Writes a JSON value, with bytes in place of their placeholders.
+pub(super) fn payload(out: &mut Vec<u8>, json: &[u8], attachments: &[&[u8]]) {
     let lists = count(json);
     let mut lists = lists.iter();
     let mut tokens = tokens(json);

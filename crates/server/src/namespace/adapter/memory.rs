@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::{Adapter, Line, Message, Node, ReplyTo};
+use super::{Adapter, Line, Message, Node, Reply, ReplyTo};
 use crate::namespace::recovery::Recovery;
 
 /// Joins servers of one process: give a clone to each of them. A message is passed on by a call, so it has reached
@@ -79,13 +79,12 @@ impl Line for MemoryLine {
         }
     }
 
-    fn ask(&self, message: Message, replies: ReplyTo) -> usize {
+    fn ask(&self, message: Message, replies: ReplyTo) {
         let others = self.others();
-        let asked = others.len();
+        replies.send(Reply::Asked(others.len()));
         for node in others {
             node.receive(message.clone(), Some(replies.clone()));
         }
-        asked
     }
 }
 

@@ -53,10 +53,10 @@ pub trait Line: Send + Sync + 'static {
     /// This never waits and never fails: what cannot be sent is dropped, counted and logged by the adapter.
     fn send(&self, message: Message);
 
-    /// Sends a message and passes on what is replied. Returns how many nodes were asked. The replies have ended
-    /// when `replies` and all its clones are dropped: at the latest when [`ReplyTo::is_closed`] says that nobody
-    /// waits any more.
-    fn ask(&self, message: Message, replies: ReplyTo) -> usize;
+    /// Sends a message and passes on what is replied, with [`Reply::Asked`] as soon as it is known how many nodes are
+    /// asked. The replies have ended when `replies` and all its clones are dropped: at the latest when
+    /// [`ReplyTo::is_closed`] says that nobody waits any more. It never waits, as [`send`](Self::send).
+    fn ask(&self, message: Message, replies: ReplyTo);
 }
 
 /// The server's half: what it does with messages of other nodes.
@@ -65,6 +65,28 @@ pub trait Node: Send + Sync + 'static {
     /// tasks in the runtime of the node. No lock of the adapter's must be held, since functions of the program's
     /// run here and may send.
     fn receive(self: Arc<Self>, message: Message, replies: Option<ReplyTo>);
+
+    /// Whether somebody is in a room at this node. An event for a room that nobody is in need not be read.
+    fn has_room(&self, room: &str) -> bool;
+
+    /// The names of all rooms at this node, those of single sockets too.
+    fn room_names(&self) -> Vec<String>;
+
+    /// Tells a function from now on of each room that begins and ends at this node, in order, but for those of single
+    /// sockets. It must be quick. A namespace that stands for others tells of none.
+    fn watch_rooms(self: Arc<Self>, told: Box<dyn Fn(RoomChange<'_>) + Send + Sync>);
+}
+
+/// What becomes of a room at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RoomChange<'a> {
+    /// Somebody is in it.
+    Began(&'a str),
+    /// Nobody is in it any more.
+    Ended(&'a str),
+    /// There were more changes than are kept: look at [`Node::room_names`] again.
+    Missed,
 }
 
 /// What one node wants of the others.
@@ -122,6 +144,8 @@ pub enum Message {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reply {
+    /// Of the adapter itself, once: so many other nodes are asked. The first replies may come before it.
+    Asked(usize),
     /// To an ack request, first: this node asks so many clients.
     Clients(usize),
     /// To an ack request: what a client answered. Not every wire says which.

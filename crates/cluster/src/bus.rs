@@ -1,0 +1,147 @@
+//! [`Bus`]: what an engine has to do so that nodes can talk by it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+
+use roomful_proto::Limits;
+use roomful_proto::cluster::{Malformed, Packet, Presence};
+
+/// What the functions of a bus give.
+pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + Send + 'a>>;
+
+/// An engine by which nodes talk.
+///
+/// It knows how packets look on the wire and how to connect. It need not connect again, keep what could not be sent,
+/// or know who has answered: the cluster does.
+pub trait Bus: fmt::Debug + Send + Sync + 'static {
+    /// How nodes of this wire know of each other.
+    fn presence(&self) -> Presence;
+
+    /// Whether a connection wants to be told of rooms: see [`Connection::follow`].
+    fn follows_rooms(&self) -> bool {
+        false
+    }
+
+    /// Connects. What the engine brings is given to the inlet, until the connection is dropped.
+    fn connect(&self, inlet: Inlet) -> BusFuture<'_, Box<dyn Connection>>;
+}
+
+/// A connection to an engine. It is dropped when a function of it fails.
+///
+/// What it promises: of the packets of one `publish` after another, each reaches every node that has subscribed, once
+/// or not at all, and in order. It never takes a packet for sent that the engine has not confirmed.
+pub trait Connection: Send + Sync + 'static {
+    /// Begins to bring what is said in a namespace. When it is done, nothing that is said later is missed.
+    fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()>;
+
+    /// Ends that, when all rooms have been told as ended.
+    fn unsubscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()>;
+
+    /// Rooms have begun (`true`) and ended at this node, in a namespace that is subscribed: for engines that have a
+    /// channel for each.
+    fn follow<'a>(
+        &'a self,
+        namespace: &'a Arc<str>,
+        rooms: &'a [(String, bool)],
+    ) -> BusFuture<'a, ()> {
+        let _ = (namespace, rooms);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Publishes packets, in order. An answer goes to whoever has asked, as the wire allows. Gives how many could not
+    /// be said: the wire has no word for them, or they are too large.
+    fn publish<'a>(&'a self, packets: &'a [Packet]) -> BusFuture<'a, usize>;
+
+    /// How many nodes have subscribed to a namespace, this one too. Only where [`Presence::Counted`].
+    fn count<'a>(&'a self, namespace: &'a Arc<str>) -> BusFuture<'a, usize>;
+
+    /// Asks the engine for a sign of life.
+    fn ping(&self) -> BusFuture<'_, ()>;
+
+    /// Waits until the connection has ended.
+    fn ended(&self) -> Pin<Box<dyn Future<Output = BusError> + Send + '_>>;
+}
+
+/// Where a connection brings what it hears. It never waits.
+#[derive(Clone)]
+pub struct Inlet {
+    hears: Weak<dyn Hears>,
+    limits: Arc<Limits>,
+}
+
+/// Who is brought what a connection hears.
+pub(crate) trait Hears: Send + Sync + 'static {
+    fn has_room(&self, namespace: &str, room: &str) -> bool;
+    fn deliver(&self, packet: Packet);
+    fn pass_over(&self);
+    fn refuse(&self, why: Malformed);
+}
+
+impl Inlet {
+    pub(crate) fn new<H: Hears>(hears: &Arc<H>, limits: Arc<Limits>) -> Self {
+        let hears: Weak<H> = Arc::downgrade(hears);
+        Self { hears, limits }
+    }
+
+    /// What may be read of a packet.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether somebody here is in a room: an event for one that nobody is in need not be read.
+    pub fn has_room(&self, namespace: &str, room: &str) -> bool {
+        self.hears.upgrade().is_some_and(|hears| hears.has_room(namespace, room))
+    }
+
+    /// A packet has come.
+    pub fn deliver(&self, packet: Packet) {
+        if let Some(hears) = self.hears.upgrade() {
+            hears.deliver(packet);
+        }
+    }
+
+    /// Something has come that was passed over unread, since it is for nobody here.
+    pub fn pass_over(&self) {
+        if let Some(hears) = self.hears.upgrade() {
+            hears.pass_over();
+        }
+    }
+
+    /// Something has come that is not taken. It is counted, and logged now and then.
+    pub fn refuse(&self, why: Malformed) {
+        if let Some(hears) = self.hears.upgrade() {
+            hears.refuse(why);
+        }
+    }
+}
+
+impl fmt::Debug for Inlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inlet").finish_non_exhaustive()
+    }
+}
+
+/// Why an engine cannot do something.
+#[derive(Clone, Debug)]
+pub struct BusError(Arc<dyn std::error::Error + Send + Sync>);
+
+impl BusError {
+    /// An error of the library that speaks with the engine, or a text.
+    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(error.into().into())
+    }
+}
+
+impl fmt::Display for BusError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for BusError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}

@@ -1,0 +1,196 @@
+//! The keeper: the task that has the connection of a cluster.
+//!
+//! ```text
+//! Connecting ──▶ Up ──▶ Down ──▶ Up ──▶ …
+//! ```
+//!
+//! When it has connected again, all namespaces are subscribed before anything is published. So an event that a node
+//! answers to another's is not missed by whoever made it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomful_proto::cluster::{Packet, Presence};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+
+use crate::bus::{BusError, Connection};
+use crate::outbox::Order;
+use crate::shared::Shared;
+use crate::stats::ClusterState;
+
+/// Packets that are published at once at most.
+const PUBLISHED_AT_ONCE: usize = 256;
+/// The first pause before it is tried again to connect.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// How often parts look whose time is over.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Connects, and subscribes to all namespaces.
+pub(crate) async fn connect(shared: &Arc<Shared>) -> Result<Box<dyn Connection>, BusError> {
+    let patience = shared.settings.response_timeout;
+    let connection = within(patience, shared.bus.connect(shared.inlet())).await?;
+    shared.outbox.forget_subscriptions();
+    for part in shared.parts() {
+        within(patience, connection.subscribe(&part.namespace, &part.uid)).await?;
+        let rooms = part.followed_anew();
+        if !rooms.is_empty() {
+            within(patience, connection.follow(&part.namespace, &rooms)).await?;
+        }
+    }
+    Ok(connection)
+}
+
+/// Keeps a cluster connected until nobody has it any more.
+pub(crate) async fn keep(shared: Arc<Shared>, first: Box<dyn Connection>) {
+    let mut connection = first;
+    while let Err(error) = serve(&shared, &*connection).await {
+        drop(connection);
+        shared.counters.lost.add(1);
+        shared.enter(ClusterState::Down);
+        tracing::warn!(%error, bus = ?shared.bus, "the engine of the cluster is away");
+        let Some(next) = connect_again(&shared).await else {
+            return;
+        };
+        connection = next;
+        shared.enter(ClusterState::Up);
+        tracing::info!(bus = ?shared.bus, "the engine of the cluster is back");
+    }
+}
+
+/// Tries until it is connected; `None` when nobody has the cluster any more.
+async fn connect_again(shared: &Arc<Shared>) -> Option<Box<dyn Connection>> {
+    let mut pause = RECONNECT_PAUSE;
+    loop {
+        if shared.outbox.is_closed() {
+            return None;
+        }
+        match connect(shared).await {
+            Ok(connection) => return Some(connection),
+            Err(error) => tracing::debug!(%error, "the engine of the cluster is still away"),
+        }
+        expire(shared);
+        sleep(jittered(pause)).await;
+        pause = (2 * pause).min(shared.settings.reconnect_pause_max);
+    }
+}
+
+/// Between half of it and all of it, so that nodes do not all come at once.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [0];
+    // Without randomness it is no less a pause.
+    let _ = getrandom::fill(&mut byte);
+    pause / 2 + pause / 2 * u32::from(byte[0]) / 255
+}
+
+/// Does what is ordered, until nobody has the cluster any more; an error when the connection is lost.
+async fn serve(shared: &Arc<Shared>, connection: &dyn Connection) -> Result<(), BusError> {
+    let mut ticks = interval_at(Instant::now() + TICK, TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let interval = shared.settings.heartbeat_interval;
+    let mut pings = interval_at(Instant::now() + interval, interval);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let patience = shared.settings.response_timeout;
+    loop {
+        tokio::select! {
+            orders = shared.outbox.next(PUBLISHED_AT_ONCE) => match orders {
+                Some(orders) => carry_out(shared, connection, orders).await?,
+                None => return Ok(()),
+            },
+            _ = ticks.tick() => expire(shared),
+            _ = pings.tick() => within(patience, connection.ping()).await?,
+            error = connection.ended() => return Err(error),
+        }
+    }
+}
+
+fn expire(shared: &Shared) {
+    shared.parts().iter().for_each(|part| part.expire());
+}
+
+async fn carry_out(
+    shared: &Arc<Shared>,
+    connection: &dyn Connection,
+    orders: Vec<Order>,
+) -> Result<(), BusError> {
+    let patience = shared.settings.response_timeout;
+    let mut packets = Vec::with_capacity(orders.len());
+    for order in orders {
+        match order {
+            Order::Publish(packet) => packets.push(packet),
+            Order::Ask(packet, request) => {
+                let counted = count(shared, connection, &packet, &request).await;
+                if counted.is_err() {
+                    shared.counters.dropped_lost.add(1);
+                }
+                counted?;
+                packets.push(packet);
+            }
+            Order::Count(namespace, told) => {
+                let count = match shared.bus.presence() {
+                    Presence::Counted => within(patience, connection.count(&namespace)).await?,
+                    _ => shared.heard(&namespace) + 1,
+                };
+                // Whoever has asked may have given up.
+                let _ = told.send(count);
+            }
+            Order::Subscribe(namespace, uid) => {
+                within(patience, connection.subscribe(&namespace, &uid)).await?;
+            }
+            Order::Follow(part) => {
+                if let Some(part) = part.upgrade() {
+                    let rooms = part.followed();
+                    within(patience, connection.follow(&part.namespace, &rooms)).await?;
+                }
+            }
+            Order::Unfollow(namespace, rooms) => {
+                within(patience, connection.follow(&namespace, &rooms)).await?;
+            }
+            Order::Unsubscribe(namespace, uid) => {
+                within(patience, connection.unsubscribe(&namespace, &uid)).await?;
+            }
+        }
+    }
+    if packets.is_empty() {
+        return Ok(());
+    }
+    match within(patience, connection.publish(&packets)).await {
+        Ok(unsaid) => {
+            shared.counters.published.add(packets.len().saturating_sub(unsaid));
+            shared.note_unsaid(unsaid);
+            Ok(())
+        }
+        Err(error) => {
+            shared.counters.dropped_lost.add(packets.len());
+            Err(error)
+        }
+    }
+}
+
+/// Counts the other nodes, where the engine does that, and tells the part that asks.
+async fn count(
+    shared: &Shared,
+    connection: &dyn Connection,
+    packet: &Packet,
+    request: &Arc<str>,
+) -> Result<(), BusError> {
+    if shared.bus.presence() != Presence::Counted {
+        return Ok(());
+    }
+    let patience = shared.settings.response_timeout;
+    let count = within(patience, connection.count(&packet.namespace)).await?;
+    let asks = shared.parts().into_iter().find(|part| part.uid == packet.from);
+    if let Some(part) = asks {
+        part.counted(request, count.saturating_sub(1));
+    }
+    Ok(())
+}
+
+async fn within<T>(
+    patience: Duration,
+    done: impl Future<Output = Result<T, BusError>>,
+) -> Result<T, BusError> {
+    match timeout(patience, done).await {
+        Ok(result) => result,
+        Err(_) => Err(BusError::new(format!("no answer of the engine within {patience:?}"))),
+    }
+}

@@ -1,0 +1,137 @@
+//! [`Outbox`]: what waits for the keeper, bounded by count and by bytes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use roomful_proto::cluster::Packet;
+use tokio::sync::{Notify, oneshot};
+
+use crate::part::Part;
+
+/// What the keeper is to do, in order.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Publish a packet.
+    Publish(Packet),
+    /// Count the nodes, tell the part how many were asked, and then publish a packet.
+    Ask(Packet, Arc<str>),
+    /// Count the nodes of a namespace.
+    Count(Arc<str>, oneshot::Sender<usize>),
+    /// Subscribe to a namespace.
+    Subscribe(Arc<str>, Arc<str>),
+    /// Tell the engine which rooms have begun and ended in the namespace of a part.
+    Follow(Weak<Part>),
+    /// Tell it of rooms that have ended.
+    Unfollow(Arc<str>, Vec<(String, bool)>),
+    /// Unsubscribe from it.
+    Unsubscribe(Arc<str>, Arc<str>),
+}
+
+/// Orders that wait.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    state: Mutex<Waiting>,
+    /// Rung when there is something, and when nothing more can come.
+    rung: Notify,
+    packets_max: usize,
+    bytes_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    orders: VecDeque<Order>,
+    packets: usize,
+    bytes: usize,
+    is_closed: bool,
+}
+
+/// There is no room for one more packet.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+impl Outbox {
+    pub(crate) fn new(packets_max: usize, bytes_max: usize) -> Self {
+        Self { state: Mutex::default(), rung: Notify::new(), packets_max, bytes_max }
+    }
+
+    /// Puts an order at the end. Those that are about no packet are as many as there are namespaces.
+    pub(crate) fn push(&self, order: Order) -> Result<(), Full> {
+        let mut state = self.state.lock();
+        if let Order::Publish(packet) | Order::Ask(packet, _) = &order {
+            let bytes = state.bytes + packet.body.held_bytes();
+            if state.packets >= self.packets_max || bytes > self.bytes_max {
+                return Err(Full);
+            }
+            state.packets += 1;
+            state.bytes = bytes;
+        }
+        state.orders.push_back(order);
+        drop(state);
+        self.rung.notify_one();
+        Ok(())
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn close(&self) {
+        self.state.lock().is_closed = true;
+        self.rung.notify_one();
+    }
+
+    /// The next orders: as many packets as follow one another, or one of another kind. `None` when nothing
+    /// more can come.
+    pub(crate) async fn next(&self, at_once_max: usize) -> Option<Vec<Order>> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if !state.orders.is_empty() {
+                    return Some(state.take(at_once_max));
+                }
+                if state.is_closed {
+                    return None;
+                }
+            }
+            self.rung.notified().await;
+        }
+    }
+
+    /// Packets that wait, and their bytes.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.packets, state.bytes)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().is_closed
+    }
+
+    /// Drops what the next connection does by itself: what is subscribed is known elsewhere.
+    pub(crate) fn forget_subscriptions(&self) {
+        let is_packet = |order: &Order| matches!(order, Order::Publish(_) | Order::Ask(..));
+        self.state.lock().orders.retain(is_packet);
+    }
+}
+
+impl Waiting {
+    fn take(&mut self, at_once_max: usize) -> Vec<Order> {
+        let mut taken = Vec::new();
+        while taken.len() < at_once_max {
+            let is_publish = matches!(self.orders.front(), Some(Order::Publish(_)));
+            if !taken.is_empty() && !is_publish {
+                break;
+            }
+            let Some(order) = self.orders.pop_front() else {
+                break;
+            };
+            if let Order::Publish(packet) | Order::Ask(packet, _) = &order {
+                self.packets -= 1;
+                self.bytes -= packet.body.held_bytes();
+            }
+            taken.push(order);
+            if !is_publish {
+                break;
+            }
+        }
+        taken
+    }
+}

@@ -1,0 +1,312 @@
+//! [`Part`]: what a cluster knows and does in one namespace.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fmt::Write as _;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use roomful::SocketId;
+use roomful::adapter::{Line, Message, Node, Reply, ReplyTo, RoomChange};
+use roomful_proto::cluster::{Body, Packet, Presence, Relay, Signal};
+
+use crate::bus::Hears as _;
+use crate::cluster::Held;
+use crate::outbox::Order;
+use crate::shared::Shared;
+use crate::translate;
+
+pub(crate) struct Part {
+    pub(crate) namespace: Arc<str>,
+    pub(crate) uid: Arc<str>,
+    shared: Arc<Shared>,
+    node: Weak<dyn Node>,
+    state: Mutex<State>,
+    /// Rooms that have begun (`true`) or ended, and of which the engine is still to be told. There are no more than
+    /// there were rooms.
+    followed: Mutex<HashMap<String, bool>>,
+}
+
+struct State {
+    relay: Relay,
+    /// Where the answers to open requests go.
+    replies: HashMap<Arc<str>, ReplyTo>,
+}
+
+/// A part that is left when it is dropped.
+struct Open {
+    part: Arc<Part>,
+    _held: Arc<Held>,
+}
+
+impl Part {
+    /// Takes part in a namespace, until the line is dropped.
+    pub(crate) fn open(
+        shared: &Arc<Shared>,
+        namespace: Arc<str>,
+        node: Weak<dyn Node>,
+        held: Arc<Held>,
+    ) -> Box<dyn Line> {
+        let uid: Arc<str> = random_id().into();
+        let relay = Relay::new(Arc::clone(&uid), shared.relay_settings(), shared.now());
+        let state = Mutex::new(State { relay, replies: HashMap::new() });
+        let (shared, followed) = (Arc::clone(shared), Mutex::default());
+        let part = Arc::new(Self { namespace, uid, shared, node, state, followed });
+        let shared = &part.shared;
+        shared.add(&part);
+        shared.order(Order::Subscribe(Arc::clone(&part.namespace), Arc::clone(&part.uid)));
+        if shared.bus.follows_rooms() {
+            part.watch_rooms();
+        }
+        part.act();
+        Box::new(Open { part, _held: held })
+    }
+
+    pub(crate) fn has_room(&self, room: &str) -> bool {
+        self.node.upgrade().is_some_and(|node| node.has_room(room))
+    }
+
+    /// Has the engine told of rooms from now on, and of those that there are.
+    fn watch_rooms(self: &Arc<Self>) {
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        let part = Arc::downgrade(self);
+        Arc::clone(&node).watch_rooms(Box::new(move |change| {
+            if let Some(part) = part.upgrade() {
+                part.follow(change);
+            }
+        }));
+        self.follow(RoomChange::Missed);
+    }
+
+    fn follow(self: &Arc<Self>, change: RoomChange<'_>) {
+        let changes = match change {
+            RoomChange::Began(room) => vec![(room.to_owned(), true)],
+            RoomChange::Ended(room) => vec![(room.to_owned(), false)],
+            // A channel that is followed for nothing costs little; one that is missed, events.
+            _ => self.rooms().collect(),
+        };
+        let mut followed = self.followed.lock();
+        let was_empty = followed.is_empty();
+        followed.extend(changes);
+        if was_empty && !followed.is_empty() {
+            drop(followed);
+            self.shared.order(Order::Follow(Arc::downgrade(self)));
+        }
+    }
+
+    /// The rooms of this node, but for those of single sockets.
+    fn rooms(&self) -> impl Iterator<Item = (String, bool)> + use<> {
+        let names = self.node.upgrade().map(|node| node.room_names()).unwrap_or_default();
+        names.into_iter().filter(|name| SocketId::parse(name).is_none()).map(|name| (name, true))
+    }
+
+    /// The changes of which the engine is to be told now.
+    pub(crate) fn followed(&self) -> Vec<(String, bool)> {
+        let changes = std::mem::take(&mut *self.followed.lock());
+        // It may have begun again since, or there may be another server of this process with somebody in it.
+        let is_so =
+            |(room, begun): &(String, bool)| *begun || !self.shared.has_room(&self.namespace, room);
+        changes.into_iter().filter(is_so).collect()
+    }
+
+    /// Rooms of this part alone, now that it ends.
+    fn left_rooms(&self) -> Vec<(String, bool)> {
+        let rooms = self.rooms().map(|(room, _)| (room, false));
+        rooms.filter(|(room, _)| !self.shared.has_room(&self.namespace, room)).collect()
+    }
+
+    /// All rooms, of which a new connection is to be told.
+    pub(crate) fn followed_anew(&self) -> Vec<(String, bool)> {
+        if !self.shared.bus.follows_rooms() {
+            return Vec::new();
+        }
+        self.followed.lock().clear();
+        self.rooms().collect()
+    }
+
+    /// How many other nodes have been heard.
+    pub(crate) fn heard(&self) -> usize {
+        self.state.lock().relay.nodes().count()
+    }
+
+    /// A packet of this namespace has come, perhaps one of its own.
+    pub(crate) fn receive(self: &Arc<Self>, packet: Packet) {
+        self.state.lock().relay.receive(packet, self.shared.now());
+        self.act();
+    }
+
+    /// So many other nodes are asked.
+    pub(crate) fn counted(self: &Arc<Self>, request: &Arc<str>, nodes: usize) {
+        let mut state = self.state.lock();
+        if let Some(to) = state.replies.get(request) {
+            to.send(Reply::Asked(nodes));
+        }
+        state.relay.counted(request, nodes);
+        drop(state);
+        self.act();
+    }
+
+    /// Time has passed.
+    pub(crate) fn expire(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        let State { relay, replies } = &mut *state;
+        relay.expire(self.shared.now());
+        replies.retain(|request, to| {
+            let is_over = to.is_closed();
+            if is_over {
+                relay.forget(request);
+            }
+            !is_over
+        });
+        drop(state);
+        self.act();
+    }
+
+    /// Does what the relay wants, in order. Only one task delivers, so what comes stays in order.
+    fn act(self: &Arc<Self>) {
+        loop {
+            let signal = self.state.lock().relay.poll();
+            let Some(signal) = signal else {
+                return;
+            };
+            match signal {
+                Signal::Publish(body) => self.publish(body),
+                Signal::Deliver(packet) => self.deliver(packet),
+                Signal::Answer(body) => self.answer(body),
+                Signal::Done(request) => drop(self.state.lock().replies.remove(&request)),
+                Signal::Joined(node) => {
+                    tracing::debug!(namespace = %self.namespace, %node, "another node is there");
+                }
+                Signal::Left(node) => {
+                    tracing::info!(namespace = %self.namespace, %node, "another node is gone");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn publish(&self, body: Body) {
+        self.shared.order(Order::Publish(self.packet(body, None)));
+    }
+
+    fn publish_to(&self, to: &Arc<str>, body: Body) {
+        self.shared.order(Order::Publish(self.packet(body, Some(Arc::clone(to)))));
+    }
+
+    fn packet(&self, body: Body, to: Option<Arc<str>>) -> Packet {
+        let (from, namespace) = (Arc::clone(&self.uid), Arc::clone(&self.namespace));
+        Packet { from, to, namespace, body }
+    }
+
+    fn answer(&self, body: Body) {
+        let reply = body.answers().and_then(|request| {
+            let to = self.state.lock().replies.get(request).cloned();
+            to.zip(translate::reply(&body))
+        });
+        if let Some((to, reply)) = reply {
+            to.send(reply);
+        }
+    }
+
+    /// Does what another node says, and answers where it asks.
+    fn deliver(self: &Arc<Self>, packet: Packet) {
+        let Packet { from, body, .. } = packet;
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        if let Body::Rooms { request } = body {
+            let rooms = node.room_names();
+            return self.publish_to(&from, Body::RoomsAnswer { request, rooms });
+        }
+        let ids_only = matches!(body, Body::Ids { .. });
+        let Some((message, request)) = translate::message(body) else {
+            return;
+        };
+        let Some(request) = request else {
+            return node.receive(message, None);
+        };
+        let (to, replies) = ReplyTo::channel();
+        node.receive(message, Some(to));
+        let part = Arc::clone(self);
+        drop(self.shared.runtime.spawn(async move {
+            let mut replies = replies;
+            // They end by themselves: the server bounds them.
+            while let Some(reply) = replies.next().await {
+                if let Some(body) = translate::answer(reply, &request, ids_only) {
+                    part.publish_to(&from, body);
+                }
+            }
+        }));
+    }
+
+    fn ask(self: &Arc<Self>, message: Message, replies: ReplyTo) {
+        let request: Arc<str> = random_id().into();
+        let Some((ask, body)) = translate::request(message, &request) else {
+            return;
+        };
+        let mut state = self.state.lock();
+        match state.relay.ask(Arc::clone(&request), ask) {
+            Ok(nodes) => {
+                if let Some(nodes) = nodes {
+                    replies.send(Reply::Asked(nodes));
+                }
+                state.replies.insert(Arc::clone(&request), replies);
+            }
+            Err(_) => return self.shared.counters.requests_refused.add(1),
+        }
+        drop(state);
+        let packet = self.packet(body, None);
+        self.shared.order(match self.shared.bus.presence() {
+            Presence::Counted => Order::Ask(packet, request),
+            _ => Order::Publish(packet),
+        });
+        self.act();
+    }
+}
+
+impl Line for Open {
+    fn send(&self, message: Message) {
+        if let Some(body) = translate::body(message) {
+            self.part.publish(body);
+        }
+    }
+
+    fn ask(&self, message: Message, replies: ReplyTo) {
+        self.part.ask(message, replies);
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let part = &self.part;
+        part.shared.remove(part);
+        if part.shared.bus.presence() == Presence::Heartbeats {
+            part.publish(Body::Goodbye);
+        }
+        if part.shared.bus.follows_rooms() {
+            let rooms = part.left_rooms();
+            part.shared.order(Order::Unfollow(Arc::clone(&part.namespace), rooms));
+        }
+        let order = Order::Unsubscribe(Arc::clone(&part.namespace), Arc::clone(&part.uid));
+        part.shared.order(order);
+    }
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+/// Sixteen digits, as the official adapters have.
+fn random_id() -> String {
+    let mut bytes = [0; 8];
+    // Without randomness nothing on this machine would have started.
+    let _ = getrandom::fill(&mut bytes);
+    bytes.iter().fold(String::new(), |mut id, byte| {
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}

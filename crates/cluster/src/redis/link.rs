@@ -1,0 +1,144 @@
+//! [`Link`]: two connections to a Redis, one that publishes and one that listens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo as _, Pipeline, ProtocolVersion,
+    PushInfo, PushKind, RedisError, Value,
+};
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::bus::BusError;
+
+impl From<RedisError> for BusError {
+    fn from(error: RedisError) -> Self {
+        Self::new(error)
+    }
+}
+
+/// How long Redis may take to answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a Redis brings.
+pub(super) struct Heard {
+    pub(super) channel: String,
+    /// The pattern by which it was subscribed.
+    pub(super) pattern: Option<String>,
+    pub(super) payload: Bytes,
+}
+
+/// Two connections, since what is heard is not to wait behind what is said.
+pub(super) struct Link {
+    speaker: MultiplexedConnection,
+    listener: MultiplexedConnection,
+    ended: Arc<Notify>,
+}
+
+/// The Redis of a URL, such as `redis://user:password@host:6379/0`, or `rediss:` over TLS.
+pub(super) fn client(url: &str) -> Result<Client, BusError> {
+    let info = url.into_connection_info()?;
+    // What is heard comes between answers, which only the newer protocol of Redis 6 allows.
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Ok(Client::open(info.set_redis_settings(settings))?)
+}
+
+impl Link {
+    pub(super) async fn open(
+        client: &Client,
+        hear: impl Fn(Heard) + Send + Sync + 'static,
+    ) -> Result<Self, BusError> {
+        let ended = Arc::new(Notify::new());
+        let config = || {
+            AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(PATIENCE))
+                .set_response_timeout(Some(PATIENCE))
+        };
+        let is_over = Arc::clone(&ended);
+        let pushed = move |info: PushInfo| {
+            match info.kind {
+                PushKind::Disconnection => is_over.notify_one(),
+                _ => heard(info).into_iter().for_each(&hear),
+            }
+            Ok::<_, RedisError>(())
+        };
+        let config = (config(), config().set_push_sender(pushed));
+        let speaker = client.get_multiplexed_async_connection_with_config(&config.0).await?;
+        let listener = client.get_multiplexed_async_connection_with_config(&config.1).await?;
+        Ok(Self { speaker, listener, ended })
+    }
+
+    /// Has the listener do something, such as subscribe.
+    pub(super) async fn listen(&self, command: Cmd) -> Result<(), BusError> {
+        self.listener.clone().send_packed_command(&command).await?;
+        Ok(())
+    }
+
+    /// Does several things one after the other, in one go.
+    pub(super) async fn say(&self, commands: &Pipeline) -> Result<Vec<Value>, BusError> {
+        let count = commands.len();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let answers = self.speaker.clone().send_packed_commands(commands, 0, count).await?;
+        let refused = answers.iter().find_map(|answer| match answer {
+            Value::ServerError(error) => Some(format!("Redis refuses: {error}")),
+            _ => None,
+        });
+        refused.map_or(Ok(answers), |why| Err(BusError::new(why)))
+    }
+
+    /// Asks something.
+    pub(super) async fn ask(&self, command: Cmd) -> Result<Value, BusError> {
+        Ok(self.speaker.clone().send_packed_command(&command).await?)
+    }
+
+    /// A sign of life of both connections.
+    pub(super) async fn ping(&self) -> Result<(), BusError> {
+        let ping = ::redis::cmd("PING");
+        self.speaker.clone().send_packed_command(&ping).await?;
+        self.listener.clone().send_packed_command(&ping).await?;
+        Ok(())
+    }
+
+    pub(super) async fn ended(&self) -> BusError {
+        self.ended.notified().await;
+        BusError::new("Redis has closed the connection")
+    }
+}
+
+/// What somebody has published: a pattern where there is one, the channel, and what was said.
+fn heard(info: PushInfo) -> Option<Heard> {
+    if !matches!(info.kind, PushKind::Message | PushKind::PMessage | PushKind::SMessage) {
+        return None;
+    }
+    let mut data = info.data;
+    let payload = bytes(data.pop()?)?;
+    let mut text = || String::from_utf8(bytes(data.pop()?)?.into()).ok();
+    let channel = text()?;
+    Some(Heard { channel, pattern: text(), payload })
+}
+
+fn bytes(value: Value) -> Option<Bytes> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes.into()),
+        Value::SimpleString(text) => Some(text.into_bytes().into()),
+        Value::VerbatimString { text, .. } => Some(text.into_bytes().into()),
+        _ => None,
+    }
+}
+
+/// The number in the answer of `NUMSUB`: a list, or a map, of one channel and its number.
+pub(super) fn counted(counted: &Value) -> Result<usize, BusError> {
+    let number = match counted {
+        Value::Array(values) => values.get(1),
+        Value::Map(pairs) => pairs.first().map(|(_, number)| number),
+        _ => None,
+    };
+    match number {
+        Some(Value::Int(number)) => Ok(usize::try_from(*number).unwrap_or(0)),
+        _ => Err(BusError::new("Redis has not said how many nodes there are")),
+    }
+}

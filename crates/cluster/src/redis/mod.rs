@@ -1,0 +1,10 @@
+//! Redis: the wires of the official adapters.
+
+mod classic;
+mod link;
+mod sharded;
+mod streams;
+
+pub use classic::Redis;
+pub use sharded::{ShardedRedis, SubscriptionMode};
+pub use streams::RedisStreams;

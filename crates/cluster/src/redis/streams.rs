@@ -1,0 +1,337 @@
+//! [`RedisStreams`]: the wire of `@socket.io/redis-streams-adapter` 0.3.
+//!
+//! What is for sockets goes into a stream, which every node reads for itself. A node whose connection was lost for a
+//! while reads on where it was. Requests and answers are published and forgotten.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::streams::{StreamId, StreamReadReply};
+use ::redis::{AsyncConnectionConfig, Client, FromRedisValue as _, Value, cmd, pipe};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use roomful_proto::cluster::{Body, Data, Malformed, Packet, Presence, envelope};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::link::{self, Heard, Link};
+use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet};
+use crate::cluster::Cluster;
+
+/// Entries of the stream that are read at once.
+const READ_COUNT: usize = 100;
+/// How long a read waits for the next entry.
+const BLOCK: Duration = Duration::from_secs(5);
+
+/// Redis, on the wire of `@socket.io/redis-streams-adapter` 0.3, and of its emitter.
+pub struct RedisStreams {
+    client: Client,
+    prefix: String,
+    max_len: usize,
+    stream: String,
+    /// The last entry that was read: the next connection goes on behind it.
+    read: Arc<Mutex<Option<String>>>,
+}
+
+/// The namespaces that are subscribed, each as often as it is: the stream has all.
+type Namespaces = Arc<Mutex<Vec<Arc<str>>>>;
+
+impl RedisStreams {
+    /// Joins a server to all that use this Redis: see [`Redis::connect`](crate::Redis::connect).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn connect(url: &str) -> Result<Cluster, BusError> {
+        Cluster::connect(Self::new(url)?).await
+    }
+
+    /// The engine itself, to be given to [`Cluster::connect_with`].
+    ///
+    /// # Errors
+    ///
+    /// When the URL is none.
+    pub fn new(url: &str) -> Result<Self, BusError> {
+        Ok(Self {
+            client: link::client(url)?,
+            prefix: "socket.io".to_owned(),
+            max_len: 10_000,
+            stream: "socket.io".to_owned(),
+            read: Arc::default(),
+        })
+    }
+
+    /// The name of the stream, the option `streamName` of the official adapter. Default `socket.io`.
+    #[must_use]
+    pub fn stream_name(mut self, name: impl Into<String>) -> Self {
+        self.stream = name.into();
+        self
+    }
+
+    /// About how many entries the stream keeps, the option `maxLen` of the official adapter. Default 10,000.
+    #[must_use]
+    pub const fn max_len(mut self, entries: usize) -> Self {
+        self.max_len = entries;
+        self
+    }
+
+    /// The prefix of channels, the option `channelPrefix` of the official adapter. Default `socket.io`.
+    #[must_use]
+    pub fn channel_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Begins to read where the last connection was, or at the end.
+    async fn reader(
+        &self,
+        inlet: Inlet,
+        namespaces: Namespaces,
+        ended: Arc<Notify>,
+    ) -> Result<AbortHandle, BusError> {
+        // A read waits for as long as it says itself.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(link::PATIENCE))
+            .set_response_timeout(None);
+        let mut connection =
+            self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let known = self.read.lock().clone();
+        let from = match known {
+            Some(read) => read,
+            None => last_entry(&mut connection, &self.stream).await?,
+        };
+        *self.read.lock() = Some(from);
+        let (stream, read) = (self.stream.clone(), Arc::clone(&self.read));
+        let reading = tokio::spawn(async move {
+            let error = read_on(&mut connection, &stream, &read, &namespaces, &inlet).await;
+            tracing::debug!(%error, stream, "the stream is not read any more");
+            ended.notify_one();
+        });
+        Ok(reading.abort_handle())
+    }
+}
+
+/// The id of the last entry of a stream.
+async fn last_entry(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+) -> Result<String, BusError> {
+    let mut last = cmd("XREVRANGE");
+    last.arg(stream).arg("+").arg("-").arg("COUNT").arg(1);
+    let entries = connection.send_packed_command(&last).await?;
+    let entries: Vec<(String, Value)> = Vec::from_redis_value(entries).map_err(BusError::new)?;
+    Ok(entries.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id))
+}
+
+/// Reads until something fails.
+async fn read_on(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    read: &Mutex<Option<String>>,
+    namespaces: &Namespaces,
+    inlet: &Inlet,
+) -> BusError {
+    loop {
+        let from = read.lock().clone().unwrap_or_else(|| "$".to_owned());
+        let mut command = cmd("XREAD");
+        command.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("COUNT").arg(READ_COUNT);
+        command.arg("STREAMS").arg(stream).arg(from);
+        let reply = match connection.send_packed_command(&command).await {
+            Ok(Value::Nil) => continue,
+            Ok(reply) => reply,
+            Err(error) => return error.into(),
+        };
+        let reply = match StreamReadReply::from_redis_value(reply) {
+            Ok(reply) => reply,
+            Err(error) => return BusError::new(error),
+        };
+        for entry in reply.keys.into_iter().flat_map(|key| key.ids) {
+            let id = entry.id.clone();
+            match packet_of(entry, namespaces, inlet) {
+                Ok(Some(packet)) => inlet.deliver(packet),
+                Ok(None) => inlet.pass_over(),
+                Err(why) => inlet.refuse(why),
+            }
+            *read.lock() = Some(id);
+        }
+    }
+}
+
+/// The packet of an entry; `None` where it is for nobody here.
+fn packet_of(
+    mut entry: StreamId,
+    namespaces: &Namespaces,
+    inlet: &Inlet,
+) -> Result<Option<Packet>, Malformed> {
+    let mut field = |name: &str| {
+        let value = entry.map.remove(name)?;
+        String::from_redis_value(value).ok()
+    };
+    let missing = Malformed::NotAPacket;
+    let (uid, namespace) = (field("uid").ok_or(missing)?, field("nsp").ok_or(missing)?);
+    if !namespaces.lock().iter().any(|subscribed| **subscribed == *namespace) {
+        return Ok(None);
+    }
+    let kind = field("type").and_then(|kind| kind.parse().ok()).ok_or(missing)?;
+    let data = field("data").map(|data| data_of(data, inlet)).transpose()?;
+    envelope::decode_data(uid.into(), namespace.into(), kind, data.as_ref()).map(Some)
+}
+
+fn data_of(data: String, inlet: &Inlet) -> Result<Data, Malformed> {
+    if data.len() > inlet.limits().payload_bytes_max {
+        return Err(Malformed::TooLarge);
+    }
+    if data.starts_with('{') {
+        return Data::from_json(data.as_bytes(), inlet.limits());
+    }
+    let bytes = BASE64.decode(data).map_err(|_| Malformed::NotAPacket)?;
+    Data::from_msgpack(&Bytes::from(bytes), inlet.limits())
+}
+
+/// Whether a packet is published, and not kept in the stream.
+const fn is_passing(body: &Body) -> bool {
+    matches!(
+        body,
+        Body::Emit { request: Some(_), .. } | Body::Fetch { .. } | Body::ServerSide { .. }
+    )
+}
+
+struct StreamsConnection {
+    link: Link,
+    namespaces: Namespaces,
+    ended: Arc<Notify>,
+    reading: AbortHandle,
+    prefix: String,
+    stream: String,
+    max_len: usize,
+}
+
+impl Bus for RedisStreams {
+    fn presence(&self) -> Presence {
+        Presence::Counted
+    }
+
+    fn connect(&self, inlet: Inlet) -> BusFuture<'_, Box<dyn Connection>> {
+        Box::pin(async move {
+            let ended = Arc::new(Notify::new());
+            let ear = inlet.clone();
+            let hear = move |heard: Heard| match envelope::decode(&heard.payload, ear.limits()) {
+                Ok(packet) => ear.deliver(packet),
+                Err(why) => ear.refuse(why),
+            };
+            let link = Link::open(&self.client, hear).await?;
+            let namespaces = Namespaces::default();
+            let reading = self.reader(inlet, Arc::clone(&namespaces), Arc::clone(&ended)).await?;
+            Ok(Box::new(StreamsConnection {
+                link,
+                namespaces,
+                ended,
+                reading,
+                prefix: self.prefix.clone(),
+                stream: self.stream.clone(),
+                max_len: self.max_len,
+            }) as Box<dyn Connection>)
+        })
+    }
+}
+
+impl StreamsConnection {
+    fn channels(&self, namespace: &str, uid: &str) -> [String; 2] {
+        let all = format!("{}#{namespace}#", self.prefix);
+        let own = format!("{all}{uid}#");
+        [all, own]
+    }
+}
+
+impl Connection for StreamsConnection {
+    fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
+        let channels = self.channels(namespace, uid);
+        self.namespaces.lock().push(Arc::clone(namespace));
+        Box::pin(self.link.listen(cmd("SUBSCRIBE").arg(&channels).take()))
+    }
+
+    fn unsubscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
+        let [all, own] = self.channels(namespace, uid);
+        let mut namespaces = self.namespaces.lock();
+        if let Some(at) = namespaces.iter().position(|subscribed| subscribed == namespace) {
+            namespaces.swap_remove(at);
+        }
+        let mut channels = vec![own];
+        channels.extend((!namespaces.contains(namespace)).then_some(all));
+        drop(namespaces);
+        Box::pin(self.link.listen(cmd("UNSUBSCRIBE").arg(&channels).take()))
+    }
+
+    fn publish<'a>(&'a self, packets: &'a [Packet]) -> BusFuture<'a, usize> {
+        Box::pin(async move {
+            let mut commands = pipe();
+            for packet in packets {
+                let channel = match &packet.to {
+                    Some(node) => Some(format!("{}#{}#{node}#", self.prefix, packet.namespace)),
+                    None if is_passing(&packet.body) => {
+                        Some(format!("{}#{}#", self.prefix, packet.namespace))
+                    }
+                    None => None,
+                };
+                if let Some(channel) = channel {
+                    if let Some(payload) = envelope::encode_msgpack(packet) {
+                        commands.cmd("PUBLISH").arg(channel).arg(&payload[..]);
+                    }
+                } else if let Some((kind, data)) = envelope::encode_data(packet) {
+                    let entry = commands.cmd("XADD");
+                    entry.arg(&self.stream).arg("MAXLEN").arg("~").arg(self.max_len).arg("*");
+                    entry.arg("uid").arg(&*packet.from).arg("nsp").arg(&*packet.namespace);
+                    entry.arg("type").arg(kind);
+                    match data {
+                        Some(data) if data.is_binary() => {
+                            entry.arg("data").arg(BASE64.encode(data.to_msgpack()));
+                        }
+                        Some(data) => drop(entry.arg("data").arg(data.json)),
+                        None => {}
+                    }
+                }
+            }
+            self.link.say(&commands).await?;
+            Ok(packets.len() - commands.len())
+        })
+    }
+
+    fn count<'a>(&'a self, namespace: &'a Arc<str>) -> BusFuture<'a, usize> {
+        Box::pin(async move {
+            let channel = format!("{}#{namespace}#", self.prefix);
+            let count = cmd("PUBSUB").arg("NUMSUB").arg(channel).take();
+            link::counted(&self.link.ask(count).await?)
+        })
+    }
+
+    fn ping(&self) -> BusFuture<'_, ()> {
+        Box::pin(self.link.ping())
+    }
+
+    fn ended(&self) -> Pin<Box<dyn Future<Output = BusError> + Send + '_>> {
+        Box::pin(async {
+            tokio::select! {
+                error = self.link.ended() => error,
+                () = self.ended.notified() => BusError::new("the stream cannot be read any more"),
+            }
+        })
+    }
+}
+
+impl Drop for StreamsConnection {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+impl fmt::Debug for RedisStreams {
+    /// Without the URL, which may have a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStreams").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}

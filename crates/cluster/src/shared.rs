@@ -1,0 +1,144 @@
+//! [`Shared`]: what the parts of a cluster and its keeper share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use roomful_proto::cluster::{Malformed, Packet, RelaySettings};
+use roomful_proto::{Limits, Moment};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::bus::{Bus, Hears, Inlet};
+use crate::cluster::ClusterSettings;
+use crate::outbox::{Order, Outbox};
+use crate::part::Part;
+use crate::stats::{ClusterState, Counters};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) settings: ClusterSettings,
+    pub(crate) outbox: Outbox,
+    pub(crate) counters: Counters,
+    pub(crate) state: watch::Sender<ClusterState>,
+    pub(crate) runtime: Handle,
+    limits: Arc<Limits>,
+    began: Instant,
+    /// The namespaces that take part: mostly one part for each, and several where servers of this process share
+    /// the cluster. A list is replaced when it changes, so no lock is held while something is delivered.
+    parts: Mutex<HashMap<Arc<str>, Parts>>,
+}
+
+type Parts = Arc<[Weak<Part>]>;
+
+impl Shared {
+    pub(crate) fn new(bus: Arc<dyn Bus>, settings: ClusterSettings) -> Self {
+        let mut limits = Limits::default();
+        limits.payload_bytes_max = settings.packet_bytes_max;
+        Self {
+            bus,
+            outbox: Outbox::new(settings.waiting_max, settings.waiting_bytes_max),
+            counters: Counters::default(),
+            state: watch::Sender::new(ClusterState::Connecting),
+            runtime: Handle::current(),
+            limits: Arc::new(limits),
+            began: Instant::now(),
+            parts: Mutex::default(),
+            settings,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        Moment::from_millis(self.began.elapsed().as_millis() as u64)
+    }
+
+    pub(crate) fn inlet(self: &Arc<Self>) -> Inlet {
+        Inlet::new(self, Arc::clone(&self.limits))
+    }
+
+    pub(crate) fn relay_settings(&self) -> RelaySettings {
+        let mut settings = RelaySettings::new(self.bus.presence());
+        settings.heartbeat_interval = self.settings.heartbeat_interval;
+        settings.heartbeat_timeout = self.settings.heartbeat_timeout;
+        settings.requests_max = self.settings.requests_max;
+        settings
+    }
+
+    pub(crate) fn enter(&self, state: ClusterState) {
+        self.state.send_replace(state);
+    }
+
+    /// Puts an order into the outbox, or counts that there was no room.
+    pub(crate) fn order(&self, order: Order) {
+        if self.outbox.push(order).is_err() {
+            self.counters.dropped_full.add(1);
+        }
+    }
+
+    pub(crate) fn add(&self, part: &Arc<Part>) {
+        let mut parts = self.parts.lock();
+        let list = parts.entry(Arc::clone(&part.namespace)).or_default();
+        *list = list.iter().cloned().chain([Arc::downgrade(part)]).collect();
+    }
+
+    pub(crate) fn remove(&self, part: &Part) {
+        let mut parts = self.parts.lock();
+        let Some(list) = parts.get_mut(&part.namespace) else {
+            return;
+        };
+        let is_another = |other: &&Weak<Part>| other.as_ptr() != std::ptr::from_ref(part);
+        *list = list.iter().filter(is_another).cloned().collect();
+        if list.is_empty() {
+            parts.remove(&part.namespace);
+        }
+    }
+
+    /// All parts.
+    pub(crate) fn parts(&self) -> Vec<Arc<Part>> {
+        let parts = self.parts.lock();
+        parts.values().flat_map(|list| list.iter()).filter_map(Weak::upgrade).collect()
+    }
+
+    fn parts_of(&self, namespace: &str) -> Parts {
+        self.parts.lock().get(namespace).cloned().unwrap_or_default()
+    }
+
+    /// How many other nodes have been heard in a namespace.
+    pub(crate) fn heard(&self, namespace: &str) -> usize {
+        let parts = self.parts_of(namespace);
+        parts.iter().filter_map(Weak::upgrade).map(|part| part.heard()).max().unwrap_or(0)
+    }
+
+    pub(crate) fn note_unsaid(&self, count: usize) {
+        if count > 0 {
+            self.counters.dropped_unsaid.add(count);
+            tracing::warn!(count, bus = ?self.bus, "not sent to other nodes: too large for the engine");
+        }
+    }
+}
+
+impl Hears for Shared {
+    fn has_room(&self, namespace: &str, room: &str) -> bool {
+        let parts = self.parts_of(namespace);
+        parts.iter().filter_map(Weak::upgrade).any(|part| part.has_room(room))
+    }
+
+    fn deliver(&self, packet: Packet) {
+        self.counters.received.add(1);
+        let parts = self.parts_of(&packet.namespace);
+        for part in parts.iter().filter_map(Weak::upgrade) {
+            part.receive(packet.clone());
+        }
+    }
+
+    fn pass_over(&self) {
+        self.counters.passed_over.add(1);
+    }
+
+    fn refuse(&self, why: Malformed) {
+        self.counters.malformed.add(1);
+        tracing::debug!(%why, bus = ?self.bus, "something of the engine is not taken");
+    }
+}

@@ -1,0 +1,39 @@
+//! A server that is one of a cluster and does what its clients tell it, for `interop/cluster`.
+//!
+//! Usage: `cluster-node --engine redis --url redis://127.0.0.1:6379`
+
+mod control;
+mod engine;
+mod value;
+
+use std::error::Error;
+use std::sync::{Arc, OnceLock};
+
+use roomful::{Server, stop_signal};
+use tokio::net::TcpListener;
+
+use crate::control::State;
+use crate::engine::Options;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let cluster = engine::connect(&Options::parse()?).await?;
+    let name = format!("rust-{}", std::process::id());
+    let state = Arc::new(State { name, cluster: cluster.clone(), io: OnceLock::new() });
+    let io = Server::builder().state(Arc::clone(&state)).adapter(cluster.clone()).build();
+    for namespace in [io.of("/"), io.of("/named"), io.of_pattern("/dynamic-{number}")] {
+        control::serve(&namespace, &state);
+    }
+    drop(state.io.set(io.clone()));
+    // What was subscribed until here was, when the engine has answered what was asked behind it.
+    cluster.nodes("/").await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let closing = io.clone();
+    drop(tokio::spawn(async move {
+        stop_signal().await;
+        closing.close().await;
+    }));
+    io.serve_on(listener).await;
+    Ok(())
+}
