@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use roomful::adapter::{Adapter, Line, Node};
+use roomful_proto::cluster::Packet;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -130,6 +131,25 @@ impl Cluster {
             Ok(Ok(count)) => Ok(count),
             _ => Err(BusError::new("the engine of the cluster is away")),
         }
+    }
+
+    /// Waits until all that was sent before has been taken by the engine, or was dropped.
+    ///
+    /// # Errors
+    ///
+    /// When that takes longer than `patience`.
+    pub async fn flush(&self, patience: Duration) -> Result<(), BusError> {
+        let (tell, done) = oneshot::channel();
+        self.shared.order(Order::Tell(tell));
+        match timeout(patience, done).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(BusError::new(format!("not all was sent within {patience:?}"))),
+        }
+    }
+
+    /// Publishes what is no node's.
+    pub(crate) fn publish(&self, packet: Packet) {
+        self.shared.order(Order::Publish(packet));
     }
 
     /// Counters from the beginning.

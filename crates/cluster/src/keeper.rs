@@ -125,6 +125,8 @@ async fn carry_out(
                 counted?;
                 packets.push(packet);
             }
+            // Whoever waits may have given up.
+            Order::Tell(done) => drop(done.send(())),
             Order::Count(namespace, told) => {
                 let count = match shared.bus.presence() {
                     Presence::Counted => within(patience, connection.count(&namespace)).await?,

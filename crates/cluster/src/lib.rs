@@ -48,6 +48,7 @@ mod bus;
 mod cluster;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod emitter;
 mod keeper;
 mod memory;
 #[cfg(feature = "nats")]
@@ -64,6 +65,7 @@ mod translate;
 
 pub use bus::{Bus, BusError, BusFuture, Connection, Inlet};
 pub use cluster::{Cluster, ClusterSettings};
+pub use emitter::Emitter;
 pub use memory::MemoryBus;
 #[cfg(feature = "nats")]
 pub use nats::Nats;

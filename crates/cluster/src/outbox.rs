@@ -16,6 +16,8 @@ pub(crate) enum Order {
     Publish(Packet),
     /// Count the nodes, tell the part how many were asked, and then publish a packet.
     Ask(Packet, Arc<str>),
+    /// Tell somebody that all that was ordered before is done.
+    Tell(oneshot::Sender<()>),
     /// Count the nodes of a namespace.
     Count(Arc<str>, oneshot::Sender<usize>),
     /// Subscribe to a namespace.

@@ -1,4 +1,5 @@
 //! Every bus does what a bus must.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use roomful_cluster::{MemoryBus, conformance};
 
