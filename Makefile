@@ -80,7 +80,7 @@ test-rust: ## unit, integration and documentation tests
 	tools/test-cluster 2
 	tools/test-cluster 3
 
-.PHONY: storm-short test-interop test-interop-nodes test-matrix test-client test-client-site test-proxies-short test-hub test-browser test-examples autobahn-core fuzz-seeds bench-instructions
+.PHONY: storm-short test-interop test-interop-nodes test-cluster cost-cluster test-matrix test-client test-client-site test-proxies-short test-hub test-browser test-examples autobahn-core fuzz-seeds bench-instructions
 storm-short: ## thousands of clients that come, are cut and come back; nothing of them may be left
 	cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful) --test storm
 
@@ -94,6 +94,18 @@ test-interop-nodes: ## the same over two nodes of one process, with the clients 
 	@tools/setup interop
 	$(call build,-p roomful-interop --bin fixture)
 	cd interop/node && NODES=2 SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
+
+test-cluster: ## many nodes as one: ours, and official servers beside them, on Redis, PostgreSQL and NATS
+	@tools/setup cluster
+	$(call build,-p roomful-interop --bin cluster-node)
+	node interop/cluster/with-engines.mjs cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful-cluster --all-features) \
+		--test away --test conformance -- --include-ignored
+	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node run.mjs
+
+cost-cluster: ## what a node of a cluster pays for each event, beside the official adapters
+	@tools/setup cluster
+	cargo build --locked --release -p roomful-interop --bin cluster-node
+	SERVER=target/release/cluster-node node bench/cluster/cost.mjs
 
 test-matrix: ## our server against every generation of that client, and those for Python
 	@tools/setup matrix

@@ -52,6 +52,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, first: Box<dyn Connection>) {
             return;
         };
         connection = next;
+        shared.parts().iter().for_each(|part| part.resume());
         shared.enter(ClusterState::Up);
         tracing::info!(bus = ?shared.bus, "the engine of the cluster is back");
     }
@@ -104,7 +105,8 @@ async fn serve(shared: &Arc<Shared>, connection: &dyn Connection) -> Result<(), 
 }
 
 fn expire(shared: &Shared) {
-    shared.parts().iter().for_each(|part| part.expire());
+    let is_up = shared.is_up();
+    shared.parts().iter().for_each(|part| part.expire(is_up));
 }
 
 async fn carry_out(
@@ -119,10 +121,11 @@ async fn carry_out(
             Order::Publish(packet) => packets.push(packet),
             Order::Ask(packet, request) => {
                 let counted = count(shared, connection, &packet, &request).await;
-                if counted.is_err() {
+                if let Err(error) = counted {
                     shared.counters.dropped_lost.add(1);
+                    shared.asking(&packet).into_iter().for_each(|part| part.not_asked(&request));
+                    return Err(error);
                 }
-                counted?;
                 packets.push(packet);
             }
             // Whoever waits may have given up.
@@ -180,8 +183,7 @@ async fn count(
     }
     let patience = shared.settings.response_timeout;
     let count = within(patience, connection.count(&packet.namespace)).await?;
-    let asks = shared.parts().into_iter().find(|part| part.uid == packet.from);
-    if let Some(part) = asks {
+    if let Some(part) = shared.asking(packet) {
         part.counted(request, count.saturating_sub(1));
     }
     Ok(())

@@ -61,6 +61,8 @@ mod postgres;
 mod redis;
 mod shared;
 mod stats;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod subscriptions;
 mod translate;
 
 pub use bus::{Bus, BusError, BusFuture, Connection, Inlet};
@@ -74,3 +76,8 @@ pub use postgres::Postgres;
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisStreams, ShardedRedis, SubscriptionMode};
 pub use stats::{ClusterState, ClusterStats};
+
+/// The code in the page about clusters compiles.
+#[cfg(all(doctest, feature = "redis"))]
+#[doc = include_str!("../../../docs/cluster.md")]
+struct Page;

@@ -78,8 +78,9 @@ impl Bus for Nats {
             });
             let urls: Vec<_> = self.url.split(',').map(str::trim).map(str::to_owned).collect();
             let client = options.connect(urls).await.map_err(BusError::new)?;
+            let echo = Echo::new(&client).await?;
             let (prefix, reading) = (self.prefix.clone(), Mutex::default());
-            let connection = NatsConnection { client, inlet, prefix, ended, reading };
+            let connection = NatsConnection { client, inlet, prefix, ended, reading, echo };
             Ok(Box::new(connection) as Box<dyn Connection>)
         })
     }
@@ -92,6 +93,43 @@ struct NatsConnection {
     ended: Arc<Notify>,
     /// The tasks that read subscriptions, by their subject, and how often that is subscribed.
     reading: Mutex<HashMap<String, Reading>>,
+    echo: Echo,
+}
+
+/// A subject of this connection alone. NATS confirms nothing, but does everything in order: when what was said to
+/// oneself comes back, all before it was done.
+struct Echo {
+    subject: String,
+    heard: tokio::sync::Mutex<Heard>,
+}
+
+struct Heard {
+    subscriber: Subscriber,
+    count: u64,
+}
+
+impl Echo {
+    async fn new(client: &Client) -> Result<Self, BusError> {
+        let subject = client.new_inbox();
+        let subscriber = client.subscribe(subject.clone()).await.map_err(BusError::new)?;
+        Ok(Self { subject, heard: tokio::sync::Mutex::new(Heard { subscriber, count: 0 }) })
+    }
+
+    /// Waits until all that was told to NATS before has been done.
+    async fn wait(&self, client: &Client) -> Result<(), BusError> {
+        let mut heard = self.heard.lock().await;
+        heard.count += 1;
+        let count = heard.count.to_be_bytes();
+        let said = client.publish(self.subject.clone(), count.to_vec().into());
+        said.await.map_err(BusError::new)?;
+        // One that nobody waited for any more may come first.
+        while let Some(message) = heard.subscriber.next().await {
+            if message.payload[..] == count {
+                return Ok(());
+            }
+        }
+        Err(BusError::new("NATS has closed the connection"))
+    }
 }
 
 struct Reading {
@@ -111,7 +149,7 @@ impl NatsConnection {
         }
         let subscriber = self.client.subscribe(subject.clone()).await.map_err(BusError::new)?;
         // From here on nothing is missed.
-        self.client.flush().await.map_err(BusError::new)?;
+        self.echo.wait(&self.client).await?;
         let task = tokio::spawn(read(subscriber, self.inlet.clone())).abort_handle();
         self.reading.lock().insert(subject, Reading { task, times: 1 });
         Ok(())
@@ -174,7 +212,7 @@ impl Connection for NatsConnection {
                 };
                 self.client.publish(subject, payload).await.map_err(BusError::new)?;
             }
-            self.client.flush().await.map_err(BusError::new)?;
+            self.echo.wait(&self.client).await?;
             Ok(unsaid)
         })
     }
@@ -184,8 +222,7 @@ impl Connection for NatsConnection {
     }
 
     fn ping(&self) -> BusFuture<'_, ()> {
-        // The library does that too, and tells when there is no answer.
-        Box::pin(async { self.client.flush().await.map_err(BusError::new) })
+        Box::pin(self.echo.wait(&self.client))
     }
 
     fn ended(&self) -> Pin<Box<dyn Future<Output = BusError> + Send + '_>> {

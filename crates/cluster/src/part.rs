@@ -31,6 +31,15 @@ struct State {
     relay: Relay,
     /// Where the answers to open requests go.
     replies: HashMap<Arc<str>, ReplyTo>,
+    /// Other nodes, when they were counted last.
+    counted: usize,
+}
+
+impl State {
+    /// How many other nodes there are, as far as it is known.
+    fn missed(&self) -> usize {
+        self.relay.nodes().count().max(self.counted)
+    }
 }
 
 /// A part that is left when it is dropped.
@@ -49,7 +58,7 @@ impl Part {
     ) -> Box<dyn Line> {
         let uid: Arc<str> = random_id().into();
         let relay = Relay::new(Arc::clone(&uid), shared.relay_settings(), shared.now());
-        let state = Mutex::new(State { relay, replies: HashMap::new() });
+        let state = Mutex::new(State { relay, replies: HashMap::new(), counted: 0 });
         let (shared, followed) = (Arc::clone(shared), Mutex::default());
         let part = Arc::new(Self { namespace, uid, shared, node, state, followed });
         let shared = &part.shared;
@@ -140,6 +149,7 @@ impl Part {
     /// So many other nodes are asked.
     pub(crate) fn counted(self: &Arc<Self>, request: &Arc<str>, nodes: usize) {
         let mut state = self.state.lock();
+        state.counted = nodes;
         if let Some(to) = state.replies.get(request) {
             to.send(Reply::Asked(nodes));
         }
@@ -148,11 +158,28 @@ impl Part {
         self.act();
     }
 
-    /// Time has passed.
-    pub(crate) fn expire(self: &Arc<Self>) {
+    /// The engine is back.
+    pub(crate) fn resume(&self) {
+        self.state.lock().relay.resume(self.shared.now());
+    }
+
+    /// A request was not made, or not in time: as many nodes are missed as were there last.
+    pub(crate) fn not_asked(&self, request: &str) {
         let mut state = self.state.lock();
-        let State { relay, replies } = &mut *state;
-        relay.expire(self.shared.now());
+        let asked = state.missed();
+        if let Some(to) = state.replies.remove(request) {
+            to.send(Reply::Asked(asked));
+        }
+        state.relay.forget(request);
+    }
+
+    /// Time has passed. While the engine is away nobody can be heard, and nobody is taken for dead.
+    pub(crate) fn expire(self: &Arc<Self>, is_up: bool) {
+        let mut state = self.state.lock();
+        let State { relay, replies, .. } = &mut *state;
+        if is_up {
+            relay.expire(self.shared.now());
+        }
         replies.retain(|request, to| {
             let is_over = to.is_closed();
             if is_over {
@@ -162,6 +189,16 @@ impl Part {
         });
         drop(state);
         self.act();
+    }
+
+    /// The engine is away, and cannot be asked how many nodes there are.
+    fn expect_last_counted(&self, request: &str) {
+        let state = self.state.lock();
+        if self.shared.bus.presence() == Presence::Counted
+            && let Some(to) = state.replies.get(request)
+        {
+            to.send(Reply::Asked(state.counted));
+        }
     }
 
     /// Does what the relay wants, in order. Only one task delivers, so what comes stays in order.
@@ -254,14 +291,23 @@ impl Part {
                 }
                 state.replies.insert(Arc::clone(&request), replies);
             }
-            Err(_) => return self.shared.counters.requests_refused.add(1),
+            Err(_) => {
+                replies.send(Reply::Asked(state.missed()));
+                return self.shared.counters.requests_refused.add(1);
+            }
         }
         drop(state);
         let packet = self.packet(body, None);
-        self.shared.order(match self.shared.bus.presence() {
-            Presence::Counted => Order::Ask(packet, request),
+        let order = match self.shared.bus.presence() {
+            Presence::Counted => Order::Ask(packet, Arc::clone(&request)),
             _ => Order::Publish(packet),
-        });
+        };
+        // One that waits for the engine may be answered in time, and may not.
+        if !self.shared.order(order) {
+            self.not_asked(&request);
+        } else if !self.shared.is_up() {
+            self.expect_last_counted(&request);
+        }
         self.act();
     }
 }

@@ -16,6 +16,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification, Socket, 
 
 use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet};
 use crate::cluster::Cluster;
+use crate::subscriptions::Subscriptions;
 
 /// Notifications that wait until the one before was read.
 const UNREAD_MAX: usize = 1_000;
@@ -124,10 +125,16 @@ impl Bus for Postgres {
                 Ear { inlet, prefix: self.prefix.clone(), speaker: Arc::clone(&speaker), read };
             tasks.push(tokio::spawn(ear.listen(unread)).abort_handle());
             tasks.push(tokio::spawn(clean(Arc::clone(&speaker), table)).abort_handle());
-            let prefix = self.prefix.clone();
-            let connection =
-                PostgresConnection { listener, speaker, notify, attach, prefix, ended, tasks };
-            Ok(Box::new(connection) as Box<dyn Connection>)
+            Ok(Box::new(PostgresConnection {
+                listener,
+                speaker,
+                notify,
+                attach,
+                prefix: self.prefix.clone(),
+                subscriptions: Subscriptions::default(),
+                ended,
+                tasks,
+            }) as Box<dyn Connection>)
         })
     }
 }
@@ -239,6 +246,7 @@ struct PostgresConnection {
     notify: Statement,
     attach: Statement,
     prefix: String,
+    subscriptions: Subscriptions,
     ended: Arc<Notify>,
     tasks: Vec<AbortHandle>,
 }
@@ -289,11 +297,18 @@ impl PostgresConnection {
 
 impl Connection for PostgresConnection {
     fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, _uid: &'a Arc<str>) -> BusFuture<'a, ()> {
+        self.subscriptions.add(namespace);
         Box::pin(self.listen("LISTEN", namespace))
     }
 
     fn unsubscribe<'a>(&'a self, namespace: &'a Arc<str>, _uid: &'a Arc<str>) -> BusFuture<'a, ()> {
-        Box::pin(self.listen("UNLISTEN", namespace))
+        let is_last = self.subscriptions.remove(namespace);
+        Box::pin(async move {
+            match is_last {
+                true => self.listen("UNLISTEN", namespace).await,
+                false => Ok(()),
+            }
+        })
     }
 
     fn publish<'a>(&'a self, packets: &'a [Packet]) -> BusFuture<'a, usize> {

@@ -70,11 +70,17 @@ impl Shared {
         self.state.send_replace(state);
     }
 
-    /// Puts an order into the outbox, or counts that there was no room.
-    pub(crate) fn order(&self, order: Order) {
-        if self.outbox.push(order).is_err() {
+    pub(crate) fn is_up(&self) -> bool {
+        *self.state.borrow() == ClusterState::Up
+    }
+
+    /// Puts an order into the outbox; `false` when there was no room, which is counted.
+    pub(crate) fn order(&self, order: Order) -> bool {
+        let has_room = self.outbox.push(order).is_ok();
+        if !has_room {
             self.counters.dropped_full.add(1);
         }
+        has_room
     }
 
     pub(crate) fn add(&self, part: &Arc<Part>) {
@@ -105,6 +111,12 @@ impl Shared {
         self.parts.lock().get(namespace).cloned().unwrap_or_default()
     }
 
+    /// The part whose packet it is.
+    pub(crate) fn asking(&self, packet: &Packet) -> Option<Arc<Part>> {
+        let parts = self.parts_of(&packet.namespace);
+        parts.iter().filter_map(Weak::upgrade).find(|part| part.uid == packet.from)
+    }
+
     /// How many other nodes have been heard in a namespace.
     pub(crate) fn heard(&self, namespace: &str) -> usize {
         let parts = self.parts_of(namespace);
@@ -126,11 +138,13 @@ impl Hears for Shared {
     }
 
     fn deliver(&self, packet: Packet) {
-        self.counters.received.add(1);
+        let mut is_own = false;
         let parts = self.parts_of(&packet.namespace);
         for part in parts.iter().filter_map(Weak::upgrade) {
+            is_own |= part.uid == packet.from;
             part.receive(packet.clone());
         }
+        self.counters.received.add(usize::from(!is_own));
     }
 
     fn pass_over(&self) {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use ::redis::Commands as _;
 use roomful::{Args, NodeAnswers, Server};
-use roomful_cluster::{Cluster, ClusterSettings, ClusterState, Emitter, RedisStreams};
+use roomful_cluster::{
+    Cluster, ClusterSettings, ClusterState, Emitter, RedisStreams, ShardedRedis,
+};
 use support::{PATIENCE, Redis};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -141,8 +143,9 @@ async fn nothing_waits_for_ever() {
     let began = Instant::now();
     let answers: NodeAnswers<String> = one.io.server_side_call("number", 2).await.unwrap();
     assert!(answers.is_empty() && began.elapsed() < PATIENCE);
+    assert_eq!(answers.nodes_missing(), 1, "that was there last");
     let found = one.io.everyone().timeout(Duration::from_millis(100)).sockets().await;
-    assert!(found.is_empty());
+    assert_eq!((found.len(), found.nodes_missing()), (0, 1));
     assert!(one.cluster.nodes("/").await.is_err());
     drop(two);
 }
@@ -268,5 +271,29 @@ async fn an_emitter_reaches_all_and_is_none_of_them() {
         drop(emitter);
         node.has_heard(&[0, 1, 2, 3, 4]).await;
         assert_eq!(node.cluster.nodes("/").await.unwrap(), 1);
+    }
+}
+
+/// The namespace of the one that stays is not unsubscribed with that of the other.
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn servers_of_one_process_may_share_a_cluster() {
+    let redis = Redis::start().await;
+    let url = redis.url();
+    for shared in [
+        Cluster::connect(ShardedRedis::new(&url).unwrap()).await.unwrap(),
+        Cluster::connect(roomful_cluster::Redis::new(&url).unwrap()).await.unwrap(),
+        Cluster::connect(RedisStreams::new(&url).unwrap()).await.unwrap(),
+    ] {
+        let (stays, goes) = (Node::new(shared.clone()), Node::new(shared.clone()));
+        goes.is_ready().await;
+        goes.says(1);
+        stays.has_heard(&[1]).await;
+        drop(goes);
+        let late = Node::new(shared);
+        late.is_ready().await;
+        late.says(2);
+        stays.has_heard(&[1, 2]).await;
+        assert!(late.heard.lock().unwrap().is_empty());
     }
 }

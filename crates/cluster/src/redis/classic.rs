@@ -60,7 +60,13 @@ impl Redis {
 }
 
 /// The namespaces that are subscribed, each as often as it is.
-type Namespaces = Arc<RwLock<Vec<Arc<str>>>>;
+type Namespaces = Arc<RwLock<Vec<Subscribed>>>;
+
+/// A namespace, and the pattern of the channels of its events.
+struct Subscribed {
+    namespace: Arc<str>,
+    pattern: String,
+}
 
 struct ClassicConnection {
     link: Link,
@@ -102,22 +108,12 @@ impl Ear {
 
     /// `None` where it is for nobody here.
     fn read(&self, heard: &Heard) -> Result<Option<Packet>, Malformed> {
-        let (kind, rest) = split(&heard.channel, &self.key).ok_or(Malformed::NotAPacket)?;
-        // A channel may fit the patterns of two namespaces, and is heard once for each.
-        let pattern =
-            heard.pattern.as_deref().and_then(|pattern| split(pattern, &escaped(&self.key)));
-        let is_of = |namespace: &&Arc<str>| match &pattern {
-            Some((_, pattern)) => pattern.strip_suffix("#*") == Some(&escaped(namespace)),
-            None => rest.strip_prefix(&***namespace).is_some_and(|rest| rest.starts_with('#')),
-        };
-        let namespaces = self.namespaces.read();
-        let namespace = namespaces.iter().filter(is_of).max_by_key(|namespace| namespace.len());
-        let namespace = namespace.cloned().ok_or(Malformed::NotAPacket)?;
-        drop(namespaces);
         let (payload, limits) = (&heard.payload, self.inlet.limits());
+        let (kind, rest) = split(&heard.channel, &self.key).ok_or(Malformed::NotAPacket)?;
+        let namespace = self.namespace(heard, rest).ok_or(Malformed::NotAPacket)?;
         match kind {
             "" => {
-                let room = classic::room_of(&rest[namespace.len() + 1..]);
+                let room = classic::room_of(rest.get(namespace.len() + 1..).unwrap_or_default());
                 if room.is_some_and(|room| !self.inlet.has_room(&namespace, room)) {
                     return Ok(None);
                 }
@@ -127,6 +123,20 @@ impl Ear {
             "-response" => classic::decode_answer(&namespace, payload, limits).map(Some),
             _ => Err(Malformed::NotAPacket),
         }
+    }
+
+    /// The namespace of a channel. One of events may fit the patterns of two, and is heard once for each.
+    fn namespace(&self, heard: &Heard, rest: &str) -> Option<Arc<str>> {
+        let is_of = |subscribed: &&Subscribed| match &heard.pattern {
+            Some(pattern) => *pattern == subscribed.pattern,
+            None => {
+                let rest = rest.strip_prefix(&*subscribed.namespace);
+                rest.is_some_and(|rest| rest.starts_with('#'))
+            }
+        };
+        let namespaces = self.namespaces.read();
+        let found = namespaces.iter().filter(is_of).max_by_key(|found| found.namespace.len());
+        found.map(|found| Arc::clone(&found.namespace))
     }
 }
 
@@ -146,10 +156,11 @@ impl ClassicConnection {
     /// Subscribed once less; `true` when it is not at all any more.
     fn forget(&self, namespace: &Arc<str>) -> bool {
         let mut namespaces = self.namespaces.write();
-        if let Some(at) = namespaces.iter().position(|subscribed| subscribed == namespace) {
+        let is_this = |subscribed: &Subscribed| subscribed.namespace == *namespace;
+        if let Some(at) = namespaces.iter().position(is_this) {
             namespaces.swap_remove(at);
         }
-        !namespaces.contains(namespace)
+        !namespaces.iter().any(is_this)
     }
 
     fn pattern(&self, namespace: &str) -> String {
@@ -160,9 +171,11 @@ impl ClassicConnection {
 impl Connection for ClassicConnection {
     fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
         Box::pin(async move {
-            self.namespaces.write().push(Arc::clone(namespace));
-            let channels = self.channels(namespace, uid);
-            self.link.listen(cmd("PSUBSCRIBE").arg(self.pattern(namespace)).take()).await?;
+            let (pattern, channels) = (self.pattern(namespace), self.channels(namespace, uid));
+            let psubscribe = cmd("PSUBSCRIBE").arg(&pattern).take();
+            let namespace = Arc::clone(namespace);
+            self.namespaces.write().push(Subscribed { namespace, pattern });
+            self.link.listen(psubscribe).await?;
             self.link.listen(cmd("SUBSCRIBE").arg(&channels).take()).await
         })
     }

@@ -10,6 +10,7 @@ use roomful_proto::cluster::{Body, Packet, Presence, envelope};
 use super::link::{self, Link};
 use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet};
 use crate::cluster::Cluster;
+use crate::subscriptions::Subscriptions;
 
 /// Channels that are subscribed or left by one command.
 const CHANNELS_AT_ONCE: usize = 500;
@@ -74,6 +75,7 @@ struct ShardedConnection {
     link: Link,
     prefix: String,
     mode: SubscriptionMode,
+    subscriptions: Subscriptions,
 }
 
 impl Bus for ShardedRedis {
@@ -94,7 +96,9 @@ impl Bus for ShardedRedis {
                 };
             let link = Link::open(&self.client, hear).await?;
             let (prefix, mode) = (self.prefix.clone(), self.mode);
-            Ok(Box::new(ShardedConnection { link, prefix, mode }) as Box<dyn Connection>)
+            let subscriptions = Subscriptions::default();
+            let connection = ShardedConnection { link, prefix, mode, subscriptions };
+            Ok(Box::new(connection) as Box<dyn Connection>)
         })
     }
 }
@@ -130,6 +134,7 @@ impl ShardedConnection {
 
 impl Connection for ShardedConnection {
     fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
+        self.subscriptions.add(namespace);
         Box::pin(async move {
             for channel in [self.channel(namespace), self.channel_of(namespace, uid)] {
                 self.link.listen(cmd("SSUBSCRIBE").arg(channel).take()).await?;
@@ -139,8 +144,10 @@ impl Connection for ShardedConnection {
     }
 
     fn unsubscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
+        let is_last = self.subscriptions.remove(namespace);
         Box::pin(async move {
-            for channel in [self.channel(namespace), self.channel_of(namespace, uid)] {
+            let all = is_last.then(|| self.channel(namespace));
+            for channel in [self.channel_of(namespace, uid)].into_iter().chain(all) {
                 self.link.listen(cmd("SUNSUBSCRIBE").arg(channel).take()).await?;
             }
             Ok(())

@@ -22,6 +22,7 @@ use tokio::task::AbortHandle;
 use super::link::{self, Heard, Link};
 use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet};
 use crate::cluster::Cluster;
+use crate::subscriptions::Subscriptions;
 
 /// Entries of the stream that are read at once.
 const READ_COUNT: usize = 100;
@@ -37,9 +38,6 @@ pub struct RedisStreams {
     /// The last entry that was read: the next connection goes on behind it.
     read: Arc<Mutex<Option<String>>>,
 }
-
-/// The namespaces that are subscribed, each as often as it is: the stream has all.
-type Namespaces = Arc<Mutex<Vec<Arc<str>>>>;
 
 impl RedisStreams {
     /// Joins a server to all that use this Redis: see [`Redis::connect`](crate::Redis::connect).
@@ -91,7 +89,7 @@ impl RedisStreams {
     async fn reader(
         &self,
         inlet: Inlet,
-        namespaces: Namespaces,
+        namespaces: Subscriptions,
         ended: Arc<Notify>,
     ) -> Result<AbortHandle, BusError> {
         // A read waits for as long as it says itself.
@@ -133,7 +131,7 @@ async fn read_on(
     connection: &mut MultiplexedConnection,
     stream: &str,
     read: &Mutex<Option<String>>,
-    namespaces: &Namespaces,
+    namespaces: &Subscriptions,
     inlet: &Inlet,
 ) -> BusError {
     loop {
@@ -165,7 +163,7 @@ async fn read_on(
 /// The packet of an entry; `None` where it is for nobody here.
 fn packet_of(
     mut entry: StreamId,
-    namespaces: &Namespaces,
+    namespaces: &Subscriptions,
     inlet: &Inlet,
 ) -> Result<Option<Packet>, Malformed> {
     let mut field = |name: &str| {
@@ -174,7 +172,8 @@ fn packet_of(
     };
     let missing = Malformed::NotAPacket;
     let (uid, namespace) = (field("uid").ok_or(missing)?, field("nsp").ok_or(missing)?);
-    if !namespaces.lock().iter().any(|subscribed| **subscribed == *namespace) {
+    // The stream has those of all namespaces.
+    if !namespaces.contains(&namespace) {
         return Ok(None);
     }
     let kind = field("type").and_then(|kind| kind.parse().ok()).ok_or(missing)?;
@@ -203,7 +202,7 @@ const fn is_passing(body: &Body) -> bool {
 
 struct StreamsConnection {
     link: Link,
-    namespaces: Namespaces,
+    namespaces: Subscriptions,
     ended: Arc<Notify>,
     reading: AbortHandle,
     prefix: String,
@@ -225,8 +224,8 @@ impl Bus for RedisStreams {
                 Err(why) => ear.refuse(why),
             };
             let link = Link::open(&self.client, hear).await?;
-            let namespaces = Namespaces::default();
-            let reading = self.reader(inlet, Arc::clone(&namespaces), Arc::clone(&ended)).await?;
+            let namespaces = Subscriptions::default();
+            let reading = self.reader(inlet, namespaces.clone(), Arc::clone(&ended)).await?;
             Ok(Box::new(StreamsConnection {
                 link,
                 namespaces,
@@ -251,19 +250,14 @@ impl StreamsConnection {
 impl Connection for StreamsConnection {
     fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
         let channels = self.channels(namespace, uid);
-        self.namespaces.lock().push(Arc::clone(namespace));
+        self.namespaces.add(namespace);
         Box::pin(self.link.listen(cmd("SUBSCRIBE").arg(&channels).take()))
     }
 
     fn unsubscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
         let [all, own] = self.channels(namespace, uid);
-        let mut namespaces = self.namespaces.lock();
-        if let Some(at) = namespaces.iter().position(|subscribed| subscribed == namespace) {
-            namespaces.swap_remove(at);
-        }
         let mut channels = vec![own];
-        channels.extend((!namespaces.contains(namespace)).then_some(all));
-        drop(namespaces);
+        channels.extend(self.namespaces.remove(namespace).then_some(all));
         Box::pin(self.link.listen(cmd("UNSUBSCRIBE").arg(&channels).take()))
     }
 

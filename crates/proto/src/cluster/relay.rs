@@ -96,42 +96,79 @@ pub struct Relay {
 struct Request {
     ask: Ask,
     missing: Missing,
-    /// Clients that were asked and have not answered.
-    clients: usize,
+    /// Clients that have not answered, by the nodes that have asked them. It has no node that waits for none.
+    clients: HashMap<Arc<str>, usize>,
+}
+
+impl Request {
+    fn is_done(&self) -> bool {
+        self.missing.is_none() && self.clients.is_empty()
+    }
+
+    /// A node has asked so many of its clients. Where a wire does not say who answers, several nodes are one.
+    fn wait_for(&mut self, node: &Arc<str>, clients: usize) {
+        if clients > 0 {
+            let left = self.clients.entry(Arc::clone(node)).or_default();
+            *left = left.saturating_add(clients);
+        }
+    }
+
+    /// `false` when all clients of that node have answered before, or none was asked.
+    fn strike_client(&mut self, node: &str) -> bool {
+        let Some(left) = self.clients.get_mut(node) else {
+            return false;
+        };
+        *left -= 1;
+        if *left == 0 {
+            self.clients.remove(node);
+        }
+        true
+    }
 }
 
 /// Who has not answered.
 #[derive(Debug)]
 enum Missing {
     Nodes(HashSet<Arc<str>>),
-    /// Answers that have come before it is known how many to expect.
-    Uncounted(usize),
-    Count(usize),
+    Counted(Counted),
+}
+
+/// Where the engine counts nodes, who has answered: one that is named is one of them once.
+#[derive(Debug, Default)]
+struct Counted {
+    /// `None` until it is known how many to expect.
+    asked: Option<usize>,
+    answered: usize,
+    named: HashSet<Arc<str>>,
 }
 
 impl Missing {
     fn is_none(&self) -> bool {
         match self {
             Self::Nodes(nodes) => nodes.is_empty(),
-            Self::Uncounted(_) => false,
-            Self::Count(count) => *count == 0,
+            Self::Counted(counted) => counted.are_all(),
         }
     }
 
     /// `false` when that node has answered before, or was never asked.
-    fn strike(&mut self, node: &str) -> bool {
+    fn strike(&mut self, node: &Arc<str>) -> bool {
         match self {
             Self::Nodes(nodes) => nodes.remove(node),
-            Self::Uncounted(come) => {
-                *come += 1;
-                true
-            }
-            Self::Count(count) => {
-                let was_due = *count > 0;
-                *count = count.saturating_sub(1);
-                was_due
-            }
+            Self::Counted(counted) => counted.strike(node),
         }
+    }
+}
+
+impl Counted {
+    fn are_all(&self) -> bool {
+        self.asked.is_some_and(|asked| self.answered >= asked)
+    }
+
+    fn strike(&mut self, node: &Arc<str>) -> bool {
+        // Not every wire says who answers.
+        let is_due = !self.are_all() && (node.is_empty() || self.named.insert(Arc::clone(node)));
+        self.answered += usize::from(is_due);
+        is_due
     }
 }
 
@@ -188,6 +225,11 @@ impl Relay {
         silent.into_iter().for_each(|node| self.lose(&node));
     }
 
+    /// The engine was away, so nobody could be heard: all that were there have their time anew.
+    pub fn resume(&mut self, now: Moment) {
+        self.nodes.values_mut().for_each(|seen| *seen = now);
+    }
+
     /// Begins to wait for the answers to a request. Gives how many nodes are asked, where that is known:
     /// [`counted`](Self::counted) tells it otherwise. `Err` when too many requests are open.
     pub fn ask(&mut self, request: Arc<str>, ask: Ask) -> Result<Option<usize>, TooManyRequests> {
@@ -200,20 +242,20 @@ impl Relay {
                 let count = nodes.len();
                 (Missing::Nodes(nodes), Some(count))
             }
-            Presence::Counted => (Missing::Uncounted(0), None),
+            Presence::Counted => (Missing::Counted(Counted::default()), None),
         };
-        self.requests.insert(Arc::clone(&request), Request { ask, missing, clients: 0 });
+        self.requests
+            .insert(Arc::clone(&request), Request { ask, missing, clients: HashMap::new() });
         self.end_if_done(&request);
         Ok(count)
     }
 
     /// So many other nodes were counted when a request was made.
     pub fn counted(&mut self, request: &Arc<str>, nodes: usize) {
-        let Some(open) = self.requests.get_mut(request) else {
-            return;
-        };
-        if let Missing::Uncounted(come) = open.missing {
-            open.missing = Missing::Count(nodes.saturating_sub(come));
+        if let Some(Request { missing: Missing::Counted(counted), .. }) =
+            self.requests.get_mut(request)
+        {
+            counted.asked.get_or_insert(nodes);
         }
         self.end_if_done(request);
     }
@@ -231,7 +273,10 @@ impl Relay {
         if packet.body == Body::Goodbye {
             return self.lose(&packet.from);
         }
-        self.see(&packet.from, now);
+        // Who has said goodbye may still have an answer: that is no sign that it is there again.
+        if packet.body.answers().is_none() || self.nodes.contains_key(&packet.from) {
+            self.see(&packet.from, now);
+        }
         match packet.body {
             Body::Hello => self.signals.push_back(Signal::Publish(Body::Heartbeat)),
             Body::Heartbeat | Body::Goodbye => {}
@@ -259,16 +304,17 @@ impl Relay {
         self.signals.push_back(Signal::Left(Arc::clone(node)));
         let requests: Vec<_> = self.requests.keys().cloned().collect();
         for request in requests {
-            if let Some(Request { missing: Missing::Nodes(nodes), .. }) =
+            if let Some(Request { missing: Missing::Nodes(nodes), clients, .. }) =
                 self.requests.get_mut(&request)
             {
                 nodes.remove(node);
+                clients.remove(node);
             }
             self.end_if_done(&request);
         }
     }
 
-    fn answer(&mut self, from: &str, body: Body) {
+    fn answer(&mut self, from: &Arc<str>, body: Body) {
         let Some(request) = body.answers().cloned() else {
             return;
         };
@@ -280,14 +326,11 @@ impl Relay {
             (Ask::Clients, Body::ClientCount { count, .. }) => {
                 let is_due = open.missing.strike(from);
                 if is_due {
-                    open.clients = open.clients.saturating_add(*count);
+                    open.wait_for(from, *count);
                 }
                 is_due
             }
-            (Ask::Clients, Body::Ack { .. }) => {
-                open.clients = open.clients.saturating_sub(1);
-                true
-            }
+            (Ask::Clients, Body::Ack { .. }) => open.strike_client(from),
             (Ask::Nodes, Body::ClientCount { .. } | Body::Ack { .. }) => false,
             (Ask::Nodes, _) => open.missing.strike(from),
             (Ask::Clients, _) => false,
@@ -299,8 +342,7 @@ impl Relay {
     }
 
     fn end_if_done(&mut self, request: &Arc<str>) {
-        let is_done = |open: &Request| open.missing.is_none() && open.clients == 0;
-        if self.requests.get(request).is_some_and(is_done) {
+        if self.requests.get(request).is_some_and(Request::is_done) {
             self.requests.remove(request);
             self.signals.push_back(Signal::Done(Arc::clone(request)));
         }

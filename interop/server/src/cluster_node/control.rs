@@ -23,6 +23,10 @@ pub(crate) struct State {
 type Shared = Arc<State>;
 type Done = Result<Answer, Box<dyn Error + Send + Sync>>;
 
+/// Events of a burst that are sent at once.
+const BURST: usize = 100;
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Who a client says it is, and the room that it wants to be in.
 struct Client {
     name: Json,
@@ -51,6 +55,7 @@ struct Params {
     into: Vec<String>,
     from: Vec<String>,
     close: bool,
+    count: usize,
 }
 
 #[derive(Default, Deserialize)]
@@ -130,6 +135,17 @@ async fn carry_out(me: &Socket<Shared, Client>, args: &Args, seen: &Seen) -> Don
             flagged(to, &params.flags).emit(&*params.event, sent);
             none()
         }
+        "burst" => {
+            for number in 0..params.count {
+                to.emit(&*params.event, sent.clone());
+                // Others have their turn, the task that publishes among them.
+                if number % BURST == BURST - 1 {
+                    tokio::task::yield_now().await;
+                    state.cluster.flush(PATIENCE).await?;
+                }
+            }
+            none()
+        }
         "emitAck" => Ok(Answer::Ok(ask(to, &params, sent).await)),
         "fetch" => json(fetched(&to).await),
         "join" => {
@@ -171,7 +187,11 @@ async fn carry_out(me: &Socket<Shared, Client>, args: &Args, seen: &Seen) -> Don
             let rooms: BTreeSet<_> = sockets.iter().flat_map(|socket| socket.rooms()).collect();
             json(json!(rooms))
         }
-        "me" => json(json!(me.id())),
+        "me" => {
+            // The others reach it when the engine knows of its rooms.
+            state.cluster.flush(PATIENCE).await?;
+            json(json!(me.id()))
+        }
         _ => Err(format!("there is no operation {op}").into()),
     }
 }

@@ -4,44 +4,58 @@ use std::env;
 use std::error::Error;
 
 use roomful_cluster::{
-    Cluster, Nats, Postgres, Redis, RedisStreams, ShardedRedis, SubscriptionMode,
+    Cluster, MemoryBus, Nats, Postgres, Redis, RedisStreams, ShardedRedis, SubscriptionMode,
 };
 
+#[derive(Default)]
 pub(crate) struct Options {
     engine: String,
     url: String,
     mode: SubscriptionMode,
+    servers: usize,
 }
 
 impl Options {
     pub(crate) fn parse() -> Result<Self, Box<dyn Error>> {
-        let (mut engine, mut url, mut mode) = (None, None, SubscriptionMode::default());
+        let mut options = Self { servers: 1, ..Self::default() };
         let mut args = env::args().skip(1);
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
             match &*name {
-                "--engine" => engine = Some(value),
-                "--url" => url = Some(value),
-                "--mode" if value == "static" => mode = SubscriptionMode::Static,
+                "--engine" => options.engine = value,
+                "--url" => options.url = value,
+                "--servers" => options.servers = value.parse()?,
+                "--mode" if value == "static" => options.mode = SubscriptionMode::Static,
+                // Nodes of ours always hear emitters.
                 "--mode" | "--emitter" => {}
                 _ => return Err(format!("there is no option {name}").into()),
             }
         }
-        let engine = engine.ok_or("--engine is missing")?;
-        Ok(Self { engine, url: url.ok_or("--url is missing")?, mode })
+        Ok(options)
     }
-}
 
-pub(crate) async fn connect(options: &Options) -> Result<Cluster, Box<dyn Error>> {
-    Ok(match &*options.engine {
-        "redis" => Redis::connect(&options.url).await?,
-        "sharded" => {
-            let bus = ShardedRedis::new(&options.url)?.subscription_mode(options.mode);
-            Cluster::connect(bus).await?
+    /// One for each server.
+    pub(crate) async fn connect(&self) -> Result<Vec<Cluster>, Box<dyn Error>> {
+        let memory = MemoryBus::new();
+        let mut clusters = Vec::new();
+        for _ in 0..self.servers {
+            clusters.push(self.one(&memory).await?);
         }
-        "postgres" => Postgres::connect(&options.url).await?,
-        "nats" => Nats::connect(&options.url).await?,
-        "streams" => RedisStreams::connect(&options.url).await?,
-        other => return Err(format!("there is no engine {other}").into()),
-    })
+        Ok(clusters)
+    }
+
+    async fn one(&self, memory: &MemoryBus) -> Result<Cluster, Box<dyn Error>> {
+        Ok(match &*self.engine {
+            "redis" => Redis::connect(&self.url).await?,
+            "sharded" => {
+                let bus = ShardedRedis::new(&self.url)?.subscription_mode(self.mode);
+                Cluster::connect(bus).await?
+            }
+            "streams" => RedisStreams::connect(&self.url).await?,
+            "postgres" => Postgres::connect(&self.url).await?,
+            "nats" => Nats::connect(&self.url).await?,
+            "memory" => Cluster::connect(memory.clone()).await?,
+            other => return Err(format!("there is no engine {other}").into()),
+        })
+    }
 }

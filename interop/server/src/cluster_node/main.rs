@@ -1,6 +1,6 @@
 //! A server that is one of a cluster and does what its clients tell it, for `interop/cluster`.
 //!
-//! Usage: `cluster-node --engine redis --url redis://127.0.0.1:6379`
+//! Usage: `cluster-node --engine redis --url redis://127.0.0.1:6379 [--servers N]`
 
 mod control;
 mod engine;
@@ -10,14 +10,29 @@ use std::error::Error;
 use std::sync::{Arc, OnceLock};
 
 use roomful::{Server, stop_signal};
+use roomful_cluster::Cluster;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::control::State;
 use crate::engine::Options;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let cluster = engine::connect(&Options::parse()?).await?;
+    let mut serving = JoinSet::new();
+    for cluster in Options::parse()?.connect().await? {
+        let io = server(&cluster);
+        // What was subscribed until here was, when the engine has done what was ordered behind it.
+        cluster.nodes("/").await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        println!("listening on http://{}", listener.local_addr()?);
+        serving.spawn(async move { io.serve_on(listener).await });
+    }
+    serving.join_all().await;
+    Ok(())
+}
+
+fn server(cluster: &Cluster) -> Server<Arc<State>> {
     let name = format!("rust-{}", std::process::id());
     let state = Arc::new(State { name, cluster: cluster.clone(), io: OnceLock::new() });
     let io = Server::builder().state(Arc::clone(&state)).adapter(cluster.clone()).build();
@@ -25,15 +40,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         control::serve(&namespace, &state);
     }
     drop(state.io.set(io.clone()));
-    // What was subscribed until here was, when the engine has answered what was asked behind it.
-    cluster.nodes("/").await?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("listening on http://{}", listener.local_addr()?);
     let closing = io.clone();
     drop(tokio::spawn(async move {
         stop_signal().await;
         closing.close().await;
     }));
-    io.serve_on(listener).await;
-    Ok(())
+    io
 }

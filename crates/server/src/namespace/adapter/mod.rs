@@ -144,7 +144,8 @@ pub enum Message {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reply {
-    /// Of the adapter itself, once: so many other nodes are asked. The first replies may come before it.
+    /// Of the adapter itself: so many other nodes are asked. The first replies may come before it, and of several the
+    /// last counts.
     Asked(usize),
     /// To an ack request, first: this node asks so many clients.
     Clients(usize),
