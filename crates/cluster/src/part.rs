@@ -224,6 +224,15 @@ impl Part {
         }
     }
 
+    /// Says something to all, and so that this node is there.
+    fn say(&self, body: Body) {
+        if self.shared.order(Order::Publish(self.packet(body, None)))
+            && self.shared.bus.presence() == Presence::Heartbeats
+        {
+            self.state.lock().relay.spoke(self.shared.now());
+        }
+    }
+
     fn publish(&self, body: Body) {
         self.shared.order(Order::Publish(self.packet(body, None)));
     }
@@ -315,7 +324,7 @@ impl Part {
 impl Line for Open {
     fn send(&self, message: Message) {
         if let Some(body) = translate::body(message) {
-            self.part.publish(body);
+            self.part.say(body);
         }
     }
 

@@ -15,9 +15,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::data::{self, Data, Name, Opts};
-use super::envelope::{Object, push, push_event, push_packet};
-use super::packet::{Body, Malformed, Packet, Selection};
+use super::envelope::{Object, push_event, push_packet};
+use super::packet::{Body, Flags, Malformed, Packet, Selection};
+use crate::args::Args;
 use crate::limits::Limits;
+use crate::socket::msgpack::write;
 
 const IDS: u64 = 0;
 const ROOMS: u64 = 1;
@@ -66,12 +68,13 @@ pub fn encode(packet: &Packet) -> Option<(Channel<'_>, Bytes)> {
     };
     Some(match &packet.body {
         Body::Hello | Body::Heartbeat | Body::Goodbye => return None,
-        Body::Emit { to, request: None, .. } => {
+        Body::Emit { to, name, args, request: None } => {
             let room = match &*to.rooms {
                 [room] => Some(&**room),
                 _ => None,
             };
-            (Channel::Events(room), event(packet)?.to_msgpack().into())
+            let event = event(&packet.namespace, &packet.from, to, name, args);
+            (Channel::Events(room), event.into())
         }
         Body::Emit { .. } => (Channel::Requests, request(packet)?.to_msgpack().into()),
         body if body.answers().is_some() => (Channel::Answers, bytes(answer(body)?)),
@@ -211,18 +214,52 @@ fn read(message: &Bytes, limits: &Limits) -> Result<Data, Malformed> {
     }
 }
 
-fn event(packet: &Packet) -> Option<Data> {
-    let Body::Emit { to, name, args, .. } = &packet.body else {
-        return None;
-    };
-    let mut json = vec![b'['];
-    push(&mut json, &packet.from);
-    json.push(b',');
-    push_packet(&mut json, &packet.namespace, name, args);
-    json.push(b',');
-    push(&mut json, &Opts::new(to));
-    json.push(b']');
-    Some(Data { json, attachments: args.attachments().to_vec() })
+/// Writes an event. Of what every event pays only its arguments are JSON that becomes msgpack.
+fn event(namespace: &str, from: &str, to: &Selection, name: &str, args: &Args) -> Vec<u8> {
+    let attached: usize = args.attachments().iter().map(|bytes| bytes.len() + 5).sum();
+    let mut out = Vec::with_capacity(args.as_json().len() + attached + EVENT_BYTES);
+    write::array(&mut out, 3);
+    write::text(&mut out, from.as_bytes());
+    write::map(&mut out, 3);
+    write::text(&mut out, b"type");
+    write::unsigned(&mut out, 2);
+    write::text(&mut out, b"data");
+    let mut json = Vec::with_capacity(args.as_json().len() + name.len() + 8);
+    push_event(&mut json, name, args);
+    let attachments: Vec<&[u8]> = args.attachments().iter().map(|bytes| &**bytes).collect();
+    write::payload(&mut out, &json, &attachments);
+    write::text(&mut out, b"nsp");
+    write::text(&mut out, namespace.as_bytes());
+    push_opts(&mut out, to);
+    out
+}
+
+/// About as many bytes stand around the arguments of an event.
+const EVENT_BYTES: usize = 128;
+
+fn push_opts(out: &mut Vec<u8>, to: &Selection) {
+    write::map(out, 3);
+    for (key, rooms) in [("rooms", &to.rooms), ("except", &to.except)] {
+        write::text(out, key.as_bytes());
+        write::array(out, rooms.len());
+        rooms.iter().for_each(|room| write::text(out, room.as_bytes()));
+    }
+    let Flags { volatile, compress, latest, timeout_ms } = to.flags;
+    let booleans =
+        [("volatile", volatile.then_some(true)), ("compress", (!compress).then_some(false))];
+    let numbers = [("latest", latest), ("timeout", timeout_ms)];
+    let booleans = booleans.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    let numbers = numbers.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    write::text(out, b"flags");
+    write::map(out, booleans.clone().count() + numbers.clone().count());
+    for (key, value) in booleans {
+        write::text(out, key.as_bytes());
+        write::boolean(out, value);
+    }
+    for (key, value) in numbers {
+        write::text(out, key.as_bytes());
+        write::unsigned(out, value);
+    }
 }
 
 fn request(packet: &Packet) -> Option<Data> {

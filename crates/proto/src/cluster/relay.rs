@@ -225,6 +225,13 @@ impl Relay {
         silent.into_iter().for_each(|node| self.lose(&node));
     }
 
+    /// Something was said to all, which is a sign of life as good as a heartbeat.
+    pub fn spoke(&mut self, now: Moment) {
+        if self.next_heartbeat.is_some() {
+            self.next_heartbeat = Some(now + self.settings.heartbeat_interval);
+        }
+    }
+
     /// The engine was away, so nobody could be heard: all that were there have their time anew.
     pub fn resume(&mut self, now: Moment) {
         self.nodes.values_mut().for_each(|seen| *seen = now);

@@ -14,7 +14,7 @@
 
 mod date;
 mod read;
-mod write;
+pub(crate) mod write;
 
 use bytes::Bytes;
 

@@ -36,7 +36,7 @@ pub(super) fn packet(packet: &Plain<'_>) -> Vec<u8> {
 }
 
 /// Writes a JSON value, with bytes in place of their placeholders.
-pub(super) fn payload(out: &mut Vec<u8>, json: &[u8], attachments: &[&[u8]]) {
+pub(crate) fn payload(out: &mut Vec<u8>, json: &[u8], attachments: &[&[u8]]) {
     let lists = count(json);
     let mut lists = lists.iter();
     let mut tokens = tokens(json);
@@ -277,7 +277,8 @@ fn number(out: &mut Vec<u8>, number: &str) {
     }
 }
 
-fn unsigned(out: &mut Vec<u8>, number: u64) {
+/// Writes a number from 0 on.
+pub(crate) fn unsigned(out: &mut Vec<u8>, number: u64) {
     match number {
         0..=0x7f => out.push(number as u8),
         0x80..=0xff => out.extend_from_slice(&[0xcc, number as u8]),
@@ -303,7 +304,8 @@ fn negative(out: &mut Vec<u8>, number: i64) {
     }
 }
 
-fn text(out: &mut Vec<u8>, text: &[u8]) {
+/// Writes a text.
+pub(crate) fn text(out: &mut Vec<u8>, text: &[u8]) {
     match text.len() {
         len @ ..=0x1f => out.push(0xa0 | len as u8),
         len @ 0x20..=0xff => out.extend_from_slice(&[0xd9, len as u8]),
@@ -320,6 +322,21 @@ fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
         len => push(out, 0xc6, (len as u32).to_be_bytes()),
     }
     out.extend_from_slice(bytes);
+}
+
+/// Writes `true` or `false`.
+pub(crate) fn boolean(out: &mut Vec<u8>, value: bool) {
+    out.push(if value { 0xc3 } else { 0xc2 });
+}
+
+/// Begins an array of so many values.
+pub(crate) fn array(out: &mut Vec<u8>, len: usize) {
+    sized(out, u32::try_from(len).unwrap_or(u32::MAX), 0x90, 0xdc);
+}
+
+/// Begins a map of so many pairs.
+pub(crate) fn map(out: &mut Vec<u8>, len: usize) {
+    sized(out, u32::try_from(len).unwrap_or(u32::MAX), 0x80, 0xde);
 }
 
 /// The head of an array or a map: of a short one, of one with 16 bits or, by the next marker, 32.
