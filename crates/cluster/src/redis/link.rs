@@ -72,8 +72,7 @@ impl Link {
 
     /// Has the listener do something, such as subscribe.
     pub(super) async fn listen(&self, command: Cmd) -> Result<(), BusError> {
-        self.listener.clone().send_packed_command(&command).await?;
-        Ok(())
+        answered(self.listener.clone().send_packed_command(&command).await?).map(drop)
     }
 
     /// Does several things one after the other, in one go.
@@ -83,24 +82,19 @@ impl Link {
             return Ok(Vec::new());
         }
         let answers = self.speaker.clone().send_packed_commands(commands, 0, count).await?;
-        let refused = answers.iter().find_map(|answer| match answer {
-            Value::ServerError(error) => Some(format!("Redis refuses: {error}")),
-            _ => None,
-        });
-        refused.map_or(Ok(answers), |why| Err(BusError::new(why)))
+        answers.into_iter().map(answered).collect()
     }
 
     /// Asks something.
     pub(super) async fn ask(&self, command: Cmd) -> Result<Value, BusError> {
-        Ok(self.speaker.clone().send_packed_command(&command).await?)
+        answered(self.speaker.clone().send_packed_command(&command).await?)
     }
 
     /// A sign of life of both connections.
     pub(super) async fn ping(&self) -> Result<(), BusError> {
         let ping = ::redis::cmd("PING");
-        self.speaker.clone().send_packed_command(&ping).await?;
-        self.listener.clone().send_packed_command(&ping).await?;
-        Ok(())
+        answered(self.speaker.clone().send_packed_command(&ping).await?)?;
+        answered(self.listener.clone().send_packed_command(&ping).await?).map(drop)
     }
 
     pub(super) async fn ended(&self) -> BusError {
@@ -109,8 +103,16 @@ impl Link {
     }
 }
 
+/// An answer that is no refusal: the library gives these as values.
+pub(super) fn answered(answer: Value) -> Result<Value, BusError> {
+    match answer {
+        Value::ServerError(why) => Err(BusError::new(format!("Redis refuses: {why}"))),
+        answer => Ok(answer),
+    }
+}
+
 /// What somebody has published: a pattern where there is one, the channel, and what was said.
-fn heard(info: PushInfo) -> Option<Heard> {
+pub(super) fn heard(info: PushInfo) -> Option<Heard> {
     if !matches!(info.kind, PushKind::Message | PushKind::PMessage | PushKind::SMessage) {
         return None;
     }

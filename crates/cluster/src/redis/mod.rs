@@ -3,6 +3,7 @@
 mod classic;
 mod link;
 mod sharded;
+mod shards;
 mod streams;
 
 pub use classic::Redis;

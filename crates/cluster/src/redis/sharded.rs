@@ -4,24 +4,31 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ::redis::{Client, Cmd, cmd, pipe};
+use ::redis::Client;
 use roomful_proto::cluster::{Body, Packet, Presence, envelope};
 
 use super::link::{self, Link};
+#[cfg(feature = "redis-cluster")]
+use super::shards::many;
+use super::shards::{Ear, Shards};
 use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet};
 use crate::cluster::Cluster;
 use crate::subscriptions::Subscriptions;
 
-/// Channels that are subscribed or left by one command.
-const CHANNELS_AT_ONCE: usize = 500;
 /// Rooms with names as long as the id of a socket have no channel of their own, as in the official adapter.
 const ID_CHARS: usize = 20;
 
-/// Redis 7, on the wire of `createShardedAdapter` of `@socket.io/redis-adapter` 8.
+/// Redis 7, on the wire of `createShardedAdapter` of `@socket.io/redis-adapter` 8: a single Redis, or a Redis Cluster.
 pub struct ShardedRedis {
-    client: Client,
+    at: At,
     prefix: String,
     mode: SubscriptionMode,
+}
+
+enum At {
+    One(Box<Client>),
+    #[cfg(feature = "redis-cluster")]
+    Many(Vec<String>),
 }
 
 /// Which channels there are. All servers of a cluster must have the same.
@@ -52,8 +59,19 @@ impl ShardedRedis {
     ///
     /// When the URL is none.
     pub fn new(url: &str) -> Result<Self, BusError> {
-        let (prefix, mode) = ("socket.io".to_owned(), SubscriptionMode::default());
-        Ok(Self { client: link::client(url)?, prefix, mode })
+        Ok(Self::at(At::One(Box::new(link::client(url)?))))
+    }
+
+    /// A Redis Cluster, by the URLs of some of its nodes: the others are found. Channels are spread over its nodes, so
+    /// each event goes to one of them only. Events to one room stay in order; those to another room may overtake them,
+    /// since they go by another node.
+    #[cfg(feature = "redis-cluster")]
+    pub fn cluster<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
+        Self::at(At::Many(urls.into_iter().map(Into::into).collect()))
+    }
+
+    fn at(at: At) -> Self {
+        Self { at, prefix: "socket.io".to_owned(), mode: SubscriptionMode::default() }
     }
 
     /// The prefix of all channels, the option `channelPrefix` of the official adapter. Default `socket.io`.
@@ -72,7 +90,7 @@ impl ShardedRedis {
 }
 
 struct ShardedConnection {
-    link: Link,
+    shards: Box<dyn Shards>,
     prefix: String,
     mode: SubscriptionMode,
     subscriptions: Subscriptions,
@@ -89,15 +107,19 @@ impl Bus for ShardedRedis {
 
     fn connect(&self, inlet: Inlet) -> BusFuture<'_, Box<dyn Connection>> {
         Box::pin(async move {
-            let hear =
-                move |heard: link::Heard| match envelope::decode(&heard.payload, inlet.limits()) {
+            let ear: Ear =
+                Arc::new(move |heard| match envelope::decode(&heard.payload, inlet.limits()) {
                     Ok(packet) => inlet.deliver(packet),
                     Err(why) => inlet.refuse(why),
-                };
-            let link = Link::open(&self.client, hear).await?;
+                });
+            let shards: Box<dyn Shards> = match &self.at {
+                At::One(client) => Box::new(Link::open(client, move |heard| ear(heard)).await?),
+                #[cfg(feature = "redis-cluster")]
+                At::Many(urls) => Box::new(many::Cluster::open(urls, ear).await?),
+            };
             let (prefix, mode) = (self.prefix.clone(), self.mode);
             let subscriptions = Subscriptions::default();
-            let connection = ShardedConnection { link, prefix, mode, subscriptions };
+            let connection = ShardedConnection { shards, prefix, mode, subscriptions };
             Ok(Box::new(connection) as Box<dyn Connection>)
         })
     }
@@ -135,23 +157,15 @@ impl ShardedConnection {
 impl Connection for ShardedConnection {
     fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
         self.subscriptions.add(namespace);
-        Box::pin(async move {
-            for channel in [self.channel(namespace), self.channel_of(namespace, uid)] {
-                self.link.listen(cmd("SSUBSCRIBE").arg(channel).take()).await?;
-            }
-            Ok(())
-        })
+        let channels = vec![self.channel(namespace), self.channel_of(namespace, uid)];
+        self.shards.follow(channels, true)
     }
 
     fn unsubscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
         let is_last = self.subscriptions.remove(namespace);
-        Box::pin(async move {
-            let all = is_last.then(|| self.channel(namespace));
-            for channel in [self.channel_of(namespace, uid)].into_iter().chain(all) {
-                self.link.listen(cmd("SUNSUBSCRIBE").arg(channel).take()).await?;
-            }
-            Ok(())
-        })
+        let all = is_last.then(|| self.channel(namespace));
+        let channels = [self.channel_of(namespace, uid)].into_iter().chain(all).collect();
+        self.shards.follow(channels, false)
     }
 
     fn follow<'a>(
@@ -160,14 +174,11 @@ impl Connection for ShardedConnection {
         rooms: &'a [(String, bool)],
     ) -> BusFuture<'a, ()> {
         Box::pin(async move {
-            for (command, begun) in [("SSUBSCRIBE", true), ("SUNSUBSCRIBE", false)] {
+            for begins in [true, false] {
                 let rooms =
-                    rooms.iter().filter(|(room, is)| *is == begun && self.has_channel(room));
-                let channels: Vec<_> =
-                    rooms.map(|(room, _)| self.channel_of(namespace, room)).collect();
-                for channels in channels.chunks(CHANNELS_AT_ONCE) {
-                    self.link.listen(cmd(command).arg(channels).take()).await?;
-                }
+                    rooms.iter().filter(|(room, is)| *is == begins && self.has_channel(room));
+                let channels = rooms.map(|(room, _)| self.channel_of(namespace, room)).collect();
+                self.shards.follow(channels, begins).await?;
             }
             Ok(())
         })
@@ -175,32 +186,27 @@ impl Connection for ShardedConnection {
 
     fn publish<'a>(&'a self, packets: &'a [Packet]) -> BusFuture<'a, usize> {
         Box::pin(async move {
-            let mut commands = pipe();
-            for packet in packets {
-                if let Some(payload) = envelope::encode(packet) {
-                    let channel = self.channel_for(packet);
-                    commands.cmd("SPUBLISH").arg(channel).arg(&payload[..]);
-                }
-            }
-            self.link.say(&commands).await?;
-            Ok(packets.len() - commands.len())
+            let said = packets.iter().filter_map(|packet| {
+                let payload = envelope::encode(packet)?;
+                Some((self.channel_for(packet), payload))
+            });
+            let said: Vec<_> = said.collect();
+            let unsaid = packets.len() - said.len();
+            self.shards.publish(said).await?;
+            Ok(unsaid)
         })
     }
 
     fn count<'a>(&'a self, namespace: &'a Arc<str>) -> BusFuture<'a, usize> {
-        Box::pin(async move {
-            let mut count: Cmd = cmd("PUBSUB");
-            count.arg("SHARDNUMSUB").arg(self.channel(namespace));
-            link::counted(&self.link.ask(count).await?)
-        })
+        self.shards.count(self.channel(namespace))
     }
 
     fn ping(&self) -> BusFuture<'_, ()> {
-        Box::pin(self.link.ping())
+        self.shards.ping()
     }
 
     fn ended(&self) -> Pin<Box<dyn Future<Output = BusError> + Send + '_>> {
-        Box::pin(self.link.ended())
+        self.shards.ended()
     }
 }
 

@@ -121,7 +121,7 @@ async fn last_entry(
 ) -> Result<String, BusError> {
     let mut last = cmd("XREVRANGE");
     last.arg(stream).arg("+").arg("-").arg("COUNT").arg(1);
-    let entries = connection.send_packed_command(&last).await?;
+    let entries = link::answered(connection.send_packed_command(&last).await?)?;
     let entries: Vec<(String, Value)> = Vec::from_redis_value(entries).map_err(BusError::new)?;
     Ok(entries.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id))
 }
@@ -143,6 +143,10 @@ async fn read_on(
             Ok(Value::Nil) => continue,
             Ok(reply) => reply,
             Err(error) => return error.into(),
+        };
+        let reply = match link::answered(reply) {
+            Ok(reply) => reply,
+            Err(why) => return why,
         };
         let reply = match StreamReadReply::from_redis_value(reply) {
             Ok(reply) => reply,

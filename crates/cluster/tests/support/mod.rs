@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, dead_code)]
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,15 +19,23 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) async fn start() -> Self {
-        // Whoever takes it in between makes the test fail, and says why.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let redis = Self { port, process: run(port) };
+        Self::start_with(&[]).await
+    }
+
+    /// With more of what it takes on its command line.
+    pub(crate) async fn start_with(more: &[&str]) -> Self {
+        let port = free_port();
+        let redis = Self { port, process: run(port, more) };
         redis.listens().await;
         redis
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     /// It dies without a word.
@@ -37,7 +46,7 @@ impl Redis {
 
     /// It comes back at the same address, and has forgotten everything.
     pub(crate) async fn again(&mut self) {
-        self.process = run(self.port);
+        self.process = run(self.port, &[]);
         self.listens().await;
     }
 
@@ -64,9 +73,73 @@ impl Drop for Redis {
     }
 }
 
-fn run(port: u16) -> Child {
+/// Three that share what there is.
+pub(crate) struct RedisCluster {
+    nodes: Vec<Redis>,
+    directory: PathBuf,
+}
+
+impl RedisCluster {
+    pub(crate) async fn start() -> Self {
+        let directory = std::env::temp_dir().join(format!("roomful-redis-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let mut cluster = Self { nodes: Vec::new(), directory };
+        for _ in 0..3 {
+            let (port, bus) = (free_port(), free_port());
+            let more = [
+                format!("--dir {}", cluster.directory.display()),
+                "--cluster-enabled yes".to_owned(),
+                format!("--cluster-config-file nodes-{port}.conf --cluster-port {bus}"),
+            ];
+            let more: Vec<_> = more.iter().flat_map(|part| part.split(' ')).collect();
+            let node = Redis { port, process: run(port, &more) };
+            node.listens().await;
+            cluster.nodes.push(node);
+        }
+        cluster.join().await;
+        cluster
+    }
+
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.nodes.iter().map(Redis::url).collect()
+    }
+
+    /// Makes them one, and waits until all of them know.
+    async fn join(&self) {
+        let mut create = Command::new("redis-cli");
+        create.args(["--cluster-yes", "--cluster", "create"]);
+        create.args(self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+        let created = create.stdin(Stdio::null()).output().unwrap();
+        assert!(created.status.success(), "{created:?}");
+        let is_ok = |node: &Redis| {
+            let info = ["-p", &node.port.to_string(), "cluster", "info"].map(str::to_owned);
+            let told = Command::new("redis-cli").args(info).output().unwrap().stdout;
+            String::from_utf8_lossy(&told).contains("cluster_state:ok")
+        };
+        let ready = async {
+            while !self.nodes.iter().all(is_ok) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, ready).await.unwrap_or_else(|_| panic!("they do not become one"));
+    }
+}
+
+impl Drop for RedisCluster {
+    fn drop(&mut self) {
+        self.nodes.clear();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn free_port() -> u16 {
+    // Whoever takes it in between makes the test fail, and says why.
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn run(port: u16, more: &[&str]) -> Child {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"]);
-    command.arg(port.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
+    command.arg(port.to_string()).args(more).stdin(Stdio::null()).stdout(Stdio::null());
     command.current_dir(std::env::temp_dir()).spawn().unwrap()
 }

@@ -48,8 +48,12 @@ impl Options {
         Ok(match &*self.engine {
             "redis" => Redis::connect(&self.url).await?,
             "sharded" => {
-                let bus = ShardedRedis::new(&self.url)?.subscription_mode(self.mode);
-                Cluster::connect(bus).await?
+                // Several nodes are a Redis Cluster.
+                let bus = match self.url.contains(',') {
+                    true => ShardedRedis::cluster(self.url.split(',')),
+                    false => ShardedRedis::new(&self.url)?,
+                };
+                Cluster::connect(bus.subscription_mode(self.mode)).await?
             }
             "streams" => RedisStreams::connect(&self.url).await?,
             "postgres" => Postgres::connect(&self.url).await?,

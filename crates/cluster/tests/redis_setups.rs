@@ -1,0 +1,65 @@
+//! Redis as people run it: with passwords and users, and as a cluster of its own.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![cfg(feature = "redis")]
+
+mod support;
+
+use roomful_cluster::{Redis, RedisStreams, ShardedRedis, conformance};
+
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn a_password_is_needed_and_given() {
+    let redis = support::Redis::start_with(&["--requirepass", "p@ss/w:rd"]).await;
+    let url = format!("redis://:p%40ss%2Fw%3Ard@127.0.0.1:{}", redis.port());
+    conformance::check(|| Redis::new(&url).unwrap()).await.unwrap();
+    let refused = Redis::connect(&redis.url()).await.unwrap_err().to_string();
+    assert!(refused.contains("NOAUTH") || refused.contains("Authentication"), "{refused}");
+    let wrong = format!("redis://:wrong@127.0.0.1:{}", redis.port());
+    let refused = Redis::connect(&wrong).await.unwrap_err().to_string();
+    assert!(!refused.contains("wrong@"), "{refused}");
+}
+
+const COMMANDS: &str = "-@all +publish +subscribe +unsubscribe +psubscribe +punsubscribe +pubsub|numsub +ping +hello +auth";
+
+async fn with_user(channels: &str) -> (support::Redis, String) {
+    let rights = format!("on >secret resetkeys resetchannels {channels} {COMMANDS}");
+    let user: Vec<_> = ["--user", "events"].into_iter().chain(rights.split_whitespace()).collect();
+    let redis = support::Redis::start_with(&user).await;
+    let url = format!("redis://events:secret@127.0.0.1:{}", redis.port());
+    (redis, url)
+}
+
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn a_user_of_the_channels_alone_is_enough() {
+    let (_redis, url) = with_user("allchannels").await;
+    conformance::check(|| Redis::new(&url).unwrap()).await.unwrap();
+}
+
+/// Redis refuses a pattern that is not in its list as it is. That was taken for a subscription.
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn a_subscription_that_is_refused_is_none() {
+    let (_redis, url) = with_user("&socket.io*").await;
+    let refused = conformance::check(|| Redis::new(&url).unwrap()).await.unwrap_err().to_string();
+    assert!(refused.contains("no permissions"), "{refused}");
+}
+
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn another_database_is_no_other_cluster_for_channels_and_is_one_for_streams() {
+    let redis = support::Redis::start().await;
+    let url = format!("{}/3", redis.url());
+    conformance::check(|| RedisStreams::new(&url).unwrap()).await.unwrap();
+}
+
+#[cfg(feature = "redis-cluster")]
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn a_redis_cluster_has_the_channels_at_all_its_nodes() {
+    let redis = support::RedisCluster::start().await;
+    conformance::check(|| ShardedRedis::cluster(redis.urls())).await.unwrap();
+    // One of them is enough to find the others.
+    let [first, ..] = &redis.urls()[..] else { panic!("there are three") };
+    conformance::check(|| ShardedRedis::cluster([first.clone()])).await.unwrap();
+}
