@@ -80,9 +80,13 @@ test-rust: ## unit, integration and documentation tests
 	tools/test-cluster 2
 	tools/test-cluster 3
 
-.PHONY: storm-short test-interop test-interop-nodes test-cluster cost-cluster test-matrix test-client test-client-site test-proxies-short test-hub test-browser test-examples autobahn-core fuzz-seeds bench-instructions
+.PHONY: storm-short simulate test-interop test-interop-nodes test-cluster chaos-short chaos cost-cluster test-matrix test-client test-client-site test-proxies-short test-hub test-browser test-examples autobahn-core fuzz-seeds bench-instructions
 storm-short: ## thousands of clients that come, are cut and come back; nothing of them may be left
 	cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful) --test storm
+
+# A thousand of them are tests like others.
+simulate: ## replay one simulated cluster: make simulate SEED=17
+	SEED=$(SEED) cargo test --locked -p roomful-proto --test simulate replay
 
 test-interop: ## our server against the official JavaScript client
 	@tools/setup interop
@@ -99,8 +103,18 @@ test-cluster: ## many nodes as one: ours, and official servers beside them, on R
 	@tools/setup cluster
 	$(call build,-p roomful-interop --bin cluster-node)
 	node interop/cluster/with-engines.mjs cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful-cluster --all-features) \
-		--test away --test conformance -- --include-ignored
+		--test away --test conformance --test redis_setups -- --include-ignored
 	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node run.mjs
+
+chaos-short: ## a cluster whose nodes and engines die, on two engines: a fifth of a minute for each
+	@tools/setup cluster
+	$(call build,-p roomful-interop --bin cluster-node)
+	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node chaos.mjs --short --clients 40 --engine redis,streams $(if $(SEED),--seed $(SEED))
+
+chaos: ## a cluster whose nodes and engines die: 300 clients on four nodes, a minute for each engine
+	@tools/setup cluster
+	cargo build --locked --release -p roomful-interop --bin cluster-node
+	cd interop/cluster && SERVER="$(dir $(BUILT))release/cluster-node" node chaos.mjs $(if $(SEED),--seed $(SEED))
 
 cost-cluster: ## what a node of a cluster pays for each event, beside the official adapters
 	@tools/setup cluster
