@@ -33,12 +33,35 @@ struct State {
     replies: HashMap<Arc<str>, ReplyTo>,
     /// Other nodes, when they were counted last.
     counted: usize,
+    /// Whether a task does what the relay wants.
+    is_acting: bool,
 }
 
 impl State {
     /// How many other nodes there are, as far as it is known.
     fn missed(&self) -> usize {
         self.relay.nodes().count().max(self.counted)
+    }
+}
+
+/// The task that does what the relay wants, whatever becomes of it.
+struct Acting<'a>(&'a Part);
+
+impl Acting<'_> {
+    fn next(&self) -> Option<Signal> {
+        let mut state = self.0.state.lock();
+        let signal = state.relay.poll();
+        // Under the same lock: what comes from now on finds nobody at it.
+        state.is_acting = signal.is_some();
+        signal
+    }
+}
+
+impl Drop for Acting<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.state.lock().is_acting = false;
+        }
     }
 }
 
@@ -58,7 +81,8 @@ impl Part {
     ) -> Box<dyn Line> {
         let uid: Arc<str> = random_id().into();
         let relay = Relay::new(Arc::clone(&uid), shared.relay_settings(), shared.now());
-        let state = Mutex::new(State { relay, replies: HashMap::new(), counted: 0 });
+        let state =
+            Mutex::new(State { relay, replies: HashMap::new(), counted: 0, is_acting: false });
         let (shared, followed) = (Arc::clone(shared), Mutex::default());
         let part = Arc::new(Self { namespace, uid, shared, node, state, followed });
         let shared = &part.shared;
@@ -201,26 +225,31 @@ impl Part {
         }
     }
 
-    /// Does what the relay wants, in order. Only one task delivers, so what comes stays in order.
+    /// Does what the relay wants, one thing after the other: whoever finds another task at it leaves it to that one. So
+    /// the events of a node stay in order, and a request is over when its last answer was passed on.
     fn act(self: &Arc<Self>) {
-        loop {
-            let signal = self.state.lock().relay.poll();
-            let Some(signal) = signal else {
-                return;
-            };
-            match signal {
-                Signal::Publish(body) => self.publish(body),
-                Signal::Deliver(packet) => self.deliver(packet),
-                Signal::Answer(body) => self.answer(body),
-                Signal::Done(request) => drop(self.state.lock().replies.remove(&request)),
-                Signal::Joined(node) => {
-                    tracing::debug!(namespace = %self.namespace, %node, "another node is there");
-                }
-                Signal::Left(node) => {
-                    tracing::info!(namespace = %self.namespace, %node, "another node is gone");
-                }
-                _ => {}
+        if std::mem::replace(&mut self.state.lock().is_acting, true) {
+            return;
+        }
+        let acting = Acting(self);
+        while let Some(signal) = acting.next() {
+            self.carry_out(signal);
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, signal: Signal) {
+        match signal {
+            Signal::Publish(body) => self.publish(body),
+            Signal::Deliver(packet) => self.deliver(packet),
+            Signal::Answer(body) => self.answer(body),
+            Signal::Done(request) => drop(self.state.lock().replies.remove(&request)),
+            Signal::Joined(node) => {
+                tracing::debug!(namespace = %self.namespace, %node, "another node is there");
             }
+            Signal::Left(node) => {
+                tracing::info!(namespace = %self.namespace, %node, "another node is gone");
+            }
+            _ => {}
         }
     }
 

@@ -157,6 +157,14 @@ fn flags_go_both_ways() {
     }
 }
 
+/// A node without sockets was taken for one that has not answered.
+#[test]
+fn no_sockets_are_an_answer() {
+    let json = Bytes::from_static(br#"{"requestId":"ab","sockets":[]}"#);
+    let read = classic::decode_answer(&"/".into(), &json, &Limits::default()).unwrap();
+    assert!(matches!(read.body, Body::Fetched { .. }));
+}
+
 /// JavaScript leaves out what is `undefined`, and has numbers for rooms.
 #[test]
 fn what_servers_in_javascript_leave_out_is_not_missed() {

@@ -157,9 +157,10 @@ pub fn decode_answer(
         }
         Some(ACK) => Body::Ack { request, answer: data.one(fields.packet)? },
         _ => match (fields.sockets, fields.rooms) {
-            (Some(sockets), _) => match serde_json::from_str(sockets.get()) {
-                Ok(ids) => Body::IdsAnswer { request, ids },
-                Err(_) => Body::Fetched { request, sockets: data.one(Some(sockets))? },
+            // An empty list may be either, and only `Fetched` is asked for here.
+            (Some(sockets), _) => match serde_json::from_str::<Vec<String>>(sockets.get()) {
+                Ok(ids) if !ids.is_empty() => Body::IdsAnswer { request, ids },
+                _ => Body::Fetched { request, sockets: data.one(Some(sockets))? },
             },
             (None, Some(rooms)) => Body::RoomsAnswer { request, rooms: data::names(rooms) },
             // The answer to a request of an old form, which we do not send.
