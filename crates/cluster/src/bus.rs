@@ -28,11 +28,17 @@ pub trait Bus: fmt::Debug + Send + Sync + 'static {
     fn connect(&self, inlet: Inlet) -> BusFuture<'_, Box<dyn Connection>>;
 }
 
-/// A connection to an engine. It is dropped when a function of it fails.
+/// A connection to an engine. It is dropped when a function of it fails, unless that is a
+/// [refusal](BusError::refusal): then the others go on without what was refused.
 ///
 /// What it promises: of the packets of one `publish` after another, each reaches every node that has subscribed, once
 /// or not at all, and in order. It never takes a packet for sent that the engine has not confirmed.
 pub trait Connection: Send + Sync + 'static {
+    /// All namespaces that there are have been subscribed: what was missed may be brought now.
+    fn begin(&self) -> BusFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Begins to bring what is said in a namespace. When it is done, nothing that is said later is missed.
     fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()>;
 
@@ -124,24 +130,44 @@ impl fmt::Debug for Inlet {
 }
 
 /// Why an engine cannot do something.
-#[derive(Clone, Debug)]
-pub struct BusError(Arc<dyn std::error::Error + Send + Sync>);
+#[derive(Clone)]
+pub struct BusError {
+    why: Arc<dyn std::error::Error + Send + Sync>,
+    is_refusal: bool,
+}
 
 impl BusError {
     /// An error of the library that speaks with the engine, or a text.
     pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(error.into().into())
+        Self { why: error.into().into(), is_refusal: false }
+    }
+
+    /// The engine is there, and refuses just this: the connection is as good as before.
+    pub fn refusal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { why: error.into().into(), is_refusal: true }
+    }
+
+    /// Whether the engine is there, and refuses just this.
+    pub const fn is_refusal(&self) -> bool {
+        self.is_refusal
     }
 }
 
 impl fmt::Display for BusError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.why.fmt(f)
+    }
+}
+
+/// Not more than it says: what it is made of may have a URL with a password in it.
+impl fmt::Debug for BusError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl std::error::Error for BusError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
+        self.why.source()
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use roomful::adapter::{Adapter, Line, Node};
+use roomful_proto::Limits;
 use roomful_proto::cluster::Packet;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -54,6 +55,32 @@ impl Default for ClusterSettings {
     }
 }
 
+impl ClusterSettings {
+    /// Times that a timer can wait for, and sizes that can be read.
+    fn check(&self) -> Result<(), BusError> {
+        let times = [
+            ("response_timeout", self.response_timeout),
+            ("reconnect_pause_max", self.reconnect_pause_max),
+            ("heartbeat_interval", self.heartbeat_interval),
+            ("heartbeat_timeout", self.heartbeat_timeout),
+        ];
+        for (name, time) in times {
+            if !(TIME_MIN..=TIME_MAX).contains(&time) {
+                let why =
+                    format!("{name} is {time:?}: it has to be from {TIME_MIN:?} to {TIME_MAX:?}");
+                return Err(BusError::new(why));
+            }
+        }
+        if self.packet_bytes_max > Limits::PAYLOAD_BYTES {
+            return Err(BusError::new("packet_bytes_max is more than 2 GiB"));
+        }
+        Ok(())
+    }
+}
+
+const TIME_MIN: Duration = Duration::from_millis(10);
+const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Joins servers by an engine: give it to [`Builder::adapter`](roomful::Builder::adapter). A clone is the same
 /// cluster.
 #[derive(Clone)]
@@ -79,7 +106,8 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// When the engine cannot be connected to. Once it was, the cluster connects again by itself.
+    /// When the engine cannot be connected to, or a setting cannot be. Once it was connected, the cluster connects again by
+    /// itself.
     ///
     /// # Panics
     ///
@@ -94,6 +122,7 @@ impl Cluster {
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_with(bus: impl Bus, settings: ClusterSettings) -> Result<Self, BusError> {
+        settings.check()?;
         let shared = Arc::new(Shared::new(Arc::new(bus), settings));
         let connection = keeper::connect(&shared).await?;
         shared.enter(ClusterState::Up);
@@ -124,6 +153,9 @@ impl Cluster {
     ///
     /// When the engine does not answer in time, or is away.
     pub async fn nodes(&self, namespace: &str) -> Result<usize, BusError> {
+        if !self.shared.is_up() {
+            return Err(BusError::new("the engine of the cluster is away"));
+        }
         let (told, count) = oneshot::channel();
         self.shared.order(Order::Count(namespace.into(), told));
         let patience = self.shared.settings.response_timeout;

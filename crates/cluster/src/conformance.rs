@@ -187,6 +187,7 @@ impl Node {
     async fn connect(bus: &impl Bus, uid: &str) -> Result<Self, Failed> {
         let heard = Arc::new(Heard::default());
         let connection = bus.connect(Inlet::new(&heard, Arc::default())).await?;
+        connection.begin().await?;
         Ok(Self { uid: uid.into(), connection, heard })
     }
 

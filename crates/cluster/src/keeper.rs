@@ -7,9 +7,11 @@
 //! When it has connected again, all namespaces are subscribed before anything is published. So an event that a node
 //! answers to another's is not missed by whoever made it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use roomful_proto::cluster::{Packet, Presence};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
@@ -31,12 +33,15 @@ pub(crate) async fn connect(shared: &Arc<Shared>) -> Result<Box<dyn Connection>,
     let connection = within(patience, shared.bus.connect(shared.inlet())).await?;
     shared.outbox.forget_subscriptions();
     for part in shared.parts() {
-        within(patience, connection.subscribe(&part.namespace, &part.uid)).await?;
+        let subscribed = connection.subscribe(&part.namespace, &part.uid);
+        unless_refused(within(patience, subscribed).await, &part.namespace)?;
         let rooms = part.followed_anew();
         if !rooms.is_empty() {
-            within(patience, connection.follow(&part.namespace, &rooms)).await?;
+            let followed = connection.follow(&part.namespace, &rooms);
+            unless_refused(within(patience, followed).await, &part.namespace)?;
         }
     }
+    within(patience, connection.begin()).await?;
     Ok(connection)
 }
 
@@ -60,17 +65,18 @@ pub(crate) async fn keep(shared: Arc<Shared>, first: Box<dyn Connection>) {
 
 /// Tries until it is connected; `None` when nobody has the cluster any more.
 async fn connect_again(shared: &Arc<Shared>) -> Option<Box<dyn Connection>> {
-    let mut pause = RECONNECT_PAUSE;
+    let mut pause = RECONNECT_PAUSE.min(shared.settings.reconnect_pause_max);
     loop {
         if shared.outbox.is_closed() {
             return None;
         }
+        // Before the first as well: an engine that ends connections would be connected to without a pause.
+        sleep(jittered(pause)).await;
         match connect(shared).await {
             Ok(connection) => return Some(connection),
             Err(error) => tracing::debug!(%error, "the engine of the cluster is still away"),
         }
         expire(shared);
-        sleep(jittered(pause)).await;
         pause = (2 * pause).min(shared.settings.reconnect_pause_max);
     }
 }
@@ -115,14 +121,18 @@ async fn carry_out(
     orders: Vec<Order>,
 ) -> Result<(), BusError> {
     let patience = shared.settings.response_timeout;
+    let (subscriptions, orders): (Vec<_>, Vec<_>) =
+        orders.into_iter().partition(Order::is_subscription);
+    subscribe_all(connection, patience, subscriptions).await?;
     let mut packets = Vec::with_capacity(orders.len());
+    let mut counted = HashMap::new();
     for order in orders {
         match order {
             Order::Publish(packet) => packets.push(packet),
             Order::Ask(packet, request) => {
-                let counted = count(shared, connection, &packet, &request).await;
-                if let Err(error) = counted {
-                    shared.counters.dropped_lost.add(1);
+                if let Err(error) = count(shared, connection, &packet, &request, &mut counted).await
+                {
+                    shared.counters.dropped_lost.add(packets.len() + 1);
                     shared.asking(&packet).into_iter().for_each(|part| part.not_asked(&request));
                     return Err(error);
                 }
@@ -138,21 +148,20 @@ async fn carry_out(
                 // Whoever has asked may have given up.
                 let _ = told.send(count);
             }
-            Order::Subscribe(namespace, uid) => {
-                within(patience, connection.subscribe(&namespace, &uid)).await?;
-            }
             Order::Follow(part) => {
                 if let Some(part) = part.upgrade() {
                     let rooms = part.followed();
-                    within(patience, connection.follow(&part.namespace, &rooms)).await?;
+                    let followed =
+                        within(patience, connection.follow(&part.namespace, &rooms)).await;
+                    unless_refused(followed, &part.namespace)?;
                 }
             }
             Order::Unfollow(namespace, rooms) => {
-                within(patience, connection.follow(&namespace, &rooms)).await?;
+                let followed = within(patience, connection.follow(&namespace, &rooms)).await;
+                unless_refused(followed, &namespace)?;
             }
-            Order::Unsubscribe(namespace, uid) => {
-                within(patience, connection.unsubscribe(&namespace, &uid)).await?;
-            }
+            // They were taken out before.
+            Order::Subscribe(..) | Order::Unsubscribe(..) => {}
         }
     }
     if packets.is_empty() {
@@ -164,6 +173,11 @@ async fn carry_out(
             shared.note_unsaid(unsaid);
             Ok(())
         }
+        Err(error) if error.is_refusal() => {
+            tracing::warn!(%error, "not sent to other nodes");
+            shared.note_unsaid(packets.len());
+            Ok(())
+        }
         Err(error) => {
             shared.counters.dropped_lost.add(packets.len());
             Err(error)
@@ -171,22 +185,69 @@ async fn carry_out(
     }
 }
 
-/// Counts the other nodes, where the engine does that, and tells the part that asks.
+/// Subscribes and unsubscribes in one go: the commands are sent in this order.
+async fn subscribe_all(
+    connection: &dyn Connection,
+    patience: Duration,
+    orders: Vec<Order>,
+) -> Result<(), BusError> {
+    let done = orders.iter().map(|order| async move {
+        match order {
+            Order::Subscribe(namespace, uid) => {
+                let done = within(patience, connection.subscribe(namespace, uid)).await;
+                unless_refused(done, namespace)
+            }
+            Order::Unsubscribe(namespace, uid) => {
+                let done = within(patience, connection.unsubscribe(namespace, uid)).await;
+                unless_refused(done, namespace)
+            }
+            _ => Ok(()),
+        }
+    });
+    try_join_all(done).await.map(drop)
+}
+
+/// Counts the other nodes, where the engine does that, and tells the part that asks. Requests that are made together
+/// are of one count.
 async fn count(
     shared: &Shared,
     connection: &dyn Connection,
     packet: &Packet,
     request: &Arc<str>,
+    counted: &mut HashMap<Arc<str>, usize>,
 ) -> Result<(), BusError> {
     if shared.bus.presence() != Presence::Counted {
         return Ok(());
     }
     let patience = shared.settings.response_timeout;
-    let count = within(patience, connection.count(&packet.namespace)).await?;
+    let count = match counted.get(&packet.namespace) {
+        Some(count) => *count,
+        None => match within(patience, connection.count(&packet.namespace)).await {
+            Ok(count) => count,
+            // Whoever asks waits for the time that it has given.
+            Err(error) if error.is_refusal() => {
+                tracing::warn!(%error, "nodes cannot be counted");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        },
+    };
+    counted.insert(Arc::clone(&packet.namespace), count);
     if let Some(part) = shared.asking(packet) {
         part.counted(request, count.saturating_sub(1));
     }
     Ok(())
+}
+
+/// One namespace that the engine refuses is no reason to lose all others.
+fn unless_refused(done: Result<(), BusError>, namespace: &str) -> Result<(), BusError> {
+    match done {
+        Err(error) if error.is_refusal() => {
+            tracing::error!(namespace = ?namespace, %error, "the namespace is not part of the cluster");
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 async fn within<T>(

@@ -142,7 +142,7 @@ impl NatsConnection {
         format!("{}.{}", self.prefix, BASE64.encode(namespace))
     }
 
-    async fn listen(&self, subject: String) -> Result<(), BusError> {
+    async fn listen(&self, subject: String, namespace: Arc<str>) -> Result<(), BusError> {
         if let Some(reading) = self.reading.lock().get_mut(&subject) {
             reading.times += 1;
             return Ok(());
@@ -150,7 +150,7 @@ impl NatsConnection {
         let subscriber = self.client.subscribe(subject.clone()).await.map_err(BusError::new)?;
         // From here on nothing is missed.
         self.echo.wait(&self.client).await?;
-        let task = tokio::spawn(read(subscriber, self.inlet.clone())).abort_handle();
+        let task = tokio::spawn(read(subscriber, namespace, self.inlet.clone())).abort_handle();
         self.reading.lock().insert(subject, Reading { task, times: 1 });
         Ok(())
     }
@@ -169,9 +169,9 @@ impl NatsConnection {
     }
 }
 
-async fn read(mut subscriber: Subscriber, inlet: Inlet) {
+async fn read(mut subscriber: Subscriber, namespace: Arc<str>, inlet: Inlet) {
     while let Some(message) = subscriber.next().await {
-        match envelope::decode(&message.payload, inlet.limits()) {
+        match envelope::decode_in(Some(&namespace), &message.payload, inlet.limits()) {
             Ok(packet) => inlet.deliver(packet),
             Err(why) => inlet.refuse(why),
         }
@@ -182,8 +182,8 @@ impl Connection for NatsConnection {
     fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
         Box::pin(async move {
             let subject = self.subject(namespace);
-            self.listen(format!("{subject}.{uid}")).await?;
-            self.listen(subject).await
+            self.listen(format!("{subject}.{uid}"), Arc::clone(namespace)).await?;
+            self.listen(subject, Arc::clone(namespace)).await
         })
     }
 

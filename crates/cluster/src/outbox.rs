@@ -109,31 +109,43 @@ impl Outbox {
 
     /// Drops what the next connection does by itself: what is subscribed is known elsewhere.
     pub(crate) fn forget_subscriptions(&self) {
-        let is_packet = |order: &Order| matches!(order, Order::Publish(_) | Order::Ask(..));
-        self.state.lock().orders.retain(is_packet);
+        let stays = |order: &Order| {
+            !order.is_subscription() && !matches!(order, Order::Follow(_) | Order::Unfollow(..))
+        };
+        self.state.lock().orders.retain(stays);
     }
 }
 
 impl Waiting {
+    /// As many orders of one kind as follow one another.
     fn take(&mut self, at_once_max: usize) -> Vec<Order> {
-        let mut taken = Vec::new();
-        while taken.len() < at_once_max {
-            let is_publish = matches!(self.orders.front(), Some(Order::Publish(_)));
-            if !taken.is_empty() && !is_publish {
-                break;
-            }
-            let Some(order) = self.orders.pop_front() else {
-                break;
-            };
+        let mut taken: Vec<Order> = Vec::new();
+        while taken.len() < at_once_max
+            && let Some(next) = self.orders.front()
+            && taken.last().is_none_or(|last| last.goes_with(next))
+            && let Some(order) = self.orders.pop_front()
+        {
             if let Order::Publish(packet) | Order::Ask(packet, _) = &order {
                 self.packets -= 1;
                 self.bytes -= packet.body.held_bytes();
             }
             taken.push(order);
-            if !is_publish {
-                break;
-            }
         }
         taken
+    }
+}
+
+impl Order {
+    const fn is_packet(&self) -> bool {
+        matches!(self, Self::Publish(_) | Self::Ask(..))
+    }
+
+    pub(crate) const fn is_subscription(&self) -> bool {
+        matches!(self, Self::Subscribe(..) | Self::Unsubscribe(..))
+    }
+
+    /// Whether both can be done in one go.
+    const fn goes_with(&self, next: &Self) -> bool {
+        (self.is_packet() && next.is_packet()) || (self.is_subscription() && next.is_subscription())
     }
 }

@@ -4,17 +4,22 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write as _;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use roomful::SocketId;
 use roomful::adapter::{Line, Message, Node, Reply, ReplyTo, RoomChange};
 use roomful_proto::cluster::{Body, Packet, Presence, Relay, Signal};
+use tokio::time::{Instant, timeout_at};
 
 use crate::bus::Hears as _;
 use crate::cluster::Held;
 use crate::outbox::Order;
 use crate::shared::Shared;
 use crate::translate;
+
+/// How long a request of another node is answered at most.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(crate) struct Part {
     pub(crate) namespace: Arc<str>,
@@ -122,7 +127,13 @@ impl Part {
         };
         let mut followed = self.followed.lock();
         let was_empty = followed.is_empty();
-        followed.extend(changes);
+        for (room, begins) in changes {
+            // One that has begun and ended since is nothing to tell.
+            let untold = !begins && followed.remove(&room) == Some(true);
+            if !untold {
+                followed.insert(room, begins);
+            }
+        }
         if was_empty && !followed.is_empty() {
             drop(followed);
             self.shared.order(Order::Follow(Arc::downgrade(self)));
@@ -255,6 +266,9 @@ impl Part {
 
     /// Says something to all, and so that this node is there.
     fn say(&self, body: Body) {
+        if matches!(&body, Body::Emit { to, .. } if to.flags.volatile) && !self.shared.is_up() {
+            return self.shared.counters.dropped_volatile.add(1);
+        }
         if self.shared.order(Order::Publish(self.packet(body, None)))
             && self.shared.bus.presence() == Presence::Heartbeats
         {
@@ -302,17 +316,20 @@ impl Part {
         let Some(request) = request else {
             return node.receive(message, None);
         };
-        let (to, replies) = ReplyTo::channel();
+        let Ok(permit) = Arc::clone(&self.shared.answering).try_acquire_owned() else {
+            return self.shared.counters.requests_refused.add(1);
+        };
+        let (to, mut replies) = ReplyTo::channel();
         node.receive(message, Some(to));
         let part = Arc::clone(self);
         drop(self.shared.runtime.spawn(async move {
-            let mut replies = replies;
-            // They end by themselves: the server bounds them.
-            while let Some(reply) = replies.next().await {
+            let until = Instant::now() + ANSWER_TIMEOUT;
+            while let Ok(Some(reply)) = timeout_at(until, replies.next()).await {
                 if let Some(body) = translate::answer(reply, &request, ids_only) {
                     part.publish_to(&from, body);
                 }
             }
+            drop(permit);
         }));
     }
 
@@ -346,7 +363,10 @@ impl Part {
         } else if !self.shared.is_up() {
             self.expect_last_counted(&request);
         }
-        self.act();
+        // Not here: what comes for others meanwhile may run functions of the program, which may be in the middle of
+        // something where it asks.
+        let part = Arc::clone(self);
+        drop(self.shared.runtime.spawn(async move { part.act() }));
     }
 }
 
@@ -370,7 +390,9 @@ impl Drop for Open {
             part.publish(Body::Goodbye);
         }
         if part.shared.bus.follows_rooms() {
-            let rooms = part.left_rooms();
+            // What the engine was still to be told of is not looked at any more.
+            let ended = part.followed().into_iter().filter(|(_, begun)| !begun);
+            let rooms = ended.chain(part.left_rooms()).collect();
             part.shared.order(Order::Unfollow(Arc::clone(&part.namespace), rooms));
         }
         let order = Order::Unsubscribe(Arc::clone(&part.namespace), Arc::clone(&part.uid));

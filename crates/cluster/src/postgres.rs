@@ -83,9 +83,26 @@ impl Postgres {
 /// An error with what the database says of it.
 fn told(error: tokio_postgres::Error) -> BusError {
     match error.as_db_error() {
-        Some(why) => BusError::new(format!("PostgreSQL: {}", why.message())),
-        None => BusError::new(error),
+        Some(why) => BusError::refusal(format!("PostgreSQL refuses: {}", why.message())),
+        None => BusError::new(format!("PostgreSQL: {error}")),
     }
+}
+
+/// Whether PostgreSQL has taken something, or is there and refuses just this: then its clients do not hear it.
+fn is_taken(executed: Result<u64, tokio_postgres::Error>) -> Result<bool, BusError> {
+    match executed.map_err(told) {
+        Ok(_) => Ok(true),
+        Err(why) if why.is_refusal() => {
+            tracing::warn!(%why, "an event is not sent");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there can be a channel of that name.
+fn is_channel(name: &str) -> bool {
+    name.len() <= CHANNEL_BYTES_MAX && !name.contains('\0')
 }
 
 /// A name as SQL has it where it is not simple.
@@ -120,7 +137,10 @@ impl Bus for Postgres {
                  replace($2, '{ID}', attached.id::text)) FROM attached"
             ))
             .await?;
-            let read = statement(format!("SELECT payload FROM {table} WHERE id = $1")).await?;
+            let read = statement(format!(
+                "SELECT payload FROM {table} WHERE id = $1 AND octet_length(payload) <= $2"
+            ))
+            .await?;
             let ear =
                 Ear { inlet, prefix: self.prefix.clone(), speaker: Arc::clone(&speaker), read };
             tasks.push(tokio::spawn(ear.listen(unread)).abort_handle());
@@ -144,14 +164,22 @@ const ID: &str = "\u{1}id\u{1}";
 
 /// Makes the table where it is missing.
 async fn prepare_table(speaker: &Client, name: &str, table: &str) -> Result<(), BusError> {
-    let found = speaker.query_one("SELECT to_regclass($1) IS NOT NULL", &[&quoted(name)]).await;
-    if found.map_err(told)?.get(0) {
+    if is_there(speaker, name).await? {
         return Ok(());
     }
     let create = format!(
         "CREATE TABLE IF NOT EXISTS {table} (id bigserial UNIQUE, created_at timestamptz DEFAULT now(), payload bytea)"
     );
-    speaker.batch_execute(&create).await.map_err(told)
+    match speaker.batch_execute(&create).await {
+        // Another node may have made it at the same moment.
+        Err(_) if is_there(speaker, name).await? => Ok(()),
+        made => made.map_err(told),
+    }
+}
+
+async fn is_there(speaker: &Client, name: &str) -> Result<bool, BusError> {
+    let found = speaker.query_one("SELECT to_regclass($1) IS NOT NULL", &[&quoted(name)]).await;
+    Ok(found.map_err(told)?.get(0))
 }
 
 /// Moves a connection on, and passes on what it is notified of.
@@ -235,7 +263,8 @@ impl Ear {
             serde_json::Value::String(id) => id.parse().ok()?,
             id => id.as_i64()?,
         };
-        let row = self.speaker.query_opt(&self.read, &[&id]).await.ok()??;
+        let bytes_max = i32::try_from(self.inlet.limits().payload_bytes_max).unwrap_or(i32::MAX);
+        let row = self.speaker.query_opt(&self.read, &[&id, &bytes_max]).await.ok()??;
         row.try_get::<_, Vec<u8>>(0).ok().map(Bytes::from)
     }
 }
@@ -262,13 +291,12 @@ impl PostgresConnection {
         let Some(message) = envelope::encode(packet) else {
             return Ok(false);
         };
-        if channel.len() > CHANNEL_BYTES_MAX {
+        if !is_channel(&channel) {
             return Ok(false);
         }
         let text = std::str::from_utf8(&message).ok().filter(|text| text.starts_with('{'));
         if let Some(text) = text.filter(|text| text.len() < PAYLOAD_THRESHOLD) {
-            self.speaker.execute(&self.notify, &[&channel, &text]).await.map_err(told)?;
-            return Ok(true);
+            return is_taken(self.speaker.execute(&self.notify, &[&channel, &text]).await);
         }
         let (kind, _) = envelope::encode_data(packet).unwrap_or_default();
         let header = format!(
@@ -278,18 +306,14 @@ impl PostgresConnection {
         let payload = envelope::encode_msgpack(packet).unwrap_or_default();
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
             [&channel, &header, &payload.as_ref()];
-        self.speaker.execute(&self.attach, &params).await.map_err(told)?;
-        Ok(true)
+        is_taken(self.speaker.execute(&self.attach, &params).await)
     }
 
     async fn listen(&self, command: &str, namespace: &str) -> Result<(), BusError> {
         let channel = self.channel(namespace);
-        if channel.len() > CHANNEL_BYTES_MAX {
-            tracing::error!(
-                namespace,
-                "its channel has more than 63 bytes: it is not part of the cluster"
-            );
-            return Ok(());
+        if !is_channel(&channel) {
+            let why = "its channel would have more than 63 bytes, or a zero byte";
+            return Err(BusError::refusal(why));
         }
         self.listener.batch_execute(&format!("{command} {}", quoted(&channel))).await.map_err(told)
     }

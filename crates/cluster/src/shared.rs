@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use roomful_proto::cluster::{Malformed, Packet, RelaySettings};
 use roomful_proto::{Limits, Moment};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::bus::{Bus, Hears, Inlet};
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) state: watch::Sender<ClusterState>,
     pub(crate) runtime: Handle,
+    /// Requests of other nodes that may be answered at the same time.
+    pub(crate) answering: Arc<Semaphore>,
     limits: Arc<Limits>,
     began: Instant,
     /// The namespaces that take part: mostly one part for each, and several where servers of this process share
@@ -43,6 +45,7 @@ impl Shared {
             counters: Counters::default(),
             state: watch::Sender::new(ClusterState::Connecting),
             runtime: Handle::current(),
+            answering: Arc::new(Semaphore::new(settings.requests_max.min(Semaphore::MAX_PERMITS))),
             limits: Arc::new(limits),
             began: Instant::now(),
             parts: Mutex::default(),

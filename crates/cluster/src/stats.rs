@@ -26,6 +26,8 @@ pub struct ClusterStats {
     pub passed_over: u64,
     /// Packets that were dropped since too many, or too many bytes, waited already.
     pub dropped_full: u64,
+    /// Volatile events that were sent while the engine was away.
+    pub dropped_volatile: u64,
     /// Packets that were being published when the connection was lost. Nobody knows whether they have arrived, so
     /// they are not sent again.
     pub dropped_lost: u64,
@@ -33,7 +35,7 @@ pub struct ClusterStats {
     pub dropped_unsaid: u64,
     /// What came and was no packet, or of a type that is not known here.
     pub malformed: u64,
-    /// Requests that were not made since too many are open.
+    /// Requests that were not made, or not answered for another node, since too many are open.
     pub requests_refused: u64,
     /// Times that the connection was lost.
     pub lost: u64,
@@ -50,6 +52,7 @@ pub(crate) struct Counters {
     pub(crate) received: Counter,
     pub(crate) passed_over: Counter,
     pub(crate) dropped_full: Counter,
+    pub(crate) dropped_volatile: Counter,
     pub(crate) dropped_lost: Counter,
     pub(crate) dropped_unsaid: Counter,
     pub(crate) malformed: Counter,
@@ -77,6 +80,7 @@ impl Counters {
             received: self.received.get(),
             passed_over: self.passed_over.get(),
             dropped_full: self.dropped_full.get(),
+            dropped_volatile: self.dropped_volatile.get(),
             dropped_lost: self.dropped_lost.get(),
             dropped_unsaid: self.dropped_unsaid.get(),
             malformed: self.malformed.get(),

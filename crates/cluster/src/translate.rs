@@ -7,6 +7,7 @@ use roomful::adapter::{Message, Reliability, Reply, SocketState, Target};
 use roomful::{Args, Handshake, SocketId};
 use roomful_proto::cluster::{Ask, Body, Flags, Selection};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// How long another node waits for acks at most where it does not say so, as the official adapter.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,9 +68,10 @@ pub(crate) fn reply(body: &Body) -> Option<Reply> {
         Body::ClientCount { count, .. } => Reply::Clients(*count),
         Body::Ack { answer, .. } => Reply::Ack(None, answer.clone()),
         Body::Fetched { sockets, .. } => {
-            // What does not fit is of no socket that could be addressed.
-            let sockets: Vec<Told> = sockets.get(0).unwrap_or_default();
-            Reply::Sockets(sockets.into_iter().filter_map(Told::into_state).collect())
+            // Each by itself: one that does not fit hides no other.
+            let sockets: Vec<Box<RawValue>> = sockets.get(0).unwrap_or_default();
+            let told = sockets.iter().filter_map(|socket| serde_json::from_str(socket.get()).ok());
+            Reply::Sockets(told.filter_map(Told::into_state).collect())
         }
         Body::ServerSideAnswer { answer, .. } => Reply::ServerSide(answer.clone()),
         _ => return None,

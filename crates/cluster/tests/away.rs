@@ -91,7 +91,7 @@ fn quick() -> ClusterSettings {
     settings.response_timeout = Duration::from_millis(500);
     settings.reconnect_pause_max = Duration::from_millis(200);
     settings.heartbeat_interval = Duration::from_millis(200);
-    settings.waiting_max = 10;
+    settings.waiting_max = 25;
     settings
 }
 
@@ -106,27 +106,27 @@ async fn what_is_said_while_the_engine_is_away_waits_up_to_a_bound() {
     one.is(ClusterState::Down).await;
     two.is(ClusterState::Down).await;
     let before = one.cluster.stats();
-    for number in 1..=15 {
+    for number in 1..=30 {
         one.says(number);
     }
     let stats = one.cluster.stats();
-    assert_eq!((stats.waiting, stats.dropped_full - before.dropped_full), (10, 5));
+    assert_eq!((stats.waiting, stats.dropped_full - before.dropped_full), (25, 5));
     redis.again().await;
     two.is(ClusterState::Up).await;
     one.is(ClusterState::Up).await;
     one.is_ready().await;
     let stats = one.cluster.stats();
     assert_eq!((stats.waiting, stats.waiting_bytes, stats.lost), (0, 0, 1));
-    assert_eq!(stats.published - before.published, 10);
+    assert_eq!(stats.published - before.published, 25);
     // Who had subscribed by then has heard them, in order; who had not, none of those before.
-    one.says(16);
+    one.says(31);
     let began = Instant::now();
-    while two.heard.lock().unwrap().last() != Some(&16) && began.elapsed() < PATIENCE {
+    while two.heard.lock().unwrap().last() != Some(&31) && began.elapsed() < PATIENCE {
         sleep(Duration::from_millis(5)).await;
     }
     let heard = two.heard.lock().unwrap().clone();
     assert!(heard.is_sorted_by(|a, b| a < b), "{heard:?}");
-    assert_eq!(heard.last(), Some(&16));
+    assert_eq!(heard.last(), Some(&31));
 }
 
 /// A request is made, waits for no longer than was said, and tells that it had no answer.
@@ -166,26 +166,35 @@ async fn an_engine_that_stands_still_is_noticed() {
     two.has_heard(&[1]).await;
 }
 
-/// What goes by the stream is read on from where it was.
+const NAMESPACES: [&str; 4] = ["/", "/a", "/b", "/c"];
+
+/// What goes by the stream is read on from where it was, in each namespace: it was read before these were subscribed.
 #[tokio::test]
 #[ignore = "it needs redis-server"]
 async fn a_stream_is_read_on_by_who_comes_later() {
     let mut redis = Redis::start().await;
     let (one, two) = (Node::streams(&redis).await, Node::streams(&redis).await);
+    for node in [&one, &two] {
+        NAMESPACES.iter().for_each(|namespace| drop(node.io.of(namespace)));
+        node.is_ready().await;
+    }
     redis.kill();
     one.is(ClusterState::Down).await;
     two.is(ClusterState::Down).await;
-    for room in 0..5 {
-        one.io.everyone().join(format!("room {room}"));
+    for namespace in NAMESPACES {
+        for room in 0..5 {
+            one.io.of(namespace).everyone().join(format!("room {room}"));
+        }
     }
     redis.again().await;
     one.is(ClusterState::Up).await;
     two.is(ClusterState::Up).await;
     let began = Instant::now();
-    while two.cluster.stats().received < 5 && began.elapsed() < PATIENCE {
+    let all = 5 * NAMESPACES.len() as u64;
+    while two.cluster.stats().received < all && began.elapsed() < PATIENCE {
         sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(two.cluster.stats().received, 5);
+    assert_eq!(two.cluster.stats().received, all);
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@
 
 mod support;
 
-use roomful_cluster::{Redis, RedisStreams, ShardedRedis, conformance};
+#[cfg(feature = "redis-cluster")]
+use roomful_cluster::ShardedRedis;
+use roomful_cluster::{ClusterState, Redis, RedisStreams, conformance};
 
 #[tokio::test]
 #[ignore = "it needs redis-server"]
@@ -51,6 +53,36 @@ async fn another_database_is_no_other_cluster_for_channels_and_is_one_for_stream
     let redis = support::Redis::start().await;
     let url = format!("{}/3", redis.url());
     conformance::check(|| RedisStreams::new(&url).unwrap()).await.unwrap();
+}
+
+/// It was a lost connection for each event, and what others had sent was missed each time.
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn an_event_that_redis_refuses_costs_no_connection() {
+    let redis = support::Redis::start_with(&["--maxmemory", "1mb"]).await;
+    let cluster = RedisStreams::connect(&redis.url()).await.unwrap();
+    let io = roomful::Server::builder().adapter(cluster.clone()).build();
+    cluster.nodes("/").await.unwrap();
+    for _ in 0..5 {
+        io.emit("large", "x".repeat(500_000));
+    }
+    cluster.flush(support::PATIENCE).await.unwrap();
+    let stats = cluster.stats();
+    assert!(stats.dropped_unsaid > 0 && stats.lost == 0, "{stats:?}");
+}
+
+/// A client may ask for a namespace whose channel Redis does not allow.
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn a_namespace_that_redis_refuses_takes_no_other_along() {
+    let rights = "&socket.io#/#* &socket.io-request#/* &socket.io-response#/*";
+    let (_redis, url) = with_user(rights).await;
+    let cluster = Redis::connect(&url).await.unwrap();
+    let io = roomful::Server::builder().adapter(cluster.clone()).build();
+    let refused = io.of("/refused");
+    assert_eq!(cluster.nodes("/").await.unwrap(), 1);
+    assert_eq!((cluster.state(), cluster.stats().lost), (ClusterState::Up, 0));
+    drop(refused);
 }
 
 #[cfg(feature = "redis-cluster")]

@@ -91,7 +91,10 @@ fn what_is_written_is_read_again() {
         }
         let (kind, data) = envelope::encode_data(&packet).unwrap();
         let (from, namespace) = (Arc::clone(&packet.from), Arc::clone(&packet.namespace));
-        assert_eq!(envelope::decode_data(from, namespace, kind, data.as_ref()), Ok(packet));
+        assert_eq!(
+            envelope::decode_data(from, namespace, kind, data.as_ref(), &limits),
+            Ok(packet)
+        );
     }
 }
 
@@ -155,6 +158,42 @@ fn flags_go_both_ways() {
             assert_eq!(envelope::decode(&bytes.unwrap(), &limits).unwrap(), sent);
         }
     }
+}
+
+/// Emitters in Go and Python have nothing where others have an empty list.
+#[test]
+fn nothing_is_as_good_as_an_empty_list() {
+    let limits = Limits::default();
+    let json = Bytes::from_static(
+        br#"["emitter",{"type":2,"data":["e"],"nsp":"/"},{"rooms":null,"except":null,"flags":null}]"#,
+    );
+    // It is msgpack on the wire.
+    let message = envelope_of(&json);
+    let read = classic::decode_event(&"/".into(), &message, &limits).unwrap().unwrap();
+    assert!(matches!(read.body, Body::Emit { to, .. } if to == Selection::default()));
+}
+
+/// JSON as msgpack.
+fn envelope_of(json: &[u8]) -> Bytes {
+    let data = roomful_proto::cluster::Data { json: json.to_vec(), attachments: Vec::new() };
+    data.to_msgpack().into()
+}
+
+/// A uid becomes a part of a subject or a channel, and stands in the log.
+#[test]
+fn what_is_too_long_or_odd_is_refused() {
+    let limits = Limits::default();
+    let long = "x".repeat(65);
+    for uid in ["", "a b", "a.b", "a\n", "a#", &long] {
+        let json = format!(r#"{{"uid":{},"nsp":"/","type":2}}"#, serde_json::json!(uid));
+        assert_eq!(envelope::decode(&json.into(), &limits), Err(Malformed::Refused), "{uid}");
+    }
+    let to = Selection { rooms: vec!["r".into(); 10_001], ..Selection::default() };
+    let many = packet(Body::Join { to, rooms: Vec::new() });
+    let bytes = envelope::encode(&many).unwrap();
+    assert_eq!(envelope::decode(&bytes, &limits), Err(Malformed::Refused));
+    let elsewhere = envelope::encode(&packet(Body::Hello)).unwrap();
+    assert_eq!(envelope::decode_in(Some("/a"), &elsewhere, &limits), Err(Malformed::Refused));
 }
 
 /// A node without sockets was taken for one that has not answered.

@@ -202,8 +202,8 @@ impl Connection for ClassicConnection {
                     commands.cmd("PUBLISH").arg(channel).arg(&payload[..]);
                 }
             }
-            self.link.say(&commands).await?;
-            Ok(packets.len() - commands.len())
+            let refused = self.link.say_all(&commands).await?;
+            Ok(packets.len() - commands.len() + refused)
         })
     }
 

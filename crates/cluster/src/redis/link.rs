@@ -64,7 +64,13 @@ impl Link {
             }
             Ok::<_, RedisError>(())
         };
-        let config = (config(), config().set_push_sender(pushed));
+        let pushed = Arc::new(pushed);
+        let told = Arc::clone(&pushed);
+        // That a connection has ended is told by both.
+        let config = (
+            config().set_push_sender(move |info| told(info)),
+            config().set_push_sender(move |info| pushed(info)),
+        );
         let speaker = client.get_multiplexed_async_connection_with_config(&config.0).await?;
         let listener = client.get_multiplexed_async_connection_with_config(&config.1).await?;
         Ok(Self { speaker, listener, ended })
@@ -81,8 +87,14 @@ impl Link {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let answers = self.speaker.clone().send_packed_commands(commands, 0, count).await?;
-        answers.into_iter().map(answered).collect()
+        Ok(self.speaker.clone().send_packed_commands(commands, 0, count).await?)
+    }
+
+    /// Says several things, and tells how many of them were refused.
+    pub(super) async fn say_all(&self, commands: &Pipeline) -> Result<usize, BusError> {
+        let answers = self.say(commands).await?;
+        let refused = answers.into_iter().filter_map(|answer| answered(answer).err());
+        Ok(refused.inspect(|why| tracing::warn!(%why, "an event is not sent")).count())
     }
 
     /// Asks something.
@@ -106,7 +118,7 @@ impl Link {
 /// An answer that is no refusal: the library gives these as values.
 pub(super) fn answered(answer: Value) -> Result<Value, BusError> {
     match answer {
-        Value::ServerError(why) => Err(BusError::new(format!("Redis refuses: {why}"))),
+        Value::ServerError(why) => Err(BusError::refusal(format!("Redis refuses: {why}"))),
         answer => Ok(answer),
     }
 }

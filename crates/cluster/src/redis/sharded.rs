@@ -141,16 +141,21 @@ impl ShardedConnection {
         match (&packet.to, &packet.body) {
             (Some(node), _) => self.channel_of(namespace, node),
             (None, Body::Emit { to, request: None, .. }) => match &*to.rooms {
-                [room] if self.has_channel(room) => self.channel_of(namespace, room),
+                [room] if self.has_channel(namespace, room) => self.channel_of(namespace, room),
                 _ => self.channel(namespace),
             },
             _ => self.channel(namespace),
         }
     }
 
-    fn has_channel(&self, room: &str) -> bool {
+    fn has_channel(&self, namespace: &str, room: &str) -> bool {
+        // One that stands for others is told of no rooms. Its name is a pattern, and what looks like one is heard by
+        // all of the namespace as well.
+        let is_pattern = namespace.contains(['{', '*']);
         // As JavaScript counts.
-        self.mode == SubscriptionMode::Dynamic && room.encode_utf16().count() != ID_CHARS
+        !is_pattern
+            && self.mode == SubscriptionMode::Dynamic
+            && room.encode_utf16().count() != ID_CHARS
     }
 }
 
@@ -175,8 +180,9 @@ impl Connection for ShardedConnection {
     ) -> BusFuture<'a, ()> {
         Box::pin(async move {
             for begins in [true, false] {
-                let rooms =
-                    rooms.iter().filter(|(room, is)| *is == begins && self.has_channel(room));
+                let rooms = rooms
+                    .iter()
+                    .filter(|(room, is)| *is == begins && self.has_channel(namespace, room));
                 let channels = rooms.map(|(room, _)| self.channel_of(namespace, room)).collect();
                 self.shards.follow(channels, begins).await?;
             }
@@ -192,8 +198,7 @@ impl Connection for ShardedConnection {
             });
             let said: Vec<_> = said.collect();
             let unsaid = packets.len() - said.len();
-            self.shards.publish(said).await?;
-            Ok(unsaid)
+            Ok(unsaid + self.shards.publish(said).await?)
         })
     }
 

@@ -21,8 +21,8 @@ pub(super) trait Shards: Send + Sync + 'static {
     /// Subscribes to channels, or leaves them.
     fn follow(&self, channels: Vec<String>, begins: bool) -> BusFuture<'_, ()>;
 
-    /// Publishes in channels, in order.
-    fn publish(&self, messages: Vec<(String, Bytes)>) -> BusFuture<'_, ()>;
+    /// Publishes in channels, in order, and tells how many were refused.
+    fn publish(&self, messages: Vec<(String, Bytes)>) -> BusFuture<'_, usize>;
 
     /// How many connections have subscribed to a channel.
     fn count(&self, channel: String) -> BusFuture<'_, usize>;
@@ -50,13 +50,13 @@ impl Shards for Link {
         })
     }
 
-    fn publish(&self, messages: Vec<(String, Bytes)>) -> BusFuture<'_, ()> {
+    fn publish(&self, messages: Vec<(String, Bytes)>) -> BusFuture<'_, usize> {
         Box::pin(async move {
             let mut commands = pipe();
             for (channel, payload) in messages {
                 commands.cmd("SPUBLISH").arg(channel).arg(&payload[..]);
             }
-            self.say(&commands).await.map(drop)
+            self.say_all(&commands).await
         })
     }
 
@@ -81,7 +81,7 @@ pub(super) mod many {
     use ::redis::cluster::ClusterClient;
     use ::redis::cluster_async::ClusterConnection;
     use ::redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
-    use ::redis::{Pipeline, ProtocolVersion, PushInfo, RedisError};
+    use ::redis::{Pipeline, ProtocolVersion, PushInfo, RedisError, Value};
     use futures_util::future::try_join_all;
 
     use super::*;
@@ -127,7 +127,7 @@ pub(super) mod many {
             })
         }
 
-        fn publish(&self, messages: Vec<(String, Bytes)>) -> BusFuture<'_, ()> {
+        fn publish(&self, messages: Vec<(String, Bytes)>) -> BusFuture<'_, usize> {
             Box::pin(async move {
                 // Those of one channel in one go, in order. Others may be at another node, and overtake them.
                 let mut channels: HashMap<String, Pipeline> = HashMap::new();
@@ -140,11 +140,13 @@ pub(super) mod many {
                     async move {
                         let (count, to) = (commands.len(), primary_of(&channel));
                         let answers = speaker.route_pipeline(commands, 0, count, to).await?;
-                        answers.into_iter().try_for_each(|answer| link::answered(answer).map(drop))
+                        let refused = answers
+                            .into_iter()
+                            .filter(|answer| matches!(answer, Value::ServerError(_)));
+                        Ok::<_, BusError>(refused.count())
                     }
                 });
-                try_join_all(said).await?;
-                Ok::<_, BusError>(())
+                Ok(try_join_all(said).await?.into_iter().sum())
             })
         }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use roomful_proto::cluster::{Body, Data, Malformed, Packet, Presence, envelope};
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use super::link::{self, Heard, Link};
 use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet};
@@ -37,6 +37,8 @@ pub struct RedisStreams {
     stream: String,
     /// The last entry that was read: the next connection goes on behind it.
     read: Arc<Mutex<Option<String>>>,
+    /// The task that reads: the next one begins when it has ended, so that nothing is read by both.
+    reading: Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl RedisStreams {
@@ -61,6 +63,7 @@ impl RedisStreams {
             max_len: 10_000,
             stream: "socket.io".to_owned(),
             read: Arc::default(),
+            reading: Arc::default(),
         })
     }
 
@@ -84,18 +87,34 @@ impl RedisStreams {
         self.prefix = prefix.into();
         self
     }
+}
 
+/// What a connection needs to begin to read.
+struct Reader {
+    client: Client,
+    stream: String,
+    read: Arc<Mutex<Option<String>>>,
+    reading: Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>,
+    inlet: Inlet,
+}
+
+impl Reader {
     /// Begins to read where the last connection was, or at the end.
-    async fn reader(
+    async fn begin(
         &self,
-        inlet: Inlet,
         namespaces: Subscriptions,
         ended: Arc<Notify>,
     ) -> Result<AbortHandle, BusError> {
+        let mut reading = self.reading.lock().await;
+        if let Some(before) = reading.take() {
+            before.abort();
+            // It may be in the middle of what it has read, and says then where it was.
+            drop(before.await);
+        }
         // A read waits for as long as it says itself.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(link::PATIENCE))
-            .set_response_timeout(None);
+            .set_response_timeout(Some(BLOCK + link::PATIENCE));
         let mut connection =
             self.client.get_multiplexed_async_connection_with_config(&config).await?;
         let known = self.read.lock().clone();
@@ -104,13 +123,16 @@ impl RedisStreams {
             None => last_entry(&mut connection, &self.stream).await?,
         };
         *self.read.lock() = Some(from);
-        let (stream, read) = (self.stream.clone(), Arc::clone(&self.read));
-        let reading = tokio::spawn(async move {
+        let (stream, read, inlet) =
+            (self.stream.clone(), Arc::clone(&self.read), self.inlet.clone());
+        let task = tokio::spawn(async move {
             let error = read_on(&mut connection, &stream, &read, &namespaces, &inlet).await;
             tracing::debug!(%error, stream, "the stream is not read any more");
             ended.notify_one();
         });
-        Ok(reading.abort_handle())
+        let handle = task.abort_handle();
+        *reading = Some(task);
+        Ok(handle)
     }
 }
 
@@ -182,7 +204,8 @@ fn packet_of(
     }
     let kind = field("type").and_then(|kind| kind.parse().ok()).ok_or(missing)?;
     let data = field("data").map(|data| data_of(data, inlet)).transpose()?;
-    envelope::decode_data(uid.into(), namespace.into(), kind, data.as_ref()).map(Some)
+    envelope::decode_data(uid.into(), namespace.into(), kind, data.as_ref(), inlet.limits())
+        .map(Some)
 }
 
 fn data_of(data: String, inlet: &Inlet) -> Result<Data, Malformed> {
@@ -208,7 +231,9 @@ struct StreamsConnection {
     link: Link,
     namespaces: Subscriptions,
     ended: Arc<Notify>,
-    reading: AbortHandle,
+    reader: Reader,
+    /// Ends with the connection.
+    reading: Mutex<Option<AbortHandle>>,
     prefix: String,
     stream: String,
     max_len: usize,
@@ -228,13 +253,18 @@ impl Bus for RedisStreams {
                 Err(why) => ear.refuse(why),
             };
             let link = Link::open(&self.client, hear).await?;
-            let namespaces = Subscriptions::default();
-            let reading = self.reader(inlet, namespaces.clone(), Arc::clone(&ended)).await?;
             Ok(Box::new(StreamsConnection {
                 link,
-                namespaces,
+                namespaces: Subscriptions::default(),
                 ended,
-                reading,
+                reader: Reader {
+                    client: self.client.clone(),
+                    stream: self.stream.clone(),
+                    read: Arc::clone(&self.read),
+                    reading: Arc::clone(&self.reading),
+                    inlet,
+                },
+                reading: Mutex::default(),
                 prefix: self.prefix.clone(),
                 stream: self.stream.clone(),
                 max_len: self.max_len,
@@ -252,6 +282,15 @@ impl StreamsConnection {
 }
 
 impl Connection for StreamsConnection {
+    /// When all are subscribed: entries of a namespace that is not are passed over for good.
+    fn begin(&self) -> BusFuture<'_, ()> {
+        Box::pin(async {
+            let begun = self.reader.begin(self.namespaces.clone(), Arc::clone(&self.ended)).await?;
+            *self.reading.lock() = Some(begun);
+            Ok(())
+        })
+    }
+
     fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
         let channels = self.channels(namespace, uid);
         self.namespaces.add(namespace);
@@ -294,8 +333,8 @@ impl Connection for StreamsConnection {
                     }
                 }
             }
-            self.link.say(&commands).await?;
-            Ok(packets.len() - commands.len())
+            let refused = self.link.say_all(&commands).await?;
+            Ok(packets.len() - commands.len() + refused)
         })
     }
 
@@ -323,7 +362,7 @@ impl Connection for StreamsConnection {
 
 impl Drop for StreamsConnection {
     fn drop(&mut self) {
-        self.reading.abort();
+        self.reading.lock().iter().for_each(AbortHandle::abort);
     }
 }
 

@@ -97,7 +97,8 @@ pub fn decode_event(
     let (name, args) = data.event(packet.data.ok_or(Malformed::NotAPacket)?)?;
     let to = opts.ok_or(Malformed::NotAPacket)?.into_selection();
     let body = Body::Emit { to, name, args, request: None };
-    Ok(Some(Packet { from: uid.into(), to: None, namespace: Arc::clone(namespace), body }))
+    let namespace = Arc::clone(namespace);
+    Packet { from: uid.into(), to: None, namespace, body }.checked(limits).map(Some)
 }
 
 /// Reads a request.
@@ -110,9 +111,9 @@ pub fn decode_request(
     let fields: Fields<'_> = data.read()?;
     let request: Option<Arc<str>> = fields.request_id.map(Arc::from);
     let asked = || request.clone().ok_or(Malformed::NotAPacket);
-    let opts = fields.opts.map(Opts::into_selection);
+    let mut opts = fields.opts.map(Opts::into_selection);
     // What is for everyone says so.
-    let to = || opts.clone().ok_or(Malformed::NotAPacket);
+    let mut to = || opts.take().ok_or(Malformed::NotAPacket);
     let rooms = || data::names(fields.rooms.unwrap_or_default());
     let body = match fields.kind.ok_or(Malformed::NotAPacket)? {
         IDS => {
@@ -137,7 +138,7 @@ pub fn decode_request(
         _ => return Err(Malformed::UnknownType),
     };
     let from = fields.uid.unwrap_or_default().into();
-    Ok(Packet { from, to: None, namespace: Arc::clone(namespace), body })
+    Packet { from, to: None, namespace: Arc::clone(namespace), body }.checked(limits)
 }
 
 /// Reads an answer.
@@ -167,7 +168,7 @@ pub fn decode_answer(
             (None, None) => return Err(Malformed::UnknownType),
         },
     };
-    Ok(Packet { from: "".into(), to: None, namespace: Arc::clone(namespace), body })
+    Packet { from: "".into(), to: None, namespace: Arc::clone(namespace), body }.checked(limits)
 }
 
 /// An event.

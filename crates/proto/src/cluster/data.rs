@@ -32,7 +32,7 @@ impl Data {
         msgpack::value(&self.json, &self.attachments)
     }
 
-    /// Reads JSON: it is checked to be one value, without attachments.
+    /// Takes JSON without attachments, if it is not too long. It is read later.
     pub fn from_json(json: &[u8], limits: &Limits) -> Result<Self, Malformed> {
         if json.len() > limits.json_bytes_max() {
             return Err(Malformed::TooLarge);
@@ -79,10 +79,11 @@ impl Data {
 /// `opts` of the official adapters.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Opts<'a> {
+    // Some emitters have nothing where others have an empty list.
     #[serde(borrow, default)]
-    rooms: Vec<Name<'a>>,
+    rooms: Option<Vec<Name<'a>>>,
     #[serde(borrow, default)]
-    except: Vec<Name<'a>>,
+    except: Option<Vec<Name<'a>>>,
     #[serde(default)]
     flags: Option<WireFlags>,
 }
@@ -112,12 +113,11 @@ impl<'a> Opts<'a> {
             latest,
             timeout: timeout_ms.map(|ms| ms as f64),
         };
-        Self { rooms: names(&to.rooms), except: names(&to.except), flags: Some(flags) }
+        Self { rooms: Some(names(&to.rooms)), except: Some(names(&to.except)), flags: Some(flags) }
     }
 
     pub(super) fn into_selection(self) -> Selection {
-        let names =
-            |names: Vec<Name<'_>>| names.into_iter().map(|Name(name)| name.into()).collect();
+        let names = |list: Option<Vec<Name<'_>>>| names(list.unwrap_or_default());
         let flags = self.flags.unwrap_or_default();
         Selection {
             rooms: names(self.rooms),

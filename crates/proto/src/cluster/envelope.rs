@@ -48,7 +48,8 @@ pub fn decode(message: &Bytes, limits: &Limits) -> Result<Packet, Malformed> {
     decode_in(None, message, limits)
 }
 
-/// Reads a packet that came by the channel of a namespace: one that names none is of that.
+/// Reads a packet that came by the channel of a namespace: one that names none is of that, and one that names another
+/// is refused.
 pub fn decode_in(
     namespace: Option<&str>,
     message: &Bytes,
@@ -62,9 +63,13 @@ pub fn decode_in(
         _ => Data::from_msgpack(message, limits)?,
     };
     let envelope: Envelope<'_> = data.read()?;
-    let namespace = envelope.nsp.as_deref().or(namespace).ok_or(Malformed::NotAPacket)?;
+    let named = envelope.nsp.as_deref().or(namespace).ok_or(Malformed::NotAPacket)?;
+    // Who may publish in one namespace is not to be heard in another.
+    if namespace.is_some_and(|namespace| namespace != named) || envelope.uid.is_empty() {
+        return Err(Malformed::Refused);
+    }
     let body = read(envelope.kind, envelope.data, &data)?;
-    Ok(Packet { from: envelope.uid.into(), to: None, namespace: namespace.into(), body })
+    Packet { from: envelope.uid.into(), to: None, namespace: named.into(), body }.checked(limits)
 }
 
 /// The number of a type, and its data as the envelope has it. `None` for what this wire has no word for.
@@ -79,11 +84,12 @@ pub fn decode_data(
     namespace: Arc<str>,
     kind: u64,
     data: Option<&Data>,
+    limits: &Limits,
 ) -> Result<Packet, Malformed> {
     let none = Data::default();
     let raw = data.map(Data::read::<&RawValue>).transpose()?;
     let body = read(kind, raw, data.unwrap_or(&none))?;
-    Ok(Packet { from, to: None, namespace, body })
+    Packet { from, to: None, namespace, body }.checked(limits)
 }
 
 #[derive(Deserialize)]
@@ -131,16 +137,16 @@ fn read(kind: u64, raw: Option<&RawValue>, data: &Data) -> Result<Body, Malforme
     }
     let raw = raw.ok_or(Malformed::NotAPacket)?.get();
     let fields: Fields<'_> = serde_json::from_str(raw).map_err(|_| Malformed::NotAPacket)?;
-    let opts = fields.opts.map(Opts::into_selection);
+    let mut opts = fields.opts.map(Opts::into_selection);
     // What is for everyone says so.
-    let to = || opts.clone().ok_or(Malformed::NotAPacket);
+    let mut to = || opts.take().ok_or(Malformed::NotAPacket);
     let request: Option<Arc<str>> = fields.request_id.map(Arc::from);
     let asked = || request.clone().ok_or(Malformed::NotAPacket);
     Ok(match kind {
         EMIT => {
-            let packet = fields.packet.ok_or(Malformed::NotAPacket)?;
+            let raw = fields.packet.ok_or(Malformed::NotAPacket)?;
             let inner: Inner<'_> =
-                serde_json::from_str(packet.get()).map_err(|_| Malformed::NotAPacket)?;
+                serde_json::from_str(raw.get()).map_err(|_| Malformed::NotAPacket)?;
             let (name, args) = data.event(inner.data)?;
             Body::Emit { to: to()?, name, args, request }
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::args::Args;
+use crate::limits::Limits;
 
 /// What one node says to others, in one namespace.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,7 +163,66 @@ impl Default for Flags {
     }
 }
 
+/// Bytes of a uid or a request: official ones have 6 to 16.
+const ID_BYTES_MAX: usize = 64;
+/// Names of rooms in one list.
+const ROOMS_MAX: usize = 10_000;
+
+impl Packet {
+    /// Itself, if nothing in it is larger than it may be.
+    pub(super) fn checked(self, limits: &Limits) -> Result<Self, Malformed> {
+        if self.fits(limits) { Ok(self) } else { Err(Malformed::Refused) }
+    }
+
+    fn fits(&self, limits: &Limits) -> bool {
+        let ids = [self.body.asks(), self.body.answers()].into_iter().flatten();
+        // Not every wire says who answers.
+        let named = (!self.from.is_empty()).then_some(&self.from);
+        self.namespace.len() <= limits.namespace_bytes_max
+            && named.into_iter().chain(ids).all(|id| is_id(id))
+            && self.body.names().iter().all(|names| names.len() <= ROOMS_MAX)
+            && self.body.event().is_none_or(|name| name.len() <= limits.event_bytes_max)
+    }
+}
+
+/// Short, and of characters that mean nothing on any wire.
+fn is_id(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
 impl Body {
+    /// The request that this makes.
+    fn asks(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Emit { request, .. } | Self::ServerSide { request, .. } => request.as_ref(),
+            Self::Fetch { request, .. } | Self::Ids { request, .. } | Self::Rooms { request } => {
+                Some(request)
+            }
+            _ => None,
+        }
+    }
+
+    /// The name of the event that it is.
+    fn event(&self) -> Option<&str> {
+        match self {
+            Self::Emit { name, .. } | Self::ServerSide { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Its lists of names.
+    fn names(&self) -> [&[String]; 3] {
+        match self {
+            Self::Join { to, rooms } | Self::Leave { to, rooms } => [&to.rooms, &to.except, rooms],
+            Self::Emit { to, .. }
+            | Self::Disconnect { to, .. }
+            | Self::Fetch { to, .. }
+            | Self::Ids { to, .. } => [&to.rooms, &to.except, &[]],
+            _ => [&[], &[], &[]],
+        }
+    }
+
     /// The request that this is an answer to.
     pub fn answers(&self) -> Option<&Arc<str>> {
         match self {
@@ -179,6 +239,7 @@ impl Body {
     /// Bytes that it holds in memory, about.
     pub fn held_bytes(&self) -> usize {
         let names = |names: &[String]| names.iter().map(|name| name.len() + 24).sum::<usize>();
+        let event = self.event().map_or(0, str::len);
         let of = |to: &Selection| names(&to.rooms) + names(&to.except);
         let more = match self {
             Self::Emit { to, args, .. } => of(to) + args.held_bytes(),
@@ -193,7 +254,7 @@ impl Body {
             Self::Hello | Self::Heartbeat | Self::Goodbye => 0,
             Self::ClientCount { .. } | Self::Rooms { .. } => 0,
         };
-        size_of::<Packet>() + more
+        size_of::<Packet>() + event + more
     }
 }
 

@@ -21,6 +21,7 @@ mod memory;
 
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -157,6 +158,22 @@ pub enum Reply {
     ServerSide(Args),
 }
 
+impl Reply {
+    /// Bytes that it holds in memory, about.
+    fn held_bytes(&self) -> usize {
+        let more = match self {
+            Self::Asked(_) | Self::Clients(_) => 0,
+            Self::Ack(_, args) | Self::ServerSide(args) => args.held_bytes(),
+            // What lies in its data is not looked through.
+            Self::Sockets(sockets) => sockets.len() * SOCKET_BYTES,
+        };
+        size_of::<Self>() + more
+    }
+}
+
+/// About what is told of a socket: its handshake and some rooms.
+const SOCKET_BYTES: usize = 1024;
+
 /// What one node tells another of a socket.
 #[derive(Clone, Debug)]
 pub struct SocketState {
@@ -174,18 +191,33 @@ pub struct SocketState {
 #[derive(Clone, Debug)]
 pub struct ReplyTo {
     sender: mpsc::UnboundedSender<Reply>,
+    /// Bytes of what was not taken yet.
+    waiting: Arc<AtomicUsize>,
 }
 
+/// Bytes of replies that wait until somebody takes them. What comes then is dropped, as if it had not been answered.
+const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 impl ReplyTo {
-    /// Where replies go, and where they arrive. Whoever asks bounds them: by the sockets that were asked, and by
-    /// the time that it waits.
+    /// Where replies go, and where they arrive. No more than 64 MiB of them wait to be taken.
     pub fn channel() -> (Self, Replies) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { sender }, Replies { receiver })
+        let waiting = Arc::new(AtomicUsize::new(0));
+        (Self { sender, waiting: Arc::clone(&waiting) }, Replies { receiver, waiting })
     }
 
-    /// Passes a reply on. Once nobody waits any more, it goes nowhere.
+    /// Passes a reply on. Once nobody waits any more, or too much waits to be taken, it goes nowhere.
     pub fn send(&self, reply: Reply) {
+        let bytes = reply.held_bytes();
+        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > WAITING_BYTES_MAX {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            tracing::warn!(
+                bytes = before,
+                "too many answers wait to be taken: one more is dropped"
+            );
+            return;
+        }
         let _ = self.sender.send(reply);
     }
 
@@ -213,17 +245,26 @@ impl ReplyTo {
 #[derive(Debug)]
 pub struct Replies {
     receiver: mpsc::UnboundedReceiver<Reply>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Replies {
     /// The next; `None` when no more can come.
     pub async fn next(&mut self) -> Option<Reply> {
-        self.receiver.recv().await
+        let reply = self.receiver.recv().await;
+        self.taken(reply)
     }
 
     /// One that is there already.
     pub(crate) fn try_recv(&mut self) -> Option<Reply> {
-        self.receiver.try_recv().ok()
+        let reply = self.receiver.try_recv().ok();
+        self.taken(reply)
+    }
+
+    fn taken(&self, reply: Option<Reply>) -> Option<Reply> {
+        let bytes = reply.as_ref().map_or(0, Reply::held_bytes);
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        reply
     }
 }
 

@@ -1,0 +1,109 @@
+// What must hold, whatever was done to a cluster. Each check gives faults: { text, kinds, about }, where `kinds` are
+// those of the servers that it may come from, and `about` is the history around it.
+
+const AROUND = 4;
+const NEAR = 8_000;
+/** A connection that lasts so long behind an event has brought whatever there was. */
+const SETTLED = 10_000;
+
+export const CHECKS = [
+  "once", "order", "rooms", "all at the end", "servers live", "requests end", "sockets found",
+];
+
+/** Of all that was sent, by its number: { from, to, n, at, ok, isQuiet, node }. */
+export const keyOf = ({ from, n }) => `${from} ${n}`;
+
+export function index(sent) {
+  return new Map(sent.map((event) => [keyOf(event), event]));
+}
+
+export function heardOnce(run) {
+  return run.people.flatMap((person) => {
+    const seen = new Set();
+    return person.heard.flatMap((event) => {
+      const key = keyOf(event);
+      if (!seen.has(key)) return void seen.add(key) ?? [];
+      return [fault(run, person, event, `${person.name} heard ${nameOf(event)} twice`)];
+    });
+  });
+}
+
+export function inOrder(run) {
+  return run.people.flatMap((person) => {
+    const last = new Map();
+    return person.heard.flatMap((event) => {
+      const way = `${event.from} ${event.to}`;
+      const before = last.get(way) ?? 0;
+      last.set(way, Math.max(before, event.n));
+      if (event.n >= before) return [];
+      return [fault(run, person, event, `${person.name} heard ${nameOf(event)} behind ${before}`)];
+    });
+  });
+}
+
+export function inRooms(run) {
+  return run.people.flatMap((person) => {
+    const own = person.rooms.map((room) => `${person.nsp} ${room}`);
+    const wrong = person.heard.filter((event) => !own.includes(event.to));
+    return wrong.map((event) => fault(run, person, event, `${person.name} heard ${nameOf(event)}, and is in ${own}`));
+  });
+}
+
+/** What was said in the quiet at the end and did not come to a member of its room. */
+export function allAtTheEnd(run) {
+  return missing(run, run.sent.filter(({ isQuiet }) => isQuiet)).map(({ event, person }) => {
+    return fault(run, person, event, `${person.name} missed ${nameOf(event)} of ${event.node.name}`);
+  });
+}
+
+export function missing(run, events) {
+  return events.flatMap((event) => {
+    const members = run.people.filter((person) => isMember(person, event));
+    return members.filter((person) => !run.heardBy.get(person).has(keyOf(event))).map((person) => ({ event, person }));
+  });
+}
+
+const isMember = (person, { to }) => person.rooms.some((room) => to === `${person.nsp} ${room}`);
+
+/** What was sent amid faults to members whose connection lasted, and did not come: of all nodes, and of their own. */
+export function lost(run) {
+  const stayed = (person, { at }) =>
+    person.connections.some(({ joined, until }) => joined < at && (until === undefined || until > at + SETTLED));
+  const events = run.sent.filter(({ isQuiet, ok }) => !isQuiet && ok);
+  const all = missing(run, events).filter(({ person, event }) => stayed(person, event));
+  return { all, local: all.filter(({ person, event }) => person.node === event.node) };
+}
+
+export function requestsEnd(run) {
+  return run.requests.filter(({ isLate }) => isLate).map(({ node, op, ms, at }) => ({
+    text: `"${op}" at ${node.name} had no end in ${ms} ms`,
+    kinds: [node.kind],
+    about: faultsNear(run, at + ms),
+  }));
+}
+
+export const nameOf = ({ from, to, n }) => `${from} → ${to} #${n}`;
+
+function fault(run, person, event, text) {
+  const sent = run.index.get(keyOf(event));
+  const kinds = [person.node.kind, ...(sent ? [sent.node.kind] : [])];
+  const same = person.heard.filter(({ from, to }) => from === event.from && to === event.to);
+  const place = same.findIndex((one) => one === event);
+  const around = place < 0 ? same.slice(-AROUND) : same.slice(Math.max(0, place - AROUND), place + AROUND + 1);
+  const at = event.at;
+  const heard = around.map((one) => {
+    return `${one === event ? ">" : " "} ${run.clock(one.at)} #${one.n} (connection ${one.connection})`;
+  });
+  const near = person.connections.filter(({ until = Infinity, from }) => until > at - NEAR && from < at + NEAR);
+  const lives = near.map((one) => {
+    const end = one.until === undefined ? "now" : `${run.clock(one.until)} (${one.reason})`;
+    return `  connected ${run.clock(one.from)} to ${end}, life ${one.life} of ${person.node.name}, ${one.id}`;
+  });
+  const said = sent ? [`  sent ${run.clock(sent.at)} by ${sent.node.name}${sent.ok ? "" : ", not answered"}`] : [];
+  return { text, kinds, about: [...said, ...heard, ...lives, ...faultsNear(run, sent?.at ?? at)] };
+}
+
+export function faultsNear(run, at) {
+  const near = run.faults.log.filter((one) => one.at < at + NEAR && (one.until ?? Infinity) > at - NEAR);
+  return near.map((one) => `  ${run.clock(one.at)} ${one.kind} ${one.where} for ${one.ms} ms`);
+}
