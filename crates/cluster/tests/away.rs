@@ -308,3 +308,46 @@ async fn servers_of_one_process_may_share_a_cluster() {
         assert!(late.heard.lock().unwrap().is_empty());
     }
 }
+
+/// What a program waits for before it ends goes out when the engine is back.
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn a_flush_lasts_until_the_engine_is_back() {
+    let mut redis = Redis::start().await;
+    let one = Node::classic(&redis).await;
+    redis.kill();
+    one.is(ClusterState::Down).await;
+    one.says(1);
+    let cluster = one.cluster.clone();
+    let flushed = tokio::spawn(async move { cluster.flush(PATIENCE).await });
+    redis.again().await;
+    flushed.await.unwrap().unwrap();
+    assert_eq!(one.cluster.stats().waiting, 0);
+}
+
+/// A timer that cannot be ended the task that has the connection, and the state stayed `Up`.
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn settings_that_cannot_be_are_refused_by_name() {
+    let redis = Redis::start().await;
+    for time in [Duration::ZERO, Duration::MAX] {
+        let mut settings = ClusterSettings::default();
+        settings.heartbeat_interval = time;
+        let bus = roomful_cluster::Redis::new(&redis.url()).unwrap();
+        let refused = Cluster::connect_with(bus, settings).await.unwrap_err().to_string();
+        assert!(refused.contains("heartbeat_interval"), "{refused}");
+    }
+}
+
+/// What is volatile is not worth the place of what is not.
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn volatile_events_do_not_wait_for_the_engine() {
+    let mut redis = Redis::start().await;
+    let one = Node::classic(&redis).await;
+    redis.kill();
+    one.is(ClusterState::Down).await;
+    one.io.everyone().volatile().emit("state", 1);
+    let stats = one.cluster.stats();
+    assert_eq!((stats.waiting, stats.dropped_volatile), (0, 1));
+}

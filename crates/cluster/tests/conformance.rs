@@ -16,6 +16,7 @@ fn url(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test-cluster`"))
 }
 
+// They share a Redis, so each has channels of its own.
 #[cfg(feature = "redis")]
 mod redis {
     use roomful_cluster::{Redis, RedisStreams, ShardedRedis, SubscriptionMode, conformance};
@@ -26,7 +27,7 @@ mod redis {
     #[ignore = "it needs the engine"]
     async fn classic() {
         let url = url("REDIS_URL");
-        conformance::check(|| Redis::new(&url).unwrap().key("conformance")).await.unwrap();
+        conformance::check(|| Redis::new(&url).unwrap().key("classic")).await.unwrap();
     }
 
     #[tokio::test]
@@ -34,7 +35,7 @@ mod redis {
     async fn sharded() {
         for mode in [SubscriptionMode::Static, SubscriptionMode::Dynamic] {
             let url = url("REDIS_URL");
-            let bus = || ShardedRedis::new(&url).unwrap().channel_prefix("conformance");
+            let bus = || ShardedRedis::new(&url).unwrap().channel_prefix("sharded");
             conformance::check(|| bus().subscription_mode(mode)).await.unwrap();
         }
     }
@@ -43,7 +44,7 @@ mod redis {
     #[ignore = "it needs the engine"]
     async fn streams() {
         let url = url("REDIS_URL");
-        let bus = || RedisStreams::new(&url).unwrap().channel_prefix("conformance");
+        let bus = || RedisStreams::new(&url).unwrap().channel_prefix("streams");
         conformance::check(|| bus().stream_name("conformance")).await.unwrap();
     }
 }
@@ -64,4 +65,20 @@ async fn nats() {
     let url = url("NATS_URL");
     let bus = || roomful_cluster::Nats::new(&url).subject_prefix("conformance");
     conformance::check(bus).await.unwrap();
+}
+
+/// A client may ask for such a namespace. It took the connection of all others along, for as long as it stayed.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+#[ignore = "it needs the engine"]
+async fn a_namespace_that_postgres_has_no_channel_for_takes_no_other_along() {
+    let cluster = roomful_cluster::Postgres::connect(&url("POSTGRES_URL")).await.unwrap();
+    let io = roomful::Server::builder().adapter(cluster.clone()).build();
+    let (zero, long) = (io.of("/a\0"), io.of(&format!("/{}", "x".repeat(60))));
+    zero.emit("event", 1);
+    long.emit("event", 1);
+    cluster.flush(std::time::Duration::from_secs(10)).await.unwrap();
+    let stats = cluster.stats();
+    assert_eq!((cluster.state(), stats.lost), (roomful_cluster::ClusterState::Up, 0));
+    assert!(stats.dropped_unsaid >= 2, "{stats:?}");
 }
