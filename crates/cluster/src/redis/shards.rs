@@ -1,6 +1,5 @@
 //! [`Shards`]: what the sharded wire asks of a Redis, or of many.
 
-use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -77,6 +76,7 @@ impl Shards for Link {
 #[cfg(feature = "redis-cluster")]
 pub(super) mod many {
     use std::collections::HashMap;
+    use std::future::pending;
 
     use ::redis::cluster::ClusterClient;
     use ::redis::cluster_async::ClusterConnection;
