@@ -161,7 +161,9 @@ impl Cluster {
         let patience = self.shared.settings.response_timeout;
         match timeout(patience, count).await {
             Ok(Ok(count)) => Ok(count),
-            _ => Err(BusError::new("the engine of the cluster is away")),
+            _ => Err(BusError::new(
+                "the engine of the cluster is away, or does not tell (see the log)",
+            )),
         }
     }
 

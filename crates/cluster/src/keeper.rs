@@ -142,11 +142,17 @@ async fn carry_out(
             Order::Tell(done) => drop(done.send(())),
             Order::Count(namespace, told) => {
                 let count = match shared.bus.presence() {
-                    Presence::Counted => within(patience, connection.count(&namespace)).await?,
-                    _ => shared.heard(&namespace) + 1,
+                    Presence::Counted => within(patience, connection.count(&namespace)).await,
+                    _ => Ok(shared.heard(&namespace) + 1),
                 };
-                // Whoever has asked may have given up.
-                let _ = told.send(count);
+                match count {
+                    // Whoever has asked may have given up.
+                    Ok(count) => drop(told.send(count)),
+                    Err(error) if error.is_refusal() => {
+                        tracing::warn!(%error, "nodes cannot be counted");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             Order::Follow(part) => {
                 if let Some(part) = part.upgrade() {

@@ -17,7 +17,7 @@
 //! | engine | feature | wire of |
 //! |---|---|---|
 //! | [`Redis`] | `redis` | `@socket.io/redis-adapter` 8, `@socket.io/redis-emitter` 5 |
-//! | [`ShardedRedis`] | `redis` | `createShardedAdapter` of `@socket.io/redis-adapter` 8, Redis 7 |
+//! | [`ShardedRedis`] | `redis`; `redis-cluster` for a Redis Cluster | `createShardedAdapter` of `@socket.io/redis-adapter` 8, Redis 7 |
 //! | [`RedisStreams`] | `redis` | `@socket.io/redis-streams-adapter` 0.3, without its sessions |
 //! | [`Postgres`] | `postgres` | `@socket.io/postgres-adapter` 0.5, and its emitter |
 //! | [`Nats`] | `nats` | ours: see [`Nats`] |
@@ -31,8 +31,9 @@
 //! ```
 //!
 //! A [`Cluster`] is the adapter of a server. Each namespace has a `Part`, which knows the other nodes and who has
-//! been asked ([`Relay`](roomful_proto::cluster::Relay)). What it says waits in the outbox, which is bounded. One task, the keeper, has
-//! the connection: it publishes, connects again when the connection is lost, and subscribes before it publishes.
+//! been asked ([`Relay`](roomful_proto::cluster::Relay)). What it says waits in the outbox, which is bounded. One
+//! task, the keeper, has the connection: it publishes, connects again when the connection is lost, and subscribes
+//! before it publishes.
 //! Whoever brings another engine writes a [`Bus`], checks it with `conformance::check` (feature `conformance`), and
 //! has the rest.
 //!

@@ -24,7 +24,11 @@ async fn a_password_is_needed_and_given() {
 const COMMANDS: &str = "-@all +publish +subscribe +unsubscribe +psubscribe +punsubscribe +pubsub|numsub +ping +hello +auth";
 
 async fn with_user(channels: &str) -> (support::Redis, String) {
-    let rights = format!("on >secret resetkeys resetchannels {channels} {COMMANDS}");
+    with_rights(&format!("{channels} {COMMANDS}")).await
+}
+
+async fn with_rights(rights: &str) -> (support::Redis, String) {
+    let rights = format!("on >secret resetkeys resetchannels {rights}");
     let user: Vec<_> = ["--user", "events"].into_iter().chain(rights.split_whitespace()).collect();
     let redis = support::Redis::start_with(&user).await;
     let url = format!("redis://events:secret@127.0.0.1:{}", redis.port());
@@ -83,6 +87,20 @@ async fn a_namespace_that_redis_refuses_takes_no_other_along() {
     assert_eq!(cluster.nodes("/").await.unwrap(), 1);
     assert_eq!((cluster.state(), cluster.stats().lost), (ClusterState::Up, 0));
     drop(refused);
+}
+
+/// Each request dropped the connection, and with it what others had sent.
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn a_user_that_may_not_count_nodes_keeps_its_connection() {
+    let without = COMMANDS.replace("+pubsub|numsub ", "");
+    let (_redis, url) = with_rights(&format!("allchannels {without}")).await;
+    let cluster = Redis::connect(&url).await.unwrap();
+    let io = roomful::Server::builder().adapter(cluster.clone()).build();
+    assert!(cluster.nodes("/").await.is_err());
+    let everyone = io.everyone().timeout(std::time::Duration::from_millis(50));
+    assert!(everyone.sockets().await.is_empty());
+    assert_eq!((cluster.state(), cluster.stats().lost), (ClusterState::Up, 0));
 }
 
 #[cfg(feature = "redis-cluster")]
