@@ -20,6 +20,7 @@ const { columns, words } = understood(process.argv.slice(2));
 const nameOf = (column, nsp, one) => `${column.name} · ${nsp} · ${one.title}`;
 const chosen = cases.filter((one) => words.every((word) => one.title.includes(word)));
 const results = [];
+const failures = [];
 const faults = stale(cases.map(({ title }) => title)).map((title) => new Error(`known.mjs names no case: ${title}`));
 
 const began = Date.now();
@@ -73,7 +74,10 @@ async function judge(cluster, nsp, one) {
   const { column } = cluster;
   const fault = await attempt(cluster, nsp, one);
   results.push({ column, one, outcome: fault === undefined ? "passed" : "failed" });
-  if (fault !== undefined) console.log(`✗ ${nameOf(column, nsp, one)}\n${explained(fault)}`);
+  if (fault === undefined) return;
+  const told = `✗ ${nameOf(column, nsp, one)}\n${explained(fault)}`;
+  console.log(told);
+  failures.push(told);
 }
 
 /** What went wrong, if anything did. */
@@ -92,6 +96,8 @@ async function attempt(cluster, nsp, one) {
 function report() {
   const titles = chosen.filter((one) => results.some((result) => result.one === one)).map(({ title }) => title);
   if (titles.length > 0) console.log(`\n${toText(columns, titles, outcomeOf, reasons())}\n`);
+  // Once more behind the table: of a long output its end is what is kept.
+  for (const told of failures) console.log(told);
   for (const fault of faults) console.log(`✗ beside the cases: ${fault.stack ?? fault}`);
 
   const count = (outcome) => results.filter((result) => result.outcome === outcome).length;
