@@ -66,9 +66,9 @@ export class Bench {
     return Promise.all([this.connect("to", options), this.connect("to", options), this.connect("to", polling)]);
   }
 
-  /** A second socket of a client, in another namespace. */
-  async beside(client, nsp) {
-    return this.keep(await client.beside(nsp));
+  /** A second socket of a client, in a namespace that no case is about: in another's it would be asked, and go. */
+  async beside(client) {
+    return this.keep(await client.beside("/beside"));
   }
 
   /** The emitter of this engine. */
@@ -81,7 +81,7 @@ export class Bench {
     const server = await this.#cluster.third();
     this.keep({ close: () => server.crash() });
     await this.until("three servers to be counted", async () => (await this.from.do("serverCount")) === 3);
-    server.freeze();
+    await server.freeze();
   }
 
   /** Whatever ends with close() and must not outlive the case. */

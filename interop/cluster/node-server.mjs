@@ -7,7 +7,7 @@ import { Server } from "socket.io";
 import { adapters } from "./adapters.mjs";
 import { control } from "./control.mjs";
 
-const NAMESPACES = ["/", "/named"];
+const NAMESPACES = ["/", "/named", "/beside"];
 const DYNAMIC = /^\/dynamic-\d+$/;
 const EXIT_PATIENCE = 2_000;
 

@@ -1,6 +1,7 @@
 // The servers of a cluster: child processes of either kind, with one command line.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdir, readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { PATIENCE, within } from "../node/support/wait.mjs";
@@ -8,6 +9,7 @@ import { find } from "./services.mjs";
 
 const HOME = fileURLToPath(new URL(".", import.meta.url));
 const EXIT_PATIENCE = 10_000;
+const LOOK_AGAIN = 5;
 const LISTENING = /^listening on (http:\/\/127\.0\.0\.1:\d+)$/;
 
 /** Of a kind of server, the program and its first arguments. */
@@ -65,8 +67,13 @@ export class ServerProcess {
   }
 
   /** Stops its clock: its connections stay open, and silent. */
-  freeze() {
+  async freeze() {
     this.#child.kill("SIGSTOP");
+    // Its threads stop one after the other, and may still answer something until then.
+    const stopping = async () => {
+      while (!(await isStopped(this.#child.pid))) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
+    };
+    await within(PATIENCE, `a ${this.kind} server to stand still`, stopping());
   }
 
   /** Ends it without a goodbye. */
@@ -90,4 +97,14 @@ export class ServerProcess {
     }
     if (this.#complaints.includes("panicked")) throw new Error(`a server panicked\n${this.#complaints}`);
   }
+}
+
+/** Whether all threads of a process are stopped: in `stat`, the state stands behind the name in brackets. */
+async function isStopped(pid) {
+  const tasks = `/proc/${pid}/task`;
+  const states = (await readdir(tasks)).map(async (task) => {
+    const stat = await readFile(`${tasks}/${task}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2)[0];
+  });
+  return (await Promise.all(states)).every((state) => state === "T");
 }

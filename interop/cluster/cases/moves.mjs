@@ -53,8 +53,7 @@ async function putOut(bench, speaker, getCrowd, close) {
   const room = bench.key("room");
   const gone = await getCrowd(bench, { room });
   const rest = await getCrowd(bench);
-  const elsewhere = bench.nsp === "/" ? "/named" : "/";
-  const beside = await Promise.all(gone.map((client) => bench.beside(client, elsewhere)));
+  const beside = await Promise.all(gone.map((client) => bench.beside(client)));
   await speaker.do("disconnect", { rooms: [room], close });
   await Promise.all(gone.map((client) => client.isPutOut()));
   await bench.members(room, []);

@@ -66,7 +66,7 @@ export async function expectSeen(bench, speaker, args) {
   await bench.until("the last event to be seen", async () => (await bench.seen(bench.to, last)).length > 0);
   assert.deepEqual(await bench.seen(bench.to, key), [["hello", key, ...args]]);
   if (speaker === bench.from) assert.deepEqual(await bench.seen(bench.from, key), []);
-  const elsewhere = await bench.beside(await bench.connect("to"), bench.nsp === "/" ? "/named" : "/");
+  const elsewhere = await bench.beside(await bench.connect("to"));
   assert.deepEqual(await bench.seen(elsewhere, key), []);
 }
 

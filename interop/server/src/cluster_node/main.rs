@@ -36,7 +36,8 @@ fn server(cluster: &Cluster) -> Server<Arc<State>> {
     let name = format!("rust-{}", std::process::id());
     let state = Arc::new(State { name, cluster: cluster.clone(), io: OnceLock::new() });
     let io = Server::builder().state(Arc::clone(&state)).adapter(cluster.clone()).build();
-    for namespace in [io.of("/"), io.of("/named"), io.of_pattern("/dynamic-{number}")] {
+    let named = ["/", "/named", "/beside"].map(|name| io.of(name));
+    for namespace in named.into_iter().chain([io.of_pattern("/dynamic-{number}")]) {
         control::serve(&namespace, &state);
     }
     drop(state.io.set(io.clone()));
