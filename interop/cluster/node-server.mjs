@@ -1,6 +1,8 @@
 // Usage: node node-server.mjs --engine redis|sharded|streams|postgres --url URL [--mode MODE] [--emitter no]
+//        [--recovery yes]
 // An official server as one of a cluster, which does what its clients tell it (see README.md). --mode is how the
 // sharded adapter subscribes. --emitter is for servers that may be deaf to emitters; official ones never are.
+// --recovery gives lost clients their sockets back.
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { Server } from "socket.io";
@@ -17,6 +19,7 @@ const { values: options } = parseArgs({
     url: { type: "string" },
     mode: { type: "string", default: "dynamic" },
     emitter: { type: "string", default: "yes" },
+    recovery: { type: "string", default: "no" },
   },
 });
 const name = `node-${process.pid}`;
@@ -24,7 +27,8 @@ const name = `node-${process.pid}`;
 const adapter = await adapters[options.engine](options.url, { name, mode: options.mode });
 const { settled } = adapter;
 const http = createServer();
-const io = new Server(http, { adapter: adapter.create });
+const recovery = options.recovery === "yes" ? { connectionStateRecovery: { maxDisconnectionDuration: 120_000 } } : {};
+const io = new Server(http, { adapter: adapter.create, ...recovery });
 for (const namespace of NAMESPACES) control(io.of(namespace), { name, settled });
 // Children of a pattern are made when the first client comes, and never go.
 io.of(DYNAMIC);

@@ -4,9 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use roomful_proto::Limits;
-use roomful_proto::cluster::{Malformed, Packet, Presence};
+use roomful_proto::cluster::{Body, Logged, Malformed, Offset, Packet, Presence};
 
 /// What the functions of a bus give.
 pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + Send + 'a>>;
@@ -21,6 +22,13 @@ pub trait Bus: fmt::Debug + Send + Sync + 'static {
 
     /// Whether a connection wants to be told of rooms: see [`Connection::follow`].
     fn follows_rooms(&self) -> bool {
+        false
+    }
+
+    /// Whether it has a log, which makes that a client is recovered by any node. Its connections keep sessions, then,
+    /// and bring what is in the log by [`Inlet::deliver_logged`], each entry to all nodes and in one order for all of
+    /// them, to the one that has published it, too.
+    fn keeps_log(&self) -> bool {
         false
     }
 
@@ -39,8 +47,14 @@ pub trait Connection: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
-    /// Begins to bring what is said in a namespace. When it is done, nothing that is said later is missed.
-    fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()>;
+    /// Begins to bring what is said in a namespace. When it is done, nothing that is said later is missed. `past` is of
+    /// how long ago what is in the log is to be brought before anything else: see [`Inlet::begin_log`].
+    fn subscribe<'a>(
+        &'a self,
+        namespace: &'a Arc<str>,
+        uid: &'a Arc<str>,
+        past: Option<Duration>,
+    ) -> BusFuture<'a, ()>;
 
     /// Ends that, when all rooms have been told as ended.
     fn unsubscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()>;
@@ -60,6 +74,18 @@ pub trait Connection: Send + Sync + 'static {
     /// be said: the wire has no word for them, or they are too large.
     fn publish<'a>(&'a self, packets: &'a [Packet]) -> BusFuture<'a, usize>;
 
+    /// Keeps sessions of clients that were lost, each under its key and for its time. Only of a bus that keeps a log.
+    fn keep_sessions<'a>(&'a self, sessions: &'a [KeptSession]) -> BusFuture<'a, ()> {
+        let _ = sessions;
+        Box::pin(async { Err(BusError::refusal("this engine keeps no sessions")) })
+    }
+
+    /// Takes sessions out by their keys, each for one who asks and for nobody else. Only of a bus that keeps a log.
+    fn take_sessions<'a>(&'a self, keys: &'a [String]) -> BusFuture<'a, Vec<Option<String>>> {
+        let _ = keys;
+        Box::pin(async { Err(BusError::refusal("this engine keeps no sessions")) })
+    }
+
     /// How many nodes have subscribed to a namespace, this one too. Only where [`Presence::Counted`].
     fn count<'a>(&'a self, namespace: &'a Arc<str>) -> BusFuture<'a, usize>;
 
@@ -68,6 +94,23 @@ pub trait Connection: Send + Sync + 'static {
 
     /// Waits until the connection has ended.
     fn ended(&self) -> Pin<Box<dyn Future<Output = BusError> + Send + '_>>;
+}
+
+/// The session of a client that was lost.
+#[derive(Clone)]
+pub struct KeptSession {
+    /// Its key: a secret, without which nobody gets it.
+    pub key: String,
+    /// The session, a JSON object.
+    pub json: String,
+    /// How long it is kept.
+    pub keeps: Duration,
+}
+
+impl fmt::Debug for KeptSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptSession").field("bytes", &self.json.len()).finish_non_exhaustive()
+    }
 }
 
 /// Where a connection brings what it hears. It never waits.
@@ -81,6 +124,7 @@ pub struct Inlet {
 pub(crate) trait Hears: Send + Sync + 'static {
     fn has_room(&self, namespace: &str, room: &str) -> bool;
     fn deliver(&self, packet: Packet);
+    fn begin_log(&self, namespace: Option<&str>, uid: Option<&str>, offset: Offset);
     fn pass_over(&self);
     fn refuse(&self, why: Malformed);
 }
@@ -105,6 +149,35 @@ impl Inlet {
     pub fn deliver(&self, packet: Packet) {
         if let Some(hears) = self.hears.upgrade() {
             hears.deliver(packet);
+        }
+    }
+
+    /// An entry of the log has come, which was put there under a number by its node.
+    pub fn deliver_logged(&self, offset: Offset, number: u64, packet: Packet) {
+        let Packet { from, to, namespace, body } = packet;
+        let body = Body::Logged(Box::new(Logged::brought(offset, number, body)));
+        self.deliver(Packet { from, to, namespace, body });
+    }
+
+    /// An entry that was in the log before the namespace was subscribed.
+    pub fn recall(&self, offset: Offset, packet: Packet) {
+        let Packet { from, to, namespace, body } = packet;
+        let entry = Logged { is_past: true, ..Logged::brought(offset, 0, body) };
+        self.deliver(Packet { from, to, namespace, body: Body::Logged(Box::new(entry)) });
+    }
+
+    /// All entries of a namespace behind this offset will be brought to the node of that uid: first what is in the log,
+    /// by [`recall`](Self::recall), and then what comes.
+    pub fn begin_log(&self, namespace: &str, uid: &str, offset: Offset) {
+        if let Some(hears) = self.hears.upgrade() {
+            hears.begin_log(Some(namespace), Some(uid), offset);
+        }
+    }
+
+    /// Entries were lost: what is behind this offset will be brought, and perhaps not all that was before.
+    pub fn begin_anew(&self, offset: Offset) {
+        if let Some(hears) = self.hears.upgrade() {
+            hears.begin_log(None, None, offset);
         }
     }
 

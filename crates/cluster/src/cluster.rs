@@ -196,6 +196,10 @@ impl Adapter for Cluster {
     fn open(&self, namespace: &str, node: Weak<dyn Node>) -> Box<dyn Line> {
         Part::open(&self.shared, namespace.into(), node, Arc::clone(&self._held))
     }
+
+    fn keeps_log(&self) -> bool {
+        self.shared.bus.keeps_log()
+    }
 }
 
 impl fmt::Debug for Cluster {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use roomful::Args;
-use roomful_proto::cluster::{Body, Malformed, Packet, Presence, Selection};
+use roomful_proto::cluster::{Body, Malformed, Offset, Packet, Presence, Selection};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -192,7 +192,7 @@ impl Node {
     }
 
     async fn subscribe(&self, namespace: &Arc<str>) -> Result<(), Failed> {
-        self.connection.subscribe(namespace, &self.uid).await?;
+        self.connection.subscribe(namespace, &self.uid, None).await?;
         self.connection.follow(namespace, &ROOMS.map(|room| (room.to_owned(), true))).await?;
         Ok(())
     }
@@ -258,9 +258,11 @@ impl Hears for Heard {
     }
 
     fn deliver(&self, packet: Packet) {
-        self.packets.lock().push(packet);
+        self.packets.lock().push(packet.unlogged().into_owned());
         self.rung.notify_waiters();
     }
+
+    fn begin_log(&self, _namespace: Option<&str>, _uid: Option<&str>, _offset: Offset) {}
 
     fn pass_over(&self) {}
 

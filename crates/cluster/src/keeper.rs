@@ -33,7 +33,7 @@ pub(crate) async fn connect(shared: &Arc<Shared>) -> Result<Box<dyn Connection>,
     let connection = within(patience, shared.bus.connect(shared.inlet())).await?;
     shared.outbox.forget_subscriptions();
     for part in shared.parts() {
-        let subscribed = connection.subscribe(&part.namespace, &part.uid);
+        let subscribed = connection.subscribe(&part.namespace, &part.uid, part.wants_past());
         unless_refused(within(patience, subscribed).await, &part.namespace)?;
         let rooms = part.followed_anew();
         if !rooms.is_empty() {
@@ -52,6 +52,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, first: Box<dyn Connection>) {
         drop(connection);
         shared.counters.lost.add(1);
         shared.enter(ClusterState::Down);
+        shared.parts().iter().for_each(|part| part.lose_log());
         tracing::warn!(%error, bus = ?shared.bus, "the engine of the cluster is away");
         let Some(next) = connect_again(&shared).await else {
             return;
@@ -125,6 +126,7 @@ async fn carry_out(
         orders.into_iter().partition(Order::is_subscription);
     subscribe_all(connection, patience, subscriptions).await?;
     let mut packets = Vec::with_capacity(orders.len());
+    let (mut keeping, mut taking) = (Vec::new(), (Vec::new(), Vec::new()));
     let mut counted = HashMap::new();
     for order in orders {
         match order {
@@ -137,6 +139,11 @@ async fn carry_out(
                     return Err(error);
                 }
                 packets.push(packet);
+            }
+            Order::Keep(session) => keeping.push(session),
+            Order::Take(key, told) => {
+                taking.0.push(key);
+                taking.1.push(told);
             }
             // Whoever waits may have given up.
             Order::Tell(done) => drop(done.send(())),
@@ -170,6 +177,16 @@ async fn carry_out(
             Order::Subscribe(..) | Order::Unsubscribe(..) => {}
         }
     }
+    if !keeping.is_empty() {
+        let kept = within(patience, connection.keep_sessions(&keeping)).await;
+        unless_refused(kept, "sessions of lost clients")?;
+    }
+    if !taking.0.is_empty() {
+        // Whoever waits is told by the end of it where this fails.
+        let taken = within(patience, connection.take_sessions(&taking.0)).await?;
+        let told = taking.1.into_iter().zip(taken);
+        told.for_each(|(told, session)| drop(told.send(session)));
+    }
     if packets.is_empty() {
         return Ok(());
     }
@@ -199,8 +216,8 @@ async fn subscribe_all(
 ) -> Result<(), BusError> {
     let done = orders.iter().map(|order| async move {
         match order {
-            Order::Subscribe(namespace, uid) => {
-                let done = within(patience, connection.subscribe(namespace, uid)).await;
+            Order::Subscribe(namespace, uid, past) => {
+                let done = within(patience, connection.subscribe(namespace, uid, *past)).await;
                 unless_refused(done, namespace)
             }
             Order::Unsubscribe(namespace, uid) => {

@@ -51,11 +51,13 @@ mod cluster;
 pub mod conformance;
 mod emitter;
 mod keeper;
+mod logged;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
 mod outbox;
 mod part;
+mod pending;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -66,7 +68,7 @@ mod stats;
 mod subscriptions;
 mod translate;
 
-pub use bus::{Bus, BusError, BusFuture, Connection, Inlet};
+pub use bus::{Bus, BusError, BusFuture, Connection, Inlet, KeptSession};
 pub use cluster::{Cluster, ClusterSettings};
 pub use emitter::Emitter;
 pub use memory::MemoryBus;

@@ -6,6 +6,7 @@ use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use roomful_proto::cluster::{Packet, Presence};
@@ -83,7 +84,12 @@ impl MemoryConnection {
 }
 
 impl Connection for MemoryConnection {
-    fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, _uid: &'a Arc<str>) -> BusFuture<'a, ()> {
+    fn subscribe<'a>(
+        &'a self,
+        namespace: &'a Arc<str>,
+        _uid: &'a Arc<str>,
+        _past: Option<Duration>,
+    ) -> BusFuture<'a, ()> {
         self.change(|namespaces| namespaces.push(Arc::clone(namespace)));
         Box::pin(async { Ok(()) })
     }

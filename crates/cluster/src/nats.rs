@@ -179,7 +179,12 @@ async fn read(mut subscriber: Subscriber, namespace: Arc<str>, inlet: Inlet) {
 }
 
 impl Connection for NatsConnection {
-    fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
+    fn subscribe<'a>(
+        &'a self,
+        namespace: &'a Arc<str>,
+        uid: &'a Arc<str>,
+        _past: Option<Duration>,
+    ) -> BusFuture<'a, ()> {
         Box::pin(async move {
             let subject = self.subject(namespace);
             self.listen(format!("{subject}.{uid}"), Arc::clone(namespace)).await?;

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use roomful_proto::cluster::Packet;
 use tokio::sync::{Notify, oneshot};
 
+use crate::bus::KeptSession;
 use crate::part::Part;
 
 /// What the keeper is to do, in order.
@@ -20,8 +22,12 @@ pub(crate) enum Order {
     Tell(oneshot::Sender<()>),
     /// Count the nodes of a namespace.
     Count(Arc<str>, oneshot::Sender<usize>),
-    /// Subscribe to a namespace.
-    Subscribe(Arc<str>, Arc<str>),
+    /// Subscribe to a namespace, and bring what the log has of so long ago.
+    Subscribe(Arc<str>, Arc<str>, Option<Duration>),
+    /// Keep a session.
+    Keep(KeptSession),
+    /// Take a session out, by its key.
+    Take(String, oneshot::Sender<Option<String>>),
     /// Tell the engine which rooms have begun and ended in the namespace of a part.
     Follow(Weak<Part>),
     /// Tell it of rooms that have ended.
@@ -60,8 +66,8 @@ impl Outbox {
     /// Puts an order at the end. Those that are about no packet are as many as there are namespaces.
     pub(crate) fn push(&self, order: Order) -> Result<(), Full> {
         let mut state = self.state.lock();
-        if let Order::Publish(packet) | Order::Ask(packet, _) = &order {
-            let bytes = state.bytes + packet.body.held_bytes();
+        if let Some(bytes) = order.held_bytes() {
+            let bytes = state.bytes + bytes;
             if state.packets >= self.packets_max || bytes > self.bytes_max {
                 return Err(Full);
             }
@@ -107,12 +113,21 @@ impl Outbox {
         self.state.lock().is_closed
     }
 
-    /// Drops what the next connection does by itself: what is subscribed is known elsewhere.
+    /// Drops what the next connection does by itself: what is subscribed is known elsewhere. Who waits for a session
+    /// waits no longer.
     pub(crate) fn forget_subscriptions(&self) {
         let stays = |order: &Order| {
             !order.is_subscription() && !matches!(order, Order::Follow(_) | Order::Unfollow(..))
         };
-        self.state.lock().orders.retain(stays);
+        let mut state = self.state.lock();
+        let orders = std::mem::take(&mut state.orders);
+        let (taking, others): (Vec<_>, Vec<_>) =
+            orders.into_iter().partition(|order| matches!(order, Order::Take(..)));
+        for order in &taking {
+            state.packets -= 1;
+            state.bytes -= order.held_bytes().unwrap_or(0);
+        }
+        state.orders = others.into_iter().filter(stays).collect();
     }
 }
 
@@ -125,9 +140,9 @@ impl Waiting {
             && taken.last().is_none_or(|last| last.goes_with(next))
             && let Some(order) = self.orders.pop_front()
         {
-            if let Order::Publish(packet) | Order::Ask(packet, _) = &order {
+            if let Some(bytes) = order.held_bytes() {
                 self.packets -= 1;
-                self.bytes -= packet.body.held_bytes();
+                self.bytes -= bytes;
             }
             taken.push(order);
         }
@@ -136,6 +151,16 @@ impl Waiting {
 }
 
 impl Order {
+    /// Bytes that count for it, about; `None` for what there are as many of as there are namespaces.
+    fn held_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Publish(packet) | Self::Ask(packet, _) => Some(packet.body.held_bytes()),
+            Self::Keep(session) => Some(size_of::<Self>() + session.json.len()),
+            Self::Take(..) => Some(size_of::<Self>()),
+            _ => None,
+        }
+    }
+
     const fn is_packet(&self) -> bool {
         matches!(self, Self::Publish(_) | Self::Ask(..))
     }
@@ -146,6 +171,11 @@ impl Order {
 
     /// Whether both can be done in one go.
     const fn goes_with(&self, next: &Self) -> bool {
-        (self.is_packet() && next.is_packet()) || (self.is_subscription() && next.is_subscription())
+        (self.is_packet() && next.is_packet())
+            || (self.is_subscription() && next.is_subscription())
+            || matches!(
+                (self, next),
+                (Self::Keep(_), Self::Keep(_)) | (Self::Take(..), Self::Take(..))
+            )
     }
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use roomful::SocketId;
-use roomful::adapter::{Line, Message, Node, Reply, ReplyTo, RoomChange};
+use roomful::adapter::{EventLog, Line, Message, Node, Reply, ReplyTo, RoomChange};
 use roomful_proto::cluster::{Body, Packet, Presence, Relay, Signal};
 use tokio::time::{Instant, timeout_at};
 
 use crate::bus::Hears as _;
 use crate::cluster::Held;
 use crate::outbox::Order;
+use crate::pending::Pending;
 use crate::shared::Shared;
 use crate::translate;
 
@@ -24,16 +25,22 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 pub(crate) struct Part {
     pub(crate) namespace: Arc<str>,
     pub(crate) uid: Arc<str>,
-    shared: Arc<Shared>,
-    node: Weak<dyn Node>,
-    state: Mutex<State>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) node: Weak<dyn Node>,
+    pub(crate) state: Mutex<State>,
+    /// Of how long ago the node wants what the log has; `None` where events do not go through it.
+    pub(crate) log_of: Option<Duration>,
     /// Rooms that have begun (`true`) or ended, and of which the engine is still to be told. There are no more than
     /// there were rooms.
     followed: Mutex<HashMap<String, bool>>,
 }
 
-struct State {
-    relay: Relay,
+pub(crate) struct State {
+    pub(crate) relay: Relay,
+    /// What the log is to bring back.
+    pub(crate) pending: Pending,
+    /// Whether it is known where the log begins.
+    pub(crate) has_begun: bool,
     /// Where the answers to open requests go.
     replies: HashMap<Arc<str>, ReplyTo>,
     /// Other nodes, when they were counted last.
@@ -71,8 +78,8 @@ impl Drop for Acting<'_> {
 }
 
 /// A part that is left when it is dropped.
-struct Open {
-    part: Arc<Part>,
+pub(crate) struct Open {
+    pub(crate) part: Arc<Part>,
     _held: Arc<Held>,
 }
 
@@ -86,13 +93,22 @@ impl Part {
     ) -> Box<dyn Line> {
         let uid: Arc<str> = random_id().into();
         let relay = Relay::new(Arc::clone(&uid), shared.relay_settings(), shared.now());
-        let state =
-            Mutex::new(State { relay, replies: HashMap::new(), counted: 0, is_acting: false });
+        let state = Mutex::new(State {
+            relay,
+            pending: Pending::default(),
+            has_begun: false,
+            replies: HashMap::new(),
+            counted: 0,
+            is_acting: false,
+        });
+        let log_of = node.upgrade().filter(|_| shared.bus.keeps_log());
+        let log_of = log_of.and_then(|node| node.wants_log());
         let (shared, followed) = (Arc::clone(shared), Mutex::default());
-        let part = Arc::new(Self { namespace, uid, shared, node, state, followed });
+        let part = Arc::new(Self { namespace, uid, shared, node, state, log_of, followed });
         let shared = &part.shared;
         shared.add(&part);
-        shared.order(Order::Subscribe(Arc::clone(&part.namespace), Arc::clone(&part.uid)));
+        let (namespace, uid) = (Arc::clone(&part.namespace), Arc::clone(&part.uid));
+        shared.order(Order::Subscribe(namespace, uid, log_of));
         if shared.bus.follows_rooms() {
             part.watch_rooms();
         }
@@ -196,6 +212,7 @@ impl Part {
     /// The engine is back.
     pub(crate) fn resume(&self) {
         self.state.lock().relay.resume(self.shared.now());
+        self.tell_gap();
     }
 
     /// A request was not made, or not in time: as many nodes are missed as were there last.
@@ -223,6 +240,7 @@ impl Part {
             !is_over
         });
         drop(state);
+        self.expire_log();
         self.act();
     }
 
@@ -238,7 +256,7 @@ impl Part {
 
     /// Does what the relay wants, one thing after the other: whoever finds another task at it leaves it to that one. So
     /// the events of a node stay in order, and a request is over when its last answer was passed on.
-    fn act(self: &Arc<Self>) {
+    pub(crate) fn act(self: &Arc<Self>) {
         if std::mem::replace(&mut self.state.lock().is_acting, true) {
             return;
         }
@@ -284,7 +302,7 @@ impl Part {
         self.shared.order(Order::Publish(self.packet(body, Some(Arc::clone(to)))));
     }
 
-    fn packet(&self, body: Body, to: Option<Arc<str>>) -> Packet {
+    pub(crate) fn packet(&self, body: Body, to: Option<Arc<str>>) -> Packet {
         let (from, namespace) = (Arc::clone(&self.uid), Arc::clone(&self.namespace));
         Packet { from, to, namespace, body }
     }
@@ -302,12 +320,19 @@ impl Part {
     /// Does what another node says, and answers where it asks.
     fn deliver(self: &Arc<Self>, packet: Packet) {
         let Packet { from, body, .. } = packet;
+        match body {
+            Body::Logged(logged) => self.receive_logged(&from, *logged),
+            body => self.deliver_body(&from, body),
+        }
+    }
+
+    pub(crate) fn deliver_body(self: &Arc<Self>, from: &Arc<str>, body: Body) {
         let Some(node) = self.node.upgrade() else {
             return;
         };
         if let Body::Rooms { request } = body {
             let rooms = node.room_names();
-            return self.publish_to(&from, Body::RoomsAnswer { request, rooms });
+            return self.publish_to(from, Body::RoomsAnswer { request, rooms });
         }
         let ids_only = matches!(body, Body::Ids { .. });
         let Some((message, request)) = translate::message(body) else {
@@ -321,7 +346,7 @@ impl Part {
         };
         let (to, mut replies) = ReplyTo::channel();
         node.receive(message, Some(to));
-        let part = Arc::clone(self);
+        let (part, from) = (Arc::clone(self), Arc::clone(from));
         drop(self.shared.runtime.spawn(async move {
             let until = Instant::now() + ANSWER_TIMEOUT;
             while let Ok(Some(reply)) = timeout_at(until, replies.next()).await {
@@ -379,6 +404,10 @@ impl Line for Open {
 
     fn ask(&self, message: Message, replies: ReplyTo) {
         self.part.ask(message, replies);
+    }
+
+    fn log(&self) -> Option<&dyn EventLog> {
+        self.part.log_of.is_some().then_some(self)
     }
 }
 

@@ -320,7 +320,12 @@ impl PostgresConnection {
 }
 
 impl Connection for PostgresConnection {
-    fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, _uid: &'a Arc<str>) -> BusFuture<'a, ()> {
+    fn subscribe<'a>(
+        &'a self,
+        namespace: &'a Arc<str>,
+        _uid: &'a Arc<str>,
+        _past: Option<Duration>,
+    ) -> BusFuture<'a, ()> {
         self.subscriptions.add(namespace);
         Box::pin(self.listen("LISTEN", namespace))
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use roomful_proto::cluster::{Malformed, Packet, RelaySettings};
+use roomful_proto::cluster::{Malformed, Offset, Packet, RelaySettings};
 use roomful_proto::{Limits, Moment};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -148,6 +148,15 @@ impl Hears for Shared {
             part.receive(packet.clone());
         }
         self.counters.received.add(usize::from(!is_own));
+    }
+
+    fn begin_log(&self, namespace: Option<&str>, uid: Option<&str>, offset: Offset) {
+        let parts = self.parts();
+        let is_meant = |part: &&Arc<Part>| {
+            namespace.is_none_or(|namespace| *part.namespace == *namespace)
+                && uid.is_none_or(|uid| *part.uid == *uid)
+        };
+        parts.iter().filter(is_meant).for_each(|part| part.begin_log(offset));
     }
 
     fn pass_over(&self) {

@@ -37,6 +37,8 @@ pub struct ClusterStats {
     pub malformed: u64,
     /// Requests that were not made, or not answered for another node, since too many are open.
     pub requests_refused: u64,
+    /// Sessions of lost clients that the engine could not keep: who comes back gets a new socket.
+    pub sessions_lost: u64,
     /// Times that the connection was lost.
     pub lost: u64,
     /// Packets that wait, now.
@@ -57,6 +59,7 @@ pub(crate) struct Counters {
     pub(crate) dropped_unsaid: Counter,
     pub(crate) malformed: Counter,
     pub(crate) requests_refused: Counter,
+    pub(crate) sessions_lost: Counter,
     pub(crate) lost: Counter,
 }
 
@@ -85,6 +88,7 @@ impl Counters {
             dropped_unsaid: self.dropped_unsaid.get(),
             malformed: self.malformed.get(),
             requests_refused: self.requests_refused.get(),
+            sessions_lost: self.sessions_lost.get(),
             lost: self.lost.get(),
             waiting,
             waiting_bytes,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::redis::{Client, cmd, pipe};
 use parking_lot::RwLock;
@@ -169,7 +170,12 @@ impl ClassicConnection {
 }
 
 impl Connection for ClassicConnection {
-    fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
+    fn subscribe<'a>(
+        &'a self,
+        namespace: &'a Arc<str>,
+        uid: &'a Arc<str>,
+        _past: Option<Duration>,
+    ) -> BusFuture<'a, ()> {
         Box::pin(async move {
             let (pattern, channels) = (self.pattern(namespace), self.channels(namespace, uid));
             let psubscribe = cmd("PSUBSCRIBE").arg(&pattern).take();

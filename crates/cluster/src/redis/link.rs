@@ -76,6 +76,11 @@ impl Link {
         Ok(Self { speaker, listener, ended })
     }
 
+    /// The connection that publishes, for what is asked by it.
+    pub(super) fn speaker(&self) -> MultiplexedConnection {
+        self.speaker.clone()
+    }
+
     /// Has the listener do something, such as subscribe.
     pub(super) async fn listen(&self, command: Cmd) -> Result<(), BusError> {
         answered(self.listener.clone().send_packed_command(&command).await?).map(drop)

@@ -1,6 +1,7 @@
 //! Redis: the wires of the official adapters.
 
 mod classic;
+mod history;
 mod link;
 mod sharded;
 mod shards;

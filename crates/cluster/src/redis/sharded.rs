@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::redis::Client;
 use roomful_proto::cluster::{Body, Packet, Presence, envelope};
@@ -160,7 +161,12 @@ impl ShardedConnection {
 }
 
 impl Connection for ShardedConnection {
-    fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
+    fn subscribe<'a>(
+        &'a self,
+        namespace: &'a Arc<str>,
+        uid: &'a Arc<str>,
+        _past: Option<Duration>,
+    ) -> BusFuture<'a, ()> {
         self.subscriptions.add(namespace);
         let channels = vec![self.channel(namespace), self.channel_of(namespace, uid)];
         self.shards.follow(channels, true)

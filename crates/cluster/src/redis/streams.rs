@@ -15,12 +15,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use roomful_proto::cluster::{Body, Data, Malformed, Packet, Presence, envelope};
+use roomful_proto::Limits;
+use roomful_proto::cluster::{Body, Data, Malformed, Offset, Packet, Presence, envelope};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use super::history::{self, History};
 use super::link::{self, Heard, Link};
-use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet};
+use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet, KeptSession};
 use crate::cluster::Cluster;
 use crate::subscriptions::Subscriptions;
 
@@ -35,8 +37,9 @@ pub struct RedisStreams {
     prefix: String,
     max_len: usize,
     stream: String,
+    session_prefix: String,
     /// The last entry that was read: the next connection goes on behind it.
-    read: Arc<Mutex<Option<String>>>,
+    read: Arc<Position>,
     /// The task that reads: the next one begins when it has ended, so that nothing is read by both.
     reading: Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>,
 }
@@ -62,6 +65,7 @@ impl RedisStreams {
             prefix: "socket.io".to_owned(),
             max_len: 10_000,
             stream: "socket.io".to_owned(),
+            session_prefix: "sio:session:".to_owned(),
             read: Arc::default(),
             reading: Arc::default(),
         })
@@ -81,6 +85,14 @@ impl RedisStreams {
         self
     }
 
+    /// The prefix of the keys of sessions, the option `sessionKeyPrefix` of the official adapter. Default
+    /// `sio:session:`.
+    #[must_use]
+    pub fn session_key_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.session_prefix = prefix.into();
+        self
+    }
+
     /// The prefix of channels, the option `channelPrefix` of the official adapter. Default `socket.io`.
     #[must_use]
     pub fn channel_prefix(mut self, prefix: impl Into<String>) -> Self {
@@ -93,10 +105,14 @@ impl RedisStreams {
 struct Reader {
     client: Client,
     stream: String,
-    read: Arc<Mutex<Option<String>>>,
+    read: Arc<Position>,
     reading: Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>,
     inlet: Inlet,
 }
+
+/// The last entry that was read; `None` before there was a connection. Whoever brings entries has the lock, so what a
+/// namespace had before it came is brought in front of all that comes.
+type Position = tokio::sync::Mutex<Option<Offset>>;
 
 impl Reader {
     /// Begins to read where the last connection was, or at the end.
@@ -117,12 +133,7 @@ impl Reader {
             .set_response_timeout(Some(BLOCK + link::PATIENCE));
         let mut connection =
             self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        let known = self.read.lock().clone();
-        let from = match known {
-            Some(read) => read,
-            None => last_entry(&mut connection, &self.stream).await?,
-        };
-        *self.read.lock() = Some(from);
+        self.find_position(&mut connection).await?;
         let (stream, read, inlet) =
             (self.stream.clone(), Arc::clone(&self.read), self.inlet.clone());
         let task = tokio::spawn(async move {
@@ -134,33 +145,41 @@ impl Reader {
         *reading = Some(task);
         Ok(handle)
     }
-}
 
-/// The id of the last entry of a stream.
-async fn last_entry(
-    connection: &mut MultiplexedConnection,
-    stream: &str,
-) -> Result<String, BusError> {
-    let mut last = cmd("XREVRANGE");
-    last.arg(stream).arg("+").arg("-").arg("COUNT").arg(1);
-    let entries = link::answered(connection.send_packed_command(&last).await?)?;
-    let entries: Vec<(String, Value)> = Vec::from_redis_value(entries).map_err(BusError::new)?;
-    Ok(entries.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id))
+    /// Where to go on. What was read last may be gone, and what came behind it with it.
+    async fn find_position(&self, connection: &mut MultiplexedConnection) -> Result<(), BusError> {
+        let mut read = self.read.lock().await;
+        let last = history::last_entry(connection, &self.stream, "+").await?;
+        let Some(known) = *read else {
+            *read = Some(last);
+            return Ok(());
+        };
+        if known != Offset::BEGINNING
+            && history::last_entry(connection, &self.stream, &known.to_string()).await? != known
+        {
+            // A Redis that has begun anew may give ids that are before those of old.
+            let from = known.min(last);
+            tracing::warn!(stream = self.stream, "entries of the stream were lost");
+            self.inlet.begin_anew(from);
+            *read = Some(from);
+        }
+        Ok(())
+    }
 }
 
 /// Reads until something fails.
 async fn read_on(
     connection: &mut MultiplexedConnection,
     stream: &str,
-    read: &Mutex<Option<String>>,
+    read: &Position,
     namespaces: &Subscriptions,
     inlet: &Inlet,
 ) -> BusError {
     loop {
-        let from = read.lock().clone().unwrap_or_else(|| "$".to_owned());
+        let from = read.lock().await.unwrap_or_default();
         let mut command = cmd("XREAD");
         command.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("COUNT").arg(READ_COUNT);
-        command.arg("STREAMS").arg(stream).arg(from);
+        command.arg("STREAMS").arg(stream).arg(from.to_string());
         let reply = match connection.send_packed_command(&command).await {
             Ok(Value::Nil) => continue,
             Ok(reply) => reply,
@@ -174,49 +193,70 @@ async fn read_on(
             Ok(reply) => reply,
             Err(error) => return BusError::new(error),
         };
+        let mut read = read.lock().await;
         for entry in reply.keys.into_iter().flat_map(|key| key.ids) {
-            let id = entry.id.clone();
-            match packet_of(entry, namespaces, inlet) {
-                Ok(Some(packet)) => inlet.deliver(packet),
+            let Ok(offset) = entry.id.parse() else {
+                return BusError::new("the id of an entry is none");
+            };
+            match Entry::read(entry, |namespace| namespaces.contains(namespace), inlet.limits()) {
+                Ok(Some(Entry { packet, number })) if is_logged(&packet.body) => {
+                    inlet.deliver_logged(offset, number, packet);
+                }
+                Ok(Some(Entry { packet, .. })) => inlet.deliver(packet),
                 Ok(None) => inlet.pass_over(),
                 Err(why) => inlet.refuse(why),
             }
-            *read.lock() = Some(id);
+            *read = Some(offset);
         }
     }
 }
 
-/// The packet of an entry; `None` where it is for nobody here.
-fn packet_of(
-    mut entry: StreamId,
-    namespaces: &Subscriptions,
-    inlet: &Inlet,
-) -> Result<Option<Packet>, Malformed> {
-    let mut field = |name: &str| {
-        let value = entry.map.remove(name)?;
-        String::from_redis_value(value).ok()
-    };
-    let missing = Malformed::NotAPacket;
-    let (uid, namespace) = (field("uid").ok_or(missing)?, field("nsp").ok_or(missing)?);
-    // The stream has those of all namespaces.
-    if !namespaces.contains(&namespace) {
-        return Ok(None);
-    }
-    let kind = field("type").and_then(|kind| kind.parse().ok()).ok_or(missing)?;
-    let data = field("data").map(|data| data_of(data, inlet)).transpose()?;
-    envelope::decode_data(uid.into(), namespace.into(), kind, data.as_ref(), inlet.limits())
-        .map(Some)
+/// Whether it is of the log, and not only carried by the stream.
+pub(super) const fn is_logged(body: &Body) -> bool {
+    matches!(body, Body::Emit { request: None, .. } | Body::Gap)
 }
 
-fn data_of(data: String, inlet: &Inlet) -> Result<Data, Malformed> {
-    if data.len() > inlet.limits().payload_bytes_max {
+/// An entry of the stream.
+pub(super) struct Entry {
+    pub(super) packet: Packet,
+    /// By which its node knows it.
+    number: u64,
+}
+
+impl Entry {
+    /// Reads one; `None` where it is of a namespace that is not meant: the stream has those of all.
+    pub(super) fn read(
+        mut entry: StreamId,
+        is_meant: impl Fn(&str) -> bool,
+        limits: &Limits,
+    ) -> Result<Option<Self>, Malformed> {
+        let mut field = |name: &str| {
+            let value = entry.map.remove(name)?;
+            String::from_redis_value(value).ok()
+        };
+        let missing = Malformed::NotAPacket;
+        let (uid, namespace) = (field("uid").ok_or(missing)?, field("nsp").ok_or(missing)?);
+        if !is_meant(&namespace) {
+            return Ok(None);
+        }
+        let kind = field("type").and_then(|kind| kind.parse().ok()).ok_or(missing)?;
+        let number = field("number").and_then(|number| number.parse().ok()).unwrap_or(0);
+        let data = field("data").map(|data| data_of(data, limits)).transpose()?;
+        let packet =
+            envelope::decode_data(uid.into(), namespace.into(), kind, data.as_ref(), limits)?;
+        Ok(Some(Self { packet, number }))
+    }
+}
+
+fn data_of(data: String, limits: &Limits) -> Result<Data, Malformed> {
+    if data.len() > limits.payload_bytes_max {
         return Err(Malformed::TooLarge);
     }
     if data.starts_with('{') {
-        return Data::from_json(data.as_bytes(), inlet.limits());
+        return Data::from_json(data.as_bytes(), limits);
     }
     let bytes = BASE64.decode(data).map_err(|_| Malformed::NotAPacket)?;
-    Data::from_msgpack(&Bytes::from(bytes), inlet.limits())
+    Data::from_msgpack(&Bytes::from(bytes), limits)
 }
 
 /// Whether a packet is published, and not kept in the stream.
@@ -236,12 +276,17 @@ struct StreamsConnection {
     reading: Mutex<Option<AbortHandle>>,
     prefix: String,
     stream: String,
+    session_prefix: String,
     max_len: usize,
 }
 
 impl Bus for RedisStreams {
     fn presence(&self) -> Presence {
         Presence::Counted
+    }
+
+    fn keeps_log(&self) -> bool {
+        true
     }
 
     fn connect(&self, inlet: Inlet) -> BusFuture<'_, Box<dyn Connection>> {
@@ -267,6 +312,7 @@ impl Bus for RedisStreams {
                 reading: Mutex::default(),
                 prefix: self.prefix.clone(),
                 stream: self.stream.clone(),
+                session_prefix: self.session_prefix.clone(),
                 max_len: self.max_len,
             }) as Box<dyn Connection>)
         })
@@ -291,10 +337,30 @@ impl Connection for StreamsConnection {
         })
     }
 
-    fn subscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
-        let channels = self.channels(namespace, uid);
-        self.namespaces.add(namespace);
-        Box::pin(self.link.listen(cmd("SUBSCRIBE").arg(&channels).take()))
+    fn subscribe<'a>(
+        &'a self,
+        namespace: &'a Arc<str>,
+        uid: &'a Arc<str>,
+        past: Option<Duration>,
+    ) -> BusFuture<'a, ()> {
+        Box::pin(async move {
+            // Nothing is brought meanwhile: what was before comes first.
+            let mut read = self.reader.read.lock().await;
+            if let Some(past) = past {
+                let upto = match *read {
+                    Some(upto) => upto,
+                    None => *read.insert(
+                        history::last_entry(&mut self.link.speaker(), &self.stream, "+").await?,
+                    ),
+                };
+                let history = History { stream: &self.stream, namespace, uid, upto };
+                history.bring(&mut self.link.speaker(), past, &self.reader.inlet).await?;
+            }
+            self.namespaces.add(namespace);
+            drop(read);
+            let channels = self.channels(namespace, uid);
+            self.link.listen(cmd("SUBSCRIBE").arg(&channels).take()).await
+        })
     }
 
     fn unsubscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
@@ -319,11 +385,14 @@ impl Connection for StreamsConnection {
                     if let Some(payload) = envelope::encode_msgpack(packet) {
                         commands.cmd("PUBLISH").arg(channel).arg(&payload[..]);
                     }
-                } else if let Some((kind, data)) = envelope::encode_data(packet) {
+                } else if let Some((kind, data)) = envelope::encode_data(&packet.unlogged()) {
                     let entry = commands.cmd("XADD");
                     entry.arg(&self.stream).arg("MAXLEN").arg("~").arg(self.max_len).arg("*");
                     entry.arg("uid").arg(&*packet.from).arg("nsp").arg(&*packet.namespace);
                     entry.arg("type").arg(kind);
+                    if let Body::Logged(logged) = &packet.body {
+                        entry.arg("number").arg(logged.number);
+                    }
                     match data {
                         Some(data) if data.is_binary() => {
                             entry.arg("data").arg(BASE64.encode(data.to_msgpack()));
@@ -335,6 +404,38 @@ impl Connection for StreamsConnection {
             }
             let refused = self.link.say_all(&commands).await?;
             Ok(packets.len() - commands.len() + refused)
+        })
+    }
+
+    /// As the official adapter: msgpack, in Base64.
+    fn keep_sessions<'a>(&'a self, sessions: &'a [KeptSession]) -> BusFuture<'a, ()> {
+        Box::pin(async move {
+            let mut commands = pipe();
+            for KeptSession { key, json, keeps } in sessions {
+                let data = Data::from_json(json.as_bytes(), self.reader.inlet.limits());
+                let data = data.map_err(BusError::refusal)?;
+                let set = commands.cmd("SET").arg(format!("{}{key}", self.session_prefix));
+                set.arg(BASE64.encode(data.to_msgpack()))
+                    .arg("PX")
+                    .arg(keeps.as_millis().max(1) as u64);
+            }
+            self.link.say_all(&commands).await.map(drop)
+        })
+    }
+
+    fn take_sessions<'a>(&'a self, keys: &'a [String]) -> BusFuture<'a, Vec<Option<String>>> {
+        Box::pin(async move {
+            let mut commands = pipe();
+            for key in keys {
+                commands.cmd("GETDEL").arg(format!("{}{key}", self.session_prefix));
+            }
+            let answers = self.link.say(&commands).await?.into_iter().map(|answer| {
+                let text: Option<String> =
+                    Option::from_redis_value(link::answered(answer).ok()?).ok()?;
+                let data = data_of(text?, self.reader.inlet.limits()).ok()?;
+                String::from_utf8(data.json).ok()
+            });
+            Ok(answers.collect())
         })
     }
 

@@ -13,9 +13,11 @@
 pub mod classic;
 mod data;
 pub mod envelope;
+mod offset;
 mod packet;
 mod relay;
 
 pub use data::Data;
-pub use packet::{Body, Flags, Malformed, Packet, Selection};
+pub use offset::{NotAnOffset, Offset};
+pub use packet::{Body, Flags, Logged, Malformed, Packet, Selection};
 pub use relay::{Ask, Presence, Relay, RelaySettings, Signal, TooManyRequests};

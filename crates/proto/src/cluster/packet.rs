@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::offset::Offset;
 use crate::args::Args;
 use crate::limits::Limits;
 
@@ -131,6 +132,23 @@ pub enum Body {
         /// The rooms.
         rooms: Vec<String>,
     },
+    /// A node has sent something past the log: what lies before cannot be recovered. Official servers pass it over.
+    Gap,
+    /// An entry of the log: one that is to be put there, or that the engine brings.
+    Logged(Box<Logged>),
+}
+
+/// An entry of the log of an engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logged {
+    /// Where it stands; `None` while the engine has not said so.
+    pub offset: Option<Offset>,
+    /// It was there before somebody here listened: it is to be kept, and sent to nobody.
+    pub is_past: bool,
+    /// By which its node knows it when it comes back; 0 for those of official servers.
+    pub number: u64,
+    /// An event, or a gap.
+    pub body: Body,
 }
 
 /// The sockets that are in one of some rooms and in none of others, and how an event goes to them.
@@ -163,12 +181,36 @@ impl Default for Flags {
     }
 }
 
+impl Logged {
+    /// An entry as the engine brings it.
+    pub const fn brought(offset: Offset, number: u64, body: Body) -> Self {
+        Self { offset: Some(offset), is_past: false, number, body }
+    }
+
+    /// One that is to be put into the log.
+    pub const fn new(number: u64, body: Body) -> Self {
+        Self { offset: None, is_past: false, number, body }
+    }
+}
+
 /// Bytes of a uid or a request: official ones have 6 to 16.
 const ID_BYTES_MAX: usize = 64;
 /// Names of rooms in one list.
 const ROOMS_MAX: usize = 10_000;
 
 impl Packet {
+    /// An entry of the log as the packet that it carries; any other as it is.
+    pub fn unlogged(&self) -> std::borrow::Cow<'_, Self> {
+        match &self.body {
+            Body::Logged(logged) => {
+                let (from, to, namespace) =
+                    (Arc::clone(&self.from), self.to.clone(), Arc::clone(&self.namespace));
+                std::borrow::Cow::Owned(Self { from, to, namespace, body: logged.body.clone() })
+            }
+            _ => std::borrow::Cow::Borrowed(self),
+        }
+    }
+
     /// Itself, if nothing in it is larger than it may be.
     pub(super) fn checked(self, limits: &Limits) -> Result<Self, Malformed> {
         if self.fits(limits) { Ok(self) } else { Err(Malformed::Refused) }
@@ -251,7 +293,8 @@ impl Body {
             | Self::Ack { answer: args, .. } => args.held_bytes(),
             Self::IdsAnswer { ids, .. } => names(ids),
             Self::RoomsAnswer { rooms, .. } => names(rooms),
-            Self::Hello | Self::Heartbeat | Self::Goodbye => 0,
+            Self::Hello | Self::Heartbeat | Self::Goodbye | Self::Gap => 0,
+            Self::Logged(logged) => logged.body.held_bytes(),
             Self::ClientCount { .. } | Self::Rooms { .. } => 0,
         };
         size_of::<Packet>() + event + more

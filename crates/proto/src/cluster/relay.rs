@@ -274,6 +274,13 @@ impl Relay {
 
     /// A packet has come.
     pub fn receive(&mut self, packet: Packet, now: Moment) {
+        if let Body::Logged(logged) = &packet.body {
+            // What it has put into the log itself comes back, in its place among what others have.
+            if packet.from != self.uid && !logged.is_past {
+                self.see(&packet.from, now);
+            }
+            return self.signals.push_back(Signal::Deliver(packet));
+        }
         if packet.from == self.uid {
             return;
         }
@@ -290,6 +297,11 @@ impl Relay {
             body if body.answers().is_some() => self.answer(&packet.from, body),
             _ => self.signals.push_back(Signal::Deliver(packet)),
         }
+    }
+
+    /// What this node said itself is to be delivered here, behind all that has come before.
+    pub fn deliver(&mut self, packet: Packet) {
+        self.signals.push_back(Signal::Deliver(packet));
     }
 
     fn see(&mut self, node: &Arc<str>, now: Moment) {

@@ -22,7 +22,7 @@ use crate::namespace::family::standing::Hold;
 use crate::namespace::listeners::{AnyFn, BeforeFn, Catch, Listener, Once, OutgoingFn, Shown};
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::table::{
-    Carry, Greet, OnError, Other, Parting, Same, ServerSide, ShareData, Slow, Table,
+    Carry, Greet, OnError, Other, Parting, RestoreData, Same, ServerSide, ShareData, Slow, Table,
 };
 
 /// Handlers, rooms and sockets under one name. A cheap handle.
@@ -462,6 +462,34 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
         });
         let _old = self.change(|table| table.share_data.replace(share));
         self
+    }
+
+    /// Makes the data of a socket again out of what [`share_data`](Self::share_data) has given of it, where its client
+    /// comes back to another node of a cluster than the one that has lost it; `None` where that is not possible. It is
+    /// then what [`same_visitor`](Self::same_visitor) and [`carry_over`](Self::carry_over) are given as `old`. Without
+    /// this function, and for a session of an official server that it cannot read, these two are not asked.
+    ///
+    /// ```
+    /// # use roomful::{Hello, Refusal, Server};
+    /// # let io = Server::new();
+    /// struct Player { name: String, score: u64 }
+    ///
+    /// # async fn enter(_: Hello) -> Result<Player, Refusal> { Err(Refusal::new("no")) }
+    /// let game = io.of("/game").connect(enter);
+    /// game.share_data(|player| (player.name.clone(), player.score));
+    /// game.restore_data(|shared| {
+    ///     let (name, score) = serde_json::from_value(shared).ok()?;
+    ///     Some(Player { name, score })
+    /// });
+    /// game.same_visitor(|old, new| old.name == new.name);
+    /// game.carry_over(|old, new| new.score = old.score);
+    /// ```
+    pub fn restore_data<F>(&self, restore: F) -> &Self
+    where
+        F: Fn(serde_json::Value) -> Option<U> + Send + Sync + 'static,
+    {
+        let restore: RestoreData = Arc::new(move |shared| Some(Arc::new(restore(shared)?)));
+        self.put("restore_data", |table| table.restore_data.replace(restore))
     }
 
     /// Calls `handler` for each event of that name that another node sends with

@@ -19,11 +19,13 @@ use crate::ground::errors::refusal::Refusal;
 use crate::ground::parser::parcel;
 use crate::ground::random;
 use crate::ground::target::Reliability;
+use crate::namespace::adapter::Line;
 use crate::namespace::erased::Data;
 use crate::namespace::family::standing::{Door, Whose};
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::recovery::{
-    AuthDigest, Beginning, Claim, Guard, Newcomer, NotRecovered, Recovery, Search, credentials,
+    AuthDigest, Beginning, Claim, Guard, KeptSession, Newcomer, NotRecovered, Recovery, Search,
+    credentials,
 };
 use crate::namespace::socket_core::{Entrance, Member, SocketCore};
 use crate::namespace::table::Table;
@@ -50,6 +52,8 @@ pub(crate) struct Visitor {
     asked: Option<Whose>,
     /// It was let in since it has its socket back, and for nothing else.
     skipped: bool,
+    /// The socket as the engine has kept it, where it was taken out of that.
+    fetched: Option<String>,
 }
 
 /// The socket that a client gets.
@@ -99,10 +103,54 @@ impl Visitor {
         Newcomer::new(link, self.auth, Arc::clone(data), self.same, self.asked.clone())
     }
 
-    /// The data of the socket that it wants back.
+    /// The data of the socket that it wants back, where it is known what that is.
     fn old_data(&self, namespace: &NamespaceCore) -> Option<Data> {
         let (claim, journal) = self.claim.as_ref().zip(namespace.journal.as_ref())?;
-        journal.lock().data(claim)
+        journal.lock().data(claim).filter(|data| !data.is::<Unknown>())
+    }
+
+    /// Takes the socket that it wants back out of the engine, which keeps those that were lost at any node, unless it is
+    /// known here.
+    async fn fetch(&mut self, link: &Arc<Link>, namespace: &NamespaceCore) {
+        let (Some(claim), Some(journal)) = (&self.claim, &namespace.journal) else {
+            return;
+        };
+        let Some(log) =
+            namespace.line().and_then(Line::log).filter(|_| !journal.lock().knows(claim))
+        else {
+            return;
+        };
+        let Some(json) = log.take(&claim.id).await else {
+            return;
+        };
+        let Some(kept) = KeptSession::read(&json) else {
+            tracing::debug!("a session that the engine has kept cannot be read");
+            return;
+        };
+        let data = namespace.restored(kept.data()).unwrap_or_else(|| Arc::new(Unknown));
+        let newcomer = self.newcomer(link, &data);
+        match journal.import(kept, claim, &newcomer).await {
+            Ok(()) => self.fetched = Some(json),
+            Err(why) => self.search = Some(Err(why)),
+        }
+    }
+
+    /// The same, for whoever is not to carry it: most do not come back.
+    async fn fetch_apart(&mut self, link: &Arc<Link>, namespace: &NamespaceCore) {
+        if self.claim.is_some() {
+            Box::pin(self.fetch(link, namespace)).await;
+        }
+    }
+
+    /// Gives what it has taken back, which is somebody else's.
+    fn give_back(&mut self, namespace: &NamespaceCore) {
+        if let (Some(claim), Some(journal)) = (&self.claim, &namespace.journal)
+            && let Some(json) = self.fetched.take()
+            && let Some(log) = namespace.line().and_then(Line::log)
+        {
+            journal.lock().forget(claim);
+            log.keep(&claim.id, json, journal.window());
+        }
     }
 
     /// The same, if its socket is to be given back without anybody being asked.
@@ -116,19 +164,35 @@ impl Visitor {
     /// Makes everything ready to give it its socket back, if it wants one; `false` if that fails. Only for
     /// who was let in: the old connection ends.
     async fn prepare(&mut self, link: &Arc<Link>, namespace: &NamespaceCore) -> bool {
+        // Apart: large, and most decisions are about somebody who does not come back.
+        Box::pin(self.search(link, namespace)).await
+    }
+
+    async fn search(&mut self, link: &Arc<Link>, namespace: &NamespaceCore) -> bool {
         let Some((claim, journal)) = self.claim.as_ref().zip(namespace.journal.as_ref()) else {
             return false;
         };
-        // Apart: large, and most decisions are about somebody who does not come back.
-        let search = Box::pin(async {
-            journal.vacate(claim, &self.newcomer(link, &nothing()), VACATE_TIMEOUT).await;
-            // What may be sent to it now is another matter.
-            journal.search(claim, &self.newcomer(link, &nothing())).await
-        });
-        let search = search.await;
-        self.search.insert(search.map(Box::new)).is_ok()
+        if self.search.is_some() {
+            // It could not be taken over from the engine.
+            return false;
+        }
+        journal.vacate(claim, &self.newcomer(link, &nothing()), VACATE_TIMEOUT).await;
+        // The engine may have it since its connection has ended.
+        self.fetch(link, namespace).await;
+        let Some((claim, journal)) = self.claim.as_ref().zip(namespace.journal.as_ref()) else {
+            return false;
+        };
+        // What may be sent to it now is another matter.
+        let found = journal.search(claim, &self.newcomer(link, &nothing())).await;
+        if matches!(found, Err(NotRecovered::Stranger)) {
+            self.give_back(namespace);
+        }
+        self.search.get_or_insert(found.map(Box::new)).is_ok()
     }
 }
+
+/// What is remembered of a socket of another node where nobody can tell what it was.
+struct Unknown;
 
 /// What is remembered where there is nothing to remember.
 fn nothing() -> Data {
@@ -146,6 +210,7 @@ pub(crate) async fn decide(
 ) -> (Result<Data, Refusal>, Visitor) {
     let Some(Door { connect, whose }) = door else {
         // Nobody is asked here who anybody is.
+        visitor.fetch_apart(&link, &namespace).await;
         visitor.kept = visitor.old_data(&namespace);
         visitor.prepare(&link, &namespace).await;
         return (Ok(nothing()), visitor);
@@ -164,6 +229,7 @@ pub(crate) async fn decide(
         Ok(new) => new,
         Err(refusal) => return (Err(refusal), visitor),
     };
+    visitor.fetch_apart(&link, &namespace).await;
     let old = visitor.old_data(&namespace);
     if let (Some(same), Some(old)) = (&table.same, &old) {
         visitor.same = Some(same(old, &new));

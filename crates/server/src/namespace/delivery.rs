@@ -4,7 +4,8 @@
 //! line of the namespace, and is left out where the target is local or there is no other node.
 //!
 //! Nodes that share a recovery ([`Adapter::recovery`](crate::adapter::Adapter::recovery)) get the events by it, in one
-//! order for all of them, and no message carries these. Otherwise an event is a message, and each node with a recovery
+//! order for all of them, and no message carries these. Where the engine keeps a [log](crate::adapter::Line::log), events
+//! go into that, and come back from it to all nodes in one order. Otherwise an event is a message, and each node with a recovery
 //! numbers it in its own journal.
 
 use std::collections::HashSet;
@@ -19,7 +20,9 @@ use roomful_proto::{AckId, Args, EncodeError, Letter, Parcel, ToArgs, Unstamped}
 use crate::ground::errors::emit_error::EmitError;
 use crate::ground::room_names::RoomNames;
 use crate::ground::target::{Reliability, Target};
-use crate::namespace::adapter::{Line, Message, Node, Reply, ReplyTo, RoomChange, SocketState};
+use crate::namespace::adapter::{
+    EventLog, Line, Message, Node, Offset, Reply, ReplyTo, RoomChange, SocketState,
+};
 use crate::namespace::listeners::Catch;
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::recovery::Journal;
@@ -48,6 +51,9 @@ impl NamespaceCore {
         name: &str,
         args: &T,
     ) -> Result<usize, EmitError> {
+        if let Some(log) = self.line_to(target).and_then(Line::log) {
+            return self.append(log, target, name, args);
+        }
         let sent = self.send_here(target, name, args)?;
         // A recovery that all nodes share has brought it to them.
         if !self.shares_recovery()
@@ -57,6 +63,21 @@ impl NamespaceCore {
             line.send(Message::Emit { target: target.clone(), name: name.into(), args, ask: None });
         }
         Ok(sent)
+    }
+
+    /// Has the engine bring an event to all nodes, this one too. To whom it goes here is seen when it comes.
+    fn append<T: ToArgs>(
+        self: &Arc<Self>,
+        log: &dyn EventLog,
+        target: &Target,
+        name: &str,
+        args: &T,
+    ) -> Result<usize, EmitError> {
+        let args = self.written(name, |_, _| Args::new(args))?;
+        let mut count = 0;
+        self.each_socket(target, |_| count += 1);
+        log.append(Message::Emit { target: target.clone(), name: name.into(), args, ask: None });
+        Ok(count)
     }
 
     fn send_here<T: ToArgs>(
@@ -348,6 +369,34 @@ impl Node for NamespaceCore {
         }
     }
 
+    fn wants_log(&self) -> Option<Duration> {
+        match (&self.journal, self.children()) {
+            // What its parent has sent it before is not looked for.
+            (Some(_), _) if self.lineage().is_some() => Some(Duration::ZERO),
+            (Some(journal), _) => Some(journal.keeps()),
+            (None, Some(_)) if self.registry()?.recovery.is_some() => Some(Duration::ZERO),
+            (None, _) => None,
+        }
+    }
+
+    fn log_begins(self: Arc<Self>, offset: Offset) {
+        for namespace in self.each() {
+            if let Some(journal) = &namespace.journal {
+                journal.begin_behind(offset);
+            }
+        }
+    }
+
+    fn receive_logged(self: Arc<Self>, offset: Option<Offset>, is_past: bool, message: Message) {
+        let Message::Emit { target, name, args, ask: None } = message else {
+            return;
+        };
+        for namespace in self.each() {
+            // What goes wrong is counted and logged where it happens.
+            drop(namespace.send_logged(offset, is_past, &target, &name, &args));
+        }
+    }
+
     fn has_room(&self, room: &str) -> bool {
         match self.children() {
             None => self.rooms.has(room),
@@ -383,6 +432,27 @@ impl Node for NamespaceCore {
 }
 
 impl NamespaceCore {
+    /// Does with an event of the log what is to be done in one namespace.
+    fn send_logged(
+        self: &Arc<Self>,
+        offset: Option<Offset>,
+        is_past: bool,
+        target: &Target,
+        name: &str,
+        args: &Args,
+    ) -> Result<(), EmitError> {
+        let Some(journal) = &self.journal else {
+            return self.send_here(target, name, args).map(drop);
+        };
+        let event =
+            self.written(name, |namespace, name| Unstamped::event(namespace, name, args))?;
+        let sent = match offset.filter(|_| is_past) {
+            Some(offset) => journal.recall(event, self, target, offset),
+            None => journal.send_logged(event, self, target, offset).map(drop),
+        };
+        sent.map_err(|error| self.unwritten(name, error))
+    }
+
     /// Asks the clients of this node for another, and stops waiting when that does, or when the time is over.
     fn ask_for_another(
         self: &Arc<Self>,
@@ -467,11 +537,7 @@ impl SocketCore {
 
     /// What its namespace shares of its data.
     pub(crate) fn shared_data(&self) -> serde_json::Value {
-        let share = self.namespace.table().share_data.clone();
-        let shared = share.zip(self.namespace.registry()).and_then(|(share, registry)| {
-            registry.guarded("the function of share_data", || share(&self.data))
-        });
-        shared.unwrap_or_default()
+        self.namespace.shared(&self.data)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::namespace::family::registry::Registry;
 use crate::namespace::family::standing::{Lineage, Standing};
 use crate::namespace::listeners::{Catch, OutgoingFn};
 use crate::namespace::namespace_limits::NamespaceLimits;
-use crate::namespace::recovery::{Beginning, Journal, Recovery};
+use crate::namespace::recovery::{Beginning, Departed, Journal, Recovery};
 use crate::namespace::room_news::RoomWatchers;
 use crate::namespace::rooms::{NotJoined, Rooms};
 use crate::namespace::shared_ask::SharedAsk;
@@ -233,6 +233,9 @@ impl NamespaceCore {
         let node: Weak<dyn Node> = Arc::downgrade(self) as Weak<dyn Node>;
         let name = self.line_name.as_deref().unwrap_or(&self.name);
         let shares_recovery = adapter.recovery().is_some();
+        if let Some(journal) = self.journal.as_ref().filter(|_| adapter.keeps_log()) {
+            journal.share();
+        }
         // The adapter is called without any lock. Of two lines the second is dropped, which leaves.
         let _ = self.line.set(Joined { line: adapter.open(name, node), shares_recovery });
     }
@@ -555,16 +558,42 @@ impl NamespaceCore {
         if self.rooms.exit(id) {
             self.give_place_back();
         }
-        if let Some(journal) = &mut journal {
-            journal.depart(id, lost, socket.sent(), life);
-        }
+        let departed =
+            journal.as_mut().and_then(|journal| journal.depart(id, lost, socket.sent(), life));
         drop(journal);
+        if let Some(departed) = departed {
+            self.keep(departed);
+        }
         self.settle();
         self.tell_rooms();
         let shared_asks: Vec<_> = self.shared_asks.lock().values().cloned().collect();
         for ask in shared_asks {
             ask.gone(id);
         }
+    }
+
+    /// Has the engine keep a socket that was lost, for whatever node its client comes back to.
+    fn keep(&self, departed: Departed) {
+        let data = self.shared(departed.data());
+        if let Some(log) = self.line().and_then(Line::log) {
+            departed.give(data, |key, session, keeps| log.keep(key, session, keeps));
+        }
+    }
+
+    /// What is shared with other nodes of the data of a socket.
+    pub(crate) fn shared(&self, data: &Data) -> serde_json::Value {
+        let share = self.table().share_data.clone();
+        let shared = share.zip(self.registry()).and_then(|(share, registry)| {
+            registry.guarded("the function of share_data", || share(data))
+        });
+        shared.unwrap_or_default()
+    }
+
+    /// The data of a socket that another node has shared; `None` where nobody can tell what it is.
+    pub(crate) fn restored(&self, shared: serde_json::Value) -> Option<Data> {
+        let restore = self.table().restore_data.clone()?;
+        let registry = self.registry()?;
+        registry.guarded("the function of restore_data", || restore(shared)).flatten()
     }
 
     /// The id of the next ack request to many.

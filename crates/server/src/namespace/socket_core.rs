@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use roomful_proto::socket::Slot;
 use roomful_proto::socket::packet::is_reserved;
 use roomful_proto::{
-    AckId, EncodeError, EventError, Letter, Parcel, Reason, SocketId, ToArgs, Unstamped,
+    AckId, Args, EncodeError, EventError, Letter, Parcel, Reason, SocketId, ToArgs, Unstamped,
 };
 use tokio::sync::Notify;
 
@@ -24,7 +24,8 @@ use crate::ground::errors::emit_error::EmitError;
 use crate::ground::farewell::Farewell;
 use crate::ground::parser::{self, parcel};
 use crate::ground::room_names::RoomNames;
-use crate::ground::target::Reliability;
+use crate::ground::target::{Reliability, Target};
+use crate::namespace::adapter::{EventLog, Line, Message};
 use crate::namespace::asks::{Asked, Asks, Call, CallError};
 use crate::namespace::erased::{Data, Outcome, Reply};
 use crate::namespace::expiry::Expiry;
@@ -230,6 +231,11 @@ impl SocketCore {
             return Err(EmitError::Gone);
         }
         self.namespace.show(Shown::One(self.id), event, args);
+        if self.namespace.journal.is_some()
+            && let Some(log) = self.namespace.line().and_then(Line::log)
+        {
+            return self.append(log, event, args, reliability, compress);
+        }
         let pushed = match &self.namespace.journal {
             None => Letter::event(&self.namespace.name, None, event, args)
                 .map(|letter| self.deliver(letter, reliability, compress)),
@@ -247,6 +253,24 @@ impl SocketCore {
             Pushed::Dropped => Err(EmitError::Dropped),
             Pushed::Unwritten => Err(EmitError::Encode(parser::panicked())),
         }
+    }
+
+    /// Has the engine bring an event to this node, which sends it then.
+    fn append<T: ToArgs>(
+        &self,
+        log: &dyn EventLog,
+        event: &str,
+        args: &T,
+        reliability: Reliability,
+        compress: bool,
+    ) -> Result<(), EmitError> {
+        let args = Args::new(args).map_err(|error| {
+            self.note_encode_failure(event, &error);
+            EmitError::Encode(error)
+        })?;
+        let target = Target { reliability, compress, ..Target::socket(self.id) };
+        log.append(Message::Emit { target, name: event.into(), args, ask: None });
+        Ok(())
     }
 
     pub(crate) fn call<T: ToArgs, R>(

@@ -52,6 +52,8 @@ pub(crate) struct Table {
     pub(crate) extras: Option<Arc<Extras>>,
     /// What other nodes may see of the data of a socket.
     pub(crate) share_data: Option<ShareData>,
+    /// Makes data of that again, for a socket that was lost at another node.
+    pub(crate) restore_data: Option<RestoreData>,
     /// For what other nodes send to this one.
     pub(crate) server_side: HashMap<Box<str>, ServerSide>,
 }
@@ -119,6 +121,7 @@ pub(crate) type Carry = Arc<dyn Fn(&Data, &mut Data) + Send + Sync>;
 pub(crate) type Slow = Arc<dyn Fn(&Arc<SocketCore>, usize) + Send + Sync>;
 pub(crate) type OnError = Arc<dyn Fn(&Arc<SocketCore>, &str, &EventError) + Send + Sync>;
 pub(crate) type ShareData = Arc<dyn Fn(&Data) -> serde_json::Value + Send + Sync>;
+pub(crate) type RestoreData = Arc<dyn Fn(serde_json::Value) -> Option<Data> + Send + Sync>;
 pub(crate) type ServerSide = Arc<dyn Fn(Args) -> ServerSideAnswer + Send + Sync>;
 pub(crate) type ServerSideAnswer = Pin<Box<dyn Future<Output = Result<Args, EncodeError>> + Send>>;
 pub(crate) type Other =

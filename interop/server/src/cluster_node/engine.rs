@@ -13,6 +13,8 @@ pub(crate) struct Options {
     url: String,
     mode: SubscriptionMode,
     servers: usize,
+    /// Whether lost clients get their sockets back.
+    pub(crate) recovers: bool,
 }
 
 impl Options {
@@ -25,6 +27,7 @@ impl Options {
                 "--engine" => options.engine = value,
                 "--url" => options.url = value,
                 "--servers" => options.servers = value.parse()?,
+                "--recovery" => options.recovers = value == "yes",
                 "--mode" if value == "static" => options.mode = SubscriptionMode::Static,
                 // Nodes of ours always hear emitters.
                 "--mode" | "--emitter" => {}

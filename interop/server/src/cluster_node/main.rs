@@ -1,6 +1,6 @@
 //! A server that is one of a cluster and does what its clients tell it, for `interop/cluster`.
 //!
-//! Usage: `cluster-node --engine redis --url redis://127.0.0.1:6379 [--servers N]`
+//! Usage: `cluster-node --engine redis --url redis://127.0.0.1:6379 [--servers N] [--recovery yes]`
 
 mod control;
 mod engine;
@@ -9,7 +9,7 @@ mod value;
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
 
-use roomful::{Server, stop_signal};
+use roomful::{Recovery, Server, stop_signal};
 use roomful_cluster::Cluster;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -20,8 +20,9 @@ use crate::engine::Options;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut serving = JoinSet::new();
-    for cluster in Options::parse()?.connect().await? {
-        let io = server(&cluster);
+    let options = Options::parse()?;
+    for cluster in options.connect().await? {
+        let io = server(&cluster, options.recovers);
         // What was subscribed until here was, when the engine has done what was ordered behind it.
         cluster.nodes("/").await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -32,10 +33,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn server(cluster: &Cluster) -> Server<Arc<State>> {
+fn server(cluster: &Cluster, recovers: bool) -> Server<Arc<State>> {
     let name = format!("rust-{}", std::process::id());
     let state = Arc::new(State { name, cluster: cluster.clone(), io: OnceLock::new() });
-    let io = Server::builder().state(Arc::clone(&state)).adapter(cluster.clone()).build();
+    let builder = Server::builder().state(Arc::clone(&state)).adapter(cluster.clone());
+    let builder = if recovers { builder.recovery(Recovery::new()) } else { builder };
+    let io = builder.build();
     let named = ["/", "/named", "/beside"].map(|name| io.of(name));
     for namespace in named.into_iter().chain([io.of_pattern("/dynamic-{number}")]) {
         control::serve(&namespace, &state);

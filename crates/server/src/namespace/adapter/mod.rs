@@ -17,6 +17,7 @@
 //! # drop(two);
 //! ```
 
+mod event_log;
 mod memory;
 
 use std::fmt;
@@ -29,6 +30,7 @@ use roomful_proto::{Args, SocketId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+pub use self::event_log::{EventLog, LogFuture, Offset};
 pub use self::memory::MemoryAdapter;
 use crate::ground::handshake::Handshake;
 pub use crate::ground::target::{Reliability, Target};
@@ -46,6 +48,12 @@ pub trait Adapter: fmt::Debug + Send + Sync + 'static {
     fn recovery(&self) -> Option<Recovery> {
         None
     }
+
+    /// Whether its engine keeps the events that may be missed, so that a client is recovered by any node. `false` by
+    /// default. Lines have a [log](Line::log) then, in namespaces where sockets can be recovered.
+    fn keeps_log(&self) -> bool {
+        false
+    }
 }
 
 /// The part of a node in one namespace. Dropping it leaves.
@@ -58,6 +66,12 @@ pub trait Line: Send + Sync + 'static {
     /// asked. The replies have ended when `replies` and all its clones are dropped: at the latest when
     /// [`ReplyTo::is_closed`] says that nobody waits any more. It never waits, as [`send`](Self::send).
     fn ask(&self, message: Message, replies: ReplyTo);
+
+    /// The log of the namespace, where the engine keeps one and the [node wants it](Node::wants_log). Events to
+    /// clients go through it then, and no other message carries them.
+    fn log(&self) -> Option<&dyn EventLog> {
+        None
+    }
 }
 
 /// The server's half: what it does with messages of other nodes.
@@ -76,6 +90,18 @@ pub trait Node: Send + Sync + 'static {
     /// Tells a function from now on of each room that begins and ends at this node, in order, but for those of single
     /// sockets. It must be quick. A namespace that stands for others tells of none.
     fn watch_rooms(self: Arc<Self>, told: Box<dyn Fn(RoomChange<'_>) + Send + Sync>);
+
+    /// Whether events are to go through the log of the engine, and of how long ago it is to bring what it has when
+    /// the node comes: first [`log_begins`](Self::log_begins), then each event as one of the past. Of no time ago, it
+    /// only says where it begins.
+    fn wants_log(&self) -> Option<Duration>;
+
+    /// All events behind this offset will be brought, or have been: what was before is not known here.
+    fn log_begins(self: Arc<Self>, offset: Offset);
+
+    /// An event of the log, a [`Message::Emit`]. One of the past is kept for those who come back, and sent to nobody.
+    /// One without offset is not in the log.
+    fn receive_logged(self: Arc<Self>, offset: Option<Offset>, is_past: bool, message: Message);
 }
 
 /// What becomes of a room at a node.

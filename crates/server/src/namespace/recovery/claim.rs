@@ -32,7 +32,7 @@ pub(crate) struct Key([u8; 32]);
 
 /// What a client shows of who it is, as it is kept: its auth payload and its credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AuthDigest([u8; 32]);
+pub(crate) struct AuthDigest(pub(super) [u8; 32]);
 
 impl Claim {
     /// Takes the claim out of an auth payload: what is left is what the user's program gave. Whatever

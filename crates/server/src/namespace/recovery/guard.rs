@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::journal::Journal;
+use super::kept_session::Departed;
 use super::log::Log;
 use super::search::{Progress, Search};
 use super::session::{Newcomer, Place, Session};
@@ -35,9 +36,9 @@ pub(crate) struct Guard<'a> {
     pub(super) state: MutexGuard<'a, State>,
     pub(super) journal: &'a Journal,
     /// Data of the user's, and whole logs: dropped when the lock is not held any more.
-    dropped: Vec<Session>,
+    pub(super) dropped: Vec<Session>,
     dropped_all: HashMap<SocketId, Box<Session>>,
-    dropped_log: Option<Log>,
+    pub(super) dropped_log: Option<Log>,
     _room: Option<Room<'a>>,
 }
 
@@ -80,6 +81,9 @@ impl Guard<'_> {
     /// Writes the offset into an event. A volatile one is not kept and has no number of its own, but
     /// clients take any text at its end for an offset.
     pub(super) fn stamp(&self, event: Unstamped, reliability: Reliability) -> Letter {
+        if self.state.log.is_copy() {
+            return event.stamp(&self.state.log.last_offset().to_string());
+        }
         let number = match reliability {
             Reliability::Reliable | Reliability::Latest(_) => self.state.log.next(),
             Reliability::Volatile => self.last(),
@@ -114,7 +118,7 @@ impl Guard<'_> {
         if reliability == Reliability::Volatile {
             return self.last();
         }
-        if self.state.sessions.is_empty() {
+        if self.state.sessions.is_empty() && !self.state.log.is_copy() {
             // Nobody is there who could miss it.
             self.trim();
             return self.state.log.skip();
@@ -132,7 +136,9 @@ impl Guard<'_> {
             guard.state.waiting_count > guard.journal.settings.sockets_max
                 || guard.is_over(since, now)
         });
-        if self.state.sessions.is_empty() && !self.state.log.is_empty() {
+        // Somebody may come who was lost at another node.
+        let may_be_missed = !self.state.sessions.is_empty() || self.state.log.is_copy();
+        if !may_be_missed && !self.state.log.is_empty() {
             self.dropped_log = Some(self.state.log.take());
         }
         let keeps = self.journal.keeps;
@@ -201,7 +207,8 @@ impl Guard<'_> {
     /// Keeps a new socket.
     pub(crate) fn enter(&mut self, id: SocketId, recovery: &RecoveryId, newcomer: &Newcomer) {
         let key = Key::new(recovery);
-        let session = Session::new(key, newcomer, self.last());
+        let mut session = Session::new(key, newcomer, self.last());
+        session.secret = self.state.log.is_copy().then_some(*recovery);
         self.state.keys.insert(key, id);
         self.state.sessions.insert(id, Box::new(session));
     }
@@ -327,7 +334,7 @@ impl Guard<'_> {
         let Place::Waiting { sent, lost, .. } = session.place else {
             return Err(NotRecovered::Connected);
         };
-        let shown = claim.offset.as_deref().and_then(|offset| self.journal.number(offset));
+        let shown = claim.offset.as_deref().and_then(|offset| self.number(offset));
         let had = match shown {
             Some(shown) if (session.since..self.state.log.next()).contains(&shown) => shown,
             _ if claim.offset.is_none() || sent == session.since => session.since,
@@ -339,6 +346,14 @@ impl Guard<'_> {
             return Err(NotRecovered::Incomplete);
         }
         Ok(from)
+    }
+
+    /// The number in an offset; `None` where it is none of this journal.
+    fn number(&self, offset: &str) -> Option<u64> {
+        if self.state.log.is_copy() {
+            return self.state.log.number_of(offset.parse().ok()?);
+        }
+        self.journal.number(offset)
     }
 
     /// The data of the socket that is claimed, unless its time is over.
@@ -415,15 +430,22 @@ impl Guard<'_> {
     }
 
     /// A socket has left its connection; it waits for another if `lost` says so, and no longer than its
-    /// `life` lasts.
-    pub(crate) fn depart(&mut self, id: SocketId, lost: bool, sent: u64, life: Option<Duration>) {
-        let last = self.last();
-        let Some(session) = self.state.sessions.get_mut(&id) else {
-            return;
-        };
+    /// `life` lasts. Where an engine keeps it meanwhile, it is given.
+    pub(crate) fn depart(
+        &mut self,
+        id: SocketId,
+        lost: bool,
+        sent: u64,
+        life: Option<Duration>,
+    ) -> Option<Departed> {
+        let (last, is_copy) = (self.last(), self.state.log.is_copy());
+        let session = self.state.sessions.get_mut(&id)?;
         if !lost || session.revoked {
             self.remove(id);
-            return;
+            return None;
+        }
+        if is_copy {
+            return self.hand_over(id, sent, life);
         }
         let since = Instant::now();
         // None is so long that nobody waits for its end.
@@ -437,10 +459,11 @@ impl Guard<'_> {
         }
         self.state.compact();
         self.trim();
+        None
     }
 
     /// One more socket waits, which counts for so much.
-    fn wait(&mut self, bytes: usize) {
+    pub(super) fn wait(&mut self, bytes: usize) {
         self.state.waiting_count += 1;
         self.state.waiting_bytes += bytes;
         self.note_sockets();
@@ -492,7 +515,7 @@ impl Guard<'_> {
         sessions.map(|(id, session)| (*id, Arc::clone(&session.data))).collect()
     }
 
-    fn remove(&mut self, id: SocketId) {
+    pub(super) fn remove(&mut self, id: SocketId) {
         let Some(session) = self.state.sessions.remove(&id) else {
             return;
         };

@@ -19,14 +19,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use roomful_proto::cluster::Offset;
 use roomful_proto::{EncodeError, Reason, SocketId, Unstamped};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::guard::{Guard, State};
 use super::search::{FEW_EVENTS, Progress, Search};
 use super::shares::{Kind, Totals};
-use super::{Claim, Newcomer, NotRecovered, Settings, Store};
+use super::{Claim, KeptSession, Newcomer, NotRecovered, Settings, Store};
 use crate::ground::farewell::Description;
 use crate::ground::random;
 use crate::ground::target::{Reliability, Target};
@@ -39,6 +40,8 @@ use crate::transport::link::{Order, Pushed};
 /// How often a search begins anew with what was sent meanwhile. What is left then is looked for with the
 /// lock held.
 const ROUNDS_MAX: usize = 8;
+/// How long a client that comes back waits until the events that it has had elsewhere have come to this node.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Steps of a search behind which others have their turn.
 const STEPS_PER_TURN: usize = 4;
 
@@ -60,6 +63,19 @@ pub(crate) struct Journal {
     totals: Arc<Totals>,
     searches: Arc<Semaphore>,
     store: Weak<Store>,
+    /// Rung when the log of an engine has gone on, for who waits until it is so far.
+    advanced: Notify,
+}
+
+/// How an event comes into a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// It gets its number here.
+    Own,
+    /// It has its offset from the engine that keeps it for all nodes.
+    Logged(Offset),
+    /// It cannot be recovered.
+    Unlogged,
 }
 
 impl Journal {
@@ -76,6 +92,7 @@ impl Journal {
             totals: Arc::clone(&store.totals),
             searches: Arc::clone(&store.searches),
             store: Arc::downgrade(store),
+            advanced: Notify::new(),
         }
     }
 
@@ -188,12 +205,58 @@ impl Journal {
         namespace: &NamespaceCore,
         target: &Target,
     ) -> Result<usize, EncodeError> {
+        self.deliver(event, namespace, target, Way::Own)
+    }
+
+    /// Sends an event that the engine keeps for all nodes, or that it does not keep since it is away.
+    pub(crate) fn send_logged(
+        &self,
+        event: Unstamped,
+        namespace: &NamespaceCore,
+        target: &Target,
+        offset: Option<Offset>,
+    ) -> Result<usize, EncodeError> {
+        self.deliver(event, namespace, target, offset.map_or(Way::Unlogged, Way::Logged))
+    }
+
+    /// Keeps an event that the engine had before the namespace was here.
+    pub(crate) fn recall(
+        &self,
+        event: Unstamped,
+        namespace: &NamespaceCore,
+        target: &Target,
+        offset: Offset,
+    ) -> Result<(), EncodeError> {
+        let mut journal = self.lock();
+        if target.reliability != Reliability::Volatile && journal.state.log.advance(offset) {
+            let letter = journal.stamp(event, target.reliability);
+            let parcel = namespace.parcel(letter, target.compress)?;
+            journal.record(&parcel, &target.rooms, &target.except, target.reliability);
+        }
+        Ok(())
+    }
+
+    fn deliver(
+        &self,
+        event: Unstamped,
+        namespace: &NamespaceCore,
+        target: &Target,
+        way: Way,
+    ) -> Result<usize, EncodeError> {
         let Target { rooms, except, reliability, compress, local, socket } = target;
         let mut journal = self.lock();
+        if let Way::Logged(offset) = way {
+            if !journal.state.log.advance(offset) {
+                // Another server of this process has brought it.
+                return Ok(0);
+            }
+            self.advanced.notify_waiters();
+        }
         let places: Vec<_> = journal.state.places.iter().filter_map(Weak::upgrade).collect();
         // It cannot be told later at which node a socket was when it was sent.
-        let only_here = *local && places.len() > 1;
-        let kept = if only_here { Reliability::Volatile } else { *reliability };
+        let only_here = *local && (places.len() > 1 || journal.state.log.is_copy());
+        let is_kept = !only_here && way != Way::Unlogged;
+        let kept = if is_kept { *reliability } else { Reliability::Volatile };
         let parcel = namespace.parcel(journal.stamp(event, kept), *compress)?;
         let number = match socket {
             Some(id) => journal.record_for(&parcel, *id, kept),
@@ -205,7 +268,11 @@ impl Journal {
         let mut queued = 0;
         let mut noted = Vec::new();
         for member in selections.iter().flat_map(Selection::iter) {
-            let pushed = member.push(parcel.clone(), number, *reliability);
+            let pushed = if is_kept {
+                member.push(parcel.clone(), number, *reliability)
+            } else {
+                member.deliver(parcel.clone(), *reliability)
+            };
             queued += usize::from(pushed.is_queued());
             if pushed != Pushed::Queued {
                 noted.push((member, pushed));
@@ -239,6 +306,51 @@ impl Journal {
         drop(journal);
         socket.note(pushed);
         Ok(pushed)
+    }
+
+    /// How long an event is kept.
+    pub(crate) const fn keeps(&self) -> Duration {
+        self.keeps
+    }
+
+    /// How long a socket waits for its client.
+    pub(crate) fn window(&self) -> Duration {
+        self.settings.window
+    }
+
+    /// From now on an engine keeps the events, for all nodes.
+    pub(crate) fn share(&self) {
+        self.state.lock().log.copies();
+    }
+
+    /// The log of the engine begins behind this offset, as far as it is known here.
+    pub(crate) fn begin_behind(&self, offset: Offset) {
+        self.lock().begin_behind(offset);
+        self.advanced.notify_waiters();
+    }
+
+    /// Takes over a socket that was lost at another node, when the log is so far that it can be told what it missed.
+    pub(crate) async fn import(
+        &self,
+        kept: KeptSession,
+        claim: &Claim,
+        newcomer: &Newcomer,
+    ) -> Result<(), NotRecovered> {
+        let shown = claim.offset.as_deref().and_then(|offset| offset.parse().ok());
+        let until = kept.lost().max(shown.unwrap_or_default());
+        // An offset that nobody was given never comes.
+        let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, self.catch_up(until)).await;
+        self.lock().import(kept, claim, newcomer)
+    }
+
+    async fn catch_up(&self, offset: Offset) {
+        loop {
+            let advanced = self.advanced.notified();
+            if self.state.lock().log.last_offset() >= offset {
+                return;
+            }
+            advanced.await;
+        }
     }
 
     /// Waits until the socket that is claimed has no connection any more; the old one is told to end. Only for

@@ -1,11 +1,15 @@
 //! [`Log`]: the events of one namespace that may still be missed, in the order of their numbers, and the
 //! numbers of those that went to each room. So a search looks at what a socket could have heard, and at
 //! nothing else.
+//!
+//! Numbers are of this node. Where an engine keeps the events for all nodes, each event has an [`Offset`], too, by which
+//! nodes speak of it: this log is then a copy of the end of that one.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
 
+use roomful_proto::cluster::Offset;
 use roomful_proto::{Parcel, SocketId};
 use tokio::time::Instant;
 
@@ -33,12 +37,25 @@ pub(super) struct Log {
     rooms: HashMap<Arc<str>, Numbers>,
     /// Events for one socket, which are not those to a room of the same name.
     sockets: HashMap<SocketId, Numbers>,
+    /// Where the engine keeps the events.
+    copied: Option<Copied>,
+}
+
+/// Which part of the log of an engine this is a copy of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Copied {
+    /// All behind this is here; `None` until it is known where it begins.
+    behind: Option<Offset>,
+    /// The last event, which is not kept if it was volatile.
+    last: Offset,
 }
 
 /// An event that may be missed.
 pub(super) struct Entry {
     pub(super) parcel: Parcel,
     pub(super) at: Instant,
+    /// Where it stands in the log of the engine.
+    offset: Offset,
     to: To,
     /// The rooms whose members it was not for.
     pub(super) except: Box<[Box<str>]>,
@@ -98,7 +115,67 @@ impl Log {
             all: Numbers::default(),
             rooms: HashMap::new(),
             sockets: HashMap::new(),
+            copied: None,
         }
+    }
+
+    /// From now on it is a copy of a log that an engine keeps.
+    pub(super) fn copies(&mut self) {
+        self.copied.get_or_insert_default();
+    }
+
+    /// Whether an engine keeps the events.
+    pub(super) const fn is_copy(&self) -> bool {
+        self.copied.is_some()
+    }
+
+    /// The next event has this offset; `false` when it is known already.
+    pub(super) fn advance(&mut self, offset: Offset) -> bool {
+        let Some(copied) = self.copied.as_mut().filter(|copied| copied.last < offset) else {
+            return false;
+        };
+        copied.last = offset;
+        true
+    }
+
+    /// Begins behind this offset: the events before, which it gives, are not to be recovered.
+    pub(super) fn begin_behind(&mut self, offset: Offset) -> Self {
+        let old = self.take();
+        // So there is a number of what was before, and it is not 0, which is not known.
+        self.skip();
+        if let Some(copied) = &mut self.copied {
+            *copied = Copied { behind: Some(offset), last: offset };
+        }
+        old
+    }
+
+    /// The offset of the last event, kept or not.
+    pub(super) fn last_offset(&self) -> Offset {
+        self.copied.map_or(Offset::BEGINNING, |copied| copied.last)
+    }
+
+    /// The offset of an event, for another node; that of the beginning where it is not known any more.
+    pub(super) fn offset_of(&self, number: u64) -> Offset {
+        let first = self.first();
+        match (self.get(number), self.copied) {
+            (Some(entry), _) => entry.offset,
+            (None, Some(copied)) if number + 1 == first => copied.behind.unwrap_or_default(),
+            _ => Offset::BEGINNING,
+        }
+    }
+
+    /// The number of the last event that is not behind this offset. 0 when what comes next was dropped, or is not known
+    /// here; `None` when the offset is behind all events.
+    pub(super) fn number_of(&self, offset: Offset) -> Option<u64> {
+        let copied = self.copied?;
+        if offset > copied.last {
+            return None;
+        }
+        if copied.behind.is_none_or(|behind| offset < behind) {
+            return Some(0);
+        }
+        let upto = self.entries.partition_point(|entry| entry.offset <= offset);
+        Some(self.first() - 1 + upto as u64)
     }
 
     /// The number that the next event will have.
@@ -174,7 +251,8 @@ impl Log {
 
     fn keep(&mut self, parcel: &Parcel, to: To, except: Box<[Box<str>]>, beside: usize) -> u64 {
         let bytes = parcel.len() + ENTRY_OVERHEAD_BYTES + beside;
-        let entry = Entry { parcel: parcel.clone(), at: Instant::now(), to, except, bytes };
+        let (at, offset) = (Instant::now(), self.last_offset());
+        let entry = Entry { parcel: parcel.clone(), at, offset, to, except, bytes };
         self.entries.push_back(entry);
         self.bytes += bytes;
         self.next += 1;
@@ -204,6 +282,9 @@ impl Log {
             return;
         };
         self.bytes -= entry.bytes;
+        if let Some(copied) = &mut self.copied {
+            copied.behind = copied.behind.max(Some(entry.offset));
+        }
         match &entry.to {
             To::All => self.all.remove(number),
             To::Socket(id) => {
@@ -228,7 +309,8 @@ impl Log {
 
     /// Takes all events out, for whoever can drop them when no lock is held.
     pub(super) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::from(self.next))
+        let empty = Self { copied: self.copied, ..Self::from(self.next) };
+        std::mem::replace(self, empty)
     }
 
     /// The numbers of the events of a source that are behind one and not behind another, in order.

@@ -15,13 +15,16 @@
 //! `Journal::family` is taken under that of all journals. The locks of rooms and links are taken under that of one
 //! journal.
 //!
-//! Nodes on several machines would have to share the log and the sockets that wait. `Adapter::recovery` is the place
-//! where they would come from.
+//! Nodes on several machines share the log of an engine, where the adapter [has one](crate::adapter::Line::log). Each
+//! has a copy of its end in its own journals. A socket that is lost is [kept](kept_session) by the engine, and taken out
+//! by the node to which its client comes back.
 
 mod claim;
 mod credentials;
 mod guard;
+mod handover;
 mod journal;
+mod kept_session;
 mod log;
 mod search;
 mod session;
@@ -47,6 +50,7 @@ pub(crate) use claim::{AuthDigest, Claim};
 pub(crate) use credentials::credentials;
 pub(crate) use guard::Guard;
 pub(crate) use journal::Journal;
+pub(crate) use kept_session::{Departed, KeptSession};
 pub(crate) use search::Search;
 pub(crate) use session::Newcomer;
 use shares::Totals;

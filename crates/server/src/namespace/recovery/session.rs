@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use roomful_proto::RecoveryId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -56,6 +57,8 @@ impl Newcomer {
 /// A socket, as far as it can be given back.
 pub(super) struct Session {
     pub(super) key: Key,
+    /// The secret itself, where an engine keeps the session under it when the socket is lost.
+    pub(super) secret: Option<RecoveryId>,
     pub(super) auth: AuthDigest,
     pub(super) data: Data,
     /// The last event before it joined.
@@ -108,6 +111,7 @@ impl Session {
     pub(super) fn new(key: Key, newcomer: &Newcomer, since: u64) -> Self {
         Self {
             key,
+            secret: None,
             auth: newcomer.auth,
             data: Arc::clone(&newcomer.data),
             since,
@@ -125,6 +129,16 @@ impl Session {
     /// has shown before.
     pub(super) fn is_of(&self, newcomer: &Newcomer) -> bool {
         newcomer.same.unwrap_or(self.auth == newcomer.auth)
+    }
+
+    /// A time in a room that it was in at another node.
+    pub(super) fn stay(&mut self, stay: Stay) {
+        if stay.until.is_some() { self.over.push(stay) } else { self.open.push(stay) }
+    }
+
+    /// It waits from now on, when `sent` was the last event that it was sent and `lost` the last of all.
+    pub(super) fn wait(&mut self, sent: u64, lost: u64) {
+        self.place = Place::Waiting { since: Instant::now(), sent, lost };
     }
 
     pub(super) const fn waits(&self) -> bool {
@@ -176,6 +190,11 @@ impl Session {
 }
 
 impl Place {
+    /// Of a session that is on its way.
+    pub(super) fn nowhere() -> Self {
+        Self::Waiting { since: Instant::now(), sent: 0, lost: 0 }
+    }
+
     pub(super) fn connected(link: &Arc<Link>) -> Self {
         Self::Connected { link: Arc::clone(link), watched: None }
     }

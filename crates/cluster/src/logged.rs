@@ -1,0 +1,172 @@
+//! The log half of a [`Part`]: events that the engine brings to all nodes in one order, and sessions that it keeps.
+//!
+//! An event of this node is delivered here when the log brings it back, so every node sends the events of a namespace
+//! in one order. While the engine is away events are delivered here at once. The other nodes are told of that gap
+//! before the engine keeps another session, so nobody recovers across it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomful::adapter::{EventLog, LogFuture, Message, Offset};
+use roomful_proto::cluster::{Body, Logged, Packet};
+use tokio::sync::oneshot;
+
+use crate::bus::KeptSession;
+use crate::outbox::Order;
+use crate::part::{Open, Part, State};
+use crate::translate;
+
+impl Part {
+    /// Of how long ago a new connection is to bring what the log has.
+    pub(crate) fn wants_past(&self) -> Option<Duration> {
+        self.log_of.filter(|_| !self.state.lock().has_begun)
+    }
+
+    /// The log begins behind this offset, as far as this node knows it.
+    pub(crate) fn begin_log(self: &Arc<Self>, offset: Offset) {
+        if self.log_of.is_none() {
+            return;
+        }
+        let mut state = self.state.lock();
+        state.has_begun = true;
+        state
+            .relay
+            .deliver(self.entry(Logged { is_past: true, ..Logged::brought(offset, 0, Body::Gap) }));
+        drop(state);
+        self.act();
+    }
+
+    fn append(self: &Arc<Self>, message: Message) {
+        let Some(body) = translate::body(message.clone()) else {
+            return;
+        };
+        let is_volatile = matches!(&body, Body::Emit { to, .. } if to.flags.volatile);
+        let mut state = self.state.lock();
+        let is_up = self.shared.is_up();
+        if !is_up && is_volatile {
+            self.shared.counters.dropped_volatile.add(1);
+        } else {
+            let number = state.pending.next();
+            // Under the lock: the numbers are in the order of the log. The other nodes get later what this one has at
+            // once while the engine is away.
+            let is_taken = self.shared.order(Order::Publish(self.entry(Logged::new(number, body))));
+            if is_up && is_taken {
+                return state.pending.push(number, message);
+            }
+        }
+        let mut waiting = state.pending.give_up();
+        state.pending.note_past_log();
+        waiting.push(message);
+        self.deliver_past_log(&mut state, waiting);
+        drop(state);
+        if is_up {
+            self.tell_gap();
+        }
+        // Not here: functions of the program may run, which may be in the middle of something where it sends.
+        let part = Arc::clone(self);
+        drop(self.shared.runtime.spawn(async move { part.act() }));
+    }
+
+    /// The connection is lost: what the log has not brought back is delivered without it.
+    pub(crate) fn lose_log(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        let waiting = state.pending.give_up();
+        self.deliver_past_log(&mut state, waiting);
+        drop(state);
+        self.act();
+    }
+
+    /// What the log does not bring back in time is delivered without it.
+    pub(crate) fn expire_log(self: &Arc<Self>) {
+        if self.state.lock().pending.is_overdue(self.shared.settings.response_timeout) {
+            tracing::warn!(namespace = %self.namespace, "the log of the engine brings nothing back in time");
+            self.lose_log();
+        }
+        if self.shared.is_up() {
+            self.tell_gap();
+        }
+    }
+
+    /// Tells the other nodes that they do not know all events.
+    pub(crate) fn tell_gap(&self) {
+        let mut state = self.state.lock();
+        if state.pending.take_gap() {
+            let number = state.pending.next();
+            if !self.shared.order(Order::Publish(self.entry(Logged::new(number, Body::Gap)))) {
+                state.pending.note_past_log();
+            }
+        }
+    }
+
+    fn deliver_past_log(&self, state: &mut State, messages: Vec<Message>) {
+        for body in messages.into_iter().filter_map(translate::body) {
+            state.relay.deliver(self.entry(Logged::new(0, body)));
+        }
+    }
+
+    fn entry(&self, logged: Logged) -> Packet {
+        self.packet(Body::Logged(Box::new(logged)), None)
+    }
+
+    /// Does with an entry of the log what is to be done here.
+    pub(crate) fn receive_logged(self: &Arc<Self>, from: &Arc<str>, logged: Logged) {
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        let Logged { offset, mut is_past, number, body } = logged;
+        let is_own = **from == *self.uid;
+        if self.log_of.is_none() {
+            // Here events do not go through the log, and its own were delivered when they were sent.
+            return if !is_own && !is_past {
+                self.deliver_body(from, body)
+            };
+        }
+        if body == Body::Gap {
+            return offset.into_iter().for_each(|offset| Arc::clone(&node).log_begins(offset));
+        }
+        let Some((mut message, None)) = translate::message(body) else {
+            return;
+        };
+        if is_own && number > 0 {
+            let due = self.state.lock().pending.back(number);
+            for lost in due.lost {
+                Arc::clone(&node).receive_logged(None, false, lost);
+            }
+            match due.message {
+                // As it was sent: the wire does not say everything.
+                Some(sent) => message = sent,
+                None => is_past = true,
+            }
+        }
+        node.receive_logged(offset, is_past, message);
+    }
+}
+
+impl EventLog for Open {
+    fn append(&self, message: Message) {
+        self.part.append(message);
+    }
+
+    fn keep(&self, key: &str, session: String, keeps: Duration) {
+        let shared = &self.part.shared;
+        if shared.is_up() {
+            // Before the session: nobody recovers across a gap.
+            self.part.tell_gap();
+            shared.order(Order::Keep(KeptSession { key: key.to_owned(), json: session, keeps }));
+        } else {
+            shared.counters.sessions_lost.add(1);
+        }
+    }
+
+    fn take<'a>(&'a self, key: &'a str) -> LogFuture<'a, Option<String>> {
+        Box::pin(async move {
+            let shared = &self.part.shared;
+            let (told, taken) = oneshot::channel();
+            if !shared.is_up() || !shared.order(Order::Take(key.to_owned(), told)) {
+                return None;
+            }
+            // The keeper bounds the time, and drops the sender when the connection is lost.
+            taken.await.ok().flatten()
+        })
+    }
+}

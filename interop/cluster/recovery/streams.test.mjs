@@ -1,0 +1,190 @@
+// Clients that are lost at one server and come back at another, over Redis Streams: each pair of an official server and
+// the server under test (SERVER, see ../README.md).
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { io } from "socket.io-client";
+import { next, PATIENCE, within } from "../../node/support/wait.mjs";
+import { kinds, ServerProcess } from "../servers.mjs";
+import { Redis } from "../services.mjs";
+
+const ROUNDS = 20;
+const LOOK_AGAIN = 20;
+
+for (const one of kinds) {
+  for (const other of kinds) {
+    describe(`lost at ${one}, back at ${other}`, () => pair(one, other));
+  }
+}
+
+function pair(one, other) {
+  let redis;
+  let servers;
+  const open = [];
+  const connect = async (server, options) => {
+    const client = await Client.connect(server, options);
+    open.push(client);
+    return client;
+  };
+
+  before(async () => {
+    redis = await Redis.start();
+    const start = (kind) => ServerProcess.start(kind, ["--engine", "streams", "--url", redis.url, "--recovery", "yes"]);
+    servers = await Promise.all([one, other].map(start));
+  });
+  after(async () => {
+    for (const client of open) client.close();
+    await Promise.all(servers.map((server) => server.stop()));
+    await redis.stop();
+  });
+
+  test("what was missed comes once and in order, whoever has sent it", async () => {
+    const speakers = await Promise.all(servers.map((server) => connect(server)));
+    const lost = await connect(servers[0], { room: "blue" });
+    for (const speaker of speakers) await speaker.do("emit", { event: "before", args: [] });
+    await lost.hears("before", 2);
+    const { id } = lost;
+
+    await lost.isCutOff();
+    await gone(speakers[0], id);
+    const expected = speakers.map(() => []);
+    for (let round = 0; round < ROUNDS; round += 1) {
+      for (const [i, speaker] of speakers.entries()) {
+        const say = async (selection, isFor, what = Buffer.from([round])) => {
+          await speaker.do("emit", { ...selection, event: `of ${i}`, args: [round, JSON.stringify(selection), what] });
+          if (isFor) expected[i].push([round, JSON.stringify(selection)]);
+        };
+        await say({}, true);
+        await say({ rooms: ["blue"] }, true, "text");
+        await say({ rooms: ["red"] }, false);
+        await say({ except: ["blue"] }, false);
+        await say({ rooms: [id] }, true);
+        await say({ rooms: ["blue", "red", id] }, true);
+      }
+    }
+    await lost.comesBack(servers[1]);
+    assert.equal(lost.socket.recovered, true);
+    assert.equal(lost.socket.id, id);
+    for (const speaker of speakers) await speaker.do("emit", { event: "behind", args: [] });
+    await lost.hears("behind", 2);
+    for (const i of speakers.keys()) {
+      assert.deepEqual(lost.heard(`of ${i}`).map(([round, selection]) => [round, selection]), expected[i]);
+    }
+    // It is in its rooms again, for all.
+    for (const speaker of speakers) await speaker.do("emit", { rooms: ["blue"], event: "blue", args: [] });
+    await lost.hears("blue", 2);
+    assert.equal((await speakers[0].do("fetch", { rooms: ["blue"] })).length, 1);
+  });
+
+  test("a client that comes and goes loses nothing", async () => {
+    const [speaker] = [await connect(servers[1])];
+    const lost = await connect(servers[0], { room: "green" });
+    await speaker.do("emit", { event: "first", args: [] });
+    await lost.hears("first");
+    const expected = [];
+    for (let round = 0; round < 6; round += 1) {
+      await lost.isCutOff();
+      await gone(speaker, lost.socket.io.opts.ownId);
+      for (let i = 0; i < 5; i += 1) {
+        await speaker.do("emit", { rooms: ["green"], event: "news", args: [round, i, "x"] });
+        expected.push([round, i]);
+      }
+      await lost.comesBack(servers[(round + 1) % 2]);
+      assert.equal(lost.socket.recovered, true, `in round ${round}`);
+    }
+    await speaker.do("emit", { event: "last", args: [] });
+    await lost.hears("last");
+    assert.deepEqual(lost.heard("news").map(([round, i]) => [round, i]), expected);
+  });
+
+  test("who wanted to go does not come back", async () => {
+    const speaker = await connect(servers[0]);
+    const left = await connect(servers[0]);
+    await speaker.do("emit", { event: "first", args: [] });
+    await left.hears("first");
+    const { id } = left;
+    const { _pid: pid, _lastOffset: offset } = left.socket;
+    left.socket.disconnect();
+    await gone(speaker, id);
+    const back = await connect(servers[1], { auth: { pid, offset } });
+    assert.equal(back.socket.recovered, false);
+    assert.notEqual(back.id, id);
+  });
+
+  test("an offset that nobody was given brings nobody back", async () => {
+    const speaker = await connect(servers[0]);
+    const lost = await connect(servers[0]);
+    await speaker.do("emit", { event: "first", args: [] });
+    await lost.hears("first");
+    const { id } = lost;
+    await lost.isCutOff();
+    await gone(speaker, id);
+    lost.socket._lastOffset = "9999999999999-0";
+    await lost.comesBack(servers[1]);
+    assert.equal(lost.socket.recovered, false);
+  });
+}
+
+/** Resolves when a socket is known to nobody. */
+async function gone(speaker, id) {
+  const looking = async () => {
+    while ((await speaker.do("fetch", { rooms: [id] })).length > 0) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
+    }
+  };
+  await within(PATIENCE, "a socket that was cut off to be gone", looking());
+}
+
+class Client {
+  #log = [];
+
+  static async connect(server, { room, auth = {} } = {}) {
+    const client = new Client();
+    client.socket = io(server.urls[0], {
+      forceNew: true,
+      reconnection: false,
+      transports: ["websocket"],
+      auth: { ...(room === undefined ? {} : { room }), ...auth },
+    });
+    client.socket.onAny((event, ...args) => client.#log.push([event, ...args]));
+    await next(client.socket, "connect");
+    client.id = await client.do("me");
+    client.socket.io.opts.ownId = client.id;
+    return client;
+  }
+
+  async do(op, params = {}) {
+    const answer = await this.socket.timeout(PATIENCE).emitWithAck("do", op, params);
+    if ("error" in answer) throw new Error(`${op}: ${answer.error}`);
+    return answer.ok;
+  }
+
+  heard(event) {
+    return this.#log.filter(([name]) => name === event).map(([, ...args]) => args);
+  }
+
+  async hears(event, count = 1) {
+    const looking = async () => {
+      while (this.heard(event).length < count) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
+    };
+    await within(PATIENCE, `"${event}" to be heard`, looking());
+    assert.equal(this.heard(event).length, count);
+  }
+
+  /** Its connection ends without a word of Socket.IO. */
+  async isCutOff() {
+    const disconnected = next(this.socket, "disconnect");
+    this.socket.io.engine.close();
+    await disconnected;
+  }
+
+  async comesBack(server) {
+    this.socket.io.uri = server.urls[0];
+    this.socket.connect();
+    await next(this.socket, "connect");
+  }
+
+  close() {
+    this.socket.disconnect();
+    this.socket.io.engine?.close();
+  }
+}
