@@ -105,16 +105,17 @@ test-cluster: ## many nodes as one: ours, and official servers beside them, on R
 	node interop/cluster/with-engines.mjs cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful-cluster --all-features) \
 		--test away --test conformance --test redis_setups -- --include-ignored
 	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node run.mjs
+	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node --test $(TEST_TIMEOUT) recovery/
 
 chaos-short: ## a cluster whose nodes and engines die, on two engines: a fifth of a minute for each
 	@tools/setup cluster
 	$(call build,-p roomful-interop --bin cluster-node)
-	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node chaos.mjs --short --clients 40 --engine redis,streams $(if $(SEED),--seed $(SEED))
+	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node chaos.mjs --short --recovery --clients 40 --engine redis,streams $(if $(SEED),--seed $(SEED))
 
 chaos: ## a cluster whose nodes and engines die: 300 clients on four nodes, a minute for each engine
 	@tools/setup cluster
 	cargo build --locked --release -p roomful-interop --bin cluster-node
-	cd interop/cluster && SERVER="$(dir $(BUILT))release/cluster-node" node chaos.mjs $(if $(SEED),--seed $(SEED))
+	cd interop/cluster && SERVER="$(dir $(BUILT))release/cluster-node" node chaos.mjs --recovery $(if $(SEED),--seed $(SEED))
 
 cost-cluster: ## what a node of a cluster pays for each event, beside the official adapters
 	@tools/setup cluster

@@ -1,6 +1,7 @@
 // Usage: node chaos.mjs [--engine NAME...] [--seconds N] [--clients N] [--seed N] [--short] [--official]
-//        [--faults KIND,KIND...] [--verbose]
-// A cluster whose nodes and engines die, see README.md. Exit code 1 when a rule is broken.
+//        [--faults KIND,KIND...] [--recovery] [--verbose]
+// A cluster whose nodes and engines die, see README.md. With --recovery clients get their sockets back at other nodes,
+// on the engines that keep a log. Exit code 1 when a rule is broken.
 import { parseArgs } from "node:util";
 import { CHECKS } from "./chaos/checks.mjs";
 import { KINDS } from "./chaos/faults.mjs";
@@ -17,6 +18,7 @@ const { values: options } = parseArgs({
     faults: { type: "string", default: KINDS.join() },
     verbose: { type: "boolean", default: false },
     official: { type: "boolean", default: false },
+    recovery: { type: "boolean", default: false },
   },
 });
 const seconds = Number(options.seconds ?? (options.short ? 12 : 60));
@@ -31,7 +33,8 @@ const rows = [];
 for (const engine of chosen()) {
   console.log(`${engine.name}: seed ${seed}, ${clients} clients, ${seconds} s`);
   const { official: isOfficial, verbose: isVerbose } = options;
-  const run = new Run({ engine, clients, seconds, seed, isOfficial, isVerbose, faultKinds });
+  const recovers = options.recovery && engine.recovers === true;
+  const run = new Run({ engine, clients, seconds, seed, isOfficial, isVerbose, faultKinds, recovers });
   try {
     rows.push(await run.go());
   } finally {
@@ -71,6 +74,8 @@ function report() {
     "wrong room": row.misplaced,
     requests: row.requests,
     ghosts: row.ghosts,
+    recovered: row.back.recovered,
+    anew: row.back.anew,
     "back after": row.recovered,
   }));
   const table = [Object.keys(lines[0]), ...lines.map((line) => Object.values(line).map(String))];

@@ -10,7 +10,7 @@ const OURS = ["rust"];
 export const engines = [
   { name: "redis", kinds: BOTH, open: () => Redis.start() },
   { name: "sharded", kinds: BOTH, open: () => Redis.start() },
-  { name: "streams", kinds: BOTH, open: () => Redis.start() },
+  { name: "streams", kinds: BOTH, open: () => Redis.start(), recovers: true },
   { name: "postgres", kinds: BOTH, open: openDatabase },
   { name: "nats", kinds: OURS, open: () => Nats.start() },
   { name: "memory", kinds: OURS, open: () => ({ url: "memory:", stop() {} }), isOneProcess: true },

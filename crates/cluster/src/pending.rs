@@ -80,3 +80,61 @@ impl Pending {
         std::mem::replace(&mut self.has_gap, false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use roomful::Args;
+    use roomful::adapter::Target;
+
+    use super::*;
+
+    fn message(name: u64) -> Message {
+        let (target, name) = (Target::everyone(), name.to_string());
+        Message::Emit { target, name, args: Args::default(), ask: None }
+    }
+
+    fn names(messages: impl IntoIterator<Item = Message>) -> Vec<String> {
+        let name = |message| match message {
+            Message::Emit { name, .. } => name,
+            _ => String::new(),
+        };
+        messages.into_iter().map(name).collect()
+    }
+
+    fn pending(count: u64) -> Pending {
+        let mut pending = Pending::default();
+        for _ in 0..count {
+            let number = pending.next();
+            pending.push(number, message(number));
+        }
+        pending
+    }
+
+    #[test]
+    fn each_event_is_due_once_and_what_the_log_has_lost_comes_before() {
+        let mut pending = pending(4);
+        let due = pending.back(1);
+        assert_eq!((names(due.lost).len(), names(due.message)), (0, vec!["1".to_owned()]));
+        assert!(!pending.take_gap());
+        let due = pending.back(4);
+        assert_eq!(
+            (names(due.lost), names(due.message)),
+            (vec!["2".into(), "3".into()], vec!["4".into()])
+        );
+        assert!(pending.take_gap() && !pending.take_gap());
+        let due = pending.back(4);
+        assert!(due.lost.is_empty() && due.message.is_none());
+    }
+
+    #[test]
+    fn what_was_given_up_is_a_gap_and_is_not_due_when_it_comes_after_all() {
+        let mut pending = pending(2);
+        assert_eq!(names(pending.give_up()), ["1", "2"]);
+        assert!(pending.take_gap());
+        assert!(pending.back(2).message.is_none() && !pending.is_overdue(Duration::ZERO));
+        let number = pending.next();
+        pending.push(number, message(number));
+        assert!(pending.is_overdue(Duration::ZERO));
+        assert_eq!((number, names(pending.back(number).message)), (3, vec!["3".to_owned()]));
+    }
+}

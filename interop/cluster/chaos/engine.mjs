@@ -24,10 +24,12 @@ export class Engine {
   #child;
   directory = mkdtempSync(join(tmpdir(), "roomful-chaos-"));
 
-  static async open(name) {
+  /** One that `persists` has after a restart what it had before. */
+  static async open(name, persists) {
     const Kind = { nats: Nats, postgres: Postgres }[name] ?? Redis;
     const engine = new Kind();
     engine.port = await freePort();
+    engine.persists = persists;
     open.add(engine);
     await engine.prepare?.();
     await engine.start();
@@ -85,10 +87,11 @@ export class Engine {
   }
 }
 
-/** It keeps nothing. */
+/** By default it keeps nothing. */
 class Redis extends Engine {
   command() {
-    const files = ["--save", "", "--appendonly", "no", "--dir", this.directory];
+    const log = this.persists ? ["--appendonly", "yes", "--appendfsync", "always"] : ["--appendonly", "no"];
+    const files = ["--save", "", ...log, "--dir", this.directory];
     const where = ["--bind", "127.0.0.1", "--port", String(this.port)];
     return ["--pdeathsig", "KILL", find("redis-server"), ...where, ...files];
   }

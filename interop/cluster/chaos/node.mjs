@@ -37,15 +37,21 @@ export class Node {
   onLife = () => {};
   onDeath = () => {};
 
-  static async start(index, kind, engine, engineName) {
+  static async start(index, kind, engine, engineName, recovers) {
     const node = new Node();
     Object.assign(node, { index, kind, name: `${kind}-${index}` });
     node.links = await Proxy.start(await freePort());
     node.bus = await Proxy.start(await freePort());
     node.bus.target = engine.port;
     node.#options = ["--engine", engineName, "--url", engine.url(node.bus.port)];
+    if (recovers) node.#options.push("--recovery", "yes");
     await node.begin();
     return node;
+  }
+
+  /** Where its clients find it, in all its lives. */
+  get url() {
+    return `http://127.0.0.1:${this.links.port}`;
   }
 
   get isUp() {

@@ -6,12 +6,13 @@ const JOIN_PATIENCE = 10_000;
 
 export class Person {
   #socket;
-  /** Each { id, life, from, joined, until, transport, reason }. */
+  /** Each { id, node, life, from, joined, until, transport, reason, isRecovered }. */
   connections = [];
   /** Each { at, connection, from, to, n }. */
   heard = [];
 
-  constructor({ name, node, url, nsp, rooms = [], transports }) {
+  /** `roam` gives the node to which it comes back. */
+  constructor({ name, node, nsp, rooms = [], transports, url = node.url, roam = () => this.node }) {
     Object.assign(this, { name, node, nsp, rooms, transports });
     const [room] = rooms;
     this.#socket = io(url + nsp, {
@@ -28,6 +29,10 @@ export class Person {
       const transport = this.transport;
       Object.assign(this.connections.at(-1), { until: Date.now(), transport, reason });
     });
+    socket.io.on("reconnect_attempt", () => {
+      this.node = roam();
+      socket.io.uri = this.node.url;
+    });
     socket.on(NEWS, (event) => {
       this.heard.push({ at: Date.now(), connection: this.connections.length - 1, ...event });
     });
@@ -41,11 +46,14 @@ export class Person {
 
   /** Its first room comes with its auth; its node makes it join the others. */
   #connected() {
-    const connection = { id: this.#socket.id, life: this.node.life, from: Date.now() };
+    const { id, recovered: isRecovered } = this.#socket;
+    const connection = { id, isRecovered, node: this.node, life: this.node.life, from: Date.now() };
     this.connections.push(connection);
+    // It is in its rooms again.
+    if (isRecovered) connection.joined = connection.from;
     const more = this.rooms.slice(1);
     const join = { rooms: [this.#socket.id], into: more };
-    this.do("join", join, JOIN_PATIENCE).then(({ ok }) => ok === 0 && (connection.joined = Date.now()));
+    this.do("join", join, JOIN_PATIENCE).then(({ ok }) => ok === 0 && (connection.joined ??= Date.now()));
   }
 
   /** The connection that it has now. */

@@ -37,8 +37,8 @@ export class Run {
   sent = [];
   requests = [];
 
-  constructor({ engine, clients, seconds, seed, isOfficial, isVerbose, faultKinds }) {
-    Object.assign(this, { name: engine.name, kinds: engine.kinds, clients, seconds, seed });
+  constructor({ engine, clients, seconds, seed, isOfficial, isVerbose, faultKinds, recovers }) {
+    Object.assign(this, { name: engine.name, kinds: engine.kinds, clients, seconds, seed, recovers });
     Object.assign(this, { isOfficial, isVerbose, faultKinds });
     this.#random = new Random(seed);
   }
@@ -72,11 +72,11 @@ export class Run {
   }
 
   async #begin() {
-    this.engine = await Engine.open(this.name);
+    this.engine = await Engine.open(this.name, this.recovers);
     const ours = Array.from({ length: NODES }, () => (this.isOfficial ? "node" : "rust"));
     const kinds = this.kinds.includes("node") ? [...ours, "node"] : ours;
     for (const [i, kind] of kinds.entries()) {
-      const node = await Node.start(i, kind, this.engine, this.name);
+      const node = await Node.start(i, kind, this.engine, this.name, this.recovers);
       node.onLife = (port) => this.#watch(node, port);
       node.onDeath = () => this.#unwatch(node);
       this.#watch(node, node.links.target);
@@ -88,12 +88,18 @@ export class Run {
       this.people.push(new Person({
         name: `client ${i}`,
         node,
-        url: `http://127.0.0.1:${node.links.port}`,
+        roam: this.#roaming(node),
         nsp: NAMESPACES[Math.floor(turn / 2) % 2],
         rooms: this.#random.shuffled(ROOMS).slice(0, 2 + Math.floor(this.#random.next() * 2)),
         transports: TRANSPORTS[turn % 2],
       }));
     }
+  }
+
+  /** Where sockets are recovered, a client of a server under test comes back to any of them. */
+  #roaming(node) {
+    if (!this.recovers || node.kind !== "rust") return () => node;
+    return () => this.#random.pick(this.nodes.filter(({ kind }) => kind === node.kind));
   }
 
   #watch(node, port) {
@@ -115,12 +121,13 @@ export class Run {
     return this.#watchers.find((one) => one.node === node && one.nsp === nsp)?.person;
   }
 
-  /** One of each node in each namespace; half of them begin with polling. */
+  /** One of each node in each namespace, where there is one; half of them begin with polling. */
   #senders() {
-    return this.nodes.flatMap((node, i) => NAMESPACES.map((nsp, j) => {
+    const senders = this.nodes.flatMap((node, i) => NAMESPACES.map((nsp, j) => {
       const there = this.people.filter((person) => person.node === node && person.nsp === nsp);
       return there.find(({ transports }) => transports === TRANSPORTS[(i + j) % 2]) ?? there[0];
     }));
+    return senders.filter((sender) => sender !== undefined);
   }
 
   async #send(sender) {
@@ -229,7 +236,7 @@ export class Run {
   #isGhost(id, data) {
     for (const person of this.people) {
       const known = person.connections.find((connection) => connection.id === id);
-      if (known !== undefined) return known.life === person.node.life && known.transport === "polling";
+      if (known !== undefined) return known.life === known.node.life && known.transport === "polling";
     }
     const owner = this.people.find(({ name }) => name === data?.name);
     return owner?.transports[0] === "polling";
@@ -240,7 +247,7 @@ export class Run {
       const known = person.connections.find((connection) => connection.id === id);
       if (known === undefined) continue;
       const end = known.until === undefined ? "is connected" : `${known.reason} at ${this.clock(known.until)}`;
-      const life = `life ${known.life} of ${person.node.life} of ${person.node.name}`;
+      const life = `life ${known.life} of ${known.node.life} of ${known.node.name}`;
       return `${id} of ${person.name}, ${life}, ${known.transport}, ${end}`;
     }
     return `${id} of ${data?.name}, never heard of`;
@@ -285,6 +292,7 @@ export class Run {
       }),
       "requests end": checks.requestsEnd(this),
       "sockets found": wholeness,
+      recovery: this.recovers ? checks.recovery(this) : [],
     };
     const [failed, excused] = [[], []];
     for (const check of checks.CHECKS) {
@@ -312,6 +320,7 @@ export class Run {
       failed,
       excused,
       requests: this.requests.length,
+      back: checks.back(this),
     };
   }
 

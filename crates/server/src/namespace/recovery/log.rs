@@ -432,4 +432,44 @@ mod tests {
         log.pop();
         assert_eq!(log.skip(), 15_001);
     }
+
+    /// As nodes speak of events: each has numbers of its own.
+    #[test]
+    fn an_offset_is_the_number_of_the_last_event_that_is_not_behind_it() {
+        let mut log = Log::new();
+        log.copies();
+        let offset = |major| Offset::new(major, 0);
+        assert_eq!(log.number_of(Offset::BEGINNING), Some(0), "it is not known where it begins");
+        drop(log.begin_behind(offset(100)));
+        let before = log.last();
+        assert_eq!(
+            (log.number_of(offset(100)), log.number_of(offset(99))),
+            (Some(before), Some(0))
+        );
+        assert!(!log.advance(offset(100)));
+        for major in [110, 120, 130] {
+            assert!(log.advance(offset(major)));
+            log.push::<&str>(&parcel(), &[], &[]);
+        }
+        // One that is not kept.
+        assert!(log.advance(offset(140)));
+        for (major, number) in [(110, 1), (115, 1), (129, 2), (130, 3), (140, 3)] {
+            assert_eq!(log.number_of(offset(major)), Some(before + number), "{major}");
+        }
+        assert_eq!(log.number_of(offset(141)), None);
+        assert_eq!(
+            [before, before + 2].map(|number| log.offset_of(number)),
+            [100, 120].map(offset)
+        );
+        log.pop();
+        assert_eq!(log.offset_of(before), Offset::BEGINNING);
+        assert_eq!(log.offset_of(before + 1), offset(110));
+        assert_eq!(
+            (log.number_of(offset(109)), log.number_of(offset(110))),
+            (Some(0), Some(before + 1))
+        );
+        // It begins anew, with smaller ones.
+        drop(log.begin_behind(offset(5)));
+        assert!(log.advance(offset(6)) && log.number_of(offset(120)).is_none());
+    }
 }
