@@ -22,6 +22,7 @@ pub(crate) fn body(message: Message) -> Option<Body> {
         Message::Leave { target, rooms } => Body::Leave { to: selection(target), rooms },
         Message::Disconnect { target, close } => Body::Disconnect { to: selection(target), close },
         Message::ServerSide { name, args } => Body::ServerSide { name, args, request: None },
+        Message::Vacate { socket, visitor } => Body::Vacate { socket, visitor },
         _ => return None,
     })
 }
@@ -58,6 +59,7 @@ pub(crate) fn message(body: Body) -> Option<(Message, Option<Arc<str>>)> {
             (Message::Sockets { target: target(to) }, Some(request))
         }
         Body::ServerSide { name, args, request } => (Message::ServerSide { name, args }, request),
+        Body::Vacate { socket, visitor } => (Message::Vacate { socket, visitor }, None),
         _ => return None,
     })
 }

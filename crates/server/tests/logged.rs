@@ -191,6 +191,27 @@ async fn a_stranger_with_the_secret_takes_nothing() {
     drop(theirs);
 }
 
+/// A telephone that changes its network is back before anybody knows that it was gone.
+#[tokio::test]
+async fn a_connection_that_lives_at_another_server_is_ended_for_the_new_one() {
+    let log = MemoryLog::default();
+    let [one, two] = [server(&log).await, server(&log).await];
+    let mut old = Client::open(one.address).await;
+    let mut me = Returner::join(&mut old, "").await;
+    one.io.emit("first", ());
+    me.event(&mut old).await;
+    let mut stranger = me.clone();
+    let (theirs, _) = stranger.back_with(two.address, ",\"token\":\"theirs\"").await;
+    assert!(stranger.id != me.id && one.stats().connections == 1);
+    drop(theirs);
+    two.io.emit("not read", ());
+    let id = me.id.clone();
+    let (mut client, missed) = me.back(two.address).await;
+    assert_eq!((&me.id, missed), (&id, vec![json!(["not read"])]));
+    until("the old connection gone", || one.stats().connections == 0).await;
+    hears_nothing(&mut client).await;
+}
+
 #[tokio::test]
 async fn an_offset_of_the_future_is_none() {
     let log = MemoryLog::default();

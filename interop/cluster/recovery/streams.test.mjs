@@ -110,6 +110,19 @@ function pair(one, other) {
     assert.notEqual(back.id, id);
   });
 
+  // An official server gives it a new socket, as it does within one process.
+  test("a connection that lives on is ended for the new one", { skip: [one, other].includes("node") }, async () => {
+    const old = await connect(servers[0]);
+    const speaker = await connect(servers[1]);
+    await speaker.do("emit", { event: "first", args: [] });
+    await old.hears("first");
+    const { _pid: pid, _lastOffset: offset } = old.socket;
+    const ended = next(old.socket, "disconnect");
+    const back = await connect(servers[1], { auth: { pid, offset } });
+    await ended;
+    assert.equal(back.id, old.id);
+  });
+
   test("an offset that nobody was given brings nobody back", async () => {
     const speaker = await connect(servers[0]);
     const lost = await connect(servers[0]);

@@ -263,7 +263,10 @@ fn data_of(data: String, limits: &Limits) -> Result<Data, Malformed> {
 const fn is_passing(body: &Body) -> bool {
     matches!(
         body,
-        Body::Emit { request: Some(_), .. } | Body::Fetch { .. } | Body::ServerSide { .. }
+        Body::Emit { request: Some(_), .. }
+            | Body::Fetch { .. }
+            | Body::ServerSide { .. }
+            | Body::Vacate { .. }
     )
 }
 

@@ -67,7 +67,8 @@ pub fn encode(packet: &Packet) -> Option<(Channel<'_>, Bytes)> {
         false => Bytes::from(data.json),
     };
     Some(match &packet.body {
-        Body::Hello | Body::Heartbeat | Body::Goodbye | Body::Gap | Body::Logged(_) => return None,
+        Body::Hello | Body::Heartbeat | Body::Goodbye | Body::Gap => return None,
+        Body::Logged(_) | Body::Vacate { .. } => return None,
         Body::Emit { to, name, args, request: None } => {
             let room = match &*to.rooms {
                 [room] => Some(&**room),

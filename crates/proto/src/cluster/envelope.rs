@@ -33,6 +33,7 @@ const ACK: u64 = 12;
 const GOODBYE: u64 = 13;
 /// Of ours: official servers pass over types that they do not know.
 const GAP: u64 = 100;
+const VACATE: u64 = 101;
 
 /// Writes a packet: as JSON, or as msgpack where there are bytes in it. `None` for what this wire has no word for.
 pub fn encode(packet: &Packet) -> Option<Bytes> {
@@ -120,6 +121,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     sockets: Option<&'a RawValue>,
     client_count: u64,
+    socket: Option<String>,
+    visitor: Option<String>,
 }
 
 /// The packet of Socket.IO inside an event to clients.
@@ -135,7 +138,7 @@ fn read(kind: u64, raw: Option<&RawValue>, data: &Data) -> Result<Body, Malforme
         HEARTBEAT => return Ok(Body::Heartbeat),
         GOODBYE => return Ok(Body::Goodbye),
         GAP => return Ok(Body::Gap),
-        EMIT..=ACK => {}
+        EMIT..=ACK | VACATE => {}
         _ => return Err(Malformed::UnknownType),
     }
     let raw = raw.ok_or(Malformed::NotAPacket)?.get();
@@ -164,6 +167,10 @@ fn read(kind: u64, raw: Option<&RawValue>, data: &Data) -> Result<Body, Malforme
         }
         SERVER_SIDE_ANSWER => {
             Body::ServerSideAnswer { request: asked()?, answer: data.one(fields.packet)? }
+        }
+        VACATE => {
+            let text = |text: Option<String>| text.ok_or(Malformed::NotAPacket);
+            Body::Vacate { socket: text(fields.socket)?, visitor: text(fields.visitor)? }
         }
         CLIENT_COUNT => {
             let count = usize::try_from(fields.client_count).unwrap_or(usize::MAX);
@@ -209,6 +216,7 @@ const fn kind(body: &Body) -> Option<u64> {
         Body::Ids { .. } | Body::IdsAnswer { .. } => return None,
         Body::Rooms { .. } | Body::RoomsAnswer { .. } | Body::Logged(_) => return None,
         Body::Gap => GAP,
+        Body::Vacate { .. } => VACATE,
     })
 }
 
@@ -256,6 +264,10 @@ fn write(packet: &Packet) -> Option<Data> {
         Body::ServerSideAnswer { request, answer } | Body::Ack { request, answer } => {
             object.field("requestId", request);
             object.args("packet", answer);
+        }
+        Body::Vacate { socket, visitor } => {
+            object.field("socket", socket);
+            object.field("visitor", visitor);
         }
         Body::ClientCount { request, count } => {
             object.field("requestId", request);

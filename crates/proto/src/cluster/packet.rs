@@ -134,6 +134,14 @@ pub enum Body {
     },
     /// A node has sent something past the log: what lies before cannot be recovered. Official servers pass it over.
     Gap,
+    /// A client has come to another node and wants its socket back: whoever has it ends its connection, if it is of that
+    /// visitor. Official servers pass it over.
+    Vacate {
+        /// A hash of the secret of the socket.
+        socket: String,
+        /// A hash of what shows who the visitor is.
+        visitor: String,
+    },
     /// An entry of the log: one that is to be put there, or that the engine brings.
     Logged(Box<Logged>),
 }
@@ -295,6 +303,7 @@ impl Body {
             Self::RoomsAnswer { rooms, .. } => names(rooms),
             Self::Hello | Self::Heartbeat | Self::Goodbye | Self::Gap => 0,
             Self::Logged(logged) => logged.body.held_bytes(),
+            Self::Vacate { socket, visitor } => socket.len() + visitor.len(),
             Self::ClientCount { .. } | Self::Rooms { .. } => 0,
         };
         size_of::<Packet>() + event + more

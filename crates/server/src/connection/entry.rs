@@ -19,13 +19,13 @@ use crate::ground::errors::refusal::Refusal;
 use crate::ground::parser::parcel;
 use crate::ground::random;
 use crate::ground::target::Reliability;
-use crate::namespace::adapter::Line;
+use crate::namespace::adapter::{EventLog, Line, Message};
 use crate::namespace::erased::Data;
 use crate::namespace::family::standing::{Door, Whose};
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::recovery::{
-    AuthDigest, Beginning, Claim, Guard, KeptSession, Newcomer, NotRecovered, Recovery, Search,
-    credentials,
+    AuthDigest, Beginning, Claim, Guard, KeptSession, Key, Newcomer, NotRecovered, Recovery,
+    Search, credentials,
 };
 use crate::namespace::socket_core::{Entrance, Member, SocketCore};
 use crate::namespace::table::Table;
@@ -34,6 +34,10 @@ use crate::transport::link::{Link, Pushed};
 /// How long a client that comes back waits for the end of its old connection, if that has not ended by
 /// itself.
 const VACATE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// When it is looked again whether another node has given up a socket that was connected to it.
+const VACATE_PAUSES: [Duration; 3] =
+    [Duration::from_millis(30), Duration::from_millis(90), Duration::from_millis(200)];
 
 /// Whether a client that asks to come in has been there before.
 #[derive(Default)]
@@ -120,7 +124,7 @@ impl Visitor {
         else {
             return;
         };
-        let Some(json) = log.take(&claim.id).await else {
+        let Some(json) = self.take(claim, namespace, log).await else {
             return;
         };
         let Some(kept) = KeptSession::read(&json) else {
@@ -133,6 +137,31 @@ impl Visitor {
             Ok(()) => self.fetched = Some(json),
             Err(why) => self.search = Some(Err(why)),
         }
+    }
+
+    /// Takes a session out of the engine. Where that does not have it, the socket may still be connected to another node,
+    /// which has not noticed yet that its client is gone.
+    async fn take(
+        &self,
+        claim: &Claim,
+        namespace: &NamespaceCore,
+        log: &dyn EventLog,
+    ) -> Option<String> {
+        let taken = log.take(&claim.id).await;
+        if taken.is_some() {
+            return taken;
+        }
+        let (line, auth) = namespace.line().zip(self.auth)?;
+        let (socket, visitor) = (Key::of(claim).to_string(), auth.to_string());
+        line.send(Message::Vacate { socket, visitor });
+        for pause in VACATE_PAUSES {
+            tokio::time::sleep(pause).await;
+            let taken = log.take(&claim.id).await;
+            if taken.is_some() {
+                return taken;
+            }
+        }
+        None
     }
 
     /// The same, for whoever is not to carry it: most do not come back.
@@ -176,9 +205,10 @@ impl Visitor {
             // It could not be taken over from the engine.
             return false;
         }
-        journal.vacate(claim, &self.newcomer(link, &nothing()), VACATE_TIMEOUT).await;
-        // The engine may have it since its connection has ended.
-        self.fetch(link, namespace).await;
+        if journal.vacate(claim, &self.newcomer(link, &nothing()), VACATE_TIMEOUT).await {
+            // The engine has it since then, where there is one that keeps it.
+            self.fetch(link, namespace).await;
+        }
         let Some((claim, journal)) = self.claim.as_ref().zip(namespace.journal.as_ref()) else {
             return false;
         };

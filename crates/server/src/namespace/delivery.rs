@@ -366,6 +366,11 @@ impl Node for NamespaceCore {
                 }
             }
             Message::ServerSide { name, args } => self.run_server_side(&name, args, replies),
+            Message::Vacate { socket, visitor } => {
+                if let Some(journal) = &self.journal {
+                    journal.vacate_for_another(&socket, &visitor);
+                }
+            }
         }
     }
 

@@ -102,7 +102,13 @@ impl Adapter for MemoryLog {
 }
 
 impl Line for LogLine {
-    fn send(&self, _message: Message) {}
+    fn send(&self, message: Message) {
+        let nodes = self.shared.state.lock().unwrap().nodes.clone();
+        let there = nodes.iter().filter(|(of, _)| *of == self.namespace);
+        for node in there.filter_map(|(_, node)| node.upgrade()) {
+            node.receive(message.clone(), None);
+        }
+    }
 
     fn ask(&self, _message: Message, replies: ReplyTo) {
         replies.send(Reply::Asked(0));

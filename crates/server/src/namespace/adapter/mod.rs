@@ -165,6 +165,14 @@ pub enum Message {
         /// Its arguments.
         args: Args,
     },
+    /// End the connection of a socket that its client wants back at another node. Only where there is a
+    /// [log](Line::log).
+    Vacate {
+        /// A hash of the secret of the socket.
+        socket: String,
+        /// A hash of what shows who the visitor is: a socket of another stays.
+        visitor: String,
+    },
 }
 
 /// What another node replies.

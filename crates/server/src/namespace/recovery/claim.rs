@@ -68,6 +68,35 @@ impl Key {
     pub(crate) fn new(id: &RecoveryId) -> Self {
         Self(Sha256::digest(id.as_bytes()).into())
     }
+
+    /// Reads the digits of one.
+    pub(super) fn parse(digits: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let is_right = digits.len() == 2 * bytes.len() && digits.is_ascii();
+        for (byte, digits) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)).filter(|_| is_right)
+        {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        is_right.then_some(Self(bytes))
+    }
+
+    /// What a claim is known by to other nodes.
+    pub(crate) fn of(claim: &Claim) -> Self {
+        Self::new(&claim.id)
+    }
+}
+
+/// As nodes tell each other, in hexadecimal digits.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Display for AuthDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 impl AuthDigest {

@@ -1,6 +1,7 @@
 //! What a [`Guard`] does where an engine keeps the events for all nodes: sockets go to it and come from it, and its log
 //! begins somewhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use roomful_proto::SocketId;
@@ -10,7 +11,8 @@ use tokio::time::Instant;
 use super::guard::{Guard, SESSIONS_BYTES_PART};
 use super::kept_session::{Departed, KeptSession};
 use super::session::{Newcomer, Place};
-use super::{Claim, NotRecovered};
+use super::{Claim, Key, NotRecovered};
+use crate::transport::link::Link;
 
 impl Guard<'_> {
     /// Whether the socket that is claimed is known here, connected or not.
@@ -50,6 +52,18 @@ impl Guard<'_> {
         self.state.waiting.push_back((since, id));
         self.trim();
         Ok(())
+    }
+
+    /// The connection of a socket, by the hashes that another node tells.
+    pub(super) fn is_connected_to(&self, socket: &str, visitor: &str) -> Option<Arc<Link>> {
+        let key = Key::parse(socket)?;
+        let session = self.state.sessions.get(self.state.keys.get(&key)?)?;
+        match &session.place {
+            Place::Connected { link, .. } if session.auth.to_string() == visitor => {
+                Some(Arc::clone(link))
+            }
+            _ => None,
+        }
     }
 
     /// Forgets a socket that waits.

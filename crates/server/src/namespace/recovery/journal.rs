@@ -343,6 +343,14 @@ impl Journal {
         self.lock().import(kept, claim, newcomer)
     }
 
+    /// A client is at another node now, and wants its socket back.
+    pub(crate) fn vacate_for_another(&self, socket: &str, visitor: &str) {
+        let theirs = self.lock().is_connected_to(socket, visitor);
+        if let Some(link) = theirs {
+            link.order(Order::Close(Reason::TransportClose, Some(Description::Replaced)));
+        }
+    }
+
     async fn catch_up(&self, offset: Offset) {
         loop {
             let advanced = self.advanced.notified();
@@ -354,15 +362,20 @@ impl Journal {
     }
 
     /// Waits until the socket that is claimed has no connection any more; the old one is told to end. Only for
-    /// whoever the socket belongs to.
-    pub(crate) async fn vacate(&self, claim: &Claim, newcomer: &Newcomer, patience: Duration) {
+    /// whoever the socket belongs to; `false` where there was nothing to wait for.
+    pub(crate) async fn vacate(
+        &self,
+        claim: &Claim,
+        newcomer: &Newcomer,
+        patience: Duration,
+    ) -> bool {
         let vacated = {
             let mut journal = self.lock();
             if !journal.is_theirs(claim, newcomer) {
-                return;
+                return false;
             }
             let Some((link, watch)) = journal.watch(claim) else {
-                return;
+                return false;
             };
             drop(journal);
             link.order(Order::Close(Reason::TransportClose, Some(Description::Replaced)));
@@ -370,6 +383,7 @@ impl Journal {
         };
         // That the sender is dropped is the news.
         let _ = tokio::time::timeout(patience, vacated).await;
+        true
     }
 
     /// Looks for what a socket has missed, in steps, so that nobody waits long for the lock.

@@ -45,8 +45,7 @@ use crate::namespace::asks::AskIds;
 use crate::namespace::rooms::Rooms;
 use crate::namespace::socket_core::Member;
 
-use claim::Key;
-pub(crate) use claim::{AuthDigest, Claim};
+pub(crate) use claim::{AuthDigest, Claim, Key};
 pub(crate) use credentials::credentials;
 pub(crate) use guard::Guard;
 pub(crate) use journal::Journal;
