@@ -80,10 +80,11 @@ const isMember = (person, { to }) => person.rooms.some((room) => to === `${perso
 /** What was sent amid faults to members whose connection lasted, and did not come: of all nodes, and of their own. */
 export function lost(run) {
   const stayed = (person, { at }) =>
-    person.connections.some(({ joined, until }) => joined < at && (until === undefined || until > at + SETTLED));
+    person.connections.find(({ joined, until }) => joined < at && (until === undefined || until > at + SETTLED));
   const events = run.sent.filter(({ isQuiet, ok }) => !isQuiet && ok);
-  const all = missing(run, events).filter(({ person, event }) => stayed(person, event));
-  return { all, local: all.filter(({ person, event }) => person.node === event.node) };
+  const found = missing(run, events).map((one) => ({ ...one, node: stayed(one.person, one.event)?.node }));
+  const all = found.filter(({ node }) => node !== undefined);
+  return { all, local: all.filter(({ node, event }) => node === event.node) };
 }
 
 /**

@@ -327,8 +327,8 @@ export class Run {
   /** From which node to which, and when: the wires promise once or not at all. */
   #tellLost(lost) {
     const ways = new Map();
-    for (const { person, event } of lost) {
-      const way = `${event.node.name} → ${person.node.name}`;
+    for (const { node, event } of lost) {
+      const way = `${event.node.name} → ${node.name}`;
       ways.set(way, [...(ways.get(way) ?? []), event.at]);
     }
     for (const [way, times] of [...ways].sort()) {
@@ -339,8 +339,9 @@ export class Run {
     for (const { at, until, kind, where } of this.faults.log) {
       console.log(`  ${this.clock(at)} to ${this.clock(until)} ${kind} ${where}`);
     }
-    for (const { person, event } of lost) {
-      console.log(`  ${this.clock(event.at)} ${checks.nameOf(event)}, ${event.node.name} → ${named([person])}`);
+    for (const { person, node, event } of lost) {
+      const way = `${event.node.name} → ${node.name}`;
+      console.log(`  ${this.clock(event.at)} ${checks.nameOf(event)}, ${way} (${person.name})`);
     }
   }
 

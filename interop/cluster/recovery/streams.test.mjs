@@ -28,8 +28,7 @@ function pair(one, other) {
 
   before(async () => {
     redis = await Redis.start();
-    const start = (kind) => ServerProcess.start(kind, ["--engine", "streams", "--url", redis.url, "--recovery", "yes"]);
-    servers = await Promise.all([one, other].map(start));
+    servers = await Promise.all([one, other].map((kind) => ServerProcess.start(kind, options(redis))));
   });
   after(async () => {
     for (const client of open) client.close();
@@ -123,6 +122,22 @@ function pair(one, other) {
     assert.equal(back.id, old.id);
   });
 
+  test("the clients of a server that ends have their sockets at another", async () => {
+    const ending = await ServerProcess.start(one, options(redis));
+    const speaker = await connect(servers[1]);
+    const lost = await connect(ending, { room: "yellow" });
+    await speaker.do("emit", { event: "first", args: [] });
+    await lost.hears("first");
+    const { id } = lost;
+    const disconnected = next(lost.socket, "disconnect");
+    await Promise.all([disconnected, ending.stop()]);
+    await speaker.do("emit", { rooms: ["yellow"], event: "missed", args: [] });
+    await lost.comesBack(servers[1]);
+    assert.equal(lost.id, id);
+    assert.equal(lost.socket.recovered, true);
+    await lost.hears("missed");
+  });
+
   test("an offset that nobody was given brings nobody back", async () => {
     const speaker = await connect(servers[0]);
     const lost = await connect(servers[0]);
@@ -136,6 +151,8 @@ function pair(one, other) {
     assert.equal(lost.socket.recovered, false);
   });
 }
+
+const options = ({ url }) => ["--engine", "streams", "--url", url, "--recovery", "yes"];
 
 /** Resolves when a socket is known to nobody. */
 async function gone(speaker, id) {

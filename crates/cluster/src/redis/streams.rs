@@ -357,7 +357,15 @@ impl Connection for StreamsConnection {
                     ),
                 };
                 let history = History { stream: &self.stream, namespace, uid, upto };
-                history.bring(&mut self.link.speaker(), past, &self.reader.inlet).await?;
+                let brought =
+                    history.bring(&mut self.link.speaker(), past, &self.reader.inlet).await;
+                if let Err(why) = brought {
+                    if !why.is_refusal() {
+                        return Err(why);
+                    }
+                    tracing::warn!(%why, "clients that were lost before cannot be recovered here");
+                    self.reader.inlet.begin_log(namespace, uid, upto);
+                }
             }
             self.namespaces.add(namespace);
             drop(read);
@@ -433,8 +441,11 @@ impl Connection for StreamsConnection {
                 commands.cmd("GETDEL").arg(format!("{}{key}", self.session_prefix));
             }
             let answers = self.link.say(&commands).await?.into_iter().map(|answer| {
-                let text: Option<String> =
-                    Option::from_redis_value(link::answered(answer).ok()?).ok()?;
+                let answer = link::answered(answer);
+                let answer = answer.inspect_err(|why| {
+                    tracing::warn!(%why, "a session cannot be taken out: that needs GETDEL of Redis 6.2");
+                });
+                let text: Option<String> = Option::from_redis_value(answer.ok()?).ok()?;
                 let data = data_of(text?, self.reader.inlet.limits()).ok()?;
                 String::from_utf8(data.json).ok()
             });

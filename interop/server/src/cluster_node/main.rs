@@ -8,6 +8,7 @@ mod value;
 
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use roomful::{Recovery, Server, stop_signal};
 use roomful_cluster::Cluster;
@@ -17,12 +18,15 @@ use tokio::task::JoinSet;
 use crate::control::State;
 use crate::engine::Options;
 
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut serving = JoinSet::new();
     let options = Options::parse()?;
-    for cluster in options.connect().await? {
-        let io = server(&cluster, options.recovers);
+    let clusters = options.connect().await?;
+    for cluster in &clusters {
+        let io = server(cluster, options.recovers);
         // What was subscribed until here was, when the engine has done what was ordered behind it.
         cluster.nodes("/").await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -30,6 +34,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         serving.spawn(async move { io.serve_on(listener).await });
     }
     serving.join_all().await;
+    for cluster in clusters {
+        // What clients have left behind: their sockets are to be had by the other nodes.
+        cluster.flush(FLUSH_PATIENCE).await?;
+    }
     Ok(())
 }
 

@@ -25,6 +25,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::guard::{Guard, State};
+use super::log::Arrival;
 use super::search::{FEW_EVENTS, Progress, Search};
 use super::shares::{Kind, Totals};
 use super::{Claim, KeptSession, Newcomer, NotRecovered, Settings, Store};
@@ -228,7 +229,8 @@ impl Journal {
         offset: Offset,
     ) -> Result<(), EncodeError> {
         let mut journal = self.lock();
-        if target.reliability != Reliability::Volatile && journal.state.log.advance(offset) {
+        let is_kept = target.reliability != Reliability::Volatile;
+        if is_kept && journal.state.log.advance(offset) == Arrival::New {
             let letter = journal.stamp(event, target.reliability);
             let parcel = namespace.parcel(letter, target.compress)?;
             journal.record(&parcel, &target.rooms, &target.except, target.reliability);
@@ -244,13 +246,18 @@ impl Journal {
         way: Way,
     ) -> Result<usize, EncodeError> {
         let Target { rooms, except, reliability, compress, local, socket } = target;
-        let mut journal = self.lock();
+        let (mut journal, mut way) = (self.lock(), way);
         if let Way::Logged(offset) = way {
-            if !journal.state.log.advance(offset) {
-                // Another server of this process has brought it.
-                return Ok(0);
+            match journal.state.log.advance(offset) {
+                Arrival::New => self.advanced.notify_waiters(),
+                Arrival::Known => return Ok(0),
+                Arrival::Late => {
+                    // Who is connected hears it. Who comes back is told that not all is known.
+                    let last = journal.state.log.last_offset();
+                    journal.begin_behind(last);
+                    way = Way::Unlogged;
+                }
             }
-            self.advanced.notify_waiters();
         }
         let places: Vec<_> = journal.state.places.iter().filter_map(Weak::upgrade).collect();
         // It cannot be told later at which node a socket was when it was sent.

@@ -42,13 +42,29 @@ pub(super) struct Log {
 }
 
 /// Which part of the log of an engine this is a copy of.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Copied {
     /// All behind this is here; `None` until it is known where it begins.
     behind: Option<Offset>,
     /// The last event, which is not kept if it was volatile.
     last: Offset,
+    /// The last events, the newest last.
+    recent: VecDeque<Offset>,
 }
+
+/// Where an event stands that an engine has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Behind all others.
+    New,
+    /// It was brought before: servers of one process may share a log.
+    Known,
+    /// Before one that has come: that of a namespace and that of its parent come on two ways.
+    Late,
+}
+
+/// So many events are remembered, to tell those that are late from those that come twice.
+const RECENT: usize = 64;
 
 /// An event that may be missed.
 pub(super) struct Entry {
@@ -129,13 +145,23 @@ impl Log {
         self.copied.is_some()
     }
 
-    /// The next event has this offset; `false` when it is known already.
-    pub(super) fn advance(&mut self, offset: Offset) -> bool {
-        let Some(copied) = self.copied.as_mut().filter(|copied| copied.last < offset) else {
-            return false;
+    /// The next event has this offset.
+    pub(super) fn advance(&mut self, offset: Offset) -> Arrival {
+        let Some(copied) = &mut self.copied else {
+            return Arrival::Known;
         };
-        copied.last = offset;
-        true
+        if offset > copied.last {
+            copied.last = offset;
+            if copied.recent.len() == RECENT {
+                copied.recent.pop_front();
+            }
+            copied.recent.push_back(offset);
+            return Arrival::New;
+        }
+        // Of what is too old nobody knows.
+        let is_known = copied.recent.contains(&offset)
+            || copied.recent.front().is_none_or(|first| offset < *first);
+        if is_known { Arrival::Known } else { Arrival::Late }
     }
 
     /// Begins behind this offset: the events before, which it gives, are not to be recovered.
@@ -144,20 +170,20 @@ impl Log {
         // So there is a number of what was before, and it is not 0, which is not known.
         self.skip();
         if let Some(copied) = &mut self.copied {
-            *copied = Copied { behind: Some(offset), last: offset };
+            *copied = Copied { behind: Some(offset), last: offset, recent: VecDeque::new() };
         }
         old
     }
 
     /// The offset of the last event, kept or not.
     pub(super) fn last_offset(&self) -> Offset {
-        self.copied.map_or(Offset::BEGINNING, |copied| copied.last)
+        self.copied.as_ref().map_or(Offset::BEGINNING, |copied| copied.last)
     }
 
     /// The offset of an event, for another node; that of the beginning where it is not known any more.
     pub(super) fn offset_of(&self, number: u64) -> Offset {
         let first = self.first();
-        match (self.get(number), self.copied) {
+        match (self.get(number), &self.copied) {
             (Some(entry), _) => entry.offset,
             (None, Some(copied)) if number + 1 == first => copied.behind.unwrap_or_default(),
             _ => Offset::BEGINNING,
@@ -167,7 +193,7 @@ impl Log {
     /// The number of the last event that is not behind this offset. 0 when what comes next was dropped, or is not known
     /// here; `None` when the offset is behind all events.
     pub(super) fn number_of(&self, offset: Offset) -> Option<u64> {
-        let copied = self.copied?;
+        let copied = self.copied.as_ref()?;
         if offset > copied.last {
             return None;
         }
@@ -309,7 +335,7 @@ impl Log {
 
     /// Takes all events out, for whoever can drop them when no lock is held.
     pub(super) fn take(&mut self) -> Self {
-        let empty = Self { copied: self.copied, ..Self::from(self.next) };
+        let empty = Self { copied: self.copied.take(), ..Self::from(self.next) };
         std::mem::replace(self, empty)
     }
 
@@ -446,13 +472,15 @@ mod tests {
             (log.number_of(offset(100)), log.number_of(offset(99))),
             (Some(before), Some(0))
         );
-        assert!(!log.advance(offset(100)));
+        assert_eq!(log.advance(offset(100)), Arrival::Known);
         for major in [110, 120, 130] {
-            assert!(log.advance(offset(major)));
+            assert_eq!(log.advance(offset(major)), Arrival::New);
             log.push::<&str>(&parcel(), &[], &[]);
         }
         // One that is not kept.
-        assert!(log.advance(offset(140)));
+        assert_eq!(log.advance(offset(140)), Arrival::New);
+        let again = [90, 110, 115, 140].map(|major| log.advance(offset(major)));
+        assert_eq!(again, [Arrival::Known, Arrival::Known, Arrival::Late, Arrival::Known]);
         for (major, number) in [(110, 1), (115, 1), (129, 2), (130, 3), (140, 3)] {
             assert_eq!(log.number_of(offset(major)), Some(before + number), "{major}");
         }
@@ -470,6 +498,7 @@ mod tests {
         );
         // It begins anew, with smaller ones.
         drop(log.begin_behind(offset(5)));
-        assert!(log.advance(offset(6)) && log.number_of(offset(120)).is_none());
+        assert_eq!(log.advance(offset(6)), Arrival::New);
+        assert!(log.number_of(offset(120)).is_none());
     }
 }
