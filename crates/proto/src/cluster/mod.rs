@@ -5,6 +5,7 @@
 //!   Packet     what is said: an event for others, a question, an answer
 //!   envelope   JSON or msgpack: sharded Redis, Redis Streams, PostgreSQL, NATS
 //!   classic    `@socket.io/redis-adapter` and `@socket.io/redis-emitter`
+//!   sessions   `@socket.io/cluster-engine`: requests of a session at any node
 //! ```
 //!
 //! Whatever comes from a broker may have been sent by anybody who can reach it. It is read as what a client sends is:
@@ -16,6 +17,7 @@ pub mod envelope;
 mod offset;
 mod packet;
 mod relay;
+pub mod sessions;
 
 pub use data::Data;
 pub use offset::{NotAnOffset, Offset};

@@ -315,7 +315,8 @@ pub(crate) fn text(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
-fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Writes bytes.
+pub(crate) fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
     match bytes.len() {
         len @ ..=0xff => out.extend_from_slice(&[0xc4, len as u8]),
         len @ 0x100..=0xffff => push(out, 0xc5, (len as u16).to_be_bytes()),
