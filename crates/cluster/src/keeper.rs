@@ -83,7 +83,7 @@ async fn connect_again(shared: &Arc<Shared>) -> Option<Box<dyn Connection>> {
 }
 
 /// Between half of it and all of it, so that nodes do not all come at once.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     let mut byte = [0];
     // Without randomness it is no less a pause.
     let _ = getrandom::fill(&mut byte);

@@ -37,6 +37,11 @@
 //! Whoever brings another engine writes a [`Bus`], checks it with `conformance::check` (feature `conformance`), and
 //! has the rest.
 //!
+//! # No sticky sessions
+//!
+//! [`RedisSessionBus`], [`NatsSessionBus`] and [`MemorySessionBus`] let a load balancer send each request of a session to
+//! any server: see [`Builder::session_bus`](roomful::Builder::session_bus).
+//!
 //! # What it promises
 //!
 //! - Clients of this server are reached at once, whether the engine is there or not.
@@ -62,6 +67,7 @@ mod pending;
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+mod sessions;
 mod shared;
 mod stats;
 #[cfg(any(feature = "postgres", feature = "redis"))]
@@ -78,6 +84,11 @@ pub use nats::Nats;
 pub use postgres::Postgres;
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisStreams, ShardedRedis, SubscriptionMode};
+pub use sessions::MemorySessionBus;
+#[cfg(feature = "nats")]
+pub use sessions::NatsSessionBus;
+#[cfg(feature = "redis")]
+pub use sessions::RedisSessionBus;
 pub use stats::{ClusterState, ClusterStats};
 
 /// The code in the page about clusters compiles.

@@ -98,7 +98,7 @@ struct NatsConnection {
 
 /// A subject of this connection alone. NATS confirms nothing, but does everything in order: when what was said to
 /// oneself comes back, all before it was done.
-struct Echo {
+pub(crate) struct Echo {
     subject: String,
     heard: tokio::sync::Mutex<Heard>,
 }
@@ -109,14 +109,14 @@ struct Heard {
 }
 
 impl Echo {
-    async fn new(client: &Client) -> Result<Self, BusError> {
+    pub(crate) async fn new(client: &Client) -> Result<Self, BusError> {
         let subject = client.new_inbox();
         let subscriber = client.subscribe(subject.clone()).await.map_err(BusError::new)?;
         Ok(Self { subject, heard: tokio::sync::Mutex::new(Heard { subscriber, count: 0 }) })
     }
 
     /// Waits until all that was told to NATS before has been done.
-    async fn wait(&self, client: &Client) -> Result<(), BusError> {
+    pub(crate) async fn wait(&self, client: &Client) -> Result<(), BusError> {
         let mut heard = self.heard.lock().await;
         heard.count += 1;
         let count = heard.count.to_be_bytes();

@@ -179,6 +179,7 @@
 
 mod api;
 mod connection;
+mod forwarding;
 mod ground;
 mod http;
 mod namespace;
@@ -197,6 +198,7 @@ pub use api::namespace::{Namespace, NodeAnswers};
 pub use api::remote::{Fetched, RemoteSocket};
 pub use api::socket::{Socket, ToOne};
 pub use bytes::Bytes;
+pub use forwarding::{SessionBus, SessionInlet, SessionLine};
 pub use ground::compression::{Compression, HttpCompression};
 pub use ground::connection_flow::ConnectionFlow;
 pub use ground::errors::emit_error::EmitError;

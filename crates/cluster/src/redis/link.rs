@@ -20,25 +20,25 @@ impl From<RedisError> for BusError {
 }
 
 /// How long Redis may take to answer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a Redis brings.
-pub(super) struct Heard {
-    pub(super) channel: String,
+pub(crate) struct Heard {
+    pub(crate) channel: String,
     /// The pattern by which it was subscribed.
-    pub(super) pattern: Option<String>,
-    pub(super) payload: Bytes,
+    pub(crate) pattern: Option<String>,
+    pub(crate) payload: Bytes,
 }
 
 /// Two connections, since what is heard is not to wait behind what is said.
-pub(super) struct Link {
+pub(crate) struct Link {
     speaker: MultiplexedConnection,
     listener: MultiplexedConnection,
     ended: Arc<Notify>,
 }
 
 /// The Redis of a URL, such as `redis://user:password@host:6379/0`, or `rediss:` over TLS.
-pub(super) fn client(url: &str) -> Result<Client, BusError> {
+pub(crate) fn client(url: &str) -> Result<Client, BusError> {
     let info = url.into_connection_info()?;
     // What is heard comes between answers, which only the newer protocol of Redis 6 allows.
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
@@ -46,7 +46,7 @@ pub(super) fn client(url: &str) -> Result<Client, BusError> {
 }
 
 impl Link {
-    pub(super) async fn open(
+    pub(crate) async fn open(
         client: &Client,
         hear: impl Fn(Heard) + Send + Sync + 'static,
     ) -> Result<Self, BusError> {
@@ -82,12 +82,12 @@ impl Link {
     }
 
     /// Has the listener do something, such as subscribe.
-    pub(super) async fn listen(&self, command: Cmd) -> Result<(), BusError> {
+    pub(crate) async fn listen(&self, command: Cmd) -> Result<(), BusError> {
         answered(self.listener.clone().send_packed_command(&command).await?).map(drop)
     }
 
     /// Does several things one after the other, in one go.
-    pub(super) async fn say(&self, commands: &Pipeline) -> Result<Vec<Value>, BusError> {
+    pub(crate) async fn say(&self, commands: &Pipeline) -> Result<Vec<Value>, BusError> {
         let count = commands.len();
         if count == 0 {
             return Ok(Vec::new());
@@ -96,32 +96,32 @@ impl Link {
     }
 
     /// Says several things, and tells how many of them were refused.
-    pub(super) async fn say_all(&self, commands: &Pipeline) -> Result<usize, BusError> {
+    pub(crate) async fn say_all(&self, commands: &Pipeline) -> Result<usize, BusError> {
         let answers = self.say(commands).await?;
         let refused = answers.into_iter().filter_map(|answer| answered(answer).err());
         Ok(refused.inspect(|why| tracing::warn!(%why, "an event is not sent")).count())
     }
 
     /// Asks something.
-    pub(super) async fn ask(&self, command: Cmd) -> Result<Value, BusError> {
+    pub(crate) async fn ask(&self, command: Cmd) -> Result<Value, BusError> {
         answered(self.speaker.clone().send_packed_command(&command).await?)
     }
 
     /// A sign of life of both connections.
-    pub(super) async fn ping(&self) -> Result<(), BusError> {
+    pub(crate) async fn ping(&self) -> Result<(), BusError> {
         let ping = ::redis::cmd("PING");
         answered(self.speaker.clone().send_packed_command(&ping).await?)?;
         answered(self.listener.clone().send_packed_command(&ping).await?).map(drop)
     }
 
-    pub(super) async fn ended(&self) -> BusError {
+    pub(crate) async fn ended(&self) -> BusError {
         self.ended.notified().await;
         BusError::new("Redis has closed the connection")
     }
 }
 
 /// An answer that is no refusal: the library gives these as values.
-pub(super) fn answered(answer: Value) -> Result<Value, BusError> {
+pub(crate) fn answered(answer: Value) -> Result<Value, BusError> {
     match answer {
         Value::ServerError(why) => Err(BusError::refusal(format!("Redis refuses: {why}"))),
         answer => Ok(answer),
@@ -129,7 +129,7 @@ pub(super) fn answered(answer: Value) -> Result<Value, BusError> {
 }
 
 /// What somebody has published: a pattern where there is one, the channel, and what was said.
-pub(super) fn heard(info: PushInfo) -> Option<Heard> {
+pub(crate) fn heard(info: PushInfo) -> Option<Heard> {
     if !matches!(info.kind, PushKind::Message | PushKind::PMessage | PushKind::SMessage) {
         return None;
     }
@@ -150,7 +150,7 @@ fn bytes(value: Value) -> Option<Bytes> {
 }
 
 /// The number in the answer of `NUMSUB`: a list, or a map, of one channel and its number.
-pub(super) fn counted(counted: &Value) -> Result<usize, BusError> {
+pub(crate) fn counted(counted: &Value) -> Result<usize, BusError> {
     let number = match counted {
         Value::Array(values) => values.get(1),
         Value::Map(pairs) => pairs.first().map(|(_, number)| number),

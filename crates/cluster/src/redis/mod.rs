@@ -2,7 +2,7 @@
 
 mod classic;
 mod history;
-mod link;
+pub(crate) mod link;
 mod sharded;
 mod shards;
 mod streams;

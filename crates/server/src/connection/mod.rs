@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use roomful_proto::engine::{Data, Handshake, Input, Output, Packet, Revision, Session, Transport};
 use roomful_proto::ws::CloseCode;
 use roomful_proto::{Moment, Parcel, Reason, Violation};
@@ -140,6 +141,23 @@ impl Connection {
         Self::new(core, link, Transport::WebSocket, Carrier::Stream(stream), &[], answer)
     }
 
+    /// A connection of a session that another node has opened, and gives away with its stream. What its client has
+    /// sent there, and nobody has looked at, comes first.
+    pub(crate) fn taken_over(
+        core: Arc<Core>,
+        link: Arc<Link>,
+        stream: Box<Stream>,
+        sent: Vec<Data>,
+    ) -> Self {
+        let carrier = carry(&link, *stream);
+        let mut this = Self::begin(core, link, Transport::WebSocket, carrier);
+        let now = this.core.now();
+        for data in sent {
+            this.session.receive(now, Input::Frame(data));
+        }
+        this
+    }
+
     fn new(
         core: Arc<Core>,
         link: Arc<Link>,
@@ -148,15 +166,19 @@ impl Connection {
         upgrades: &[Transport],
         answer: &[u8],
     ) -> Self {
-        let now = core.now();
-        let limits = Arc::clone(&core.limits);
-        let handshake = Handshake { session: link.id, upgrades, limits: &limits };
+        let handshake = Handshake { session: link.id, upgrades, limits: &core.limits };
         let open = Parcel::engine_behind(answer, &Packet::Open(handshake.to_json().into()));
         let carrier = match carrier {
             Carrier::Stream(stream) => carry(&link, *stream),
             polling @ Carrier::Polling(_) => polling,
         };
         link.append(open);
+        Self::begin(core, link, transport, carrier)
+    }
+
+    fn begin(core: Arc<Core>, link: Arc<Link>, transport: Transport, carrier: Carrier) -> Self {
+        let now = core.now();
+        let limits = Arc::clone(&core.limits);
         core.metrics.opened.add();
         core.note_runtime();
         if core.is_closing() {
@@ -246,7 +268,10 @@ impl Connection {
                 polling.keep_poll(reply);
                 self.session.receive(now, Input::Poll);
             }
-            (FromHttp::Body(body, reply), Carrier::Polling(polling)) => {
+            (
+                FromHttp::Body(body, reply) | FromHttp::Forwarded(body, reply),
+                Carrier::Polling(polling),
+            ) => {
                 polling.keep_body(reply);
                 self.session.heard(now);
                 self.session.receive(now, Input::Body(body));
@@ -261,6 +286,7 @@ impl Connection {
                 self.session.receive(now, Input::PollGone);
             }
             (FromHttp::Probe(stream), _) => self.probe_opened(now, *stream),
+            (FromHttp::Forwarded(body, _), Carrier::Stream(_)) => self.forwarded_late(now, body),
             // Requests on a session that has been upgraded get no reply, which answers them 400.
             (
                 FromHttp::Poll(_)
@@ -270,6 +296,15 @@ impl Connection {
                 | FromHttp::Due,
                 _,
             ) => {}
+        }
+    }
+
+    /// A body of the polling before this stream, which its client was told is taken.
+    fn forwarded_late(&mut self, now: Moment, body: Bytes) {
+        // While nothing is read, such bodies would wait without bound.
+        if !self.pressure().is_on() {
+            self.session.heard(now);
+            self.session.receive(now, Input::Body(body));
         }
     }
 

@@ -75,6 +75,18 @@ counters! {
     headers_refused,
     /// Upgrades from polling to WebSocket.
     upgrades,
+    /// Requests whose session was looked for at other nodes: see
+    /// [`Builder::session_bus`](crate::Builder::session_bus).
+    sessions_asked,
+    /// Those of them whose session was found.
+    sessions_found,
+    /// Requests that were refused because too many sessions were looked for at the same time, or too many visitors of
+    /// other nodes were here.
+    session_asks_refused,
+    /// Messages about sessions that the bus did not take. The sessions ended.
+    session_messages_dropped,
+    /// What came by the bus of sessions and was no message, or of a type that is not known here.
+    session_messages_malformed,
     /// Connections closed because the peer broke the protocol or crossed a limit.
     violations,
     /// Connections closed because the peer did not answer a ping.

@@ -158,6 +158,7 @@ where
     let decision = match received {
         Received::Decided(decision) => decision,
         Received::Asks(applicant) => door::ask(&site, applicant).await,
+        Received::Strange(stranger) => door::look_for(&site, stranger).await,
     };
     let mut body = pin!(body);
     // Who waits to be asked for the body is not asked for one that nobody wants.
@@ -171,12 +172,13 @@ where
             taker = Some(link);
             door::poll_answer(&site, reply, polled)
         }
-        Decision::Post(guard) => {
+        Decision::FarPoll(poll) => door::far_poll(&site, poll).await,
+        Decision::Post(posted) => {
             let limits = (site.limits.payload_bytes_max, site.settings.request_timeout);
             is_waited_for = true;
-            let body = body::receive(body.as_mut(), limits, || guard.note_moved()).await;
+            let body = body::receive(body.as_mut(), limits, || posted.note_moved()).await;
             let body = body.inspect_err(|why| why.count(&site.metrics));
-            door::post(guard, body).await
+            door::post(&site, posted, body).await
         }
         Decision::Upgrade(upgrade) => {
             let answer = begin_upgrade(&mut parts, upgrade);

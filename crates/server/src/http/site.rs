@@ -4,7 +4,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
+use roomful_proto::SessionId;
 
+use crate::forwarding::{Finds, Forwarding, SessionBus};
 use crate::ground::rate::throttle::Throttle;
 use crate::http::hooks::ErrorFn;
 use crate::http::refused::ConnectionError;
@@ -16,6 +18,8 @@ use crate::transport::link::Link;
 pub(crate) struct Site {
     pub(crate) core: Arc<Core>,
     pub(crate) settings: HttpSettings,
+    /// Where requests go whose session is not in this process. All nodes of the process share it.
+    pub(crate) forwarding: Option<Arc<Forwarding>>,
     /// The node of this program that this one follows.
     leader: Option<Arc<Self>>,
     /// The other nodes of this program, which end with this one.
@@ -30,14 +34,23 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(core: Arc<Core>, settings: HttpSettings) -> Arc<Self> {
-        Arc::new(Self::with(core, settings))
+    pub(crate) fn new(
+        core: Arc<Core>,
+        settings: HttpSettings,
+        bus: Option<&dyn SessionBus>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this: &Weak<Self>| {
+            let finds: Weak<Self> = Weak::clone(this);
+            let forwarding = bus.and_then(|bus| Forwarding::open(&core, finds, bus));
+            Self { forwarding, ..Self::with(core, settings) }
+        })
     }
 
     fn with(core: Arc<Core>, settings: HttpSettings) -> Self {
         Self {
             core,
             settings,
+            forwarding: None,
             leader: None,
             followers: Mutex::default(),
             on_error: Arc::default(),
@@ -53,7 +66,9 @@ impl Site {
         let on_error = Arc::clone(&leader.on_error);
         let settings = leader.settings.clone();
         let known = Some(Arc::clone(&leader));
-        let follower = Arc::new(Self { leader: known, on_error, ..Self::with(core, settings) });
+        let forwarding = leader.forwarding.clone();
+        let with = Self::with(core, settings);
+        let follower = Arc::new(Self { leader: known, on_error, forwarding, ..with });
         let mut followers = leader.followers.lock();
         followers.retain(|follower| follower.strong_count() > 0);
         followers.push(Arc::downgrade(&follower));
@@ -94,6 +109,17 @@ impl Site {
         if let Some(on_error) = on_error {
             self.guarded("the function of on_connection_error", || on_error(error));
         }
+    }
+}
+
+impl Finds for Site {
+    fn find(&self, session: SessionId) -> Option<(Arc<Core>, Arc<Link>)> {
+        let found = |core: &Arc<Core>| Some((Arc::clone(core), core.sessions.by_id(&session)?));
+        // Whoever takes part in a bus leads: those that follow it share its part.
+        found(&self.core).or_else(|| {
+            let followers = self.followers.lock().clone();
+            followers.iter().filter_map(Weak::upgrade).find_map(|site| found(&site.core))
+        })
     }
 }
 

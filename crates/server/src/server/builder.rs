@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::forwarding::SessionBus;
 use crate::ground::compression::{Compression, HttpCompression};
 use crate::ground::config::Config;
 use crate::ground::connection_flow::ConnectionFlow;
@@ -41,6 +42,7 @@ pub struct Builder<A = ()> {
     http: HttpSettings,
     recovery: Option<Recovery>,
     adapter: Option<Arc<dyn Adapter>>,
+    session_bus: Option<Arc<dyn SessionBus>>,
     state: A,
 }
 
@@ -52,6 +54,7 @@ impl Builder {
             http: HttpSettings::default(),
             recovery: None,
             adapter: None,
+            session_bus: None,
             state: (),
         }
     }
@@ -60,7 +63,7 @@ impl Builder {
 impl<A: Send + Sync + 'static> Builder<A> {
     /// The server.
     pub fn build(self) -> Server<A> {
-        let Self { mut config, http, recovery, adapter, state } = self;
+        let Self { mut config, http, recovery, adapter, session_bus, state } = self;
         config.own_cookie = http.cookie.as_ref().map(|cookie| cookie.its_name().to_owned());
         let shared = Shared::new(config, Arc::new(state));
         let recovery = match &adapter {
@@ -74,13 +77,13 @@ impl<A: Send + Sync + 'static> Builder<A> {
         if let Some(adapter) = &adapter {
             registry.join_cluster(adapter);
         }
-        Server::over(Site::new(Core::new(registry), http))
+        Server::over(Site::new(Core::new(registry), http, session_bus.as_deref()))
     }
 
     /// What all sockets share; a handler reads it with [`Socket::state`](crate::Socket::state).
     pub fn state<B>(self, state: B) -> Builder<B> {
-        let Self { config, http, recovery, adapter, .. } = self;
-        Builder { config, http, recovery, adapter, state }
+        let Self { config, http, recovery, adapter, session_bus, .. } = self;
+        Builder { config, http, recovery, adapter, session_bus, state }
     }
 
     /// Where the server is. Default `/socket.io`; `/` is everywhere.
@@ -653,6 +656,35 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// [`recovery`](Self::recovery); where it has none, each node has a recovery of its own with those settings.
     pub fn adapter(mut self, adapter: impl Adapter) -> Self {
         self.adapter = Some(Arc::new(adapter));
+        self
+    }
+
+    /// Lets the requests of a session come to any node of a cluster: by this bus they find the node that holds it.
+    /// Default: none, and a request whose session is not in this process is refused with code 1,
+    /// `Session ID unknown`.
+    ///
+    /// So a load balancer may send each request where it likes, and needs no sticky sessions. Each server has an
+    /// [`adapter`](Self::adapter) beside, since this is about requests and not about events; and all have the same
+    /// ping interval and ping timeout.
+    ///
+    /// - A request for a session that is nowhere is refused after a second, and so is one whose node does not answer.
+    /// - A WebSocket that comes over from polling at another node than that of its session stays there: what goes
+    ///   over it passes both nodes and the bus. One without polling before is its node's own.
+    /// - A node is asked for up to 1,000 sessions at the same time by requests whose session is not known yet. Further
+    ///   requests are refused at once ([`Stats::session_asks_refused`](crate::Stats::session_asks_refused)).
+    /// - Visitors of other nodes count for [`connections_max`](Self::connections_max).
+    /// - Clients of [`allow_eio3`](Self::allow_eio3) and [`jsonp`](Self::jsonp) are served by the node that holds
+    ///   their session, and by no other.
+    /// - A message of up to 64 MiB goes over the bus, as far as the bus takes it. A larger one ends its session.
+    /// - What the server decides about a request, such as its origin and host, and what it adds to the answer is done by
+    ///   the node at which the request arrives. [`allow_request`](Self::allow_request) is asked once, at the node
+    ///   that opens the session.
+    ///
+    /// The crate `roomful-cluster` has buses for Redis, on the wire of `@socket.io/cluster-engine`, and for NATS.
+    #[doc(alias = "ClusterEngine")]
+    #[doc(alias = "sticky")]
+    pub fn session_bus(mut self, bus: impl SessionBus) -> Self {
+        self.session_bus = Some(Arc::new(bus));
         self
     }
 

@@ -192,12 +192,7 @@ impl BodyGuard {
                 }
             }
         }
-        let (reply, answer) = oneshot::channel();
-        let resting = self.link.request_running(FromHttp::Body(body, reply)).ok()?;
-        if let Some((connection, waker)) = resting {
-            link::run(&self.link, connection, &waker);
-        }
-        let answer = answer.await.ok();
+        let answer = bring(&self.link, |reply| FromHttp::Body(body, reply)).await;
         // A peer that gives up before that could bring body after body, and none would be held
         // back.
         self.done = true;
@@ -225,6 +220,24 @@ impl Drop for BodyGuard {
             let _ = self.link.request(FromHttp::BodyBroken(Description::BodyGone));
         }
     }
+}
+
+/// Hands over a body that another node has received, and waits for the answer; `None` when the session has ended, or
+/// has come over to a stream.
+pub(crate) async fn hand_over_forwarded(link: &Link, body: Bytes) -> Option<BodyReply> {
+    bring(link, |reply| FromHttp::Forwarded(body, reply)).await
+}
+
+/// Brings a body to its connection, which is run on the spot where it rests.
+async fn bring(
+    link: &Link,
+    body: impl FnOnce(oneshot::Sender<BodyReply>) -> FromHttp,
+) -> Option<BodyReply> {
+    let (reply, answer) = oneshot::channel();
+    if let Some((connection, waker)) = link.request_running(body(reply)).ok()? {
+        link::run(link, connection, &waker);
+    }
+    answer.await.ok()
 }
 
 /// A poll that waits; dropped before it was answered, it ends the session, because what was to be

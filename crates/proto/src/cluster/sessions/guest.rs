@@ -1,7 +1,7 @@
 //! [`Guest`]: the node at which requests arrive whose session another node holds.
 //!
 //! ```text
-//!   poll     Asking ──▶ Polling ──Drain──▶ over
+//!   poll     Asking ──▶ Polling ──Drain──▶ Answered ──settle──▶ over
 //!   body     Asking ──▶ Writing ──say──▶ Fencing ──▶ over
 //!   stream   Asking ──▶ Probing ──upgrade──▶ Upgrading ──▶ Carrying ──Drain, forward──▶ over
 //! ```
@@ -59,7 +59,7 @@ pub enum Told {
     Found,
     /// There is none, or it does not let the request go on. Nothing follows.
     Refused,
-    /// Packets for the client. To a poll, nothing follows.
+    /// Packets for the client. A poll has them when it [says so](Guest::settle).
     Drained(Vec<Carried>),
     /// The packets of a body are with the session, or its owner takes longer than it should. Nothing follows.
     Taken,
@@ -102,6 +102,8 @@ struct Visit {
 enum Phase {
     Asking,
     Polling(NodeId),
+    /// Its answer is on the way to the client.
+    Answered(NodeId),
     Writing(NodeId),
     Fencing { owner: NodeId, request: u64 },
     Probing(NodeId),
@@ -202,6 +204,44 @@ impl Guest {
         }
     }
 
+    /// The client has the answer to its poll, or its body is not brought, and the session goes on all the same.
+    pub fn settle(&mut self, ticket: Ticket) {
+        let visit = self.visits.get(&ticket);
+        if visit.is_some_and(|visit| matches!(visit.phase, Phase::Answered(_) | Phase::Writing(_))) {
+            drop(self.forget(ticket));
+        }
+    }
+
+    /// Something that this node has said of a session is lost on the way, so that nothing can go on.
+    pub fn lost(&mut self, session: SessionId) {
+        let is_its = |ticket: &Ticket| {
+            let visit = self.visits.get(ticket).filter(|visit| visit.session == session);
+            visit.is_some_and(|visit| visit.phase.owner().is_some())
+        };
+        let readers = self.readers.get(&session).into_iter().flatten();
+        let tickets: Vec<_> = readers.chain(self.answers.values()).copied().filter(is_its).collect();
+        self.cut(tickets);
+    }
+
+    /// What owners have said, or were to hear, may be lost: of all requests that have one.
+    pub fn interrupted(&mut self) {
+        let has_owner = |visit: &Visit| visit.phase.owner().is_some();
+        let mut tickets: Vec<_> =
+            self.visits.iter().filter(|(_, visit)| has_owner(visit)).map(|(ticket, _)| *ticket).collect();
+        tickets.sort_unstable();
+        self.cut(tickets);
+    }
+
+    fn cut(&mut self, tickets: Vec<Ticket>) {
+        for ticket in tickets {
+            if let Some(visit) = self.forget(ticket) {
+                self.tell(ticket, Told::Gone);
+                let owner = visit.phase.owner().cloned();
+                self.say(owner, Body::Close { session: visit.session, in_order: false });
+            }
+        }
+    }
+
     /// The request is given up, or its WebSocket has ended: `in_order` if the client said so.
     pub fn leave(&mut self, ticket: Ticket, in_order: bool) {
         let Some(visit) = self.forget(ticket) else {
@@ -216,7 +256,7 @@ impl Guest {
                 let request = self.number();
                 self.say(Some(owner), Body::Upgrade { request, session, success: false });
             }
-            Phase::Polling(owner) | Phase::Writing(owner) => {
+            Phase::Polling(owner) | Phase::Answered(owner) | Phase::Writing(owner) => {
                 self.say(Some(owner), Body::Close { session, in_order: false });
             }
             Phase::Upgrading { owner, .. } | Phase::Carrying(owner) => {
@@ -337,7 +377,11 @@ impl Guest {
             return;
         };
         match self.visits.get_mut(&ticket) {
-            Some(Visit { phase: Phase::Polling(_), .. }) => drop(self.forget(ticket)),
+            Some(Visit { phase: phase @ Phase::Polling(_), until, .. }) => {
+                *phase = Phase::Answered(from.clone());
+                *until = None;
+                self.unlist(session, ticket);
+            }
             Some(Visit { phase: Phase::Carrying(_), until, .. }) => {
                 *until = Some(now + self.settings.silence_max);
             }
@@ -388,15 +432,20 @@ impl Guest {
             Phase::Fencing { request, .. } | Phase::Upgrading { request, .. } => {
                 self.answers.remove(request);
             }
-            Phase::Polling(_) | Phase::Writing(_) | Phase::Probing(_) | Phase::Carrying(_) => {}
+            _ => {}
         }
-        if let Some(readers) = self.readers.get_mut(&visit.session) {
+        self.unlist(visit.session, ticket);
+        Some(visit)
+    }
+
+    /// It reads nothing any more.
+    fn unlist(&mut self, session: SessionId, ticket: Ticket) {
+        if let Some(readers) = self.readers.get_mut(&session) {
             readers.retain(|reader| *reader != ticket);
             if readers.is_empty() {
-                self.readers.remove(&visit.session);
+                self.readers.remove(&session);
             }
         }
-        Some(visit)
     }
 
     fn forsake(&mut self, request: u64, session: SessionId, want: Want) {
@@ -436,13 +485,25 @@ impl Guest {
 }
 
 impl Phase {
+    /// The owner, once it is known.
+    const fn owner(&self) -> Option<&NodeId> {
+        match self {
+            Self::Asking => None,
+            Self::Polling(owner)
+            | Self::Answered(owner)
+            | Self::Writing(owner)
+            | Self::Fencing { owner, .. }
+            | Self::Probing(owner)
+            | Self::Upgrading { owner, .. }
+            | Self::Carrying(owner) => Some(owner),
+        }
+    }
+
     /// The owner that answers it with packets.
     const fn reads_from(&self) -> Option<&NodeId> {
         match self {
-            Self::Polling(owner) | Self::Upgrading { owner, .. } | Self::Carrying(owner) => {
-                Some(owner)
-            }
-            Self::Asking | Self::Writing(_) | Self::Fencing { .. } | Self::Probing(_) => None,
+            Self::Polling(_) | Self::Upgrading { .. } | Self::Carrying(_) => self.owner(),
+            _ => None,
         }
     }
 }

@@ -242,6 +242,32 @@ impl Owner {
         self.work(session);
     }
 
+    /// Something that was to reach the session or its client is lost, so it cannot go on.
+    pub fn lost(&mut self, session: SessionId) {
+        self.out.push_back(OwnerOutput::Break(session));
+        if let Some(remote) = self.sessions.get_mut(&session) {
+            remote.lane.clear();
+            (remote.waiting, remote.waiting_bytes) = (0, 0);
+            if let Stream::Probed(_) | Stream::Carrying(_) = std::mem::take(&mut remote.stream) {
+                self.out.push_back(OwnerOutput::CloseStream(session, false));
+            }
+        }
+        self.work(session);
+    }
+
+    /// What other nodes have said, or were to hear, may be lost: of all sessions that they have to do with.
+    pub fn interrupted(&mut self) {
+        let sessions: Vec<_> = self.sessions.keys().copied().collect();
+        for session in sessions {
+            if let Some(remote) = self.sessions.get_mut(&session)
+                && remote.poll.take().is_some()
+            {
+                self.out.push_back(OwnerOutput::DropPoll(session));
+            }
+            self.lost(session);
+        }
+    }
+
     fn packet(&mut self, session: SessionId, packet: Carried) {
         let Some(remote) = self.sessions.get_mut(&session) else {
             return;
@@ -249,13 +275,7 @@ impl Owner {
         if remote.waiting >= self.settings.waiting_max
             || remote.waiting_bytes + packet.len() > self.settings.waiting_bytes_max
         {
-            remote.lane.clear();
-            (remote.waiting, remote.waiting_bytes) = (0, 0);
-            if let Stream::Probed(_) | Stream::Carrying(_) = std::mem::take(&mut remote.stream) {
-                self.out.push_back(OwnerOutput::CloseStream(session, false));
-            }
-            self.out.push_back(OwnerOutput::Break(session));
-            return;
+            return self.lost(session);
         }
         remote.waiting += 1;
         remote.waiting_bytes += packet.len();

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use roomful_proto::SessionId;
 use roomful_proto::engine::{Query, Transport, jsonp};
 
+use super::elsewhere::find_elsewhere;
 use crate::ground::dialect::Dialect;
 use crate::http::head::Head;
 use crate::http::origin::cors::{self, Origin};
@@ -18,6 +20,8 @@ pub(super) enum Checked {
     Open(Transport, Dialect),
     /// Take part in a session.
     Session(Arc<Link>),
+    /// Take part in a session that may be at another node.
+    Elsewhere(Transport, SessionId),
 }
 
 pub(super) fn check<'a>(
@@ -38,7 +42,14 @@ pub(super) fn check<'a>(
     }
     check_origin(origin)?;
     if let Some(sid) = query.session {
-        let link = site.session(sid).ok_or_else(|| Cause::unknown_session(sid))?;
+        let Some(link) = site.session(sid) else {
+            return match find_elsewhere(site, &query) {
+                Some(session) if upgrade == (transport == Transport::WebSocket) => {
+                    Ok(Checked::Elsewhere(transport, session))
+                }
+                _ => Err(Cause::unknown_session(sid)),
+            };
+        };
         let previous = link.transport();
         let fits = if upgrade {
             // For a session that is on a WebSocket already, this one is accepted and then closed.

@@ -11,6 +11,7 @@
 //! `on_connection_error` is told of it.
 
 mod check;
+mod elsewhere;
 mod open;
 mod poll;
 mod upgrade;
@@ -22,9 +23,11 @@ use http::StatusCode;
 use roomful_proto::engine::Query;
 
 use self::check::{Checked, check, check_origin, is_upgrade};
+pub(crate) use self::elsewhere::{FarPoll, Stranger, far_poll, look_for};
+use self::elsewhere::receive_stranger;
 use self::open::apply;
 pub(crate) use self::open::{Applicant, ask};
-pub(crate) use self::poll::{Polled, poll_answer, post};
+pub(crate) use self::poll::{Polled, Posted, poll_answer, post};
 use self::poll::{begin_poll, begin_post};
 pub(crate) use self::upgrade::Upgrade;
 use self::upgrade::{To, accept, refuse_upgrade};
@@ -39,7 +42,6 @@ use crate::http::refused::{Cause, ConnectionError, shown};
 use crate::http::request::Request;
 use crate::http::site::Site;
 use crate::transport::link::Link;
-use crate::transport::polling::BodyGuard;
 
 /// The address of the peer, as an extension of a request. [`Server::serve`](crate::Server::serve)
 /// adds it; a server that embeds this one can add it too.
@@ -52,6 +54,8 @@ pub(crate) enum Received {
     Decided(Decision),
     /// It may open a session if it is allowed to: [`ask`], as long as its client is there.
     Asks(Box<Applicant>),
+    /// Its session may be at another node: [`look_for`] it, as long as its client is there.
+    Strange(Box<Stranger>),
 }
 
 /// What is to be done with a request.
@@ -63,7 +67,9 @@ pub(crate) enum Decision {
     /// Wait for what there is to send, and answer with that: [`poll_answer`].
     Poll(Arc<Link>, Polled),
     /// Receive its body and hand that over: [`post`].
-    Post(BodyGuard),
+    Post(Posted),
+    /// Wait for what another node has to send, and answer with that: [`far_poll`].
+    FarPoll(Box<FarPoll>),
     /// Answer that it becomes a WebSocket, and make it one.
     Upgrade(Upgrade),
 }
@@ -185,6 +191,7 @@ fn session_headers(
         Received::Decided(Decision::Answer(_) | Decision::Read(_)) => return None,
         Received::Decided(decision) => matches!(decision, Decision::Poll(..)),
         Received::Asks(applicant) => applicant.accepted.is_none(),
+        Received::Strange(stranger) => stranger.polls(),
     };
     let initial = Query::parse(head.query).session.is_none();
     let mut headers = Box::<AnswerHeaders>::default();
@@ -213,6 +220,9 @@ fn decide(site: &Arc<Site>, head: &Head<'_>, origin: Origin<'_>) -> Received {
     let decision = match checked {
         Checked::Preflight => Decision::Answer(cors::preflight(&site.settings, head)),
         Checked::Open(transport, dialect) => return apply(site, head, transport, dialect),
+        Checked::Elsewhere(transport, session) => {
+            return receive_stranger(site, head, session, transport);
+        }
         Checked::Session(link) if upgrade => match accept(site, head, link.dialect) {
             Ok(accepted) => Decision::Upgrade(Upgrade::new(site, accepted, To::Probe(link))),
             Err(refusal) => refuse_upgrade(site, head, refusal).into(),

@@ -8,6 +8,7 @@ use http::header::{self, HeaderValue};
 use roomful_proto::engine::{Query, Refused, jsonp};
 
 use super::Decision;
+use super::elsewhere::{FarBody, far_post};
 use crate::ground::farewell::Description;
 use crate::http::answer::Answer;
 use crate::http::body::NotReceived;
@@ -26,12 +27,17 @@ pub(crate) struct Polled {
 }
 
 pub(super) fn begin_poll(site: &Site, head: &Head<'_>, link: Arc<Link>) -> Decision {
-    let codings = match head.text("accept-encoding") {
-        Some(header) if !site.settings.http_compression.is_off() => Codings::new(header),
-        _ => Codings::default(),
-    };
+    let codings = codings(site, head);
     let function = function(&link, head.query);
     Decision::Poll(link, Polled { function, codings })
+}
+
+/// How the answer may be compressed.
+pub(super) fn codings(site: &Site, head: &Head<'_>) -> Codings {
+    match head.text("accept-encoding") {
+        Some(header) if !site.settings.http_compression.is_off() => Codings::new(header),
+        _ => Codings::default(),
+    }
 }
 
 /// The number of the function that a client that polls with scripts wants to be called.
@@ -93,16 +99,40 @@ pub(super) fn begin_post(head: &Head<'_>, link: &Arc<Link>) -> Decision {
         guard.refuse(why);
         return answer.into();
     }
-    Decision::Post(guard)
+    Decision::Post(Posted::Here(guard))
+}
+
+/// A request that brings a body.
+pub(crate) enum Posted {
+    /// To a session of this process.
+    Here(BodyGuard),
+    /// To one that another node holds.
+    Elsewhere(Box<FarBody>),
+}
+
+impl Posted {
+    /// Some of it has come.
+    pub(crate) fn note_moved(&self) {
+        if let Self::Here(guard) = self {
+            guard.note_moved();
+        }
+    }
 }
 
 /// Hands over a body, if it was received, and waits until it is worked off.
-pub(crate) async fn post(guard: BodyGuard, body: Result<Bytes, NotReceived>) -> Answer {
+pub(crate) async fn post(
+    site: &Site,
+    posted: Posted,
+    body: Result<Bytes, NotReceived>,
+) -> Answer {
+    let guard = match posted {
+        Posted::Here(guard) => guard,
+        // Large, and rare.
+        Posted::Elsewhere(far) => return Box::pin(far_post(site, far, body)).await,
+    };
     match body {
         Ok(body) => match guard.hand_over(body).await {
-            Some(BodyReply::Taken) => {
-                Answer::new(StatusCode::OK, "text/html", "ok").cache("no-store")
-            }
+            Some(BodyReply::Taken) => taken(),
             Some(BodyReply::Bad(why)) => bad_request(why),
             None => bad_request("no session that polls any more"),
         },
@@ -118,6 +148,11 @@ pub(crate) async fn post(guard: BodyGuard, body: Result<Bytes, NotReceived>) -> 
             answer
         }
     }
+}
+
+/// What a body is answered that was taken.
+pub(super) fn taken() -> Answer {
+    Answer::new(StatusCode::OK, "text/html", "ok").cache("no-store")
 }
 
 /// What a request of a session is answered that cannot be done, in the form of other refusals. `why` is a

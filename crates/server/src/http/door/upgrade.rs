@@ -9,6 +9,7 @@ use roomful_proto::deflate::{self, Agreed, Unasked};
 use roomful_proto::engine::Query;
 use roomful_proto::ws::handshake;
 
+use super::elsewhere::FarStream;
 use super::open::Opening;
 use super::refuse;
 use crate::connection::Connection;
@@ -45,6 +46,8 @@ pub(super) enum To {
     Open(Opening),
     /// To take over a session from polling.
     Probe(Arc<Link>),
+    /// The same, for a session that another node holds.
+    Elsewhere(Box<FarStream>),
 }
 
 pub(super) fn accept(
@@ -73,6 +76,13 @@ pub(super) fn refuse_upgrade(site: &Site, head: &Head<'_>, refusal: handshake::R
     answer
         .status(StatusCode::UPGRADE_REQUIRED)
         .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+}
+
+impl Accepted {
+    /// Without compression.
+    pub(super) fn plain(self) -> Self {
+        Self { extension: None, form: Form::Wire, ..self }
+    }
 }
 
 impl Upgrade {
@@ -111,15 +121,27 @@ impl Upgrade {
     pub(crate) fn complete(self, wire: Wire, answer: &[u8]) -> Option<Connection> {
         let Accepted { form, extension, .. } = self.accepted;
         let remembers = extension.is_some_and(|agreed| agreed.remembers);
-        let socket = WebSocket::new(wire, &self.site.limits, form, remembers);
-        let stream = Box::new(Stream::WebSocket(socket));
+        let socket = |wire| {
+            let socket = WebSocket::new(wire, &self.site.limits, form, remembers);
+            Box::new(Stream::WebSocket(socket))
+        };
         match self.to {
             To::Open(opening) => {
+                let stream = socket(wire);
                 Some(Connection::over(Arc::clone(&self.site.core), opening.done()?, stream, answer))
             }
             To::Probe(link) => {
                 // Fails when the session has ended meanwhile; the WebSocket is dropped with it.
-                drop(link.request(FromHttp::Probe(stream)));
+                drop(link.request(FromHttp::Probe(socket(wire))));
+                None
+            }
+            To::Elsewhere(far) => {
+                let site = Arc::clone(&self.site);
+                drop(tokio::spawn(async move {
+                    if let Some(connection) = far.carry(site, wire).await {
+                        connection.await;
+                    }
+                }));
                 None
             }
         }

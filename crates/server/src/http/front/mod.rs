@@ -38,12 +38,12 @@ use self::request::{HEADERS_MAX, Parsed, Request};
 use crate::http::answer::Answer;
 use crate::http::body::NotReceived;
 use crate::http::bundle;
-use crate::http::door::{self, Decision, Finish, Received, Upgrade};
+use crate::http::door::{self, Decision, Finish, Posted, Received, Upgrade};
 use crate::http::front::linger::linger;
 use crate::http::site::Site;
 use crate::node::closing::Phase;
 use crate::transport::link::Link;
-use crate::transport::polling::{self, BodyGuard};
+use crate::transport::polling;
 use crate::transport::scratch::Scratch;
 use crate::transport::websocket::Wire;
 use crate::transport::wire::Rewind;
@@ -287,6 +287,11 @@ impl Front {
                     let asking = Box::pin(async move { door::ask(&site, applicant).await });
                     self.attended(pin!(asking)).await?
                 }
+                Received::Strange(stranger) => {
+                    let site = Arc::clone(&self.site);
+                    let looking = Box::pin(async move { door::look_for(&site, stranger).await });
+                    self.attended(pin!(looking)).await?
+                }
             };
             let mut taker = None;
             let answer = match decision {
@@ -300,11 +305,16 @@ impl Front {
                     taker = Some(link);
                     door::poll_answer(&self.site, reply, polled)
                 }
-                Decision::Post(guard) => {
+                Decision::FarPoll(poll) => {
+                    let site = Arc::clone(&self.site);
+                    let polling = Box::pin(async move { door::far_poll(&site, poll).await });
+                    self.attended(pin!(polling)).await?
+                }
+                Decision::Post(posted) => {
                     let body = match missing {
                         0 => Ok(Bytes::from(body)),
                         // Large, and rare.
-                        _ => Box::pin(self.receive(body, missing, &guard)).await,
+                        _ => Box::pin(self.receive(body, missing, &posted)).await,
                     };
                     if matches!(body, Err(NotReceived::Broken)) {
                         return None;
@@ -316,7 +326,8 @@ impl Front {
                             last = true;
                         }
                     }
-                    let answer = self.attended(pin!(door::post(guard, body))).await?;
+                    let site = Arc::clone(&self.site);
+                    let answer = self.attended(pin!(door::post(&site, posted, body))).await?;
                     if !self.input.is_empty() {
                         // A body is a turn of its session. Others have theirs before the next one.
                         tokio::task::yield_now().await;
@@ -378,7 +389,7 @@ impl Front {
         &mut self,
         mut body: Vec<u8>,
         missing: usize,
-        guard: &BodyGuard,
+        posted: &Posted,
     ) -> Result<Bytes, NotReceived> {
         let len = body.len() + missing;
         let patience = self.site.settings.request_timeout;
@@ -390,7 +401,7 @@ impl Front {
                 let received = tokio::time::timeout_at(until, receiving).await;
                 received.unwrap_or(Err(NotReceived::TooSlow))?;
                 if body.len() < len {
-                    guard.note_moved();
+                    posted.note_moved();
                 }
             }
         }

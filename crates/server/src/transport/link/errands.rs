@@ -21,6 +21,9 @@ const REQUESTS: usize = 2;
 pub(crate) enum FromHttp {
     Poll(oneshot::Sender<PollReply>),
     Body(Bytes, oneshot::Sender<BodyReply>),
+    /// A body that another node has received. Unlike one that was received here, it may come late, when its client
+    /// has come over to a stream already.
+    Forwarded(Bytes, oneshot::Sender<BodyReply>),
     /// A body was given up, or is none that can be taken.
     BodyBroken(Description),
     /// A poll was given up.

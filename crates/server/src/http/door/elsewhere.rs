@@ -1,0 +1,220 @@
+//! [`Stranger`]: a request whose session is not in this process, and may be at another node.
+//!
+//! Whatever is wrong with it in itself is answered here, as always, before anybody is asked. While its session is
+//! looked for it is dropped with its client, as one that is [asked about](super::ask).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use roomful_proto::SessionId;
+use roomful_proto::cluster::sessions::{Carried, Want};
+use roomful_proto::engine::payload::Payload;
+use roomful_proto::engine::{Data, Packet, Query, Refused, Transport};
+
+use super::poll::{Polled, Posted, bad_request, codings, poll_answer, refusal, taken};
+use super::upgrade::{Accepted, To, Upgrade, accept, refuse_upgrade};
+use super::{Decision, Received, empty, refuse};
+use crate::connection::Connection;
+use crate::forwarding::visit::{TakenOver, Visit};
+use crate::ground::dialect::Dialect;
+use crate::ground::farewell::Description;
+use crate::ground::handshake::Handshake;
+use crate::http::answer::Answer;
+use crate::http::body::NotReceived;
+use crate::http::head::Head;
+use crate::http::refused::Cause;
+use crate::http::request::Request;
+use crate::http::site::Site;
+use crate::transport::link::Link;
+use crate::transport::polling::{PollBody, PollReply};
+use crate::transport::stream::Stream;
+use crate::transport::websocket::{WebSocket, Wire};
+
+/// A request whose session is not in this process.
+pub(crate) struct Stranger {
+    request: Request<'static>,
+    session: SessionId,
+    wants: Wants,
+}
+
+/// What it wants.
+enum Wants {
+    Poll(Polled),
+    Body,
+    Stream(Accepted),
+}
+
+/// A poll of a session at another node.
+pub(crate) struct FarPoll {
+    visit: Visit,
+    polled: Polled,
+}
+
+/// A body for a session at another node.
+pub(crate) struct FarBody(Visit);
+
+/// A WebSocket of a session at another node.
+pub(super) struct FarStream {
+    visit: Visit,
+    session: SessionId,
+    handshake: Handshake,
+}
+
+/// The session that a request is to be looked for, if it can be at another node.
+pub(super) fn find_elsewhere(site: &Site, query: &Query<'_>) -> Option<SessionId> {
+    site.forwarding.as_ref()?;
+    let dialect = Dialect::new(query);
+    // Nodes have no words for what other clients say.
+    let is_plain = !dialect.is_v3() && !dialect.jsonp;
+    is_plain.then_some(())?;
+    SessionId::parse(query.session?)
+}
+
+pub(super) fn receive_stranger(
+    site: &Arc<Site>,
+    head: &Head<'_>,
+    session: SessionId,
+    transport: Transport,
+) -> Received {
+    let wants = match (transport, head.method) {
+        (Transport::WebSocket, _) => {
+            match accept(site, head, Dialect::new(&Query::parse(head.query))) {
+                Ok(accepted) => Wants::Stream(accepted.plain()),
+                Err(refusal) => return refuse_upgrade(site, head, refusal).into(),
+            }
+        }
+        (Transport::Polling, "GET") => {
+            Wants::Poll(Polled { function: None, codings: codings(site, head) })
+        }
+        (Transport::Polling, "POST") => Wants::Body,
+        _ => return empty(StatusCode::INTERNAL_SERVER_ERROR).into(),
+    };
+    if head.header("content-type") == Some(b"application/octet-stream") && head.method == "POST" {
+        return bad_request(Description::BodyKind.as_str()).into();
+    }
+    let request = Request::new(*head).into_owned();
+    Received::Strange(Box::new(Stranger { request, session, wants }))
+}
+
+impl Stranger {
+    /// Whether it polls.
+    pub(super) const fn polls(&self) -> bool {
+        matches!(self.wants, Wants::Poll(_))
+    }
+}
+
+/// Looks for the node that holds the session of a request.
+pub(crate) async fn look_for(site: &Arc<Site>, stranger: Box<Stranger>) -> Decision {
+    let Stranger { request, session, wants } = *stranger;
+    let want = match &wants {
+        Wants::Poll(_) => Want::Read,
+        Wants::Body => Want::Write,
+        Wants::Stream(_) => Want::Stream,
+    };
+    let visit = site.forwarding.as_ref().and_then(|ours| ours.visit(session, want));
+    let found = match visit {
+        Some(visit) => visit.found().await,
+        None => None,
+    };
+    match (found, wants) {
+        (Some(visit), Wants::Poll(polled)) => Decision::FarPoll(Box::new(FarPoll { visit, polled })),
+        (Some(visit), Wants::Body) => Decision::Post(Posted::Elsewhere(Box::new(FarBody(visit)))),
+        (Some(visit), Wants::Stream(accepted)) => {
+            let handshake = request.to_handshake();
+            let to = To::Elsewhere(Box::new(FarStream { visit, session, handshake }));
+            Decision::Upgrade(Upgrade::new(site, accepted, to))
+        }
+        (None, wants) => {
+            let upgrade = matches!(wants, Wants::Stream(_));
+            refuse(site, &request, &Cause::unknown_session(session.as_str()), upgrade).into()
+        }
+    }
+}
+
+/// Waits for what there is to be answered to a poll.
+pub(crate) async fn far_poll(site: &Site, poll: Box<FarPoll>) -> Answer {
+    let FarPoll { visit, polled } = *poll;
+    let reply = visit.polled().await.map(|packets| {
+        let mut body = Vec::new();
+        packets.iter().for_each(|packet| packet.push(&mut body));
+        let is_plain = packets.iter().any(is_secret);
+        PollReply::Body(PollBody { bytes: body.into(), is_text: true, is_plain })
+    });
+    poll_answer(site, reply, polled)
+}
+
+/// Whether a packet may tell an id that must not be guessed from the size of an answer: the handshake of the session,
+/// or of a socket.
+fn is_secret(packet: &Carried) -> bool {
+    match packet {
+        Carried::Packet(Packet::Open(_)) => true,
+        Carried::Packet(Packet::Message(Data::Text(text))) => text.first() == Some(&b'0'),
+        _ => false,
+    }
+}
+
+/// Brings a body, if it was received, and waits until the session has it.
+pub(super) async fn far_post(
+    site: &Site,
+    body: Box<FarBody>,
+    received: Result<Bytes, NotReceived>,
+) -> Answer {
+    let FarBody(visit) = *body;
+    let received = match received {
+        Ok(received) => received,
+        Err(NotReceived::TooLarge) => {
+            visit.forgive();
+            return bad_request("Payload too large").status(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        Err(NotReceived::Broken) => return bad_request(Description::BodyGone.as_str()),
+        Err(NotReceived::TooSlow) => {
+            let answer = bad_request(Description::BodySlow.as_str());
+            return answer.status(StatusCode::REQUEST_TIMEOUT);
+        }
+    };
+    let mut packets = Vec::new();
+    let mut broken = None;
+    match Payload::new(received, site.limits.payload_packets_max) {
+        Ok(payload) => {
+            for packet in payload {
+                match packet {
+                    Ok(packet) => packets.push(Carried::Packet(packet)),
+                    Err(violation) => broken = Some(violation),
+                }
+            }
+        }
+        Err(violation) => broken = Some(violation),
+    }
+    if broken.is_some() {
+        // So the session ends as one of this node does.
+        packets.push(Carried::Broken);
+    }
+    let is_taken = visit.bring(packets).await;
+    match broken {
+        Some(violation) => bad_request(violation.as_str()),
+        None if is_taken => taken(),
+        None => refusal(Refused::UnknownSession, Refused::UnknownSession.message()),
+    }
+}
+
+impl FarStream {
+    /// Carries the session's packets over the WebSocket, for as long as both last; it may become a session of this
+    /// node.
+    pub(super) async fn carry(self, site: Arc<Site>, wire: Wire) -> Option<Connection> {
+        let Self { visit, session, handshake } = self;
+        let TakenOver { wire, packets } = visit.carry(wire).await?;
+        let dialect = Dialect::new(&Query::parse("EIO=4"));
+        let outbox_bytes_max = site.config.outbox_bytes_max;
+        let is_new = site.session(&session).is_none() && !site.is_closing();
+        let link = is_new.then(|| {
+            site.sessions.insert(site.config.connections_max, |key| {
+                Link::new(session, key, Transport::WebSocket, dialect, handshake, outbox_bytes_max)
+            })
+        });
+        let form = roomful_proto::Form::Wire;
+        let socket = WebSocket::new(wire, &site.limits, form, false);
+        let stream = Box::new(Stream::WebSocket(socket));
+        Some(Connection::taken_over(Arc::clone(&site.core), link??, stream, packets))
+    }
+}
