@@ -146,10 +146,10 @@ impl Connection {
     pub(crate) fn taken_over(
         core: Arc<Core>,
         link: Arc<Link>,
-        stream: Box<Stream>,
+        stream: Stream,
         sent: Vec<Data>,
     ) -> Self {
-        let carrier = carry(&link, *stream);
+        let carrier = carry(&link, stream);
         let mut this = Self::begin(core, link, Transport::WebSocket, carrier);
         let now = this.core.now();
         for data in sent {

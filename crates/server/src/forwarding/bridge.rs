@@ -29,7 +29,8 @@ const PACKETS_PER_MESSAGE: usize = 256;
 
 /// Polls a session for another node.
 pub(super) fn poll(forwarding: &Arc<Forwarding>, session: SessionId) {
-    let found = forwarding.find(session).and_then(|found| Some((found, forwarding.core.runtime()?)));
+    let found =
+        forwarding.find(session).and_then(|found| Some((found, forwarding.core.runtime()?)));
     let Some(((core, link), runtime)) = found else {
         return forwarding.with(|state| state.owner.polled(session, None));
     };
@@ -58,7 +59,8 @@ fn packets(reply: PollReply) -> Vec<Carried> {
 
 /// Hands a body over that another node has received.
 pub(super) fn hand_over(forwarding: &Arc<Forwarding>, session: SessionId, body: Bytes) {
-    let found = forwarding.find(session).and_then(|found| Some((found, forwarding.core.runtime()?)));
+    let found =
+        forwarding.find(session).and_then(|found| Some((found, forwarding.core.runtime()?)));
     let Some(((_, link), runtime)) = found else {
         return forwarding.with(|state| state.owner.taken(session));
     };
@@ -72,7 +74,8 @@ pub(super) fn hand_over(forwarding: &Arc<Forwarding>, session: SessionId, body: 
 
 /// Opens a WebSocket within the process for a session, and has it probed.
 pub(super) fn open_stream(forwarding: &Arc<Forwarding>, session: SessionId) {
-    let found = forwarding.find(session).and_then(|found| Some((found, forwarding.core.runtime()?)));
+    let found =
+        forwarding.find(session).and_then(|found| Some((found, forwarding.core.runtime()?)));
     let Some(((core, link), runtime)) = found else {
         return forwarding.with(|state| state.owner.probed(session, false));
     };

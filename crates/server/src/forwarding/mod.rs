@@ -12,8 +12,8 @@
 //! under one lock. What they say goes out in the order in which they said it, without that lock: a bus may deliver at
 //! once, to another server of the process.
 
-mod bus;
 mod bridge;
+mod bus;
 mod packet_stream;
 mod state;
 pub(crate) mod visit;
@@ -29,8 +29,8 @@ use roomful_proto::cluster::sessions::{
 use roomful_proto::engine::Transport;
 use roomful_proto::{Moment, SessionId};
 
-pub use self::bus::{SessionBus, SessionInlet, SessionLine};
 use self::bus::Hears;
+pub use self::bus::{SessionBus, SessionInlet, SessionLine};
 use self::state::{Job, State};
 use self::visit::Visit;
 use crate::ground::farewell::Description;

@@ -82,9 +82,7 @@ impl<T> Inbox<T> {
 /// Bytes that wait with what a request is told.
 pub(super) fn told_bytes(told: &Told) -> usize {
     match told {
-        Told::Drained(packets) | Told::TakeOver(packets) => {
-            packets.iter().map(packet_bytes).sum()
-        }
+        Told::Drained(packets) | Told::TakeOver(packets) => packets.iter().map(packet_bytes).sum(),
         _ => 0,
     }
 }

@@ -105,9 +105,15 @@ enum Phase {
     /// Its answer is on the way to the client.
     Answered(NodeId),
     Writing(NodeId),
-    Fencing { owner: NodeId, request: u64 },
+    Fencing {
+        owner: NodeId,
+        request: u64,
+    },
     Probing(NodeId),
-    Upgrading { owner: NodeId, request: u64 },
+    Upgrading {
+        owner: NodeId,
+        request: u64,
+    },
     Carrying(NodeId),
 }
 
@@ -207,7 +213,8 @@ impl Guest {
     /// The client has the answer to its poll, or its body is not brought, and the session goes on all the same.
     pub fn settle(&mut self, ticket: Ticket) {
         let visit = self.visits.get(&ticket);
-        if visit.is_some_and(|visit| matches!(visit.phase, Phase::Answered(_) | Phase::Writing(_))) {
+        if visit.is_some_and(|visit| matches!(visit.phase, Phase::Answered(_) | Phase::Writing(_)))
+        {
             drop(self.forget(ticket));
         }
     }
@@ -219,15 +226,20 @@ impl Guest {
             visit.is_some_and(|visit| visit.phase.owner().is_some())
         };
         let readers = self.readers.get(&session).into_iter().flatten();
-        let tickets: Vec<_> = readers.chain(self.answers.values()).copied().filter(is_its).collect();
+        let tickets: Vec<_> =
+            readers.chain(self.answers.values()).copied().filter(is_its).collect();
         self.cut(tickets);
     }
 
     /// What owners have said, or were to hear, may be lost: of all requests that have one.
     pub fn interrupted(&mut self) {
         let has_owner = |visit: &Visit| visit.phase.owner().is_some();
-        let mut tickets: Vec<_> =
-            self.visits.iter().filter(|(_, visit)| has_owner(visit)).map(|(ticket, _)| *ticket).collect();
+        let mut tickets: Vec<_> = self
+            .visits
+            .iter()
+            .filter(|(_, visit)| has_owner(visit))
+            .map(|(ticket, _)| *ticket)
+            .collect();
         tickets.sort_unstable();
         self.cut(tickets);
     }
@@ -274,10 +286,8 @@ impl Guest {
             Body::UpgradeAnswer { request, take_over, packets } => {
                 self.upgraded(now, &from, request, take_over, packets);
             }
-            Body::Lock { .. }
-            | Body::Packet { .. }
-            | Body::Upgrade { .. }
-            | Body::Close { .. } => {}
+            Body::Lock { .. } | Body::Packet { .. } | Body::Upgrade { .. } | Body::Close { .. } => {
+            }
         }
     }
 
@@ -354,13 +364,7 @@ impl Guest {
         }
     }
 
-    fn drained(
-        &mut self,
-        now: Moment,
-        from: &NodeId,
-        session: SessionId,
-        packets: Vec<Carried>,
-    ) {
+    fn drained(&mut self, now: Moment, from: &NodeId, session: SessionId, packets: Vec<Carried>) {
         let readers = self.readers.get(&session).into_iter().flatten().copied();
         let is_its = |ticket: &Ticket| {
             let phase = self.visits.get(ticket).map(|visit| &visit.phase);

@@ -147,10 +147,9 @@ impl Message {
     /// Whether it is for the owner of a session, and not for a guest.
     pub const fn is_for_owner(&self) -> bool {
         match self.body {
-            Body::Lock { .. }
-            | Body::Packet { .. }
-            | Body::Upgrade { .. }
-            | Body::Close { .. } => true,
+            Body::Lock { .. } | Body::Packet { .. } | Body::Upgrade { .. } | Body::Close { .. } => {
+                true
+            }
             Body::LockAnswer { .. } | Body::Drain { .. } | Body::UpgradeAnswer { .. } => false,
         }
     }

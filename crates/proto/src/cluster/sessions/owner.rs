@@ -109,9 +109,15 @@ enum Stream {
 enum Step {
     Packets(Vec<Carried>),
     /// Tell a node that all before it is done.
-    Fence { guest: NodeId, request: u64 },
+    Fence {
+        guest: NodeId,
+        request: u64,
+    },
     /// The client comes over.
-    Upgrade { guest: NodeId, request: u64 },
+    Upgrade {
+        guest: NodeId,
+        request: u64,
+    },
 }
 
 impl Owner {
@@ -248,8 +254,19 @@ impl Owner {
         if let Some(remote) = self.sessions.get_mut(&session) {
             remote.lane.clear();
             (remote.waiting, remote.waiting_bytes) = (0, 0);
-            if let Stream::Probed(_) | Stream::Carrying(_) = std::mem::take(&mut remote.stream) {
+            let guest = match std::mem::take(&mut remote.stream) {
+                Stream::Probed(guest) | Stream::Carrying(guest) => Some(guest),
+                Stream::None | Stream::Opening { .. } => None,
+            };
+            let poller = remote.poll.take();
+            if guest.is_some() {
                 self.out.push_back(OwnerOutput::CloseStream(session, false));
+            }
+            if poller.is_some() {
+                self.out.push_back(OwnerOutput::DropPoll(session));
+            }
+            for reader in guest.into_iter().chain(poller) {
+                self.drain(reader, session, vec![Carried::Packet(Packet::Close)]);
             }
         }
         self.work(session);
@@ -258,14 +275,7 @@ impl Owner {
     /// What other nodes have said, or were to hear, may be lost: of all sessions that they have to do with.
     pub fn interrupted(&mut self) {
         let sessions: Vec<_> = self.sessions.keys().copied().collect();
-        for session in sessions {
-            if let Some(remote) = self.sessions.get_mut(&session)
-                && remote.poll.take().is_some()
-            {
-                self.out.push_back(OwnerOutput::DropPoll(session));
-            }
-            self.lost(session);
-        }
+        sessions.into_iter().for_each(|session| self.lost(session));
     }
 
     fn packet(&mut self, session: SessionId, packet: Carried) {

@@ -232,11 +232,9 @@ impl Found {
             LOCK_ANSWER => Body::LockAnswer { request: request?, granted: data.success? },
             DRAIN => Body::Drain { session: data.session?, packets: data.packets? },
             PACKET => Body::Packet { session: data.session?, packet: data.packet? },
-            UPGRADE => Body::Upgrade {
-                request: request?,
-                session: data.session?,
-                success: data.success?,
-            },
+            UPGRADE => {
+                Body::Upgrade { request: request?, session: data.session?, success: data.success? }
+            }
             UPGRADE_ANSWER => Body::UpgradeAnswer {
                 request: request?,
                 take_over: data.take_over?,

@@ -118,7 +118,9 @@ pub(crate) async fn look_for(site: &Arc<Site>, stranger: Box<Stranger>) -> Decis
         None => None,
     };
     match (found, wants) {
-        (Some(visit), Wants::Poll(polled)) => Decision::FarPoll(Box::new(FarPoll { visit, polled })),
+        (Some(visit), Wants::Poll(polled)) => {
+            Decision::FarPoll(Box::new(FarPoll { visit, polled }))
+        }
         (Some(visit), Wants::Body) => Decision::Post(Posted::Elsewhere(Box::new(FarBody(visit)))),
         (Some(visit), Wants::Stream(accepted)) => {
             let handshake = request.to_handshake();
@@ -214,7 +216,7 @@ impl FarStream {
         });
         let form = roomful_proto::Form::Wire;
         let socket = WebSocket::new(wire, &site.limits, form, false);
-        let stream = Box::new(Stream::WebSocket(socket));
+        let stream = Stream::WebSocket(socket);
         Some(Connection::taken_over(Arc::clone(&site.core), link??, stream, packets))
     }
 }

@@ -23,8 +23,8 @@ use http::StatusCode;
 use roomful_proto::engine::Query;
 
 use self::check::{Checked, check, check_origin, is_upgrade};
-pub(crate) use self::elsewhere::{FarPoll, Stranger, far_poll, look_for};
 use self::elsewhere::receive_stranger;
+pub(crate) use self::elsewhere::{FarPoll, Stranger, far_poll, look_for};
 use self::open::apply;
 pub(crate) use self::open::{Applicant, ask};
 pub(crate) use self::poll::{Polled, Posted, poll_answer, post};

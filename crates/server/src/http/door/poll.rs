@@ -120,11 +120,7 @@ impl Posted {
 }
 
 /// Hands over a body, if it was received, and waits until it is worked off.
-pub(crate) async fn post(
-    site: &Site,
-    posted: Posted,
-    body: Result<Bytes, NotReceived>,
-) -> Answer {
+pub(crate) async fn post(site: &Site, posted: Posted, body: Result<Bytes, NotReceived>) -> Answer {
     let guard = match posted {
         Posted::Here(guard) => guard,
         // Large, and rare.
