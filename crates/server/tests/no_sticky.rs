@@ -250,15 +250,15 @@ async fn an_owner_that_dies_lets_nobody_wait_for_ever() {
 
 #[tokio::test]
 async fn an_owner_that_dies_is_noticed_by_a_body() {
-    let cluster = cluster(2).await;
+    let cluster = cluster_with(2, impatient).await;
     let poller = cluster.joined().await;
     let mut conn = Conn::open(cluster.nodes[1].address).await;
     conn.send(head("POST", &poller.target(), "Content-Length: 2\r\n") + "4").await;
     until("found", || cluster.nodes[1].stats().sessions_found == 1).await;
     cluster.bus.cut(0);
     conn.send("2").await;
-    // Nobody says that it was not taken.
-    assert_eq!(conn.response().await.text(), "ok");
+    let refused = conn.response().await;
+    assert_eq!((refused.status, refused.text()), (400, UNKNOWN));
     let refused = cluster.at(&poller, 1).post("42").await;
     assert_eq!((refused.status, refused.text()), (400, UNKNOWN));
 }
@@ -651,4 +651,34 @@ async fn whatever_is_said_on_the_bus_harms_nobody() {
     }
     cluster.is_empty_again().await;
     cluster.nodes[0].is_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_body_that_comes_while_its_session_is_looked_for_is_whole() {
+    let cluster = cluster(1).await;
+    let official = Official::new(&cluster);
+    let session = SessionId::parse("BBBBBBBBBBBBBBBBBBBB").unwrap();
+    let target = format!("{POLLING}&sid={session}");
+    let text = "x".repeat(200_000);
+    let mut conn = Conn::open(cluster.nodes[0].address).await;
+    let whole = post(&target, &format!("4{text}"));
+    let (early, late) = whole.split_at(whole.len() / 2);
+    conn.send(early).await;
+    until("asked", || cluster.nodes[0].stats().sessions_asked == 1).await;
+    let sending = async {
+        conn.send(late).await;
+        conn.response().await
+    };
+    let granting = async {
+        let guest = official.grants(session, Want::Write).await;
+        let packet = |message: &Message| match &message.body {
+            Body::Packet { packet, .. } => Some(packet.clone()),
+            _ => None,
+        };
+        assert!(official.plays.hears(packet).await == message(&text));
+        // And one behind it, of this node alone.
+        assert_eq!(official.grants(session, Want::Write).await, guest);
+    };
+    let (response, ()) = tokio::join!(sending, granting);
+    assert_eq!(response.text(), "ok");
 }

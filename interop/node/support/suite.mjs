@@ -1,11 +1,15 @@
 // One suite is one noun: one server for all its tests, and a clean bench for each of them.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { pathToFileURL } from "node:url";
 import { knownReferenceFailures } from "../known-reference-failures.mjs";
 import { dial, manage, modes, ready } from "./client.mjs";
 import { openRaw, RawPolling, RawWebSocket } from "./raw.mjs";
 import { isReference, startServer } from "./server.mjs";
 import { within } from "./wait.mjs";
+
+/** Tests that are not for this setup, by their names or those of their suites, with the reasons. */
+const leftOut = process.env.LEFT_OUT ? (await import(pathToFileURL(process.env.LEFT_OUT))).leftOut : new Map();
 
 const TEST_PATIENCE = 60_000;
 const CLEAR_PATIENCE = 30_000;
@@ -26,7 +30,8 @@ export function suite(noun, define, { env = {}, concurrency = 1 } = {}) {
 
     const test = (title, body, mode = modes[0]) => {
       titles.add(`${noun}: ${title}`);
-      it(title, { timeout: TEST_PATIENCE + CLEAR_PATIENCE }, (t) => judge(t, `${noun}: ${title}`, () => onBench(server, mode, body)));
+      const skip = leftOut.get(noun) ?? leftOut.get(`${noun}: ${title}`);
+      it(title, { timeout: TEST_PATIENCE + CLEAR_PATIENCE, skip }, (t) => judge(t, `${noun}: ${title}`, () => onBench(server, mode, body)));
     };
     const eachMode = (title, body) => modes.forEach((mode) => test(`${title} [${mode.name}]`, body, mode));
     define({ test, eachMode });

@@ -11,6 +11,7 @@ use roomful::{
     Ack, Args, Beginning, CallError, Compression, Cookie, Hello, HttpCompression, MsgPack,
     Namespace, Origins, Reason, Recovery, Refusal, Server, Socket,
 };
+use roomful_cluster::{Cluster, Redis, RedisSessionBus};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,7 +36,7 @@ struct Session {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let io = configured()?;
+    let io = configured().await?;
     offer(&io.of("/").connect(anybody));
     offer(&io.of("/a").connect(anybody));
     offer(&io.of("/b").connect(anybody));
@@ -57,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn configured() -> Result<Server, Box<dyn Error>> {
+async fn configured() -> Result<Server, Box<dyn Error>> {
     let mut builder = Server::builder().close_timeout(Duration::from_secs(2));
     if let Some(ms) = number("PING_INTERVAL")? {
         builder = builder.ping_interval(Duration::from_millis(ms));
@@ -89,6 +90,13 @@ fn configured() -> Result<Server, Box<dyn Error>> {
     }
     if let Ok(name) = env::var("COOKIE") {
         builder = builder.cookie(Cookie::new().name(&name));
+    }
+    if let Ok(url) = env::var("CLUSTER_URL") {
+        // Several clusters share a Redis.
+        let key = env::var("CLUSTER_KEY")?;
+        let adapter = Cluster::connect(Redis::new(&url)?.key(&key)).await?;
+        let bus = RedisSessionBus::connect(&url).await?.channel_prefix(&key);
+        builder = builder.adapter(adapter).session_bus(bus);
     }
     match env::var("PARSER").as_deref() {
         Ok("msgpack") => builder = builder.parser(MsgPack),

@@ -185,9 +185,9 @@ impl Hears for Forwarding {
             let now = self.now();
             return self.with(|state| state.guest.receive(now, message));
         }
-        let standing = message.session().and_then(|session| self.standing(session));
-        // Most locks are for sessions of others.
-        if standing.is_some() {
+        let standing = message.body.session().and_then(|session| self.standing(session));
+        // Most of what all are asked is for others.
+        if standing.is_some() || message.to.is_some() {
             self.with(|state| state.owner.receive(message, standing));
         }
     }

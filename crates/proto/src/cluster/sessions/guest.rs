@@ -13,6 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::message::{Body, Carried, Message, NodeId, Want};
+use crate::engine::Packet;
 use crate::id::SessionId;
 use crate::time::Moment;
 
@@ -22,8 +23,8 @@ use crate::time::Moment;
 pub struct GuestSettings {
     /// Time for an owner to answer. Default 1 s, as the official engine.
     pub deadline: Duration,
-    /// Silence of an owner after which a poll or a WebSocket is given up. It has to be longer than sessions are silent:
-    /// their ping interval and ping timeout. Default 45 s.
+    /// Silence of an owner after which what waits for it is given up. It has to be longer than sessions are silent: their
+    /// ping interval and ping timeout. Default 45 s.
     pub silence_max: Duration,
     /// Requests whose owner is being looked for at the same time. Default 1,000.
     pub asks_max: usize,
@@ -61,7 +62,7 @@ pub enum Told {
     Refused,
     /// Packets for the client. A poll has them when it [says so](Guest::settle).
     Drained(Vec<Carried>),
-    /// The packets of a body are with the session, or its owner takes longer than it should. Nothing follows.
+    /// The packets of a body are with the session. Nothing follows.
     Taken,
     /// The owner carries the session on over the stream of this node.
     Carries,
@@ -163,9 +164,10 @@ impl Guest {
         Some(ticket)
     }
 
-    /// Brings the packets of a body. They are followed by a lock, which the owner answers behind them.
+    /// Brings the packets of a body. They are followed by a lock, which the owner answers behind them. It may take its
+    /// time: a session that is read slowly takes bodies slowly.
     pub fn bring(&mut self, now: Moment, ticket: Ticket, packets: Vec<Carried>) {
-        let until = Some(now + self.settings.deadline);
+        let until = Some(now + self.settings.silence_max);
         let request = self.number();
         let Some(visit) = self.visits.get_mut(&ticket) else {
             return;
@@ -177,8 +179,14 @@ impl Guest {
         visit.phase = Phase::Fencing { owner: owner.clone(), request };
         visit.until = until;
         self.answers.insert(request, ticket);
+        let ends = packets.contains(&Carried::Packet(Packet::Close));
         for packet in packets {
             self.carry(owner.clone(), session, packet);
+        }
+        if ends {
+            // Official owners do not answer for a session that has ended.
+            drop(self.forget(ticket));
+            return self.tell(ticket, Told::Taken);
         }
         self.say(Some(owner), Body::Lock { request, session, want: Want::Write });
     }
@@ -261,7 +269,7 @@ impl Guest {
         };
         let session = visit.session;
         match visit.phase {
-            // What was brought is not lost.
+            // Whether what was brought has arrived the owner knows.
             Phase::Asking | Phase::Fencing { .. } => {}
             // An official owner whose stream closes ends the session, which may go on polling.
             Phase::Probing(owner) => {
@@ -301,13 +309,14 @@ impl Guest {
         if self.deadline(ticket).is_none_or(|until| now < until) {
             return;
         }
-        let told = match self.visits.get(&ticket).map(|visit| &visit.phase) {
-            Some(Phase::Asking) => Told::Refused,
-            Some(Phase::Fencing { .. }) => Told::Taken,
-            _ => Told::Gone,
-        };
-        self.leave(ticket, false);
-        self.tell(ticket, told);
+        match self.visits.get(&ticket).map(|visit| &visit.phase) {
+            Some(Phase::Asking) => {
+                self.leave(ticket, false);
+                self.tell(ticket, Told::Refused);
+            }
+            // What was brought may be lost.
+            _ => self.cut(vec![ticket]),
+        }
     }
 
     fn answered(&mut self, now: Moment, from: NodeId, request: u64, granted: bool) {
@@ -470,9 +479,7 @@ impl Guest {
     fn carry(&mut self, owner: NodeId, session: SessionId, packet: Carried) {
         let body = match packet {
             // Official owners know an end only by its own message.
-            Carried::Packet(crate::engine::Packet::Close) => {
-                Body::Close { session, in_order: true }
-            }
+            Carried::Packet(Packet::Close) => Body::Close { session, in_order: true },
             packet => Body::Packet { session, packet },
         };
         self.say(Some(owner), body);

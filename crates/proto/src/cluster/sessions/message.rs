@@ -132,18 +132,6 @@ pub enum Carried {
 }
 
 impl Message {
-    /// The session that it is about, unless it is an answer.
-    pub const fn session(&self) -> Option<SessionId> {
-        match self.body {
-            Body::Lock { session, .. }
-            | Body::Drain { session, .. }
-            | Body::Packet { session, .. }
-            | Body::Upgrade { session, .. }
-            | Body::Close { session, .. } => Some(session),
-            Body::LockAnswer { .. } | Body::UpgradeAnswer { .. } => None,
-        }
-    }
-
     /// Whether it is for the owner of a session, and not for a guest.
     pub const fn is_for_owner(&self) -> bool {
         match self.body {
@@ -151,6 +139,20 @@ impl Message {
                 true
             }
             Body::LockAnswer { .. } | Body::Drain { .. } | Body::UpgradeAnswer { .. } => false,
+        }
+    }
+}
+
+impl Body {
+    /// The session that it is about, unless it is an answer.
+    pub const fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Lock { session, .. }
+            | Self::Drain { session, .. }
+            | Self::Packet { session, .. }
+            | Self::Upgrade { session, .. }
+            | Self::Close { session, .. } => Some(*session),
+            Self::LockAnswer { .. } | Self::UpgradeAnswer { .. } => None,
         }
     }
 }

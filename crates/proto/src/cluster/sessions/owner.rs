@@ -143,10 +143,14 @@ impl Owner {
 
     /// Takes a message, with how its session is at this node; `None` where it is not here.
     pub fn receive(&mut self, message: Message, standing: Option<Standing>) {
-        let (Some(session), Some(standing)) = (message.session(), standing) else {
+        let Message { from, to, body } = message;
+        let (Some(session), Some(standing)) = (body.session(), standing) else {
+            // Of this node alone it is asked behind packets.
+            if let (Body::Lock { request, .. }, Some(_)) = (body, to) {
+                self.answer(from, request, false);
+            }
             return;
         };
-        let Message { from, to, body } = message;
         let remote = self.sessions.entry(session).or_default();
         match body {
             Body::Lock { request, want, .. } => {

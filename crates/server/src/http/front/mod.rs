@@ -277,7 +277,7 @@ impl Front {
 
     /// Answers a request; `None` when the peer is gone or does not take its answer.
     fn serve(&mut self, request: Taken) -> impl Future<Output = Option<Flow>> {
-        let Taken { finish, received, body, mut missing, mut last } = request;
+        let Taken { finish, received, mut body, mut missing, mut last } = request;
         async move {
             let decision = match received {
                 Received::Decided(decision) => decision,
@@ -290,7 +290,12 @@ impl Front {
                 Received::Strange(stranger) => {
                     let site = Arc::clone(&self.site);
                     let looking = Box::pin(async move { door::look_for(&site, stranger).await });
-                    self.attended(pin!(looking)).await?
+                    let decision = self.attended(pin!(looking)).await?;
+                    // Of the body more has come meanwhile.
+                    let ahead = self.input.len().min(missing);
+                    body.extend(self.input.drain(..ahead));
+                    missing -= ahead;
+                    decision
                 }
             };
             let mut taker = None;
