@@ -96,7 +96,9 @@ async fn configured() -> Result<Server, Box<dyn Error>> {
         let key = env::var("CLUSTER_KEY")?;
         let adapter = Cluster::connect(Redis::new(&url)?.key(&key)).await?;
         let bus = RedisSessionBus::connect(&url).await?.channel_prefix(&key);
-        builder = builder.adapter(adapter).session_bus(bus);
+        // The machine may be busy with other tests.
+        let patience = Duration::from_secs(10);
+        builder = builder.adapter(adapter).session_bus(bus).session_lookup_timeout(patience);
     }
     match env::var("PARSER").as_deref() {
         Ok("msgpack") => builder = builder.parser(MsgPack),

@@ -495,6 +495,12 @@ impl Node {
                 self.poll(now, id, By::Node);
             }
             OwnerOutput::Poll(id) => self.owner.polled(id, None),
+            OwnerOutput::Overlap(id) => {
+                if let Some(held) = self.sessions.get_mut(&id) {
+                    held.session.receive(now, Input::Poll);
+                    self.drive(now, id);
+                }
+            }
             OwnerOutput::DropPoll(id) => {
                 if let Some(held) = self.sessions.get_mut(&id)
                     && held.poll == Some(By::Node)

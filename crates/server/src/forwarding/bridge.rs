@@ -13,6 +13,7 @@ use roomful_proto::engine::payload::Payload;
 use roomful_proto::ws::{CloseCode, Decoder, Role};
 use roomful_proto::{Form, SessionId};
 use tokio::io::DuplexStream;
+use tokio::sync::oneshot;
 
 use super::Forwarding;
 use super::packet_stream::{Heard, PacketStream};
@@ -46,6 +47,15 @@ pub(super) fn poll(forwarding: &Arc<Forwarding>, session: SessionId) {
             state.owner.polled(session, reply.map(packets));
         });
     }));
+}
+
+/// Polls a session a second time, which is refused.
+pub(super) fn overlap(forwarding: &Arc<Forwarding>, session: SessionId) {
+    if let Some((core, link)) = forwarding.find(session) {
+        let (reply, _) = oneshot::channel();
+        // Fails when the session has ended, and then there is nothing to end.
+        let _ = link.request_poll(core.now(), FromHttp::Poll(reply));
+    }
 }
 
 /// The packets of a body that was written here.

@@ -66,6 +66,7 @@ impl Forwarding {
         let me = NodeId::from_random([a, b, c]);
         let limits = &core.limits;
         let mut guest = GuestSettings::default();
+        guest.deadline = core.config.session_lookup_timeout;
         guest.silence_max = limits.ping_interval.saturating_add(limits.ping_timeout);
         let mut owner = OwnerSettings::default();
         owner.waiting_bytes_max = limits.payload_bytes_max.saturating_mul(2);
@@ -157,6 +158,7 @@ impl Forwarding {
             Job::Poll(session) => bridge::poll(self, session),
             Job::Body(session, body) => bridge::hand_over(self, session, body),
             Job::OpenStream(session) => bridge::open_stream(self, session),
+            Job::Overlap(session) => bridge::overlap(self, session),
             Job::Break(session) => {
                 if let Some((_, link)) = self.find(session) {
                     // Fails when the session has ended, and then there is nothing to end.

@@ -6,13 +6,16 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use roomful_proto::Form;
 use roomful_proto::cluster::sessions::Carried;
+use roomful_proto::deflate::Deflate;
 use roomful_proto::engine::{Data, Packet};
-use roomful_proto::ws::frame::{self, Opcode};
+use roomful_proto::ws::frame::{self, Header, Opcode};
 use roomful_proto::ws::{CloseCode, Decoder, Message, Role};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -28,6 +31,12 @@ pub(super) struct PacketStream<S> {
     /// What was read and not understood yet.
     input: Vec<u8>,
     output: BytesMut,
+    /// The peer takes no bytes but as text.
+    is_text_only: bool,
+    /// How messages are compressed, where that was agreed on.
+    deflate: Option<Arc<Deflate>>,
+    /// What was compressed last.
+    small: Vec<u8>,
 }
 
 /// What has come.
@@ -43,23 +52,33 @@ pub(super) enum Heard {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> PacketStream<S> {
     pub(super) fn new(stream: S, role: Role, decoder: Decoder) -> Self {
-        Self { stream, role, decoder, input: Vec::new(), output: BytesMut::new() }
+        let (input, small) = (Vec::new(), Vec::new());
+        let output = BytesMut::new();
+        Self { stream, role, decoder, input, output, is_text_only: false, deflate: None, small }
     }
 
-    /// The stream, and what was read of it and not understood yet.
-    pub(super) fn into_parts(self) -> (S, Bytes) {
-        (self.stream, self.input.into())
+    /// The same for a peer that takes messages in that form.
+    pub(super) fn in_form(self, form: Form, deflate: Option<Arc<Deflate>>) -> Self {
+        let deflate = deflate.filter(|_| form == Form::Deflated);
+        Self { is_text_only: form == Form::TextOnly, deflate, ..self }
+    }
+
+    /// The stream, what understands it, and what was read of it and not understood yet.
+    pub(super) fn into_parts(self) -> (S, Decoder, Bytes) {
+        (self.stream, self.decoder, self.input.into())
     }
 
     pub(super) fn send(&mut self, packet: &Carried) {
         match packet {
-            Carried::Packet(Packet::Message(Data::Binary(bytes))) => {
-                self.frame(Opcode::Binary, bytes);
+            Carried::Packet(Packet::Message(Data::Binary(bytes))) if !self.is_text_only => {
+                self.message(Opcode::Binary, bytes, true);
             }
             packet => {
                 let mut text = Vec::with_capacity(1 + packet.len());
                 packet.push(&mut text);
-                self.frame(Opcode::Text, &text);
+                // The handshake of a socket has ids that are not to be guessed from a size.
+                let is_secret = text.starts_with(b"40");
+                self.message(Opcode::Text, &text, !is_secret);
             }
         }
     }
@@ -124,6 +143,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PacketStream<S> {
         };
         // A peer that does not take its goodbye is left.
         let _ = tokio::time::timeout(patience, finishing).await;
+    }
+
+    /// A message, compressed where it may be and gets smaller.
+    fn message(&mut self, opcode: Opcode, payload: &[u8], compressed: bool) {
+        let deflate = self.deflate.as_ref().filter(|_| compressed);
+        if deflate.is_some_and(|deflate| deflate.message(payload, &mut self.small)) {
+            let header = Header::new(opcode, self.small.len(), None).compressed();
+            self.output.extend_from_slice(header.as_bytes());
+            self.output.extend_from_slice(&self.small);
+        } else {
+            self.frame(opcode, payload);
+        }
     }
 
     fn frame(&mut self, opcode: Opcode, payload: &[u8]) {

@@ -33,6 +33,7 @@ pub(super) enum Job {
     Poll(SessionId),
     Body(SessionId, Bytes),
     OpenStream(SessionId),
+    Overlap(SessionId),
     Break(SessionId),
 }
 
@@ -177,6 +178,7 @@ impl State {
             OwnerOutput::Poll(session) => return Some(Job::Poll(session)),
             OwnerOutput::Body(session, body) => return Some(Job::Body(session, body)),
             OwnerOutput::OpenStream(session) => return Some(Job::OpenStream(session)),
+            OwnerOutput::Overlap(session) => return Some(Job::Overlap(session)),
             OwnerOutput::Break(session) => return Some(Job::Break(session)),
             OwnerOutput::DropPoll(session) => {
                 self.polls.remove(&session);

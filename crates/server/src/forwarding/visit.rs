@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use roomful_proto::Form;
 use roomful_proto::cluster::sessions::{Carried, Ticket, Told};
+use roomful_proto::deflate::Deflate;
 use roomful_proto::engine::{Data, Packet};
 use roomful_proto::ws::{CloseCode, Decoder, Role};
 use tokio::time::{sleep, timeout};
@@ -26,6 +28,7 @@ pub(crate) struct Visit {
 /// A session that this node is to have from now on.
 pub(crate) struct TakenOver {
     pub(crate) wire: Wire,
+    pub(crate) decoder: Decoder,
     /// What its client has sent, and nobody has looked at.
     pub(crate) packets: Vec<Data>,
 }
@@ -75,10 +78,15 @@ impl Visit {
 
     /// Carries packets between the client's WebSocket and the owner, until one of them ends, or the session is given
     /// to this node.
-    pub(crate) async fn carry(mut self, wire: Wire) -> Option<TakenOver> {
+    pub(crate) async fn carry(
+        mut self,
+        wire: Wire,
+        decoder: Decoder,
+        form: Form,
+        deflate: Option<Arc<Deflate>>,
+    ) -> Option<TakenOver> {
         let limits = Arc::clone(&self.forwarding.core.limits);
-        let decoder = Decoder::new(Role::Server, limits.payload_bytes_max, limits.fragments_max);
-        let mut client = PacketStream::new(wire, Role::Server, decoder);
+        let mut client = PacketStream::new(wire, Role::Server, decoder).in_form(form, deflate);
         if timeout(limits.upgrade_timeout, probed(&mut client)).await != Ok(true) {
             drop(self);
             client.send_close(CloseCode::NORMAL);
@@ -97,10 +105,10 @@ impl Visit {
                     }
                 }
                 Told::TakeOver(packets) => {
-                    let (wire, read) = client.into_parts();
+                    let (wire, decoder, read) = client.into_parts();
                     let wire = Rewind::new(read, wire).into_wire();
                     let packets = packets.into_iter().map(frame).collect();
-                    return Some(TakenOver { wire, packets });
+                    return Some(TakenOver { wire, decoder, packets });
                 }
                 _ => break Some(CloseCode::GOING_AWAY),
             }

@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) expiry_timeout: Duration,
     pub(crate) stop_timeout: Duration,
     pub(crate) namespace_timeout: Duration,
+    /// Time for another node to say that it holds a session.
+    pub(crate) session_lookup_timeout: Duration,
     /// The name of the cookie that the server sets itself, for load balancers.
     pub(crate) own_cookie: Option<String>,
 }
@@ -69,6 +71,7 @@ impl Default for Config {
             expiry_timeout: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(8),
             namespace_timeout: Duration::from_secs(10),
+            session_lookup_timeout: Duration::from_secs(1),
             own_cookie: None,
         }
     }

@@ -667,7 +667,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// [`adapter`](Self::adapter) beside, since this is about requests and not about events; and all have the same
     /// ping interval and ping timeout.
     ///
-    /// - A request for a session that is nowhere is refused after a second, and so is one whose node does not answer.
+    /// - A request for a session that is nowhere is refused after
+    ///   [`session_lookup_timeout`](Self::session_lookup_timeout), and so is one whose node does not answer.
     /// - A WebSocket that comes over from polling at another node than that of its session stays there: what goes
     ///   over it passes both nodes and the bus. One without polling before is its node's own.
     /// - A node is asked for up to 1,000 sessions at the same time by requests whose session is not known yet. Further
@@ -685,6 +686,15 @@ impl<A: Send + Sync + 'static> Builder<A> {
     #[doc(alias = "sticky")]
     pub fn session_bus(mut self, bus: impl SessionBus) -> Self {
         self.session_bus = Some(Arc::new(bus));
+        self
+    }
+
+    /// Time for another node to say that it holds a session, where there is a [bus](Self::session_bus) to ask by. A
+    /// request is refused then, so it has to be longer than a node may stand still. Default 1 s, as the official
+    /// engine.
+    #[doc(alias = "responseTimeout")]
+    pub fn session_lookup_timeout(mut self, timeout: Duration) -> Self {
+        self.config.session_lookup_timeout = timeout.min(FOREVER);
         self
     }
 

@@ -40,13 +40,22 @@ enum Side {
 impl WebSocket {
     /// Where the client `remembers`, what it sends compressed may refer to what it has sent before.
     pub(crate) fn new(wire: Wire, limits: &Limits, form: Form, remembers: bool) -> Self {
+        Self::resumed(wire, Self::decoder(limits, form, remembers), form)
+    }
+
+    /// One of which something was read already.
+    pub(crate) fn resumed(wire: Wire, decoder: Decoder, form: Form) -> Self {
+        Self { side: Side::Both(wire), decoder, form }
+    }
+
+    /// What understands one.
+    pub(crate) fn decoder(limits: &Limits, form: Form, remembers: bool) -> Decoder {
         let decoder = Decoder::new(Role::Server, limits.payload_bytes_max, limits.fragments_max);
         let decoder = match form {
             Form::Deflated | Form::V3Deflated => decoder.inflating(limits.inflate_ratio_max),
             _ => decoder,
         };
-        let decoder = if remembers { decoder.remembering() } else { decoder };
-        Self { side: Side::Both(wire), decoder, form }
+        if remembers { decoder.remembering() } else { decoder }
     }
 
     /// What the client takes.

@@ -55,6 +55,8 @@ pub enum OwnerOutput {
     Poll(SessionId),
     /// The poller is gone: drop the poll.
     DropPoll(SessionId),
+    /// There is a second poll beside one that waits. It is refused, and ends the session.
+    Overlap(SessionId),
     /// Hand this body to the session, and call [`Owner::taken`] when it is worked off.
     Body(SessionId, Bytes),
     /// Open a WebSocket of this process for the session, send the probe, and tell [`Owner::probed`] whether it was
@@ -170,6 +172,8 @@ impl Owner {
                         self.answer(from, request, granted);
                         if granted {
                             self.out.push_back(OwnerOutput::Poll(session));
+                        } else if polls {
+                            self.out.push_back(OwnerOutput::Overlap(session));
                         }
                     }
                     Want::Stream if polls && matches!(remote.stream, Stream::None) => {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
-use roomful_proto::SessionId;
 use roomful_proto::cluster::sessions::{Carried, Want};
 use roomful_proto::engine::payload::Payload;
 use roomful_proto::engine::{Data, Packet, Query, Refused, Transport};
+use roomful_proto::{Form, SessionId};
 
 use super::poll::{Polled, Posted, bad_request, codings, poll_answer, refusal, taken};
 use super::upgrade::{Accepted, To, Upgrade, accept, refuse_upgrade};
@@ -80,7 +80,7 @@ pub(super) fn receive_stranger(
     let wants = match (transport, head.method) {
         (Transport::WebSocket, _) => {
             match accept(site, head, Dialect::new(&Query::parse(head.query))) {
-                Ok(accepted) => Wants::Stream(accepted.plain()),
+                Ok(accepted) => Wants::Stream(accepted),
                 Err(refusal) => return refuse_upgrade(site, head, refusal).into(),
             }
         }
@@ -203,9 +203,18 @@ pub(super) async fn far_post(
 impl FarStream {
     /// Carries the session's packets over the WebSocket, for as long as both last; it may become a session of this
     /// node.
-    pub(super) async fn carry(self, site: Arc<Site>, wire: Wire) -> Option<Connection> {
+    pub(super) async fn carry(
+        self,
+        site: Arc<Site>,
+        wire: Wire,
+        form: Form,
+        remembers: bool,
+    ) -> Option<Connection> {
         let Self { visit, session, handshake } = self;
-        let TakenOver { wire, packets } = visit.carry(wire).await?;
+        let decoder = WebSocket::decoder(&site.limits, form, remembers);
+        let deflate = site.deflate.clone();
+        let carried = Box::pin(visit.carry(wire, decoder, form, deflate)).await;
+        let TakenOver { wire, decoder, packets } = carried?;
         let dialect = Dialect::new(&Query::parse("EIO=4"));
         let outbox_bytes_max = site.config.outbox_bytes_max;
         let is_new = site.session(&session).is_none() && !site.is_closing();
@@ -214,9 +223,7 @@ impl FarStream {
                 Link::new(session, key, Transport::WebSocket, dialect, handshake, outbox_bytes_max)
             })
         });
-        let form = roomful_proto::Form::Wire;
-        let socket = WebSocket::new(wire, &site.limits, form, false);
-        let stream = Stream::WebSocket(socket);
+        let stream = Stream::WebSocket(WebSocket::resumed(wire, decoder, form));
         Some(Connection::taken_over(Arc::clone(&site.core), link??, stream, packets))
     }
 }

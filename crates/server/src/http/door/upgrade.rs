@@ -78,13 +78,6 @@ pub(super) fn refuse_upgrade(site: &Site, head: &Head<'_>, refusal: handshake::R
         .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
 }
 
-impl Accepted {
-    /// Without compression.
-    pub(super) fn plain(self) -> Self {
-        Self { extension: None, form: Form::Wire, ..self }
-    }
-}
-
 impl Upgrade {
     pub(super) fn new(site: &Arc<Site>, accepted: Accepted, to: To) -> Self {
         Self { site: Arc::clone(site), accepted, to }
@@ -138,7 +131,7 @@ impl Upgrade {
             To::Elsewhere(far) => {
                 let site = Arc::clone(&self.site);
                 drop(tokio::spawn(async move {
-                    if let Some(connection) = far.carry(site, wire).await {
+                    if let Some(connection) = far.carry(site, wire, form, remembers).await {
                         connection.await;
                     }
                 }));
