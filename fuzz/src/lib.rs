@@ -4,6 +4,7 @@
 //! the seeds, in an ordinary test.
 
 mod args;
+mod cluster;
 mod deflate;
 mod dialer;
 mod frames;
@@ -15,6 +16,7 @@ mod session;
 mod text_packet;
 
 pub use args::args;
+pub use cluster::cluster;
 pub use deflate::deflate;
 pub use dialer::dialer;
 pub use frames::frames;

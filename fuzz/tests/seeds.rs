@@ -23,7 +23,7 @@ macro_rules! targets {
     };
 }
 
-targets! { args deflate dialer frames manager msgpack mux payload session text_packet }
+targets! { args cluster deflate dialer frames manager msgpack mux payload session text_packet }
 
 #[test]
 fn every_target_stands_in_the_list() {
