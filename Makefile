@@ -80,7 +80,7 @@ test-rust: ## unit, integration and documentation tests
 	tools/test-cluster 2
 	tools/test-cluster 3
 
-.PHONY: storm-short simulate test-interop test-interop-nodes test-cluster chaos-short chaos cost-cluster test-matrix test-client test-client-site test-proxies-short test-hub test-browser test-examples autobahn-core fuzz-seeds bench-instructions
+.PHONY: storm-short simulate test-interop test-interop-nodes test-no-sticky test-cluster chaos-short chaos cost-cluster test-matrix test-client test-client-site test-proxies-short test-hub test-browser test-examples autobahn-core fuzz-seeds bench-instructions
 storm-short: ## thousands of clients that come, are cut and come back; nothing of them may be left
 	cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful) --test storm
 
@@ -99,11 +99,17 @@ test-interop-nodes: ## the same over two nodes of one process, with the clients 
 	$(call build,-p roomful-interop --bin fixture)
 	cd interop/node && NODES=2 SERVER="$(BUILT)/fixture" node --test $(TEST_TIMEOUT) --test-concurrency=1 test/*.test.mjs
 
+test-no-sticky: ## the same over three nodes behind nginx, each request at the next of them
+	@tools/setup cluster
+	@tools/setup proxies
+	$(call build,-p roomful-interop --bin fixture)
+	cd interop/node && SERVER="$(BUILT)/fixture" node no-sticky/run.mjs
+
 test-cluster: ## many nodes as one: ours, and official servers beside them, on Redis, PostgreSQL and NATS
 	@tools/setup cluster
 	$(call build,-p roomful-interop --bin cluster-node)
 	node interop/cluster/with-engines.mjs cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful-cluster --all-features) \
-		--test away --test conformance --test redis_setups -- --include-ignored
+		--test away --test conformance --test redis_setups --test sessions -- --include-ignored
 	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node run.mjs
 	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node --test $(TEST_TIMEOUT) recovery/
 

@@ -8,10 +8,12 @@
 //! An engine says how it connects, listens and publishes. One task, the keeper, has the connection, and connects again
 //! when it is lost. The server is told of that, since what was said meanwhile is gone.
 
+#[cfg(any(feature = "nats", feature = "redis"))]
 mod keeper;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(any(feature = "nats", feature = "redis"))]
 mod outbox;
 #[cfg(feature = "redis")]
 mod redis;

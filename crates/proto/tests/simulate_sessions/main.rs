@@ -15,7 +15,13 @@
 //! SEED=17 cargo test -p roomful-proto --test simulate_sessions replay
 //! ```
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    missing_docs
+)]
 
 mod client;
 #[path = "../simulate/dice.rs"]

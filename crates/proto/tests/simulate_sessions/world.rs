@@ -169,7 +169,7 @@ impl World {
                     self.seen.lost += 1;
                 }
             }
-            Due::ToNode(who, line, at, request) => self.to_node(who, line, at, request),
+            Due::ToNode(who, line, at, request) => self.serve(who, line, at, request),
             Due::ToClient(who, line, answer) => {
                 let client = &mut self.clients[who];
                 if !client.is_dead() {
@@ -195,10 +195,10 @@ impl World {
         }
     }
 
-    fn to_node(&mut self, who: Who, line: Line, at: usize, request: Request) {
+    fn serve(&mut self, who: Who, line: Line, at: usize, request: Request) {
         let place = &mut self.places[at];
         if !place.is_alive {
-            return self.to_client(at, who, line, Answer::Refused);
+            return self.answer(at, who, line, Answer::Refused);
         }
         match (request, self.clients[who].session) {
             (Request::Open, _) => {
@@ -214,7 +214,7 @@ impl World {
         self.carry_out(at);
     }
 
-    fn to_client(&mut self, at: usize, who: Who, line: Line, answer: Answer) {
+    fn answer(&mut self, at: usize, who: Who, line: Line, answer: Answer) {
         let arrival = self.arrival(at, usize::MAX, line);
         self.plan_at(arrival, Due::ToClient(who, line, answer));
     }
@@ -224,7 +224,7 @@ impl World {
         for done in self.places[at].node.take_done() {
             match done {
                 Done::Say(message) => self.say(at, &message),
-                Done::Answer(who, line, answer) => self.to_client(at, who, line, answer),
+                Done::Answer(who, line, answer) => self.answer(at, who, line, answer),
                 Done::Look(ticket, when) => self.plan_at(when, Due::Look(at, ticket)),
             }
         }
@@ -409,7 +409,7 @@ impl World {
             .filter(|(_, line)| self.lines[line] == at)
             .collect();
         for (who, line) in ends {
-            self.to_client(at, who, line, Answer::Refused);
+            self.answer(at, who, line, Answer::Refused);
         }
     }
 

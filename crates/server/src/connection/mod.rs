@@ -24,8 +24,10 @@
 //! - A server that stood still, as its timer sees, is patient for as long.
 
 pub(crate) mod entry;
+mod far;
 pub(crate) mod lanes;
 mod pressure;
+mod probe;
 mod read;
 pub(crate) mod sockets;
 mod task;
@@ -37,7 +39,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use roomful_proto::engine::{Data, Handshake, Input, Output, Packet, Revision, Session, Transport};
 use roomful_proto::ws::CloseCode;
 use roomful_proto::{Moment, Parcel, Reason, Violation};
@@ -45,6 +46,7 @@ use roomful_proto::{Moment, Parcel, Reason, Violation};
 pub(crate) use self::task::{Guarded, Task};
 
 use self::pressure::Pressure;
+use self::probe::Probe;
 use self::read::Source;
 use crate::connection::sockets::Sockets;
 use crate::ground::farewell::{Description, Farewell};
@@ -83,13 +85,6 @@ pub(crate) struct Connection {
 enum Carrier {
     Polling(Polling),
     Stream(Box<Stream>),
-}
-
-struct Probe {
-    stream: Stream,
-    sending: Batch,
-    /// Write what waits, then drop it.
-    ending: bool,
 }
 
 /// The other end of the WebSocket that carries the session.
@@ -139,23 +134,6 @@ impl Connection {
         answer: &[u8],
     ) -> Self {
         Self::new(core, link, Transport::WebSocket, Carrier::Stream(stream), &[], answer)
-    }
-
-    /// A connection of a session that another node has opened, and gives away with its stream. What its client has
-    /// sent there, and nobody has looked at, comes first.
-    pub(crate) fn taken_over(
-        core: Arc<Core>,
-        link: Arc<Link>,
-        stream: Stream,
-        sent: Vec<Data>,
-    ) -> Self {
-        let carrier = carry(&link, stream);
-        let mut this = Self::begin(core, link, Transport::WebSocket, carrier);
-        let now = this.core.now();
-        for data in sent {
-            this.session.receive(now, Input::Frame(data));
-        }
-        this
     }
 
     fn new(
@@ -296,15 +274,6 @@ impl Connection {
                 | FromHttp::Due,
                 _,
             ) => {}
-        }
-    }
-
-    /// A body of the polling before this stream, which its client was told is taken.
-    fn forwarded_late(&mut self, now: Moment, body: Bytes) {
-        // While nothing is read, such bodies would wait without bound.
-        if !self.pressure().is_on() {
-            self.session.heard(now);
-            self.session.receive(now, Input::Body(body));
         }
     }
 
@@ -641,16 +610,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.link.clear();
         self.core.forget(&self.link);
-    }
-}
-
-impl Probe {
-    /// Closes it, as far as can be done without waiting.
-    fn end(&mut self) {
-        if !self.ending {
-            self.ending = true;
-            self.sending.push(self.stream.goodbye(CloseCode::NORMAL, ""));
-        }
     }
 }
 
