@@ -111,7 +111,7 @@ test-cluster: ## many nodes as one: ours, and official servers beside them, on R
 	node interop/cluster/with-engines.mjs cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful-cluster --all-features) \
 		--test away --test conformance --test redis_setups --test sessions -- --include-ignored
 	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node run.mjs
-	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node --test $(TEST_TIMEOUT) recovery/
+	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node --test $(TEST_TIMEOUT) --test-concurrency=1 recovery/ migration/
 
 chaos-short: ## a cluster whose nodes and engines die, on two engines: a fifth of a minute for each
 	@tools/setup cluster

@@ -294,6 +294,14 @@ impl Part {
         }
     }
 
+    /// Tells the other nodes that they need not wait for this one any more.
+    fn leave(&self) {
+        let says_so = self.state.lock().relay.leave();
+        if says_so {
+            self.publish(Body::Goodbye);
+        }
+    }
+
     fn publish(&self, body: Body) {
         self.shared.order(Order::Publish(self.packet(body, None)));
     }
@@ -406,6 +414,10 @@ impl Line for Open {
         self.part.ask(message, replies);
     }
 
+    fn leave(&self) {
+        self.part.leave();
+    }
+
     fn log(&self) -> Option<&dyn EventLog> {
         self.part.log_of.is_some().then_some(self)
     }
@@ -415,9 +427,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         let part = &self.part;
         part.shared.remove(part);
-        if part.shared.bus.presence() == Presence::Heartbeats {
-            part.publish(Body::Goodbye);
-        }
+        part.leave();
         if part.shared.bus.follows_rooms() {
             // What the engine was still to be told of is not looked at any more.
             let ended = part.followed().into_iter().filter(|(_, begun)| !begun);

@@ -333,3 +333,13 @@ fn no_number_of_clients_is_too_large() {
     }
     assert_eq!(node.relay.open_requests(), 1);
 }
+
+/// A program that has ended its server may live on for a while, and others come meanwhile.
+#[test]
+fn who_has_left_says_so_once_and_is_silent_then() {
+    let mut node = Node::among(&["other"]);
+    assert!(node.relay.leave() && !node.relay.leave());
+    assert!(node.waits(60_000).iter().all(|signal| !matches!(signal, Signal::Publish(_))));
+    assert_eq!(node.hears("third", Body::Hello), [Signal::Joined("third".into())]);
+    assert!(!Node::new(Presence::Counted).relay.leave());
+}

@@ -89,6 +89,8 @@ pub struct Relay {
     requests: HashMap<Arc<str>, Request>,
     /// When the next heartbeat is due; `None` where there are none, or when it has gone.
     next_heartbeat: Option<Moment>,
+    /// It has said goodbye.
+    has_left: bool,
     signals: VecDeque<Signal>,
 }
 
@@ -182,7 +184,8 @@ impl Relay {
             next_heartbeat = Some(now + settings.heartbeat_interval);
         }
         let (nodes, requests) = (HashMap::new(), HashMap::new());
-        Self { uid, settings, nodes, requests, next_heartbeat, signals }
+        let has_left = false;
+        Self { uid, settings, nodes, requests, next_heartbeat, has_left, signals }
     }
 
     /// Its uid.
@@ -230,6 +233,14 @@ impl Relay {
         if self.next_heartbeat.is_some() {
             self.next_heartbeat = Some(now + self.settings.heartbeat_interval);
         }
+    }
+
+    /// The node goes, and says no more that it is there. Whether it is to say [`Body::Goodbye`]: once, where nodes say
+    /// that they are there.
+    pub fn leave(&mut self) -> bool {
+        self.next_heartbeat = None;
+        let had_left = std::mem::replace(&mut self.has_left, true);
+        self.settings.presence == Presence::Heartbeats && !had_left
     }
 
     /// The engine was away, so nobody could be heard: all that were there have their time anew.
@@ -292,6 +303,7 @@ impl Relay {
             self.see(&packet.from, now);
         }
         match packet.body {
+            Body::Hello if self.has_left => {}
             Body::Hello => self.signals.push_back(Signal::Publish(Body::Heartbeat)),
             Body::Heartbeat | Body::Goodbye => {}
             body if body.answers().is_some() => self.answer(&packet.from, body),

@@ -70,6 +70,8 @@ impl Core {
             let left = sessions();
             tracing::warn!(left, "not all connections had ended when the time to close was over");
         }
+        // Serving ends behind it, and with that perhaps the program.
+        self.leave_cluster();
     }
 
     /// Tells every connection to close, and those that come from now on.

@@ -67,6 +67,10 @@ pub trait Line: Send + Sync + 'static {
     /// [`ReplyTo::is_closed`] says that nobody waits any more. It never waits, as [`send`](Self::send).
     fn ask(&self, message: Message, replies: ReplyTo);
 
+    /// The server has closed, and nobody need wait for it any more: other nodes are told at once. It is called before
+    /// serving ends; the line may live on.
+    fn leave(&self) {}
+
     /// The log of the namespace, where the engine keeps one and the [node wants it](Node::wants_log). Events to
     /// clients go through it then, and no other message carries them.
     fn log(&self) -> Option<&dyn EventLog> {

@@ -264,6 +264,15 @@ impl Registry {
         }
     }
 
+    /// The server has closed: the other nodes are told.
+    pub(crate) fn leave_cluster(&self) {
+        for namespace in self.all_namespaces().iter().chain(&self.parents().namespaces()) {
+            if let Some(line) = namespace.line() {
+                line.leave();
+            }
+        }
+    }
+
     /// The namespace of that name, made if there is none: as a child, where a parent stands for it.
     pub(crate) fn namespace(self: &Arc<Self>, name: &str) -> Arc<NamespaceCore> {
         // What is the program's own is so at all nodes; a child each has for itself.
