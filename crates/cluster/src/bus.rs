@@ -125,6 +125,8 @@ pub(crate) trait Hears: Send + Sync + 'static {
     fn has_room(&self, namespace: &str, room: &str) -> bool;
     fn deliver(&self, packet: Packet);
     fn begin_log(&self, namespace: Option<&str>, uid: Option<&str>, offset: Offset);
+    fn log_begun(&self, namespace: &str, uid: &str);
+    fn log_reached(&self, offset: Offset);
     fn pass_over(&self);
     fn refuse(&self, why: Malformed);
 }
@@ -171,6 +173,21 @@ impl Inlet {
     pub fn begin_log(&self, namespace: &str, uid: &str, offset: Offset) {
         if let Some(hears) = self.hears.upgrade() {
             hears.begin_log(Some(namespace), Some(uid), offset);
+        }
+    }
+
+    /// All that the log had of a namespace was brought to the node of that uid. Without it the next connection brings it
+    /// again.
+    pub fn log_begun(&self, namespace: &str, uid: &str) {
+        if let Some(hears) = self.hears.upgrade() {
+            hears.log_begun(namespace, uid);
+        }
+    }
+
+    /// All entries up to this offset were brought, of whatever namespace.
+    pub fn log_reached(&self, offset: Offset) {
+        if let Some(hears) = self.hears.upgrade() {
+            hears.log_reached(offset);
         }
     }
 

@@ -264,6 +264,10 @@ impl Hears for Heard {
 
     fn begin_log(&self, _namespace: Option<&str>, _uid: Option<&str>, _offset: Offset) {}
 
+    fn log_begun(&self, _namespace: &str, _uid: &str) {}
+
+    fn log_reached(&self, _offset: Offset) {}
+
     fn pass_over(&self) {}
 
     fn refuse(&self, _why: Malformed) {

@@ -7,15 +7,15 @@
 //! When it has connected again, all namespaces are subscribed before anything is published. So an event that a node
 //! answers to another's is not missed by whoever made it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use roomful_proto::cluster::{Packet, Presence};
+use roomful_proto::cluster::{Body, Packet, Presence};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
-use crate::bus::{BusError, Connection};
+use crate::bus::{BusError, Connection, KeptSession};
 use crate::outbox::Order;
 use crate::shared::Shared;
 use crate::stats::ClusterState;
@@ -24,6 +24,8 @@ use crate::stats::ClusterState;
 const PUBLISHED_AT_ONCE: usize = 256;
 /// The first pause before it is tried again to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a session is kept that was taken out for somebody who does not want it any more.
+const GIVEN_BACK_FOR: Duration = Duration::from_secs(60);
 /// How often parts look whose time is over.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -184,8 +186,12 @@ async fn carry_out(
     if !taking.0.is_empty() {
         // Whoever waits is told by the end of it where this fails.
         let taken = within(patience, connection.take_sessions(&taking.0)).await?;
-        let told = taking.1.into_iter().zip(taken);
-        told.for_each(|(told, session)| drop(told.send(session)));
+        for ((key, told), session) in taking.0.into_iter().zip(taking.1).zip(taken) {
+            // Whoever has asked may be gone.
+            if let Err(Some(json)) = told.send(session) {
+                shared.order(Order::Keep(KeptSession { key, json, keeps: GIVEN_BACK_FOR }));
+            }
+        }
     }
     if packets.is_empty() {
         return Ok(());
@@ -194,16 +200,30 @@ async fn carry_out(
         Ok(unsaid) => {
             shared.counters.published.add(packets.len().saturating_sub(unsaid));
             shared.note_unsaid(unsaid);
+            if unsaid > 0 {
+                deliver_unsaid(shared, &packets);
+            }
             Ok(())
         }
         Err(error) if error.is_refusal() => {
             tracing::warn!(%error, "not sent to other nodes");
             shared.note_unsaid(packets.len());
+            deliver_unsaid(shared, &packets);
             Ok(())
         }
         Err(error) => {
             shared.counters.dropped_lost.add(packets.len());
             Err(error)
+        }
+    }
+}
+
+/// Some of these are not in the log: the clients of this node need not wait for them.
+fn deliver_unsaid(shared: &Shared, packets: &[Packet]) {
+    let mut told = HashSet::new();
+    for packet in packets.iter().filter(|packet| matches!(packet.body, Body::Logged(_))) {
+        if told.insert(Arc::clone(&packet.from)) {
+            shared.asking(packet).into_iter().for_each(|part| part.lose_log());
         }
     }
 }

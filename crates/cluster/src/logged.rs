@@ -28,12 +28,16 @@ impl Part {
             return;
         }
         let mut state = self.state.lock();
-        state.has_begun = true;
         state
             .relay
             .deliver(self.entry(Logged { is_past: true, ..Logged::brought(offset, 0, Body::Gap) }));
         drop(state);
         self.act();
+    }
+
+    /// All that the log had was brought.
+    pub(crate) fn note_begun(&self) {
+        self.state.lock().has_begun = true;
     }
 
     fn append(self: &Arc<Self>, message: Message) {
@@ -87,14 +91,13 @@ impl Part {
         }
     }
 
-    /// Tells the other nodes that they do not know all events.
+    /// Tells the other nodes that they do not know all events, until the log brings that back.
     pub(crate) fn tell_gap(&self) {
         let mut state = self.state.lock();
-        if state.pending.take_gap() {
-            let number = state.pending.next();
-            if !self.shared.order(Order::Publish(self.entry(Logged::new(number, Body::Gap)))) {
-                state.pending.note_past_log();
-            }
+        if let Some(number) = state.pending.tell_gap()
+            && !self.shared.order(Order::Publish(self.entry(Logged::new(number, Body::Gap))))
+        {
+            state.pending.note_past_log();
         }
     }
 
@@ -122,6 +125,9 @@ impl Part {
             };
         }
         if body == Body::Gap {
+            if is_own {
+                self.state.lock().pending.gap_is_told(number);
+            }
             return offset.into_iter().for_each(|offset| Arc::clone(&node).log_begins(offset));
         }
         let Some((mut message, None)) = translate::message(body) else {
@@ -147,13 +153,17 @@ impl EventLog for Open {
         self.part.append(message);
     }
 
+    fn reached(&self) -> Option<Offset> {
+        let shared = &self.part.shared;
+        shared.is_up().then(|| *shared.reached.lock())
+    }
+
     fn keep(&self, key: &str, session: String, keeps: Duration) {
         let shared = &self.part.shared;
-        if shared.is_up() {
-            // Before the session: nobody recovers across a gap.
-            self.part.tell_gap();
-            shared.order(Order::Keep(KeptSession { key: key.to_owned(), json: session, keeps }));
-        } else {
+        // Nobody recovers across a gap that others may not know yet.
+        let session = KeptSession { key: key.to_owned(), json: session, keeps };
+        let may_be_kept = shared.is_up() && self.part.state.lock().pending.is_whole();
+        if !(may_be_kept && shared.order(Order::Keep(session))) {
             shared.counters.sessions_lost.add(1);
         }
     }

@@ -287,6 +287,10 @@ impl Part {
         if matches!(&body, Body::Emit { to, .. } if to.flags.volatile) && !self.shared.is_up() {
             return self.shared.counters.dropped_volatile.add(1);
         }
+        if matches!(body, Body::Vacate { .. }) && !self.shared.is_up() {
+            // Whoever asks has given up when the engine is back.
+            return;
+        }
         if self.shared.order(Order::Publish(self.packet(body, None)))
             && self.shared.bus.presence() == Presence::Heartbeats
         {

@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     /// Requests of other nodes that may be answered at the same time.
     pub(crate) answering: Arc<Semaphore>,
+    /// All up to this entry of the log was given to the parts.
+    pub(crate) reached: Mutex<Offset>,
     limits: Arc<Limits>,
     began: Instant,
     /// The namespaces that take part: mostly one part for each, and several where servers of this process share
@@ -46,6 +48,7 @@ impl Shared {
             state: watch::Sender::new(ClusterState::Connecting),
             runtime: Handle::current(),
             answering: Arc::new(Semaphore::new(settings.requests_max.min(Semaphore::MAX_PERMITS))),
+            reached: Mutex::default(),
             limits: Arc::new(limits),
             began: Instant::now(),
             parts: Mutex::default(),
@@ -157,6 +160,16 @@ impl Hears for Shared {
                 && uid.is_none_or(|uid| *part.uid == *uid)
         };
         parts.iter().filter(is_meant).for_each(|part| part.begin_log(offset));
+    }
+
+    fn log_begun(&self, namespace: &str, uid: &str) {
+        let parts = self.parts_of(namespace);
+        let parts = parts.iter().filter_map(Weak::upgrade).filter(|part| *part.uid == *uid);
+        parts.for_each(|part| part.note_begun());
+    }
+
+    fn log_reached(&self, offset: Offset) {
+        *self.reached.lock() = offset;
     }
 
     fn pass_over(&self) {

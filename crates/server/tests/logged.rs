@@ -261,7 +261,7 @@ async fn a_session_that_is_none_brings_a_new_socket() {
         ("since", json!("x")),
         ("lost", json!("99999999-0")),
         ("stays", json!([{ "room": "a", "from": "-1-0" }])),
-        ("life_ms", json!(-1)),
+        ("over_at_ms", json!(-1)),
     ] {
         let mut session = good.clone();
         session["roomful"][field] = value;

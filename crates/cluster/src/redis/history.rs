@@ -1,6 +1,5 @@
 //! [`History`]: what a stream has of a namespace, for a node that comes.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use ::redis::aio::MultiplexedConnection;
@@ -9,13 +8,13 @@ use ::redis::{Cmd, FromRedisValue, Value, cmd};
 use roomful_proto::cluster::{Body, Offset};
 
 use super::link;
-use super::streams::{Entry, is_logged};
+use super::reader::{Entry, is_logged};
 use crate::bus::{BusError, Inlet};
 
 /// Entries that are asked for at once.
-const PAGE: usize = 1_000;
-/// How long it may take. A node to which the stream is too long begins with what comes.
-const TIME_MAX: Duration = Duration::from_secs(2);
+const PAGE: usize = 100;
+/// How long all namespaces of a connection may take. A node to which the stream is too long begins with what comes.
+pub(super) const TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What a stream has of a namespace.
 pub(super) struct History<'a> {
@@ -25,6 +24,8 @@ pub(super) struct History<'a> {
     pub(super) uid: &'a str,
     /// The last entry of it: what is behind comes by itself.
     pub(super) upto: Offset,
+    /// How long it may take.
+    pub(super) time: Duration,
 }
 
 impl History<'_> {
@@ -46,7 +47,7 @@ impl History<'_> {
         let behind = self.beginning(connection, from).await?;
         inlet.begin_log(self.namespace, self.uid, behind);
         while from <= self.upto {
-            if began.elapsed() > TIME_MAX {
+            if began.elapsed() > self.time {
                 tracing::warn!(
                     stream = self.stream,
                     "what is in the stream takes too long to read"
@@ -61,7 +62,7 @@ impl History<'_> {
             let is_last = page.ids.len() < PAGE;
             for entry in page.ids {
                 let offset: Offset = entry.id.parse().unwrap_or_default();
-                from = Offset::new(offset.major(), offset.minor().saturating_add(1));
+                from = offset.after();
                 let read =
                     Entry::read(entry, |namespace| namespace == self.namespace, inlet.limits());
                 match read {
@@ -82,7 +83,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// The entry behind which all are there, of those before `from`.
+    /// The offset behind which all entries are there, of those from `from` on.
     async fn beginning(
         &self,
         connection: &mut MultiplexedConnection,
@@ -90,29 +91,27 @@ impl History<'_> {
     ) -> Result<Offset, BusError> {
         // Nothing is before the beginning, and Redis refuses to look there.
         if from != Offset::BEGINNING {
-            let before = last_entry(connection, self.stream, &format!("({from}")).await?;
+            let before = last_entry(connection, self.stream, &from.before().to_string()).await?;
             if before != Offset::BEGINNING {
                 return Ok(before);
             }
         }
-        let info = asked(connection, cmd("XINFO").arg("STREAM").arg(self.stream)).await;
-        let info: HashMap<String, Value> = match info {
-            Ok(info) => info,
-            // There is no stream yet.
-            Err(error) if error.is_refusal() => return Ok(Offset::BEGINNING),
-            Err(error) => return Err(error),
-        };
-        // Redis 7 knows how many there have been.
-        let is_whole = info.get("entries-added").is_some_and(|all| info.get("length") == Some(all));
-        if is_whole {
-            return Ok(Offset::BEGINNING);
-        }
-        let mut first = cmd("XRANGE");
-        first.arg(self.stream).arg("-").arg("+").arg("COUNT").arg(1);
-        let first: StreamRangeReply = asked(connection, &first).await?;
-        let first = first.ids.into_iter().next().and_then(|entry| entry.id.parse().ok());
-        Ok(first.unwrap_or(self.upto))
+        // What was before the first was dropped, or there was nothing, or the stream was begun anew: who can tell?
+        let first = first_entry(connection, self.stream, Offset::BEGINNING).await?;
+        Ok(first.map_or(Offset::BEGINNING, Offset::before))
     }
+}
+
+/// The id of the first entry of a stream behind an offset.
+pub(super) async fn first_entry(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    behind: Offset,
+) -> Result<Option<Offset>, BusError> {
+    let mut range = cmd("XRANGE");
+    range.arg(stream).arg(behind.after().to_string()).arg("+").arg("COUNT").arg(1);
+    let first: StreamRangeReply = asked(connection, &range).await?;
+    Ok(first.ids.into_iter().next().and_then(|entry| entry.id.parse().ok()))
 }
 
 /// The id of the last entry of a stream up to an end; that of the beginning where there is none.

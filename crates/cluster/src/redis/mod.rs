@@ -3,6 +3,7 @@
 mod classic;
 mod history;
 pub(crate) mod link;
+mod reader;
 mod sharded;
 mod shards;
 mod streams;

@@ -18,6 +18,23 @@ impl Offset {
     /// Before every entry.
     pub const BEGINNING: Self = Self::new(0, 0);
 
+    /// The last one that is before it; itself for that of the beginning.
+    pub const fn before(self) -> Self {
+        match (self.major, self.minor.checked_sub(1)) {
+            (major, Some(minor)) => Self::new(major, minor),
+            (0, None) => Self::BEGINNING,
+            (major, None) => Self::new(major - 1, u64::MAX),
+        }
+    }
+
+    /// The first one that is behind it.
+    pub const fn after(self) -> Self {
+        match self.minor.checked_add(1) {
+            Some(minor) => Self::new(self.major, minor),
+            None => Self::new(self.major.saturating_add(1), 0),
+        }
+    }
+
     /// One of its two numbers, of which the first counts more.
     pub const fn new(major: u64, minor: u64) -> Self {
         Self { major, minor }
@@ -84,6 +101,9 @@ mod tests {
         assert!(offset > "1700000000000-9".parse().unwrap());
         assert!(offset < "1700000000001-0".parse().unwrap());
         assert_eq!("0-0".parse(), Ok(Offset::BEGINNING));
+        assert_eq!(Offset::new(7, 1).before(), Offset::new(7, 0));
+        assert_eq!(Offset::new(7, 0).before(), Offset::new(6, u64::MAX));
+        assert_eq!(Offset::BEGINNING.before(), Offset::BEGINNING);
         for text in ["", "-", "1", "1-", "-1", "01-1", "1-01", "+1-1", "1-1-1", "a-1", " 1-1"] {
             assert_eq!(text.parse::<Offset>(), Err(NotAnOffset), "{text}");
         }

@@ -57,7 +57,35 @@ pub(crate) struct Visitor {
     /// It was let in since it has its socket back, and for nothing else.
     skipped: bool,
     /// The socket as the engine has kept it, where it was taken out of that.
-    fetched: Option<String>,
+    fetched: Option<Fetched>,
+}
+
+/// A socket that was taken out of the engine. It is given back when this is dropped and the socket still waits: its client
+/// has gone in the middle, was not let in, or is somebody else. Not to be dropped while the journal is locked.
+struct Fetched {
+    namespace: Arc<NamespaceCore>,
+    pid: RecoveryId,
+    json: String,
+    /// It waits at this node now.
+    is_here: bool,
+}
+
+impl Fetched {
+    /// It is not to be given back.
+    fn forget(mut self) {
+        self.json = String::new();
+    }
+}
+
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        if let Some(journal) = self.namespace.journal.as_ref().filter(|_| !self.json.is_empty())
+            && let Some(log) = self.namespace.line().and_then(Line::log)
+            && (!self.is_here || journal.gives_back(&self.pid))
+        {
+            log.keep(&self.pid, std::mem::take(&mut self.json), journal.window());
+        }
+    }
 }
 
 /// The socket that a client gets.
@@ -68,8 +96,9 @@ pub(crate) struct Identity {
     data: Data,
     /// What was remembered of it until now: dropped when no lock is held.
     replaced: Option<Data>,
-    /// What was looked for; dropped when no lock is held, too.
+    /// What was looked for, and whence it came; dropped when no lock is held, too.
     search: Option<Box<Search>>,
+    fetched: Option<Fetched>,
     rooms: Vec<Arc<str>>,
     missed: Vec<Parcel>,
     beginning: Beginning,
@@ -115,7 +144,7 @@ impl Visitor {
 
     /// Takes the socket that it wants back out of the engine, which keeps those that were lost at any node, unless it is
     /// known here.
-    async fn fetch(&mut self, link: &Arc<Link>, namespace: &NamespaceCore) {
+    async fn fetch(&mut self, link: &Arc<Link>, namespace: &Arc<NamespaceCore>) {
         let (Some(claim), Some(journal)) = (&self.claim, &namespace.journal) else {
             return;
         };
@@ -133,9 +162,18 @@ impl Visitor {
         };
         let data = namespace.restored(kept.data()).unwrap_or_else(|| Arc::new(Unknown));
         let newcomer = self.newcomer(link, &data);
-        match journal.import(kept, claim, &newcomer).await {
-            Ok(()) => self.fetched = Some(json),
-            Err(why) => self.search = Some(Err(why)),
+        let (namespace, pid) = (Arc::clone(namespace), claim.id);
+        // Until it is here, too: who gives up meanwhile leaves it to another attempt.
+        let mut fetched = Fetched { namespace, pid, json, is_here: false };
+        match journal.import(kept, claim, &newcomer, log).await {
+            Ok(()) => {
+                fetched.is_here = true;
+                self.fetched = Some(fetched);
+            }
+            Err(why) => {
+                fetched.forget();
+                self.search = Some(Err(why));
+            }
         }
     }
 
@@ -148,7 +186,7 @@ impl Visitor {
         log: &dyn EventLog,
     ) -> Option<String> {
         let taken = log.take(&claim.id).await;
-        if taken.is_some() {
+        if taken.is_some() || log.reached().is_none() {
             return taken;
         }
         let (line, auth) = namespace.line().zip(self.auth)?;
@@ -165,24 +203,13 @@ impl Visitor {
     }
 
     /// The same, for whoever is not to carry it: most do not come back.
-    async fn fetch_apart(&mut self, link: &Arc<Link>, namespace: &NamespaceCore) {
+    async fn fetch_apart(&mut self, link: &Arc<Link>, namespace: &Arc<NamespaceCore>) {
         if self.claim.is_some() {
             Box::pin(self.fetch(link, namespace)).await;
         }
     }
 
-    /// Gives what it has taken back, which is somebody else's.
-    fn give_back(&mut self, namespace: &NamespaceCore) {
-        if let (Some(claim), Some(journal)) = (&self.claim, &namespace.journal)
-            && let Some(json) = self.fetched.take()
-            && let Some(log) = namespace.line().and_then(Line::log)
-        {
-            journal.lock().forget(claim);
-            log.keep(&claim.id, json, journal.window());
-        }
-    }
-
-    /// The same, if its socket is to be given back without anybody being asked.
+    /// That data, if the socket is to be given back without anybody being asked.
     fn expected_data(&self, link: &Arc<Link>, namespace: &NamespaceCore) -> Option<Data> {
         let (claim, journal) = self.claim.as_ref().zip(namespace.journal.as_ref())?;
         let skips = namespace.recovery.as_ref().is_some_and(Recovery::skips_connect);
@@ -192,12 +219,12 @@ impl Visitor {
 
     /// Makes everything ready to give it its socket back, if it wants one; `false` if that fails. Only for
     /// who was let in: the old connection ends.
-    async fn prepare(&mut self, link: &Arc<Link>, namespace: &NamespaceCore) -> bool {
+    async fn prepare(&mut self, link: &Arc<Link>, namespace: &Arc<NamespaceCore>) -> bool {
         // Apart: large, and most decisions are about somebody who does not come back.
         Box::pin(self.search(link, namespace)).await
     }
 
-    async fn search(&mut self, link: &Arc<Link>, namespace: &NamespaceCore) -> bool {
+    async fn search(&mut self, link: &Arc<Link>, namespace: &Arc<NamespaceCore>) -> bool {
         let Some((claim, journal)) = self.claim.as_ref().zip(namespace.journal.as_ref()) else {
             return false;
         };
@@ -214,9 +241,6 @@ impl Visitor {
         };
         // What may be sent to it now is another matter.
         let found = journal.search(claim, &self.newcomer(link, &nothing())).await;
-        if matches!(found, Err(NotRecovered::Stranger)) {
-            self.give_back(namespace);
-        }
         self.search.get_or_insert(found.map(Box::new)).is_ok()
     }
 }
@@ -339,6 +363,7 @@ impl Identity {
             data,
             replaced: None,
             search: None,
+            fetched: None,
             rooms: Vec::new(),
             missed: Vec::new(),
             beginning: Beginning::New,
@@ -356,6 +381,7 @@ impl Identity {
         mut visitor: Visitor,
     ) -> Option<()> {
         let (skipped, kept) = (visitor.skipped, visitor.kept.take());
+        self.fetched = visitor.fetched.take();
         let returner = visitor.newcomer(link, kept.as_ref().unwrap_or(&self.data));
         let newcomer = visitor.newcomer(link, &self.data);
         self.beginning = match (visitor.claim, visitor.search) {

@@ -51,7 +51,7 @@ impl NamespaceCore {
         name: &str,
         args: &T,
     ) -> Result<usize, EmitError> {
-        if let Some(log) = self.line_to(target).and_then(Line::log) {
+        if let Some(log) = self.log_for(target) {
             return self.append(log, target, name, args);
         }
         let sent = self.send_here(target, name, args)?;
@@ -210,6 +210,9 @@ impl NamespaceCore {
 
     /// Puts sockets into rooms, at all nodes.
     pub(crate) fn join_all(self: &Arc<Self>, target: &Target, rooms: &impl RoomNames) {
+        if let Some(log) = self.log_for(target) {
+            return log.append(Message::Join { target: target.clone(), rooms: names(rooms) });
+        }
         self.each_socket(target, |socket| {
             socket.join(rooms);
         });
@@ -218,6 +221,9 @@ impl NamespaceCore {
 
     /// Takes sockets out of rooms, at all nodes.
     pub(crate) fn leave_all(self: &Arc<Self>, target: &Target, rooms: &impl RoomNames) {
+        if let Some(log) = self.log_for(target) {
+            return log.append(Message::Leave { target: target.clone(), rooms: names(rooms) });
+        }
         self.each_socket(target, |socket| {
             socket.leave(rooms);
         });
@@ -226,6 +232,9 @@ impl NamespaceCore {
 
     /// Disconnects sockets, at all nodes; `close` closes their whole connections.
     pub(crate) fn disconnect_all(self: &Arc<Self>, target: &Target, close: bool) {
+        if let Some(log) = self.log_for(target) {
+            return log.append(Message::Disconnect { target: target.clone(), close });
+        }
         self.disconnect_here(target, close);
         self.tell_others(target, |target| Message::Disconnect { target, close });
     }
@@ -311,6 +320,12 @@ impl NamespaceCore {
         EmitError::Encode(error)
     }
 
+    /// The log of the engine, where it brings to all nodes what is for a target. So what follows an event, such as that its
+    /// hearers leave, stays behind it.
+    fn log_for(&self, target: &Target) -> Option<&dyn EventLog> {
+        self.line_to(target).and_then(Line::log)
+    }
+
     fn line_to(&self, target: &Target) -> Option<&dyn Line> {
         if target.local { None } else { self.line() }
     }
@@ -394,6 +409,9 @@ impl Node for NamespaceCore {
 
     fn receive_logged(self: Arc<Self>, offset: Option<Offset>, is_past: bool, message: Message) {
         let Message::Emit { target, name, args, ask: None } = message else {
+            if !is_past {
+                self.receive(message, None);
+            }
             return;
         };
         for namespace in self.each() {

@@ -136,6 +136,12 @@ impl EventLog for LogLine {
         }
     }
 
+    fn reached(&self) -> Option<Offset> {
+        let state = self.shared.state.lock().unwrap();
+        let last = state.entries.last().map_or(Offset::BEGINNING, |(offset, ..)| *offset);
+        Some(state.held.first().map_or(last, |(_, offset, _)| Offset::new(offset.major() - 1, 0)))
+    }
+
     fn keep(&self, key: &str, session: String, _keeps: Duration) {
         self.shared.sessions.lock().unwrap().insert(key.into(), session);
     }

@@ -103,8 +103,8 @@ pub trait Node: Send + Sync + 'static {
     /// All events behind this offset will be brought, or have been: what was before is not known here.
     fn log_begins(self: Arc<Self>, offset: Offset);
 
-    /// An event of the log, a [`Message::Emit`]. One of the past is kept for those who come back, and sent to nobody.
-    /// One without offset is not in the log.
+    /// A message of the log. An event of the past is kept for those who come back, and sent to nobody. A message without
+    /// offset is not in the log.
     fn receive_logged(self: Arc<Self>, offset: Option<Offset>, is_past: bool, message: Message);
 }
 

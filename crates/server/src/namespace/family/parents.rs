@@ -520,7 +520,7 @@ fn adopt(
 ) -> Option<Arc<NamespaceCore>> {
     // One with the functions of another node's stays that; this node has a child of its own.
     let open = open.filter(|open| open.original().is_none());
-    let child = open.unwrap_or_else(|| registry.opened(NamespaceCore::new(name, registry)));
+    let child = open.unwrap_or_else(|| Arc::new(NamespaceCore::new(name, registry)));
     if !registry.begin_making(&child) {
         return None;
     }
@@ -529,6 +529,8 @@ fn adopt(
     let child = &making.child;
     let become_child = || child.become_child(&parent.namespace, params);
     registry.guarded("what was registered on a namespace, and is dropped,", become_child);
+    // As a child, which has not all of what its parent has sent, and before anybody is told of it, who may send.
+    registry.take_part(child);
     registry.metrics.namespaces_made.add();
     registry.parents().tell_new(registry, child);
     Some(Arc::clone(child))

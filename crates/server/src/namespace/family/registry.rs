@@ -250,7 +250,7 @@ impl Registry {
     }
 
     /// Once more when it can be found: the server may have joined the cluster just before.
-    fn take_part(&self, namespace: &Arc<NamespaceCore>) {
+    pub(crate) fn take_part(&self, namespace: &Arc<NamespaceCore>) {
         if let Some(adapter) = self.adapter.get() {
             namespace.take_part(&**adapter);
         }

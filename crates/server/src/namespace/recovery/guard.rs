@@ -159,10 +159,14 @@ impl Guard<'_> {
     }
 
     fn drop_events(&mut self, is_too_much: impl Fn(&Log) -> bool) -> bool {
+        let silence = self.journal.silence();
         let log = &mut self.state.log;
         for _ in 0..DROPPED_AT_ONCE {
             if log.is_empty() || !is_too_much(log) {
                 return true;
+            }
+            if log.is_copy() && log.oldest().is_some_and(|oldest| oldest.at.elapsed() < silence) {
+                log.note_cut(log.first());
             }
             log.pop();
         }

@@ -66,13 +66,16 @@ impl Guard<'_> {
         }
     }
 
-    /// Forgets a socket that waits.
-    pub(crate) fn forget(&mut self, claim: &Claim) {
-        if let Ok(id) = self.claimed(claim)
-            && self.state.sessions.get(&id).is_some_and(|session| session.waits())
-        {
+    /// Forgets a socket that waits; `false` where none does.
+    pub(crate) fn forget(&mut self, key: Key) -> bool {
+        let Some(id) = self.state.keys.get(&key).copied() else {
+            return false;
+        };
+        let waits = self.state.sessions.get(&id).is_some_and(|session| session.waits());
+        if waits {
             self.remove(id);
         }
+        waits
     }
 
     /// Takes a socket out that was lost just now, to be kept by the engine.
@@ -89,7 +92,12 @@ impl Guard<'_> {
         session.wait(sent, self.last());
         let kept = KeptSession::of(id, &session, &self.state.log, life);
         session.place = before;
-        if session.bytes() > self.journal.settings.sockets_bytes_max / SESSIONS_BYTES_PART {
+        let is_too_large =
+            session.bytes() > self.journal.settings.sockets_bytes_max / SESSIONS_BYTES_PART;
+        // What was under way to it may be gone.
+        let is_unsure =
+            sent > session.since && self.state.log.has_cut(sent, self.journal.silence());
+        if is_too_large || is_unsure {
             self.dropped.push(*session);
             return None;
         }

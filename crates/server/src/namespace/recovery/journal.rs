@@ -20,18 +20,19 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use roomful_proto::cluster::Offset;
-use roomful_proto::{EncodeError, Reason, SocketId, Unstamped};
-use tokio::sync::{Notify, Semaphore};
+use roomful_proto::{EncodeError, Reason, RecoveryId, SocketId, Unstamped};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::guard::{Guard, State};
 use super::log::Arrival;
 use super::search::{FEW_EVENTS, Progress, Search};
 use super::shares::{Kind, Totals};
-use super::{Claim, KeptSession, Newcomer, NotRecovered, Settings, Store};
+use super::{Claim, KeptSession, Key, Newcomer, NotRecovered, Settings, Store};
 use crate::ground::farewell::Description;
 use crate::ground::random;
 use crate::ground::target::{Reliability, Target};
+use crate::namespace::adapter::EventLog;
 use crate::namespace::erased::Data;
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::rooms::{Rooms, Selection};
@@ -43,6 +44,8 @@ use crate::transport::link::{Order, Pushed};
 const ROUNDS_MAX: usize = 8;
 /// How long a client that comes back waits until the events that it has had elsewhere have come to this node.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often it looks whether they have.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(10);
 /// Steps of a search behind which others have their turn.
 const STEPS_PER_TURN: usize = 4;
 
@@ -64,8 +67,6 @@ pub(crate) struct Journal {
     totals: Arc<Totals>,
     searches: Arc<Semaphore>,
     store: Weak<Store>,
-    /// Rung when the log of an engine has gone on, for who waits until it is so far.
-    advanced: Notify,
 }
 
 /// How an event comes into a journal.
@@ -93,7 +94,6 @@ impl Journal {
             totals: Arc::clone(&store.totals),
             searches: Arc::clone(&store.searches),
             store: Arc::downgrade(store),
-            advanced: Notify::new(),
         }
     }
 
@@ -249,7 +249,7 @@ impl Journal {
         let (mut journal, mut way) = (self.lock(), way);
         if let Way::Logged(offset) = way {
             match journal.state.log.advance(offset) {
-                Arrival::New => self.advanced.notify_waiters(),
+                Arrival::New => {}
                 Arrival::Known => return Ok(0),
                 Arrival::Late => {
                     // Who is connected hears it. Who comes back is told that not all is known.
@@ -320,6 +320,11 @@ impl Journal {
         self.keeps
     }
 
+    /// How long it may take to notice that a client is gone.
+    pub(super) fn silence(&self) -> Duration {
+        self.keeps.saturating_sub(self.settings.window)
+    }
+
     /// How long a socket waits for its client.
     pub(crate) fn window(&self) -> Duration {
         self.settings.window
@@ -333,7 +338,6 @@ impl Journal {
     /// The log of the engine begins behind this offset, as far as it is known here.
     pub(crate) fn begin_behind(&self, offset: Offset) {
         self.lock().begin_behind(offset);
-        self.advanced.notify_waiters();
     }
 
     /// Takes over a socket that was lost at another node, when the log is so far that it can be told what it missed.
@@ -342,12 +346,33 @@ impl Journal {
         kept: KeptSession,
         claim: &Claim,
         newcomer: &Newcomer,
+        log: &dyn EventLog,
     ) -> Result<(), NotRecovered> {
         let shown = claim.offset.as_deref().and_then(|offset| offset.parse().ok());
         let until = kept.lost().max(shown.unwrap_or_default());
         // An offset that nobody was given never comes.
-        let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, self.catch_up(until)).await;
+        let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, self.catch_up(until, log)).await;
         self.lock().import(kept, claim, newcomer)
+    }
+
+    /// Waits until all up to that offset has come, of this namespace or of others.
+    async fn catch_up(&self, offset: Offset, log: &dyn EventLog) {
+        while !self.has_reached(offset, log.reached()) {
+            tokio::time::sleep(CATCH_UP_PAUSE).await;
+        }
+    }
+
+    fn has_reached(&self, offset: Offset, reached: Option<Offset>) -> bool {
+        let mut state = self.state.lock();
+        if let Some(reached) = reached.filter(|reached| *reached >= offset) {
+            state.log.note_reached(reached);
+        }
+        state.log.last_offset() >= offset
+    }
+
+    /// Whether the socket of a secret is to be given back to the engine. It waits here no longer, then.
+    pub(crate) fn gives_back(&self, secret: &RecoveryId) -> bool {
+        self.lock().forget(Key::new(secret))
     }
 
     /// A client is at another node now, and wants its socket back.
@@ -355,16 +380,6 @@ impl Journal {
         let theirs = self.lock().is_connected_to(socket, visitor);
         if let Some(link) = theirs {
             link.order(Order::Close(Reason::TransportClose, Some(Description::Replaced)));
-        }
-    }
-
-    async fn catch_up(&self, offset: Offset) {
-        loop {
-            let advanced = self.advanced.notified();
-            if self.state.lock().log.last_offset() >= offset {
-                return;
-            }
-            advanced.await;
         }
     }
 

@@ -4,7 +4,7 @@
 //! know stands in a field `roomful`. Without it, as an official server writes a session, whoever shows the secret and
 //! is let in by `connect` is taken for the visitor, and was in its rooms all the time, as official servers take it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use roomful_proto::SocketId;
 use roomful_proto::cluster::Offset;
@@ -37,8 +37,9 @@ struct Own {
     lost: Offset,
     known_since: Offset,
     stays: Vec<KeptStay>,
+    /// When its time is over, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    life_ms: Option<u64>,
+    over_at_ms: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,7 +94,7 @@ impl KeptSession {
             lost: log.last_offset(),
             known_since: log.offset_of(session.known_since),
             stays: session.stays().map(stay).collect(),
-            life_ms: life.and_then(|life| u64::try_from(life.as_millis()).ok()),
+            over_at_ms: life.map(|life| unix_ms().saturating_add(millis(life))),
         };
         Some(Self {
             sid: id.to_string(),
@@ -135,6 +136,12 @@ impl KeptSession {
             return Ok((id, session, None));
         };
         let number = |offset| log.number_of(offset).ok_or(NotRecovered::Incomplete);
+        let shown = claim.offset.as_deref().and_then(|offset| offset.parse::<Offset>().ok());
+        let was_sent_some = own.sent > own.since;
+        if was_sent_some && number(own.sent)? == 0 && shown.is_none_or(|shown| shown < own.sent) {
+            // It has not had all that it was sent, and that is not known here any more.
+            return Err(NotRecovered::Incomplete);
+        }
         session.auth = AuthDigest(own.auth);
         session.since = number(own.since)?;
         session.known_since = number(own.known_since)?;
@@ -143,8 +150,17 @@ impl KeptSession {
             session.stay(Stay { room: room.into(), from: number(from)?, until });
         }
         session.wait(number(own.sent)?, number(own.lost)?);
-        Ok((id, session, own.life_ms.map(Duration::from_millis)))
+        let life = own.over_at_ms.map(|at| Duration::from_millis(at.saturating_sub(unix_ms())));
+        Ok((id, session, life))
     }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl RoomName {

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use roomful_proto::cluster::Offset;
 use roomful_proto::{Parcel, SocketId};
@@ -50,6 +51,9 @@ struct Copied {
     last: Offset,
     /// The last events, the newest last.
     recent: VecDeque<Offset>,
+    /// The last event that was dropped before its time, and when: whether a client has had it can be told no more, until
+    /// it would have been found dead.
+    cut: Option<(u64, Instant)>,
 }
 
 /// Where an event stands that an engine has brought.
@@ -64,7 +68,7 @@ pub(super) enum Arrival {
 }
 
 /// So many events are remembered, to tell those that are late from those that come twice.
-const RECENT: usize = 64;
+const RECENT: usize = 256;
 
 /// An event that may be missed.
 pub(super) struct Entry {
@@ -158,21 +162,42 @@ impl Log {
             copied.recent.push_back(offset);
             return Arrival::New;
         }
-        // Of what is too old nobody knows.
-        let is_known = copied.recent.contains(&offset)
-            || copied.recent.front().is_none_or(|first| offset < *first);
-        if is_known { Arrival::Known } else { Arrival::Late }
+        if copied.recent.contains(&offset) { Arrival::Known } else { Arrival::Late }
     }
 
     /// Begins behind this offset: the events before, which it gives, are not to be recovered.
     pub(super) fn begin_behind(&mut self, offset: Offset) -> Self {
+        let last = self.last();
+        self.note_cut(last);
         let old = self.take();
         // So there is a number of what was before, and it is not 0, which is not known.
         self.skip();
         if let Some(copied) = &mut self.copied {
-            *copied = Copied { behind: Some(offset), last: offset, recent: VecDeque::new() };
+            // What has come is known, wherever it begins.
+            (copied.behind, copied.last) = (Some(offset), offset);
         }
         old
+    }
+
+    /// The engine has brought all up to this offset, and the last of it was of other namespaces.
+    pub(super) fn note_reached(&mut self, offset: Offset) {
+        if let Some(copied) = &mut self.copied {
+            copied.last = copied.last.max(offset);
+        }
+    }
+
+    /// An event was dropped before its time.
+    pub(super) fn note_cut(&mut self, number: u64) {
+        if let Some(copied) = &mut self.copied {
+            copied.cut = Some((number, Instant::now()));
+        }
+    }
+
+    /// Whether it cannot be told if a client that was lost just now has had an event, since that was dropped too early.
+    pub(super) fn has_cut(&self, number: u64, silence: Duration) -> bool {
+        let cut = self.copied.as_ref().and_then(|copied| copied.cut);
+        number < self.first()
+            && cut.is_some_and(|(last, at)| number <= last && at.elapsed() < silence)
     }
 
     /// The offset of the last event, kept or not.
@@ -472,7 +497,6 @@ mod tests {
             (log.number_of(offset(100)), log.number_of(offset(99))),
             (Some(before), Some(0))
         );
-        assert_eq!(log.advance(offset(100)), Arrival::Known);
         for major in [110, 120, 130] {
             assert_eq!(log.advance(offset(major)), Arrival::New);
             log.push::<&str>(&parcel(), &[], &[]);
@@ -480,7 +504,7 @@ mod tests {
         // One that is not kept.
         assert_eq!(log.advance(offset(140)), Arrival::New);
         let again = [90, 110, 115, 140].map(|major| log.advance(offset(major)));
-        assert_eq!(again, [Arrival::Known, Arrival::Known, Arrival::Late, Arrival::Known]);
+        assert_eq!(again, [Arrival::Late, Arrival::Known, Arrival::Late, Arrival::Known]);
         for (major, number) in [(110, 1), (115, 1), (129, 2), (130, 3), (140, 3)] {
             assert_eq!(log.number_of(offset(major)), Some(before + number), "{major}");
         }
