@@ -2,22 +2,30 @@
 const ONE_CLOCK = "it stops the clock of one process, and these are several";
 const OVERLAP = "of two polls at two nodes both may be answered with the end of the session, and none with 400";
 const OLD = "a session of an old client is served by the node that holds it, and by no other";
-const RECOVERY = "nodes on this engine share no recovery: who comes back to another node is new there";
+const DATA = "what the fixture remembers of a socket stays at its node";
 const BROADCAST = "it counts on a broadcast having arrived when its sender is answered; at other nodes it arrives later";
 
 export const leftOut = new Map([
   ["engine: two GETs at once end the session", OVERLAP],
   ["eio3", OLD],
   ["eio3 heartbeat", OLD],
-  ["recovery", RECOVERY],
   ["heartbeat: a server that falls silent is noticed by the client [polling]", ONE_CLOCK],
   ["heartbeat: a server that falls silent is noticed by the client [websocket]", ONE_CLOCK],
   ["heartbeat: a server that falls silent is noticed by the client [upgraded]", ONE_CLOCK],
   ["order: joining before a broadcast is being there for it [polling]", BROADCAST],
   ["order: joining before a broadcast is being there for it [websocket]", BROADCAST],
   ["order: joining before a broadcast is being there for it [upgraded]", BROADCAST],
+  ["recovery: rooms and data are kept [polling]", DATA],
+  ["recovery: rooms and data are kept [websocket]", DATA],
+  ["recovery: rooms and data are kept [upgraded]", DATA],
   ["rooms: one socket is left out by its id [polling]", BROADCAST],
+  ["recovery: rooms and data are kept [polling]", DATA],
+  ["recovery: rooms and data are kept [websocket]", DATA],
+  ["recovery: rooms and data are kept [upgraded]", DATA],
   ["rooms: one socket is left out by its id [websocket]", BROADCAST],
+  ["recovery: rooms and data are kept [polling]", DATA],
+  ["recovery: rooms and data are kept [websocket]", DATA],
+  ["recovery: rooms and data are kept [upgraded]", DATA],
   ["rooms: one socket is left out by its id [upgraded]", BROADCAST],
   ["rooms: who has left hears nothing more [polling]", BROADCAST],
   ["rooms: who has left hears nothing more [websocket]", BROADCAST],
