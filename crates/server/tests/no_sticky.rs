@@ -683,3 +683,43 @@ async fn a_body_that_comes_while_its_session_is_looked_for_is_whole() {
     let (response, ()) = tokio::join!(sending, granting);
     assert_eq!(response.text(), "ok");
 }
+
+/// Whoever has a WebSocket elsewhere and reads nothing costs no more than so much.
+#[tokio::test]
+async fn who_reads_nothing_elsewhere_is_let_go() {
+    let small = |builder: Builder| builder.outbox_bytes_max(1_000_000);
+    let cluster = cluster_with(2, small).await;
+    let poller = cluster.joined().await;
+    let mut client = cluster.upgraded(&poller, 1).await;
+    assert_eq!(client.ask("echo", "7").await, json!([7]));
+    let socket = only_socket(&cluster.nodes[0]).await;
+    let large = "x".repeat(100_000);
+    while !cluster.nodes[0].is_empty() {
+        socket.emit("news", &large);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    client.ws.ended().await;
+    cluster.is_empty_again().await;
+}
+
+/// Whoever sends more than its session takes is let go, since nothing holds it back.
+#[tokio::test]
+async fn who_sends_more_than_its_pace_elsewhere_is_let_go() {
+    let paced = |builder: Builder| {
+        let flow =
+            roomful::ConnectionFlow::new().pace(roomful::Rate::new(1, Duration::from_secs(60)));
+        builder.outbox_bytes_max(1_000_000).connection_flow(flow)
+    };
+    let cluster = cluster_with(2, paced).await;
+    let poller = cluster.joined().await;
+    let mut client = cluster.upgraded(&poller, 1).await;
+    let event = format!("42[\"what\",\"{}\"]", "x".repeat(50_000));
+    let sending = async {
+        let mut writer = client.ws.conn.writer();
+        let frame = support::frame_bytes(Opcode::Text, event.as_bytes());
+        while tokio::io::AsyncWriteExt::write_all(&mut writer, &frame).await.is_ok() {}
+    };
+    within(sending).await;
+    client.ws.ended().await;
+    cluster.is_empty_again().await;
+}

@@ -10,6 +10,7 @@ use roomful_proto::cluster::sessions::{
     OwnerSettings, Ticket, Told, Want,
 };
 use roomful_proto::{Moment, SessionId};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
@@ -47,27 +48,39 @@ pub(super) enum ToStream {
 /// The sending half of a queue whose bytes are counted.
 struct Post<T> {
     sender: UnboundedSender<T>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
 }
 
 /// The receiving half.
 pub(super) struct Inbox<T> {
     receiver: UnboundedReceiver<T>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
+}
+
+/// What both halves know of a queue.
+#[derive(Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    /// Rung when more came than may wait. Nothing comes after that.
+    overflowed: Notify,
 }
 
 fn queue<T>() -> (Post<T>, Inbox<T>) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
+    let waiting = Arc::new(Waiting::default());
     (Post { sender, waiting: Arc::clone(&waiting) }, Inbox { receiver, waiting })
 }
 
 impl<T> Post<T> {
     /// `false` where more than `bytes_max` bytes would wait, or nobody takes them any more.
     fn send(&self, item: T, bytes: usize, bytes_max: usize) -> bool {
-        let waiting = self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        let waiting = self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
         // One always fits, however large.
-        (waiting == 0 || waiting + bytes <= bytes_max) && self.sender.send(item).is_ok()
+        let fits = waiting == 0 || waiting + bytes <= bytes_max;
+        if !fits {
+            self.waiting.overflowed.notify_one();
+        }
+        fits && self.sender.send(item).is_ok()
     }
 }
 
@@ -75,8 +88,14 @@ impl<T> Inbox<T> {
     /// The next; `None` when nothing more comes, or too much did.
     pub(super) async fn next(&mut self, bytes: impl FnOnce(&T) -> usize) -> Option<T> {
         let item = self.receiver.recv().await?;
-        self.waiting.fetch_sub(bytes(&item), Ordering::Relaxed);
+        self.waiting.bytes.fetch_sub(bytes(&item), Ordering::Relaxed);
         Some(item)
+    }
+
+    /// Waits until more has come than may wait.
+    pub(super) fn overflowed(&self) -> impl Future<Output = ()> + use<T> {
+        let waiting = Arc::clone(&self.waiting);
+        async move { waiting.overflowed.notified().await }
     }
 }
 

@@ -125,6 +125,7 @@ impl Visit {
         let patience = self.forwarding.core.limits.ping_timeout;
         loop {
             let is_full = client.is_full();
+            let overflowed = self.inbox.overflowed();
             tokio::select! {
                 heard = client.next() => match heard {
                     Heard::Packet(packet) => {
@@ -154,8 +155,9 @@ impl Visit {
                     }
                     _ => return Some(CloseCode::GOING_AWAY),
                 },
-                // It takes nothing of what was sent.
+                // It takes nothing of what was sent, or less than that.
                 () = sleep(patience), if is_full => return None,
+                () = overflowed, if is_full => return None,
             }
         }
     }
