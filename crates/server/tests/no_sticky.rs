@@ -370,7 +370,7 @@ async fn a_megabyte_goes_both_ways() {
     assert!(packet.attachments[0] == bytes);
     // One byte more than a message may have.
     client.ws.send_text(&format!("4{}", "x".repeat(1_000_000))).await;
-    client.ws.ended().await;
+    assert_eq!(client.ws.close_code().await, Some(1009));
     cluster.is_empty_again().await;
 }
 
@@ -435,6 +435,22 @@ async fn a_guest_that_closes_lets_its_clients_go() {
     assert_eq!(client.ws.close_code().await, Some(1001));
     assert_eq!(waiting.response().await.status, 400);
     cluster.nodes[0].is_empty_again().await;
+}
+
+#[tokio::test]
+async fn a_guest_that_drains_serves_the_clients_of_others() {
+    let cluster = cluster(2).await;
+    let poller = cluster.joined().await;
+    let own = [cluster.nodes[1].client().await, cluster.nodes[1].client().await];
+    let io = cluster.nodes[1].io.clone();
+    let draining = tokio::spawn(async move { io.drain(Duration::from_secs(3_600)).await });
+    within(async { while get(cluster.nodes[1].address, POLLING, "").await.status != 503 {} }).await;
+    assert_eq!(cluster.at(&poller, 1).post("42[\"say\",1]").await.text(), "ok");
+    assert_eq!(cluster.at(&poller, 1).get().await.text(), "42[\"said\",1]");
+    let mut client = cluster.upgraded(&poller, 1).await;
+    assert_eq!(client.ask("echo", "7").await, json!([7]));
+    draining.abort();
+    drop(own);
 }
 
 #[tokio::test]

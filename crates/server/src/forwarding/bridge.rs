@@ -119,7 +119,7 @@ impl Bridge {
             match self.stream.next().await {
                 Heard::Packet(packet) => break packet == pong,
                 Heard::Room => {}
-                Heard::Goodbye | Heard::Ended(_) => break false,
+                Heard::Goodbye | Heard::Broken(_) | Heard::Ended(_) => break false,
             }
         };
         let session = self.session;
@@ -145,7 +145,7 @@ impl Bridge {
                     }
                     Heard::Room => {}
                     Heard::Goodbye => return self.stream.send_close(CloseCode::NORMAL),
-                    Heard::Ended(_) => return,
+                    Heard::Broken(_) | Heard::Ended(_) => return,
                 },
                 told = self.inbox.next(stream_bytes), if !self.stream.is_full() => match told {
                     Some(ToStream::Packet(packet)) => self.stream.send(&packet),
@@ -166,7 +166,7 @@ impl Bridge {
             match heard {
                 Heard::Packet(packet) => packets.push(packet),
                 Heard::Room => {}
-                Heard::Goodbye | Heard::Ended(_) => {
+                Heard::Goodbye | Heard::Broken(_) | Heard::Ended(_) => {
                     goes_on = false;
                     break;
                 }

@@ -16,7 +16,7 @@ use roomful_proto::cluster::sessions::Carried;
 use roomful_proto::deflate::Deflate;
 use roomful_proto::engine::{Data, Packet};
 use roomful_proto::ws::frame::{self, Header, Opcode};
-use roomful_proto::ws::{CloseCode, Decoder, Message, Role};
+use roomful_proto::ws::{CloseCode, Decoder, Message, Role, WsError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::transport::scratch::Scratch;
@@ -44,6 +44,8 @@ pub(super) enum Heard {
     Packet(Carried),
     /// The peer closes it in order.
     Goodbye,
+    /// The peer broke the rules of WebSockets.
+    Broken(WsError),
     /// It has ended: without a word, or by a failure.
     Ended(Option<io::ErrorKind>),
     /// There is room again for what is to be sent.
@@ -123,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PacketStream<S> {
                 Ok(Some(Message::Pong(_))) => continue,
                 Ok(Some(Message::Close { .. })) => Heard::Goodbye,
                 Ok(None) => continue,
-                Err(_) => Heard::Ended(Some(io::ErrorKind::InvalidData)),
+                Err(error) => Heard::Broken(error),
             });
         }
     }
@@ -136,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PacketStream<S> {
             poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await.ok();
             loop {
                 match self.next().await {
-                    Heard::Goodbye | Heard::Ended(_) => return,
+                    Heard::Goodbye | Heard::Broken(_) | Heard::Ended(_) => return,
                     Heard::Packet(_) | Heard::Room => {}
                 }
             }

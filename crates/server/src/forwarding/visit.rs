@@ -7,12 +7,13 @@ use roomful_proto::Form;
 use roomful_proto::cluster::sessions::{Carried, Ticket, Told};
 use roomful_proto::deflate::Deflate;
 use roomful_proto::engine::{Data, Packet};
-use roomful_proto::ws::{CloseCode, Decoder, Role};
+use roomful_proto::ws::{CloseCode, Decoder, Role, WsError};
 use tokio::time::{sleep, timeout};
 
 use super::Forwarding;
 use super::packet_stream::{Heard, PacketStream};
 use super::state::{Inbox, told_bytes};
+use crate::transport::stream::Broken;
 use crate::transport::websocket::Wire;
 use crate::transport::wire::Rewind;
 
@@ -142,6 +143,7 @@ impl Visit {
                         self.in_order = true;
                         return Some(CloseCode::NORMAL);
                     }
+                    Heard::Broken(error) => return Some(self.broken(error)),
                     Heard::Ended(error) => {
                         self.in_order = error.is_none();
                         return None;
@@ -160,6 +162,16 @@ impl Visit {
                 () = overflowed, if is_full => return None,
             }
         }
+    }
+
+    /// The client broke the rules of WebSockets: counts it, and gives the goodbye.
+    fn broken(&self, error: WsError) -> CloseCode {
+        let metrics = &self.forwarding.core.metrics;
+        let bytes_max = self.forwarding.core.limits.payload_bytes_max;
+        let broken = Broken::web_socket(error, bytes_max);
+        metrics.violations.add();
+        broken.counter.into_iter().for_each(|counter| counter(metrics).add());
+        broken.goodbye.0
     }
 
     /// What the request is told next. Nothing is lost where it is dropped.
@@ -203,7 +215,7 @@ async fn probed(client: &mut Client) -> bool {
             }
             Heard::Packet(Carried::Packet(Packet::Upgrade)) => return true,
             Heard::Room => {}
-            Heard::Packet(_) | Heard::Goodbye | Heard::Ended(_) => return false,
+            Heard::Packet(_) | Heard::Goodbye | Heard::Broken(_) | Heard::Ended(_) => return false,
         }
     }
 }

@@ -169,7 +169,7 @@ impl From<Message> for Received {
 
 impl Broken {
     #[cold]
-    fn web_socket(error: WsError, bytes_max: usize) -> Self {
+    pub(crate) fn web_socket(error: WsError, bytes_max: usize) -> Self {
         let counter: Option<fn(&Metrics) -> &Counter> = match error {
             WsError::InflatedTooBig => Some(|metrics| &metrics.inflated_too_big),
             WsError::InflateRatio => Some(|metrics| &metrics.inflate_ratio_exceeded),

@@ -41,6 +41,7 @@ use crate::http::origin::origins::Origins;
 use crate::http::refused::{Cause, ConnectionError, shown};
 use crate::http::request::Request;
 use crate::http::site::Site;
+use crate::node::closing::Phase;
 use crate::transport::link::Link;
 
 /// The address of the peer, as an extension of a request. [`Server::serve`](crate::Server::serve)
@@ -213,6 +214,10 @@ fn decide(site: &Arc<Site>, head: &Head<'_>, origin: Origin<'_>) -> Received {
     let checked = match check(site, head, origin, upgrade) {
         // A session that is open may still fetch its close packet.
         Ok(Checked::Session(link)) => Checked::Session(link),
+        // While this server drains its clients away, those of others may still come to it.
+        Ok(elsewhere @ Checked::Elsewhere(..)) if !site.closing.is_past(Phase::Draining) => {
+            elsewhere
+        }
         _ if site.is_closing() => return empty(StatusCode::SERVICE_UNAVAILABLE).into(),
         Ok(checked) => checked,
         Err(cause) => return refuse(site, &Request::new(*head), &cause, upgrade).into(),
