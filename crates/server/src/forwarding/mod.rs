@@ -27,7 +27,7 @@ use roomful_proto::cluster::sessions::{
     GuestSettings, Message, NodeId, OwnerSettings, Standing, Want, decode, encode,
 };
 use roomful_proto::engine::Transport;
-use roomful_proto::{Moment, SessionId};
+use roomful_proto::{Moment, Reason, SessionId};
 
 use self::bus::Hears;
 pub use self::bus::{SessionBus, SessionInlet, SessionLine};
@@ -36,7 +36,7 @@ use self::visit::Visit;
 use crate::ground::farewell::Description;
 use crate::ground::random;
 use crate::node::core::Core;
-use crate::transport::link::{FromHttp, Link};
+use crate::transport::link::{FromHttp, Link, Order};
 
 /// What a message may have that is read or sent: events that a server sends may be longer than those that it takes.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -160,9 +160,15 @@ impl Forwarding {
             Job::OpenStream(session) => bridge::open_stream(self, session),
             Job::Overlap(session) => bridge::overlap(self, session),
             Job::Break(session) => {
-                if let Some((_, link)) = self.find(session) {
-                    // Fails when the session has ended, and then there is nothing to end.
-                    let _ = link.request(FromHttp::BodyBroken(Description::BodyGone));
+                let why = Description::BodyGone;
+                match self.find(session) {
+                    Some((_, link)) if link.transport() == Transport::Polling => {
+                        // Fails when the session has ended, and then there is nothing to end.
+                        let _ = link.request(FromHttp::BodyBroken(why));
+                    }
+                    // It may not be read from, and would not see that its stream has ended.
+                    Some((_, link)) => link.order(Order::Close(Reason::TransportError, Some(why))),
+                    None => {}
                 }
             }
         }
