@@ -5,6 +5,7 @@ use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use roomful_proto::cluster::sessions::{
     Carried, Guest, GuestOutput, GuestSettings, Message, NodeId, Owner, OwnerOutput, OwnerSettings,
     Standing, Ticket, Told, Want,
@@ -23,6 +24,8 @@ pub(crate) type Who = usize;
 pub(crate) enum Done {
     Say(Message),
     Answer(Who, Line, Answer),
+    /// A session is given a body when it has the time.
+    Body(SessionId),
     /// The time of a request is to be looked at then.
     Look(Ticket, Moment),
 }
@@ -72,6 +75,8 @@ pub(crate) struct Node {
     visitors: HashMap<Ticket, Visitor>,
     lines: HashMap<Line, Ticket>,
     local: HashMap<Line, SessionId>,
+    /// Bodies that other nodes have brought, until their sessions are given them.
+    bodies: HashMap<SessionId, Bytes>,
     done: Vec<Done>,
     pub(crate) upgraded_elsewhere: u64,
 }
@@ -97,6 +102,7 @@ impl Node {
             visitors: HashMap::new(),
             lines: HashMap::new(),
             local: HashMap::new(),
+            bodies: HashMap::new(),
             done: Vec::new(),
             upgraded_elsewhere: 0,
         }
@@ -488,6 +494,25 @@ impl Node {
         }
     }
 
+    /// A session is given the body that another node has brought.
+    pub(crate) fn hand_over(&mut self, now: Moment, id: SessionId) {
+        let body = self.bodies.remove(&id).unwrap();
+        match self.sessions.get_mut(&id) {
+            Some(held) if held.session.transport() == Transport::Polling => {
+                held.bodies.push_back(By::Node);
+                held.session.receive(now, Input::Body(body));
+                self.drive(now, id);
+            }
+            Some(held) => {
+                held.session.receive(now, Input::Body(body));
+                self.drive(now, id);
+                self.owner.taken(id);
+            }
+            None => self.owner.taken(id),
+        }
+        self.settle(now);
+    }
+
     fn owner_says(&mut self, now: Moment, output: OwnerOutput) {
         match output {
             OwnerOutput::Say(message) => self.done.push(Done::Say(message)),
@@ -510,20 +535,10 @@ impl Node {
                     self.drive(now, id);
                 }
             }
-            OwnerOutput::Body(id, body) => match self.sessions.get_mut(&id) {
-                Some(held) => {
-                    if held.session.transport() == Transport::Polling {
-                        held.bodies.push_back(By::Node);
-                    }
-                    let on_stream = held.bodies.back() != Some(&By::Node);
-                    held.session.receive(now, Input::Body(body));
-                    self.drive(now, id);
-                    if on_stream {
-                        self.owner.taken(id);
-                    }
-                }
-                None => self.owner.taken(id),
-            },
+            OwnerOutput::Body(id, body) => {
+                self.bodies.insert(id, body);
+                self.done.push(Done::Body(id));
+            }
             OwnerOutput::OpenStream(id) => match self.sessions.get_mut(&id) {
                 Some(held) if held.session.can_upgrade() && held.probe.is_none() => {
                     held.probe = Some(By::Node);

@@ -68,6 +68,7 @@ enum Due {
     ToNode(Who, Line, usize, Request),
     ToClient(Who, Line, Answer),
     Look(usize, Ticket),
+    Body(usize, SessionId),
     Expire(usize),
     Operate,
     /// A node is back on the bus.
@@ -181,6 +182,10 @@ impl World {
                 self.places[at].node.look(now, ticket);
                 self.carry_out(at);
             }
+            Due::Body(at, session) if self.places[at].is_alive => {
+                self.places[at].node.hand_over(now, session);
+                self.carry_out(at);
+            }
             Due::Expire(at) if self.places[at].is_alive => {
                 self.places[at].expires = None;
                 self.places[at].node.expire(now);
@@ -191,7 +196,7 @@ impl World {
                 place.connections += 1;
                 place.connection = Some(place.connections);
             }
-            Due::Look(..) | Due::Expire(_) => {}
+            Due::Look(..) | Due::Body(..) | Due::Expire(_) => {}
         }
     }
 
@@ -225,6 +230,11 @@ impl World {
             match done {
                 Done::Say(message) => self.say(at, &message),
                 Done::Answer(who, line, answer) => self.answer(at, who, line, answer),
+                Done::Body(session) => {
+                    // A session that is read slowly takes its time.
+                    let ms = if self.dice.one_in(3) { self.dice.below(500) } else { 0 };
+                    self.plan(ms, Due::Body(at, session));
+                }
                 Done::Look(ticket, when) => self.plan_at(when, Due::Look(at, ticket)),
             }
         }
