@@ -3,6 +3,7 @@ const ONE_CLOCK = "it stops the clock of one process, and these are several";
 const OVERLAP = "of two polls at two nodes both may be answered with the end of the session, and none with 400";
 const OLD = "a session of an old client is served by the node that holds it, and by no other";
 const DATA = "what the fixture remembers of a socket stays at its node";
+const STALE = "clients of the test before, which were at another node, may not have left their rooms yet";
 const BROADCAST = "it counts on a broadcast having arrived when its sender is answered; at other nodes it arrives later";
 
 export const leftOut = new Map([
@@ -15,6 +16,15 @@ export const leftOut = new Map([
   ["order: joining before a broadcast is being there for it [polling]", BROADCAST],
   ["order: joining before a broadcast is being there for it [websocket]", BROADCAST],
   ["order: joining before a broadcast is being there for it [upgraded]", BROADCAST],
+  ["namespaces: rooms and broadcasts stay in their namespace [polling]", STALE],
+  ["namespaces: rooms and broadcasts stay in their namespace [websocket]", STALE],
+  ["namespaces: rooms and broadcasts stay in their namespace [upgraded]", STALE],
+  ["rooms: 50 polls at once keep their answers apart [polling]", STALE],
+  ["rooms: 50 polls at once keep their answers apart [websocket]", STALE],
+  ["rooms: 50 polls at once keep their answers apart [upgraded]", STALE],
+  ["recovery: a room joined after an event was sent does not replay that event [polling]", BROADCAST],
+  ["recovery: a room joined after an event was sent does not replay that event [websocket]", BROADCAST],
+  ["recovery: a room joined after an event was sent does not replay that event [upgraded]", BROADCAST],
   ["recovery: rooms and data are kept [polling]", DATA],
   ["recovery: rooms and data are kept [websocket]", DATA],
   ["recovery: rooms and data are kept [upgraded]", DATA],

@@ -156,7 +156,14 @@ fn offer(io: &Namespace<(), Session>) {
 fn offer_echoes(io: &Namespace<(), Session>) {
     io.on("echo", async |me: Me, args: Args| me.emit("echo", args));
     io.on("echo-plain", async |me: Me, args: Args| me.compress(false).emit("echo", args));
-    io.on("echo-ack", async |_: Me, args: Args| args);
+    let is_clustered = env::var_os("CLUSTER_URL").is_some();
+    io.on("echo-ack", move |me: Me, args: Args| async move {
+        if is_clustered {
+            // The suite fences by it: what other nodes have sent before they answer has come before that.
+            drop(me.everyone().to("nobody is here").sockets().await);
+        }
+        args
+    });
     for name in ODD_NAMES {
         io.on(name, async |_: Me, args: Args| args);
     }

@@ -12,6 +12,7 @@ use roomful_proto::engine::payload::Payload;
 use roomful_proto::engine::{Data, Packet, Query, Refused, Transport};
 use roomful_proto::{Form, SessionId};
 
+use super::open::refuse_large;
 use super::poll::{Polled, Posted, bad_request, codings, poll_answer, refusal, taken};
 use super::upgrade::{Accepted, To, Upgrade, accept, refuse_upgrade};
 use super::{Decision, Received, empty, refuse};
@@ -77,6 +78,9 @@ pub(super) fn receive_stranger(
     session: SessionId,
     transport: Transport,
 ) -> Received {
+    if let Some(answer) = refuse_large(site, head, transport) {
+        return answer.into();
+    }
     let wants = match (transport, head.method) {
         (Transport::WebSocket, _) => {
             match accept(site, head, Dialect::new(&Query::parse(head.query))) {

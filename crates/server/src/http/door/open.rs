@@ -16,6 +16,7 @@ use crate::connection::{Connection, Guarded};
 use crate::ground::dialect::Dialect;
 use crate::ground::handshake::HANDSHAKE_BYTES_MAX;
 use crate::ground::random;
+use crate::http::answer::Answer;
 use crate::http::coding::Codings;
 use crate::http::head::Head;
 use crate::http::hooks;
@@ -32,6 +33,16 @@ pub(crate) struct Applicant {
     pub(super) accepted: Option<Accepted>,
 }
 
+/// Refuses a request whose head is larger than what is kept of one.
+pub(super) fn refuse_large(site: &Site, head: &Head<'_>, transport: Transport) -> Option<Answer> {
+    (head.bytes() > HANDSHAKE_BYTES_MAX).then(|| {
+        let upgrade = transport == Transport::WebSocket;
+        let answer = refuse(site, &Request::new(*head), &Cause::TransportHandshake, upgrade);
+        tracing::debug!("refused: the head of the request has more than 16 KiB");
+        answer.status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    })
+}
+
 /// Opens a session, unless it is first to be asked whether it may.
 pub(super) fn apply(
     site: &Arc<Site>,
@@ -39,11 +50,8 @@ pub(super) fn apply(
     transport: Transport,
     dialect: Dialect,
 ) -> Received {
-    if head.bytes() > HANDSHAKE_BYTES_MAX {
-        let upgrade = transport == Transport::WebSocket;
-        let answer = refuse(site, &Request::new(*head), &Cause::TransportHandshake, upgrade);
-        tracing::debug!("refused: the head of the request has more than 16 KiB");
-        return answer.status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).into();
+    if let Some(answer) = refuse_large(site, head, transport) {
+        return answer.into();
     }
     let accepted = match transport {
         Transport::Polling => None,
