@@ -7,6 +7,9 @@ const STALE = "clients of the test before, which were at another node, may not h
 const BROADCAST = "it counts on a broadcast having arrived when its sender is answered; at other nodes it arrives later";
 
 export const leftOut = new Map([
+  ["disconnect: who is put out hears nothing more and may come back [polling]", BROADCAST],
+  ["disconnect: who is put out hears nothing more and may come back [websocket]", BROADCAST],
+  ["disconnect: who is put out hears nothing more and may come back [upgraded]", BROADCAST],
   ["engine: two GETs at once end the session", OVERLAP],
   ["eio3", OLD],
   ["eio3 heartbeat", OLD],

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::Forwarding;
 use super::packet_stream::{Heard, PacketStream};
 use super::state::{Inbox, told_bytes};
+use crate::node::closing::Phase;
 use crate::transport::stream::Broken;
 use crate::transport::websocket::Wire;
 use crate::transport::wire::Rewind;
@@ -59,6 +60,10 @@ impl Visit {
                 let ticket = self.ticket;
                 self.forwarding.with(|state| state.guest.settle(ticket));
                 Some(packets)
+            }
+            // This server closes, and with this visit the session ends.
+            Told::Gone if self.forwarding.core.closing.is_past(Phase::Draining) => {
+                Some(vec![Carried::Packet(Packet::Close)])
             }
             _ => None,
         }
