@@ -11,7 +11,7 @@ use roomful::{
     Ack, Args, Beginning, CallError, Compression, Cookie, Hello, HttpCompression, MsgPack,
     Namespace, Origins, Reason, Recovery, Refusal, Server, Socket,
 };
-use roomful_cluster::{Cluster, Redis, RedisSessionBus};
+use roomful_cluster::{Cluster, Redis, RedisSessionBus, RedisStreams};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -94,7 +94,12 @@ async fn configured() -> Result<Server, Box<dyn Error>> {
     if let Ok(url) = env::var("CLUSTER_URL") {
         // Several clusters share a Redis.
         let key = env::var("CLUSTER_KEY")?;
-        let adapter = Cluster::connect(Redis::new(&url)?.key(&key)).await?;
+        // Where clients may come back they may do so to any node.
+        let adapter = if number("RECOVERY")?.is_some() {
+            Cluster::connect(RedisStreams::new(&url)?.stream_name(&key)).await?
+        } else {
+            Cluster::connect(Redis::new(&url)?.key(&key)).await?
+        };
         let bus = RedisSessionBus::connect(&url).await?.channel_prefix(&key);
         // The machine may be busy with other tests.
         let patience = Duration::from_secs(10);
