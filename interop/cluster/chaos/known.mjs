@@ -11,7 +11,7 @@ const known = [
   { engines: ALL, check: "servers live", says: "ended by itself", reason: ENDS },
   { engines: ["streams"], check: "once", says: "", reason: OVERTAKES, isRecovered: true },
   { engines: ["streams"], check: "order", says: "", reason: OVERTAKES, isRecovered: true },
-  { engines: ["redis", "streams"], check: "requests end", says: "fetch", reason: WAITS },
+  { engines: ["redis", "sharded", "streams"], check: "requests end", says: "fetch", reason: WAITS },
 ];
 
 /** Why a fault does not count, if it is all an official server's doing. */
