@@ -2,6 +2,7 @@
 // the server under test (SERVER, see ../README.md).
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { createClient } from "redis";
 import { io } from "socket.io-client";
 import { next, PATIENCE, within } from "../../node/support/wait.mjs";
 import { kinds, ServerProcess } from "../servers.mjs";
@@ -138,6 +139,44 @@ function pair(one, other) {
     await lost.hears("missed");
   });
 
+  const isOurs = one === "rust" && other === "rust";
+  test("what Redis refuses reaches the own clients, and nobody recovers across it", { skip: !isOurs }, async () => {
+    const [speaker, stays, lost] = await Promise.all([0, 0, 0].map((i) => connect(servers[i])));
+    await speaker.do("emit", { event: "first", args: [] });
+    await lost.hears("first");
+    await lost.isCutOff();
+    await gone(speaker, lost.id);
+    const admin = await createClient({ url: redis.url }).connect();
+    open.push(admin);
+    await admin.configSet("maxmemory", "1");
+    await speaker.do("emit", { event: "refused", args: [] });
+    await stays.hears("refused");
+    await admin.configSet("maxmemory", "0");
+    // The other servers are told of the gap by an entry of their own kind.
+    const isTold = async () => {
+      const entries = await admin.xRevRange("socket.io", "+", "-", { COUNT: 10 });
+      return entries.some(({ message }) => message.type === "100");
+    };
+    await within(PATIENCE, "the gap to be told", until(isTold));
+    await lost.comesBack(servers[1]);
+    assert.equal(lost.socket.recovered, false);
+  });
+
+  test("who leaves behind an event hears it", { skip: !isOurs }, async () => {
+    const speakers = await Promise.all(servers.map((server) => connect(server)));
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const room = `leaving ${round}`;
+      const members = await Promise.all(servers.map((server) => connect(server, { room })));
+      const [speaker] = speakers;
+      // Both are on their way before either is answered.
+      await Promise.all([
+        speaker.do("emit", { rooms: [room], event: "last", args: [] }),
+        speaker.do("leave", { rooms: [room], from: [room] }),
+      ]);
+      for (const member of members) await member.hears("last");
+    }
+  });
+
   test("an offset that nobody was given brings nobody back", async () => {
     const speaker = await connect(servers[0]);
     const lost = await connect(servers[0]);
@@ -156,12 +195,12 @@ const options = ({ url }) => ["--engine", "streams", "--url", url, "--recovery",
 
 /** Resolves when a socket is known to nobody. */
 async function gone(speaker, id) {
-  const looking = async () => {
-    while ((await speaker.do("fetch", { rooms: [id] })).length > 0) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
-    }
-  };
-  await within(PATIENCE, "a socket that was cut off to be gone", looking());
+  const isGone = async () => (await speaker.do("fetch", { rooms: [id] })).length === 0;
+  await within(PATIENCE, "a socket that was cut off to be gone", until(isGone));
+}
+
+async function until(isSo) {
+  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
 }
 
 class Client {
@@ -193,10 +232,7 @@ class Client {
   }
 
   async hears(event, count = 1) {
-    const looking = async () => {
-      while (this.heard(event).length < count) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
-    };
-    await within(PATIENCE, `"${event}" to be heard`, looking());
+    await within(PATIENCE, `"${event}" to be heard`, until(() => this.heard(event).length >= count));
     assert.equal(this.heard(event).length, count);
   }
 
