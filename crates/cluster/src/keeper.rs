@@ -180,8 +180,13 @@ async fn carry_out(
         }
     }
     if !keeping.is_empty() {
-        let kept = within(patience, connection.keep_sessions(&keeping)).await;
-        unless_refused(kept, "sessions of lost clients")?;
+        match within(patience, connection.keep_sessions(&keeping)).await {
+            Err(error) if error.is_refusal() => {
+                tracing::warn!(%error, "sessions of lost clients are not kept");
+                shared.counters.sessions_lost.add(keeping.len());
+            }
+            kept => kept?,
+        }
     }
     if !taking.0.is_empty() {
         // Whoever waits is told by the end of it where this fails.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use roomful::adapter::{EventLog, LogFuture, Message, Offset};
 use roomful_proto::cluster::{Body, Logged, Packet};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::bus::KeptSession;
 use crate::outbox::Order;
@@ -175,8 +176,8 @@ impl EventLog for Open {
             if !shared.is_up() || !shared.order(Order::Take(key.to_owned(), told)) {
                 return None;
             }
-            // The keeper bounds the time, and drops the sender when the connection is lost.
-            taken.await.ok().flatten()
+            // The engine may go away before the order is carried out.
+            timeout(shared.settings.response_timeout, taken).await.ok()?.ok().flatten()
         })
     }
 }

@@ -74,6 +74,7 @@ impl Reader {
         let last = history::last_entry(connection, &self.stream, "+").await?;
         let Some(known) = *read else {
             *read = Some(last);
+            self.inlet.log_reached(last);
             return Ok(());
         };
         if known != Offset::BEGINNING
