@@ -6,7 +6,7 @@ use crate::hidden::Hidden;
 use crate::id::SessionId;
 use crate::limits::Limits;
 
-/// How packets travel.
+/// How packets travel. What is not [`Polling`](Self::Polling) is a stream: a session asks no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// HTTP long-polling.
@@ -22,6 +22,11 @@ impl Transport {
             Self::Polling => "polling",
             Self::WebSocket => "websocket",
         }
+    }
+
+    /// Whether packets wait for requests that fetch them.
+    pub const fn polls(self) -> bool {
+        matches!(self, Self::Polling)
     }
 }
 

@@ -201,8 +201,7 @@ impl Session {
 
     /// Whether a WebSocket may be opened to upgrade this session: only once, and only from polling.
     pub fn can_upgrade(&self) -> bool {
-        self.transport == Transport::Polling
-            && matches!(self.state, State::Open | State::Deserted { .. })
+        self.transport.polls() && matches!(self.state, State::Open | State::Deserted { .. })
     }
 
     /// Whether a poll decides if the session lives on.
@@ -243,7 +242,7 @@ impl Session {
     /// through a queue.
     #[inline(always)]
     pub fn frame(&mut self, now: Moment, mut data: Data) -> Option<Data> {
-        if self.is_closed() || self.transport != Transport::WebSocket {
+        if self.is_closed() || self.transport.polls() {
             return None;
         }
         // What most frames are is not taken apart and put together again: each move takes its time.
@@ -498,7 +497,7 @@ impl Session {
     }
 
     fn polled(&mut self, now: Moment) {
-        if self.transport != Transport::Polling {
+        if !self.transport.polls() {
             self.out.push_back(Output::PollRefused);
             return;
         }

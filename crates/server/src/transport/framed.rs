@@ -84,7 +84,8 @@ impl Framed {
     }
 }
 
-/// Accepts a stream: all that is needed beside the file above and its variant.
+/// Accepts a stream: all that is needed beside the file above and its variant. In one that is served to others, this
+/// would stand in `http/door`.
 pub(crate) fn accept(core: &Arc<Core>, stream: DuplexStream) {
     let dialect = Dialect::new(&Query::parse("EIO=4"));
     let handshake = Handshake::new(true, "/framed", "", [].into_iter(), None);

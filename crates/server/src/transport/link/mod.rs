@@ -110,7 +110,7 @@ impl Link {
             waiting: AtomicUsize::new(0),
             deadline_ms: AtomicU64::new(u64::MAX),
             scheduled: AtomicU64::new(u64::MAX),
-            on_stream: AtomicBool::new(transport == Transport::WebSocket),
+            on_stream: AtomicBool::new(!transport.polls()),
             moved: AtomicBool::new(false),
             handshake,
         }
