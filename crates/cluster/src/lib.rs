@@ -56,6 +56,8 @@ mod cluster;
 pub mod conformance;
 mod emitter;
 mod keeper;
+#[cfg(any(feature = "nats", feature = "postgres", feature = "redis"))]
+mod log;
 mod logged;
 mod memory;
 #[cfg(feature = "nats")]
@@ -70,7 +72,7 @@ mod redis;
 mod sessions;
 mod shared;
 mod stats;
-#[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "nats", feature = "postgres", feature = "redis"))]
 mod subscriptions;
 mod translate;
 

@@ -32,7 +32,6 @@ impl Subscriptions {
         was_last
     }
 
-    #[cfg(feature = "redis")]
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.0.lock().contains_key(name)
     }

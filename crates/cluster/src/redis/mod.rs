@@ -1,11 +1,10 @@
 //! Redis: the wires of the official adapters.
 
 mod classic;
-mod history;
 pub(crate) mod link;
-mod reader;
 mod sharded;
 mod shards;
+mod stream;
 mod streams;
 
 pub use classic::Redis;

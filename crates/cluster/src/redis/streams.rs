@@ -6,22 +6,19 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ::redis::{Client, FromRedisValue as _, cmd, pipe};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use parking_lot::Mutex;
 use roomful_proto::cluster::{Body, Data, Packet, Presence, envelope};
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, JoinHandle};
 
-use super::history::{self, History};
 use super::link::{self, Heard, Link};
-use super::reader::{Position, Reader, data_of};
+use super::stream::{Stream, data_of};
 use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet, KeptSession};
 use crate::cluster::Cluster;
-use crate::subscriptions::Subscriptions;
+use crate::log::{Place, Reader};
 
 /// Redis, on the wire of `@socket.io/redis-streams-adapter` 0.3, and of its emitter.
 pub struct RedisStreams {
@@ -30,10 +27,7 @@ pub struct RedisStreams {
     max_len: usize,
     stream: String,
     session_prefix: String,
-    /// The last entry that was read: the next connection goes on behind it.
-    read: Arc<Position>,
-    /// The task that reads: the next one begins when it has ended, so that nothing is read by both.
-    reading: Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>,
+    place: Place,
 }
 
 impl RedisStreams {
@@ -58,8 +52,7 @@ impl RedisStreams {
             max_len: 10_000,
             stream: "socket.io".to_owned(),
             session_prefix: "sio:session:".to_owned(),
-            read: Arc::default(),
-            reading: Arc::default(),
+            place: Place::default(),
         })
     }
 
@@ -105,14 +98,11 @@ const fn is_passing(body: &Body) -> bool {
 }
 
 struct StreamsConnection {
+    client: Client,
     link: Link,
-    namespaces: Subscriptions,
     ended: Arc<Notify>,
     reader: Reader,
-    /// How long what is in the stream may still be read for namespaces that come.
-    history_time: Mutex<Duration>,
-    /// Ends with the connection.
-    reading: Mutex<Option<AbortHandle>>,
+    inlet: Inlet,
     prefix: String,
     stream: String,
     session_prefix: String,
@@ -138,18 +128,11 @@ impl Bus for RedisStreams {
             };
             let link = Link::open(&self.client, hear).await?;
             Ok(Box::new(StreamsConnection {
+                client: self.client.clone(),
                 link,
-                namespaces: Subscriptions::default(),
+                reader: Reader::new(&self.place, inlet.clone(), Arc::clone(&ended)),
                 ended,
-                reader: Reader {
-                    client: self.client.clone(),
-                    stream: self.stream.clone(),
-                    read: Arc::clone(&self.read),
-                    reading: Arc::clone(&self.reading),
-                    inlet,
-                },
-                history_time: Mutex::new(history::TIME_MAX),
-                reading: Mutex::default(),
+                inlet,
                 prefix: self.prefix.clone(),
                 stream: self.stream.clone(),
                 session_prefix: self.session_prefix.clone(),
@@ -168,12 +151,10 @@ impl StreamsConnection {
 }
 
 impl Connection for StreamsConnection {
-    /// When all are subscribed: entries of a namespace that is not are passed over for good.
     fn begin(&self) -> BusFuture<'_, ()> {
         Box::pin(async {
-            let begun = self.reader.begin(self.namespaces.clone(), Arc::clone(&self.ended)).await?;
-            *self.reading.lock() = Some(begun);
-            Ok(())
+            let stream = Stream::open(&self.client, &self.stream, &self.inlet).await?;
+            self.reader.begin(stream).await
         })
     }
 
@@ -184,31 +165,9 @@ impl Connection for StreamsConnection {
         past: Option<Duration>,
     ) -> BusFuture<'a, ()> {
         Box::pin(async move {
-            // Nothing is brought meanwhile: what was before comes first.
-            let mut read = self.reader.read.lock().await;
-            if let Some(past) = past {
-                let upto = match *read {
-                    Some(upto) => upto,
-                    None => *read.insert(
-                        history::last_entry(&mut self.link.speaker(), &self.stream, "+").await?,
-                    ),
-                };
-                let (began, time) = (Instant::now(), *self.history_time.lock());
-                let history = History { stream: &self.stream, namespace, uid, upto, time };
-                let brought =
-                    history.bring(&mut self.link.speaker(), past, &self.reader.inlet).await;
-                *self.history_time.lock() = time.saturating_sub(began.elapsed());
-                if let Err(why) = brought {
-                    if !why.is_refusal() {
-                        return Err(why);
-                    }
-                    tracing::warn!(%why, "clients that were lost before cannot be recovered here");
-                    self.reader.inlet.begin_log(namespace, uid, upto);
-                }
-                self.reader.inlet.log_begun(namespace, uid);
-            }
-            self.namespaces.add(namespace);
-            drop(read);
+            let (connection, name) = (self.link.speaker(), self.stream.clone());
+            let mut stream = Stream { connection, name, inlet: self.inlet.clone() };
+            self.reader.subscribe(namespace, uid, past, &mut stream).await?;
             let channels = self.channels(namespace, uid);
             self.link.listen(cmd("SUBSCRIBE").arg(&channels).take()).await
         })
@@ -217,7 +176,7 @@ impl Connection for StreamsConnection {
     fn unsubscribe<'a>(&'a self, namespace: &'a Arc<str>, uid: &'a Arc<str>) -> BusFuture<'a, ()> {
         let [all, own] = self.channels(namespace, uid);
         let mut channels = vec![own];
-        channels.extend(self.namespaces.remove(namespace).then_some(all));
+        channels.extend(self.reader.namespaces().remove(namespace).then_some(all));
         Box::pin(self.link.listen(cmd("UNSUBSCRIBE").arg(&channels).take()))
     }
 
@@ -263,7 +222,7 @@ impl Connection for StreamsConnection {
         Box::pin(async move {
             let mut commands = pipe();
             for KeptSession { key, json, keeps } in sessions {
-                let data = Data::from_json(json.as_bytes(), self.reader.inlet.limits());
+                let data = Data::from_json(json.as_bytes(), self.inlet.limits());
                 let data = data.map_err(BusError::refusal)?;
                 let set = commands.cmd("SET").arg(format!("{}{key}", self.session_prefix));
                 set.arg(BASE64.encode(data.to_msgpack()))
@@ -286,7 +245,7 @@ impl Connection for StreamsConnection {
                     tracing::warn!(%why, "a session cannot be taken out: that needs GETDEL of Redis 6.2");
                 });
                 let text: Option<String> = Option::from_redis_value(answer.ok()?).ok()?;
-                let data = data_of(text?, self.reader.inlet.limits()).ok()?;
+                let data = data_of(text?, self.inlet.limits()).ok()?;
                 String::from_utf8(data.json).ok()
             });
             Ok(answers.collect())
@@ -312,12 +271,6 @@ impl Connection for StreamsConnection {
                 () = self.ended.notified() => BusError::new("the stream cannot be read any more"),
             }
         })
-    }
-}
-
-impl Drop for StreamsConnection {
-    fn drop(&mut self) {
-        self.reading.lock().iter().for_each(AbortHandle::abort);
     }
 }
 

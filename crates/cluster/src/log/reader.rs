@@ -1,0 +1,177 @@
+//! [`Reader`]: brings what is in a log, from where the last connection was.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use roomful_proto::cluster::Offset;
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinHandle};
+
+use super::history::{self, History};
+use super::{Entry, Store, is_logged};
+use crate::bus::{BusError, Inlet};
+use crate::subscriptions::Subscriptions;
+
+/// Where a bus reads its log, from one connection to the next.
+#[derive(Clone, Default)]
+pub(crate) struct Place {
+    /// The last entry that was read; `None` before there was a connection. Whoever brings entries has the lock, so what
+    /// a namespace had before it came is brought in front of all that comes.
+    read: Arc<tokio::sync::Mutex<Option<Offset>>>,
+    /// The task that reads: the next one begins when it has ended, so that nothing is read by both.
+    reading: Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// What reads for one connection, until it is dropped.
+pub(crate) struct Reader {
+    place: Place,
+    inlet: Inlet,
+    namespaces: Subscriptions,
+    /// Rung when it cannot be read any more.
+    ended: Arc<Notify>,
+    /// How long what is in the log may still be read for namespaces that come.
+    history_time: Mutex<Duration>,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+impl Reader {
+    pub(crate) fn new(place: &Place, inlet: Inlet, ended: Arc<Notify>) -> Self {
+        Self {
+            place: place.clone(),
+            inlet,
+            namespaces: Subscriptions::default(),
+            ended,
+            history_time: Mutex::new(history::TIME_MAX),
+            task: Mutex::default(),
+        }
+    }
+
+    /// The namespaces whose entries are brought.
+    pub(crate) const fn namespaces(&self) -> &Subscriptions {
+        &self.namespaces
+    }
+
+    /// Brings what the log has of a namespace, and from then on what comes of it.
+    pub(crate) async fn subscribe(
+        &self,
+        namespace: &Arc<str>,
+        uid: &Arc<str>,
+        past: Option<Duration>,
+        log: &mut impl Store,
+    ) -> Result<(), BusError> {
+        // Nothing is brought meanwhile: what was before comes first.
+        let mut read = self.place.read.lock().await;
+        if let Some(past) = past {
+            let upto = match *read {
+                Some(upto) => upto,
+                None => *read.insert(log.last(None).await?),
+            };
+            let (began, time) = (Instant::now(), *self.history_time.lock());
+            let history = History { namespace, uid, upto, time };
+            let brought = history.bring(log, past, &self.inlet).await;
+            *self.history_time.lock() = time.saturating_sub(began.elapsed());
+            if let Err(why) = brought {
+                if !why.is_refusal() {
+                    return Err(why);
+                }
+                tracing::warn!(%why, "clients that were lost before cannot be recovered here");
+                self.inlet.begin_log(namespace, uid, upto);
+            }
+            self.inlet.log_begun(namespace, uid);
+        }
+        self.namespaces.add(namespace);
+        Ok(())
+    }
+
+    /// Begins to read where the last connection was, or at the end. When all are subscribed: entries of a namespace that
+    /// is not are passed over for good.
+    pub(crate) async fn begin(&self, mut log: impl Store + 'static) -> Result<(), BusError> {
+        let mut reading = self.place.reading.lock().await;
+        if let Some(before) = reading.take() {
+            before.abort();
+            // It may be in the middle of what it has read, and says then where it was.
+            drop(before.await);
+        }
+        self.find_position(&mut log).await?;
+        let (place, ended) = (self.place.clone(), Arc::clone(&self.ended));
+        let (namespaces, inlet) = (self.namespaces.clone(), self.inlet.clone());
+        let task = tokio::spawn(async move {
+            let error = read_on(&mut log, &place, &namespaces, &inlet).await;
+            tracing::debug!(%error, "the log is not read any more");
+            ended.notify_one();
+        });
+        *self.task.lock() = Some(task.abort_handle());
+        *reading = Some(task);
+        Ok(())
+    }
+
+    /// Where to go on. What was read last may be gone, and what came behind it with it.
+    async fn find_position(&self, log: &mut impl Store) -> Result<(), BusError> {
+        let mut read = self.place.read.lock().await;
+        let last = log.last(None).await?;
+        let Some(known) = *read else {
+            *read = Some(last);
+            self.inlet.log_reached(last);
+            return Ok(());
+        };
+        if known != Offset::BEGINNING && log.last(Some(known)).await? != known {
+            // An engine that has begun anew may give offsets that are before those of old.
+            let from = known.min(last);
+            *read = Some(from);
+            let first = log.first(from).await?;
+            tell_lost(first.map_or(from, Offset::before), &self.inlet);
+        }
+        if let Some(read) = *read {
+            self.inlet.log_reached(read);
+        }
+        Ok(())
+    }
+}
+
+/// Entries are gone that were not read: all behind an offset is still there.
+fn tell_lost(behind: Offset, inlet: &Inlet) {
+    tracing::warn!("entries of the engine's log are gone, perhaps before they were read");
+    inlet.begin_anew(behind);
+}
+
+/// Reads until something fails.
+async fn read_on(
+    log: &mut impl Store,
+    place: &Place,
+    namespaces: &Subscriptions,
+    inlet: &Inlet,
+) -> BusError {
+    loop {
+        let from = place.read.lock().await.unwrap_or_default();
+        let page = match log.next(from, &|namespace| namespaces.contains(namespace)).await {
+            Ok(page) => page,
+            Err(why) => return why,
+        };
+        let mut read = place.read.lock().await;
+        let mut has_lost = page.has_lost;
+        for (offset, entry) in page.entries {
+            if std::mem::take(&mut has_lost) {
+                tell_lost(offset.before(), inlet);
+            }
+            match entry {
+                Ok(Some(Entry { packet, number })) if is_logged(&packet.body) => {
+                    inlet.deliver_logged(offset, number, packet);
+                }
+                Ok(Some(Entry { packet, .. })) => inlet.deliver(packet),
+                Ok(None) => inlet.pass_over(),
+                Err(why) => inlet.refuse(why),
+            }
+            *read = Some(offset);
+        }
+        if let Some(read) = *read {
+            inlet.log_reached(read);
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.task.lock().iter().for_each(AbortHandle::abort);
+    }
+}
