@@ -161,6 +161,18 @@ impl Inlet {
         self.deliver(Packet { from, to, namespace, body });
     }
 
+    /// Something has come beside the log that should be in it: of a node that writes none. It reaches the clients that are
+    /// here, and nobody recovers across it.
+    pub fn deliver_past_log(&self, packet: Packet) {
+        let Packet { from, to, namespace, body } = packet;
+        self.deliver(Packet {
+            from,
+            to,
+            namespace,
+            body: Body::Logged(Box::new(Logged::new(0, body))),
+        });
+    }
+
     /// An entry that was in the log before the namespace was subscribed.
     pub fn recall(&self, offset: Offset, packet: Packet) {
         let Packet { from, to, namespace, body } = packet;

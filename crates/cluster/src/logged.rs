@@ -45,7 +45,7 @@ impl Part {
         let Some(body) = translate::body(message.clone()) else {
             return;
         };
-        let is_volatile = matches!(&body, Body::Emit { to, .. } if to.flags.volatile);
+        let is_volatile = body.is_volatile();
         let mut state = self.state.lock();
         let is_up = self.shared.is_up();
         if !is_up && is_volatile {
@@ -102,6 +102,11 @@ impl Part {
         }
     }
 
+    /// Nobody recovers across a gap that others may not know yet.
+    fn may_recover(&self) -> bool {
+        self.shared.is_up() && self.state.lock().pending.is_whole()
+    }
+
     fn deliver_past_log(&self, state: &mut State, messages: Vec<Message>) {
         for body in messages.into_iter().filter_map(translate::body) {
             state.relay.deliver(self.entry(Logged::new(0, body)));
@@ -119,6 +124,7 @@ impl Part {
         };
         let Logged { offset, mut is_past, number, body } = logged;
         let is_own = **from == *self.uid;
+        let is_volatile = body.is_volatile();
         if self.log_of.is_none() {
             // Here events do not go through the log, and its own were delivered when they were sent.
             return if !is_own && !is_past {
@@ -134,6 +140,10 @@ impl Part {
         let Some((mut message, None)) = translate::message(body) else {
             return;
         };
+        if offset.is_none() && !is_own && !is_volatile {
+            // Who is away now would miss it.
+            self.state.lock().pending.note_past_log();
+        }
         if is_own && number > 0 {
             let due = self.state.lock().pending.back(number);
             for lost in due.lost {
@@ -161,10 +171,8 @@ impl EventLog for Open {
 
     fn keep(&self, key: &str, session: String, keeps: Duration) {
         let shared = &self.part.shared;
-        // Nobody recovers across a gap that others may not know yet.
         let session = KeptSession { key: key.to_owned(), json: session, keeps };
-        let may_be_kept = shared.is_up() && self.part.state.lock().pending.is_whole();
-        if !(may_be_kept && shared.order(Order::Keep(session))) {
+        if !(self.part.may_recover() && shared.order(Order::Keep(session))) {
             shared.counters.sessions_lost.add(1);
         }
     }
@@ -173,7 +181,7 @@ impl EventLog for Open {
         Box::pin(async move {
             let shared = &self.part.shared;
             let (told, taken) = oneshot::channel();
-            if !shared.is_up() || !shared.order(Order::Take(key.to_owned(), told)) {
+            if !self.part.may_recover() || !shared.order(Order::Take(key.to_owned(), told)) {
                 return None;
             }
             // The engine may go away before the order is carried out.

@@ -284,7 +284,7 @@ impl Part {
 
     /// Says something to all, and so that this node is there.
     fn say(&self, body: Body) {
-        if matches!(&body, Body::Emit { to, .. } if to.flags.volatile) && !self.shared.is_up() {
+        if body.is_volatile() && !self.shared.is_up() {
             return self.shared.counters.dropped_volatile.add(1);
         }
         if matches!(body, Body::Vacate { .. }) && !self.shared.is_up() {

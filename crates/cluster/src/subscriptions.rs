@@ -32,6 +32,11 @@ impl Subscriptions {
         was_last
     }
 
+    #[cfg(feature = "postgres")]
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        self.0.lock().keys().cloned().collect()
+    }
+
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.0.lock().contains_key(name)
     }

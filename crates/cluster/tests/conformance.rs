@@ -58,6 +58,15 @@ async fn postgres() {
     conformance::check(bus).await.unwrap();
 }
 
+#[cfg(feature = "postgres")]
+#[tokio::test]
+#[ignore = "it needs the engine"]
+async fn postgres_with_a_log() {
+    let url = url("POSTGRES_URL");
+    let bus = || roomful_cluster::Postgres::new(&url).unwrap().channel_prefix("conformance-log");
+    conformance::check(|| bus().with_log().log_prefix("it's \"a\" log")).await.unwrap();
+}
+
 #[cfg(feature = "nats")]
 #[tokio::test]
 #[ignore = "it needs the engine"]

@@ -3,13 +3,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { createClient } from "redis";
-import { io } from "socket.io-client";
 import { next, PATIENCE, within } from "../../node/support/wait.mjs";
 import { kinds, ServerProcess } from "../servers.mjs";
 import { Redis } from "../services.mjs";
+import { Client, gone, until } from "./client.mjs";
 
 const ROUNDS = 20;
-const LOOK_AGAIN = 20;
 
 for (const one of kinds) {
   for (const other of kinds) {
@@ -192,65 +191,3 @@ function pair(one, other) {
 }
 
 const options = ({ url }) => ["--engine", "streams", "--url", url, "--recovery", "yes"];
-
-/** Resolves when a socket is known to nobody. */
-async function gone(speaker, id) {
-  const isGone = async () => (await speaker.do("fetch", { rooms: [id] })).length === 0;
-  await within(PATIENCE, "a socket that was cut off to be gone", until(isGone));
-}
-
-async function until(isSo) {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
-}
-
-class Client {
-  #log = [];
-
-  static async connect(server, { room, auth = {} } = {}) {
-    const client = new Client();
-    client.socket = io(server.urls[0], {
-      forceNew: true,
-      reconnection: false,
-      transports: ["websocket"],
-      auth: { ...(room === undefined ? {} : { room }), ...auth },
-    });
-    client.socket.onAny((event, ...args) => client.#log.push([event, ...args]));
-    await next(client.socket, "connect");
-    client.id = await client.do("me");
-    client.socket.io.opts.ownId = client.id;
-    return client;
-  }
-
-  async do(op, params = {}) {
-    const answer = await this.socket.timeout(PATIENCE).emitWithAck("do", op, params);
-    if ("error" in answer) throw new Error(`${op}: ${answer.error}`);
-    return answer.ok;
-  }
-
-  heard(event) {
-    return this.#log.filter(([name]) => name === event).map(([, ...args]) => args);
-  }
-
-  async hears(event, count = 1) {
-    await within(PATIENCE, `"${event}" to be heard`, until(() => this.heard(event).length >= count));
-    assert.equal(this.heard(event).length, count);
-  }
-
-  /** Its connection ends without a word of Socket.IO. */
-  async isCutOff() {
-    const disconnected = next(this.socket, "disconnect");
-    this.socket.io.engine.close();
-    await disconnected;
-  }
-
-  async comesBack(server) {
-    this.socket.io.uri = server.urls[0];
-    this.socket.connect();
-    await next(this.socket, "connect");
-  }
-
-  close() {
-    this.socket.disconnect();
-    this.socket.io.engine?.close();
-  }
-}

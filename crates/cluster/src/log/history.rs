@@ -35,7 +35,7 @@ impl History<'_> {
             return Ok(());
         }
         let began = Instant::now();
-        let mut from = log.ago(past).await?;
+        let mut from = log.ago(past).await?.min(self.upto.after());
         let behind = beginning(log, from).await?;
         inlet.begin_log(self.namespace, self.uid, behind);
         while from <= self.upto {

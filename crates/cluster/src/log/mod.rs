@@ -10,6 +10,8 @@
 
 mod history;
 mod reader;
+#[cfg(any(feature = "nats", feature = "postgres"))]
+mod sealed;
 
 use std::future::Future;
 use std::time::Duration;
@@ -17,7 +19,10 @@ use std::time::Duration;
 use roomful_proto::cluster::{Body, Malformed, Offset, Packet};
 
 use crate::bus::BusError;
+use crate::subscriptions::Subscriptions;
 pub(crate) use reader::{Place, Reader};
+#[cfg(any(feature = "nats", feature = "postgres"))]
+pub(crate) use sealed::Sealed;
 
 /// Entries that are asked for at once.
 pub(crate) const PAGE: usize = 100;
@@ -35,16 +40,12 @@ pub(crate) trait Store: Send {
     /// An offset before which all entries are older than this.
     fn ago(&mut self, past: Duration) -> impl Asked<Offset>;
 
-    /// The first entries from an offset on up to another, at most [`PAGE`]. Those of other namespaces may be among them.
+    /// The first entries of a namespace from an offset on up to another, at most [`PAGE`]. Others may be among them, unread.
     fn page(&mut self, namespace: &str, from: Offset, upto: Offset) -> impl Asked<Page>;
 
     /// The first entries behind an offset, which is where the read before has ended. It waits for them, for at most
-    /// [`READ_WAIT`]. `is_meant` says which namespaces are.
-    fn next(
-        &mut self,
-        behind: Offset,
-        is_meant: &(dyn Fn(&str) -> bool + Send + Sync),
-    ) -> impl Asked<Page>;
+    /// [`READ_WAIT`]. Of other namespaces than these nothing need be read.
+    fn next(&mut self, behind: Offset, namespaces: &Subscriptions) -> impl Asked<Page>;
 }
 
 /// What an engine answers.

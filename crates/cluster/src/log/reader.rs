@@ -144,7 +144,7 @@ async fn read_on(
 ) -> BusError {
     loop {
         let from = place.read.lock().await.unwrap_or_default();
-        let page = match log.next(from, &|namespace| namespaces.contains(namespace)).await {
+        let page = match log.next(from, namespaces).await {
             Ok(page) => page,
             Err(why) => return why,
         };

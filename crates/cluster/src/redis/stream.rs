@@ -14,6 +14,7 @@ use roomful_proto::cluster::{Data, Malformed, Offset, envelope};
 use super::link;
 use crate::bus::{BusError, Inlet};
 use crate::log::{Entry, PAGE, Page, READ_WAIT, Read, Store};
+use crate::subscriptions::Subscriptions;
 
 /// A stream, as it is read by one connection.
 pub(super) struct Stream {
@@ -88,18 +89,14 @@ impl Store for Stream {
         self.page_of(page.ids, |of| of == namespace)
     }
 
-    async fn next(
-        &mut self,
-        behind: Offset,
-        is_meant: &(dyn Fn(&str) -> bool + Send + Sync),
-    ) -> Result<Page, BusError> {
+    async fn next(&mut self, behind: Offset, namespaces: &Subscriptions) -> Result<Page, BusError> {
         let mut command = cmd("XREAD");
         command.arg("BLOCK").arg(READ_WAIT.as_millis() as u64).arg("COUNT").arg(PAGE);
         command.arg("STREAMS").arg(&self.name).arg(behind.to_string());
         let reply: Option<StreamReadReply> = self.asked(&command).await?;
         let keys = reply.map(|reply| reply.keys).unwrap_or_default();
         let entries: Vec<StreamId> = keys.into_iter().flat_map(|key| key.ids).collect();
-        let page = self.page_of(entries, is_meant)?;
+        let page = self.page_of(entries, |namespace| namespaces.contains(namespace))?;
         // Who lags may have been overtaken by the end of the stream, which moves as others write.
         let may_lag = page.has_more && behind != Offset::BEGINNING;
         let has_lost = may_lag && self.last(Some(behind)).await? != behind;

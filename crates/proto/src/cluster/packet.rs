@@ -242,6 +242,11 @@ fn is_id(text: &str) -> bool {
 }
 
 impl Body {
+    /// Whether it is dropped where it cannot leave at once.
+    pub const fn is_volatile(&self) -> bool {
+        matches!(self, Self::Emit { to, .. } if to.flags.volatile)
+    }
+
     /// The request that this makes.
     fn asks(&self) -> Option<&Arc<str>> {
         match self {

@@ -60,6 +60,7 @@ impl Options {
             }
             "streams" => RedisStreams::connect(&self.url).await?,
             "postgres" => Postgres::connect(&self.url).await?,
+            "postgres-log" => Cluster::connect(Postgres::new(&self.url)?.with_log()).await?,
             "nats" => Nats::connect(&self.url).await?,
             "memory" => Cluster::connect(memory.clone()).await?,
             other => return Err(format!("there is no engine {other}").into()),
