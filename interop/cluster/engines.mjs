@@ -12,6 +12,7 @@ export const engines = [
   { name: "sharded", kinds: BOTH, open: () => Redis.start() },
   { name: "streams", kinds: BOTH, open: () => Redis.start(), recovers: true },
   { name: "postgres", kinds: BOTH, open: openDatabase },
+  { name: "postgres-log", kinds: OURS, open: openDatabase, recovers: true },
   { name: "nats", kinds: OURS, open: () => Nats.start() },
   { name: "memory", kinds: OURS, open: () => ({ url: "memory:", stop() {} }), isOneProcess: true },
 ];

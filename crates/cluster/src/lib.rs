@@ -19,7 +19,7 @@
 //! | [`Redis`] | `redis` | `@socket.io/redis-adapter` 8, `@socket.io/redis-emitter` 5 |
 //! | [`ShardedRedis`] | `redis`; `redis-cluster` for a Redis Cluster | `createShardedAdapter` of `@socket.io/redis-adapter` 8, Redis 7 |
 //! | [`RedisStreams`] | `redis` | `@socket.io/redis-streams-adapter` 0.3, with its sessions |
-//! | [`Postgres`] | `postgres` | `@socket.io/postgres-adapter` 0.5, and its emitter |
+//! | [`Postgres`] | `postgres` | `@socket.io/postgres-adapter` 0.5, and its emitter; a log of ours besides |
 //! | [`Nats`] | `nats` | ours: see [`Nats`] |
 //! | [`MemoryBus`] | none | none: servers of one process, and tests |
 //!

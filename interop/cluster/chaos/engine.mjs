@@ -26,7 +26,7 @@ export class Engine {
 
   /** One that `persists` has after a restart what it had before. */
   static async open(name, persists) {
-    const Kind = { nats: Nats, postgres: Postgres }[name] ?? Redis;
+    const Kind = { nats: Nats, postgres: Postgres, "postgres-log": Postgres }[name] ?? Redis;
     const engine = new Kind();
     engine.port = await freePort();
     engine.persists = persists;
