@@ -126,6 +126,39 @@ test("nobody recovers across an event of who writes no log", async () => {
   }
 });
 
+// Numbers that are given out before a commit let a reader pass by what comes late (kamu-cli 1398, SQLStreamStore 121).
+test("what many say at once comes to all in one order, and nothing is passed by", async () => {
+  const [EACH, AT_ONCE] = [100, 4];
+  const speakers = await Promise.all(Array.from({ length: 2 * AT_ONCE }, (_, i) => connect(servers[i % 2])));
+  const hearers = await Promise.all(servers.map((server) => connect(server)));
+  const said = speakers.map(async (speaker, i) => {
+    for (let n = 0; n < EACH; n += 1) await speaker.do("emit", { event: "burst", args: [`${i}.${n}`] });
+  });
+  await Promise.all(said);
+  for (const hearer of hearers) await hearer.hears("burst", speakers.length * EACH);
+  const [here, there] = hearers.map((hearer) => hearer.heard("burst").map(([what]) => what));
+  assert.deepEqual(here, there);
+  assert.equal(new Set(here).size, speakers.length * EACH);
+});
+
+// A database that fails over ends all sessions, and says nothing of what was notified meanwhile (node-postgres 3003).
+test("a node whose sessions are ended reads on where it was", async () => {
+  const [speaker, hearer] = await Promise.all(servers.map((server) => connect(server)));
+  await speaker.do("emit", { event: "count", args: [0] });
+  await hearer.hears("count");
+  for (let i = 1; i <= 60; i += 1) {
+    if (i % 20 === 0) {
+      await pool.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND datname = current_database() AND query LIKE '%roomful%'`);
+    }
+    await speaker.do("emit", { event: "count", args: [i] });
+  }
+  await within(PATIENCE, "the last to be heard", until(() => hearer.heard("count").some(([i]) => i === 60)));
+  const heard = hearer.heard("count").map(([i]) => i);
+  assert.deepEqual(heard, [...new Set(heard)].sort((a, b) => a - b), "once, and in order");
+  assert.deepEqual(speaker.heard("count").map(([i]) => i), [...Array(61).keys()]);
+});
+
 test("an official wire is spoken all the same", async () => {
   const plain = await start("postgres");
   const [speaker, hears] = await Promise.all([connect(servers[0]), connect(plain)]);
