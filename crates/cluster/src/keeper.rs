@@ -190,7 +190,13 @@ async fn carry_out(
     }
     if !taking.0.is_empty() {
         // Whoever waits is told by the end of it where this fails.
-        let taken = within(patience, connection.take_sessions(&taking.0)).await?;
+        let taken = match within(patience, connection.take_sessions(&taking.0)).await {
+            Err(error) if error.is_refusal() => {
+                tracing::warn!(%error, "sessions of lost clients cannot be taken out");
+                Vec::new()
+            }
+            taken => taken?,
+        };
         for ((key, told), session) in taking.0.into_iter().zip(taking.1).zip(taken) {
             // Whoever has asked may be gone.
             if let Err(Some(json)) = told.send(session) {

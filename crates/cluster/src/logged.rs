@@ -152,7 +152,11 @@ impl Part {
             match due.message {
                 // As it was sent: the wire does not say everything.
                 Some(sent) => message = sent,
-                None => is_past = true,
+                None => {
+                    is_past = true;
+                    // It may have come behind the gap that was told of it.
+                    self.state.lock().pending.note_past_log();
+                }
             }
         }
         node.receive_logged(offset, is_past, message);

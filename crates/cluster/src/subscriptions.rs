@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 /// Names that are subscribed. Servers of one process that share a cluster subscribe to a namespace more than once.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Subscriptions(Arc<Mutex<HashMap<Arc<str>, usize>>>);
+pub(crate) struct Subscriptions(Arc<Mutex<HashMap<Arc<str>, usize>>>, Arc<AtomicUsize>);
 
 impl Subscriptions {
     /// Once more; `true` when it is the first.
@@ -15,7 +16,13 @@ impl Subscriptions {
         let mut names = self.0.lock();
         let times = names.entry(Arc::clone(name)).or_default();
         *times += 1;
+        self.1.fetch_add(1, Ordering::AcqRel);
         *times == 1
+    }
+
+    /// How often one was added: by it somebody sees that one has come.
+    pub(crate) fn added(&self) -> usize {
+        self.1.load(Ordering::Acquire)
     }
 
     /// Once less; `true` when it was the last.

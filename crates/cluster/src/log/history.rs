@@ -56,7 +56,10 @@ impl History<'_> {
                         inlet.recall(offset, packet);
                     }
                     Ok(_) => {}
-                    Err(why) => inlet.refuse(why),
+                    Err(why) => {
+                        inlet.refuse(why);
+                        inlet.begin_log(self.namespace, self.uid, offset);
+                    }
                 }
             }
             if !page.has_more {

@@ -143,12 +143,18 @@ async fn read_on(
     inlet: &Inlet,
 ) -> BusError {
     loop {
-        let from = place.read.lock().await.unwrap_or_default();
+        let read = place.read.lock().await;
+        let (from, added) = (read.unwrap_or_default(), namespaces.added());
+        drop(read);
         let page = match log.next(from, namespaces).await {
             Ok(page) => page,
             Err(why) => return why,
         };
         let mut read = place.read.lock().await;
+        if namespaces.added() != added {
+            // What was passed over may be of a namespace that has come since, and is behind what it was brought.
+            continue;
+        }
         let mut has_lost = page.has_lost;
         for (offset, entry) in page.entries {
             if std::mem::take(&mut has_lost) {
@@ -160,7 +166,11 @@ async fn read_on(
                 }
                 Ok(Some(Entry { packet, .. })) => inlet.deliver(packet),
                 Ok(None) => inlet.pass_over(),
-                Err(why) => inlet.refuse(why),
+                Err(why) => {
+                    inlet.refuse(why);
+                    // Nobody knows whom it was for.
+                    inlet.begin_anew(offset);
+                }
             }
             *read = Some(offset);
         }

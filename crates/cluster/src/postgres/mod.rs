@@ -142,10 +142,17 @@ impl Postgres {
     }
 }
 
-/// An error with what the database says of it.
+/// What is wrong with what was said, and not with the database, by the classes of SQLSTATE: data, integrity, and what
+/// is not there or not allowed.
+const REFUSALS: [&str; 3] = ["22", "23", "42"];
+
+/// An error with what the database says of it. One that takes nothing, such as a standby, is as good as away.
 fn told(error: tokio_postgres::Error) -> BusError {
     match error.as_db_error() {
-        Some(why) => BusError::refusal(format!("PostgreSQL refuses: {}", why.message())),
+        Some(why) if REFUSALS.iter().any(|class| why.code().code().starts_with(class)) => {
+            BusError::refusal(format!("PostgreSQL refuses: {}", why.message()))
+        }
+        Some(why) => BusError::new(format!("PostgreSQL: {}", why.message())),
         None => BusError::new(format!("PostgreSQL: {error}")),
     }
 }

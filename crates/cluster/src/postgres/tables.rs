@@ -59,6 +59,12 @@ impl Tables {
             index = quoted(&format!("{}_created_at", self.events)),
         );
         prepare(client, &self.events, &create).await?;
+        // A row of no namespace: who has read nothing yet knows by it whether anything is gone.
+        let mark = format!(
+            "INSERT INTO {events} (uid, nsp, number, payload) SELECT '', '', 0, '' \
+             WHERE NOT EXISTS (SELECT FROM {events})"
+        );
+        client.batch_execute(&mark).await.map_err(told)?;
         let sessions = quoted(&self.sessions);
         let create = format!(
             "CREATE TABLE IF NOT EXISTS {sessions} (\
@@ -85,6 +91,8 @@ impl Tables {
             );
         }
         let mut times = interval(CLEANUP);
+        // The first one comes at once, in front of what a new connection has to read.
+        times.tick().await;
         loop {
             times.tick().await;
             if let Err(error) = client.batch_execute(&delete).await {

@@ -229,8 +229,16 @@ impl Journal {
         offset: Offset,
     ) -> Result<(), EncodeError> {
         let mut journal = self.lock();
-        let is_kept = target.reliability != Reliability::Volatile;
-        if is_kept && journal.state.log.advance(offset) == Arrival::New {
+        if target.reliability == Reliability::Volatile {
+            return Ok(());
+        }
+        let arrival = journal.state.log.advance(offset);
+        if arrival == Arrival::Late {
+            // As what is sent late.
+            let last = journal.state.log.last_offset();
+            journal.begin_behind(last);
+        }
+        if arrival == Arrival::New {
             let letter = journal.stamp(event, target.reliability);
             let parcel = namespace.parcel(letter, target.compress)?;
             journal.record(&parcel, &target.rooms, &target.except, target.reliability);
