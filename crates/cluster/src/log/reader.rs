@@ -185,3 +185,97 @@ impl Drop for Reader {
         self.task.lock().iter().for_each(AbortHandle::abort);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use roomful_proto::cluster::{Body, Malformed, Packet, Selection};
+
+    use super::*;
+    use crate::bus::Hears;
+    use crate::log::Page;
+
+    /// A log with one entry of `/late`, which a read finds and gives when it is told to.
+    struct OneEntry {
+        is_read: Arc<Notify>,
+        goes_on: Arc<Notify>,
+    }
+
+    impl Store for OneEntry {
+        async fn last(&mut self, _upto: Option<Offset>) -> Result<Offset, BusError> {
+            Ok(Offset::BEGINNING)
+        }
+
+        async fn first(&mut self, _behind: Offset) -> Result<Option<Offset>, BusError> {
+            Ok(None)
+        }
+
+        async fn ago(&mut self, _past: Duration) -> Result<Offset, BusError> {
+            Ok(Offset::BEGINNING)
+        }
+
+        async fn page(&mut self, _: &str, _: Offset, _: Offset) -> Result<Page, BusError> {
+            Ok(Page::default())
+        }
+
+        async fn next(
+            &mut self,
+            behind: Offset,
+            namespaces: &Subscriptions,
+        ) -> Result<Page, BusError> {
+            if behind != Offset::BEGINNING {
+                std::future::pending::<()>().await;
+            }
+            let body = Body::Join { to: Selection::default(), rooms: vec!["room".into()] };
+            let packet = Packet { from: "other".into(), to: None, namespace: "/late".into(), body };
+            let entry = namespaces.contains("/late").then_some(Entry { packet, number: 0 });
+            self.is_read.notify_one();
+            self.goes_on.notified().await;
+            Ok(Page { entries: vec![(Offset::new(1, 0), Ok(entry))], ..Page::default() })
+        }
+    }
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<&'static str>>, Notify);
+
+    impl Heard {
+        fn note(&self, what: &'static str) {
+            self.0.lock().push(what);
+            self.1.notify_one();
+        }
+    }
+
+    impl Hears for Heard {
+        fn has_room(&self, _: &str, _: &str) -> bool {
+            true
+        }
+        fn deliver(&self, _: Packet) {
+            self.note("delivered");
+        }
+        fn begin_log(&self, _: Option<&str>, _: Option<&str>, _: Offset) {}
+        fn log_begun(&self, _: &str, _: &str) {}
+        fn log_reached(&self, _: Offset) {}
+        fn pass_over(&self) {
+            self.note("passed over");
+        }
+        fn refuse(&self, _: Malformed) {
+            self.note("refused");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_read_while_its_namespace_is_subscribed_is_not_passed_over() {
+        let (heard, ended) = (Arc::new(Heard::default()), Arc::default());
+        let inlet = Inlet::new(&heard, Arc::default());
+        let reader = Reader::new(&Place::default(), inlet, ended);
+        let (is_read, goes_on) = (Arc::<Notify>::default(), Arc::<Notify>::default());
+        let log = || OneEntry { is_read: Arc::clone(&is_read), goes_on: Arc::clone(&goes_on) };
+        reader.begin(log()).await.unwrap();
+        is_read.notified().await;
+        reader.subscribe(&"/late".into(), &"uid".into(), None, &mut log()).await.unwrap();
+        goes_on.notify_one();
+        tokio::time::timeout(Duration::from_secs(10), is_read.notified()).await.unwrap();
+        goes_on.notify_one();
+        heard.1.notified().await;
+        assert_eq!(*heard.0.lock(), ["delivered"]);
+    }
+}
