@@ -48,7 +48,6 @@ impl History<'_> {
             for (offset, entry) in page.entries {
                 from = offset.after();
                 match entry {
-                    Ok(Some(Entry { packet, .. })) if *packet.namespace != *self.namespace => {}
                     Ok(Some(Entry { packet, .. })) if packet.body == Body::Gap => {
                         inlet.begin_log(self.namespace, self.uid, offset);
                     }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::history::{self, History};
-use super::{Entry, Store, is_logged};
+use super::{Entry, Read, Store, is_logged};
 use crate::bus::{BusError, Inlet};
 use crate::subscriptions::Subscriptions;
 
@@ -146,14 +146,19 @@ async fn read_on(
         let read = place.read.lock().await;
         let (from, added) = (read.unwrap_or_default(), namespaces.added());
         drop(read);
-        let page = match log.next(from, namespaces).await {
+        let mut page = match log.next(from, namespaces).await {
             Ok(page) => page,
             Err(why) => return why,
         };
         let mut read = place.read.lock().await;
-        if namespaces.added() != added {
-            // What was passed over may be of a namespace that has come since, and is behind what it was brought.
-            continue;
+        let is_unread = |(_, entry): &(Offset, Read)| matches!(entry, Ok(None));
+        if namespaces.added() != added && page.entries.iter().any(is_unread) {
+            // It may be of a namespace that has come since. None comes while it is read once more: whoever makes many
+            // keeps nobody from going on.
+            page = match log.next(from, namespaces).await {
+                Ok(page) => page,
+                Err(why) => return why,
+            };
         }
         let mut has_lost = page.has_lost;
         for (offset, entry) in page.entries {
