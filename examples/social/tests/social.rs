@@ -773,6 +773,9 @@ async fn typing_is_seen_by_the_other_one_only(kind: Kind) {
     ann.send("bob", "hello", "key-of-hello");
     let (mut anns, mut eves) = (ann.tab().await, eve.tab().await);
     let mut bobs = [bob.tab().await, bob.tab().await];
+    for tab in &mut bobs {
+        tab.is_upgraded().await;
+    }
     assert_eq!(anns.call("typing", json!({ "to": "bob" })).await, json!({ "ok": null }));
     for tab in &mut bobs {
         assert_eq!(tab.hears("typing").await, json!({ "from": "ann" }));

@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use roomful_client::{Manager, Reconnection, Socket, Status, ToArgs};
+use roomful_client::{Manager, Reconnection, Socket, Status, ToArgs, Transport};
 use serde_json::{Value, json};
 use sqlx::any::AnyPoolOptions;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -372,6 +372,15 @@ impl Tab {
                 return;
             }
         }
+    }
+
+    /// It is on a WebSocket, and the server knows so. Until then what is volatile may find no poll that waits,
+    /// and be dropped.
+    pub async fn is_upgraded(&mut self) {
+        let mut transport = self.socket.manager().watch_transport();
+        let upgraded = transport.wait_for(|transport| *transport == Some(Transport::WebSocket));
+        soon(upgraded).await.unwrap();
+        self.hears_nothing().await;
     }
 
     /// What is answered to an event.
