@@ -74,8 +74,9 @@ pub trait Connection: Send + Sync + 'static {
     /// be said: the wire has no word for them, or they are too large.
     fn publish<'a>(&'a self, packets: &'a [Packet]) -> BusFuture<'a, usize>;
 
-    /// Keeps sessions of clients that were lost, each under its key and for its time. Only of a bus that keeps a log.
-    fn keep_sessions<'a>(&'a self, sessions: &'a [KeptSession]) -> BusFuture<'a, ()> {
+    /// Keeps sessions of clients that were lost, each under its key and for its time. Gives how many could not be kept,
+    /// such as those that are too large. Only of a bus that keeps a log.
+    fn keep_sessions<'a>(&'a self, sessions: &'a [KeptSession]) -> BusFuture<'a, usize> {
         let _ = sessions;
         Box::pin(async { Err(BusError::refusal("this engine keeps no sessions")) })
     }
@@ -161,15 +162,15 @@ impl Inlet {
         self.deliver(Packet { from, to, namespace, body });
     }
 
-    /// Something has come beside the log that should be in it: of a node that writes none. It reaches the clients that are
-    /// here, and nobody recovers across it.
-    pub fn deliver_past_log(&self, packet: Packet) {
+    /// Something has come beside the log that should be in it: of a node that writes none, so under no number, which is 0.
+    /// It reaches the clients that are here, and nobody recovers across it.
+    pub fn deliver_past_log(&self, number: u64, packet: Packet) {
         let Packet { from, to, namespace, body } = packet;
         self.deliver(Packet {
             from,
             to,
             namespace,
-            body: Body::Logged(Box::new(Logged::new(0, body))),
+            body: Body::Logged(Box::new(Logged::new(number, body))),
         });
     }
 

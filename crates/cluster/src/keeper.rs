@@ -185,7 +185,7 @@ async fn carry_out(
                 tracing::warn!(%error, "sessions of lost clients are not kept");
                 shared.counters.sessions_lost.add(keeping.len());
             }
-            kept => kept?,
+            unkept => shared.counters.sessions_lost.add(unkept?),
         }
     }
     if !taking.0.is_empty() {

@@ -35,8 +35,8 @@ impl History<'_> {
             return Ok(());
         }
         let began = Instant::now();
-        let mut from = log.ago(past).await?.min(self.upto.after());
-        let behind = beginning(log, from).await?;
+        let first = log.ago(past).await?.min(self.upto.after());
+        let (mut from, behind) = (first, beginning(log, first).await?);
         inlet.begin_log(self.namespace, self.uid, behind);
         while from <= self.upto {
             if began.elapsed() > self.time {
@@ -64,6 +64,11 @@ impl History<'_> {
             if !page.has_more {
                 break;
             }
+        }
+        // What makes room does not wait.
+        let left = beginning(log, first).await?;
+        if left > behind {
+            inlet.begin_log(self.namespace, self.uid, left);
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ impl Ear {
             let namespace = namespace.and_then(|rest| rest.strip_prefix('#'));
             match envelope::decode_in(namespace, &message, self.inlet.limits()) {
                 Ok(packet) if self.log.is_some() && is_logged(&packet.body) => {
-                    self.inlet.deliver_past_log(packet);
+                    self.inlet.deliver_past_log(0, packet);
                 }
                 Ok(packet) => self.inlet.deliver(packet),
                 Err(why) => self.inlet.refuse(why),

@@ -197,12 +197,14 @@ impl EventLog {
         self.speaker.execute(&self.statements.append, &columns).await.map(drop).map_err(told)
     }
 
-    pub(super) async fn keep_sessions(&self, sessions: &[KeptSession]) -> Result<(), BusError> {
+    pub(super) async fn keep_sessions(&self, sessions: &[KeptSession]) -> Result<usize, BusError> {
+        let mut unkept = 0;
         // The last of a key: a statement takes each only once.
         let mut latest = HashMap::new();
         for session in sessions {
             let Some(sealed) = Sealed::new(&session.key, &session.json) else {
-                return Err(BusError::refusal("a session is no JSON object"));
+                unkept += 1;
+                continue;
             };
             let millis = i64::try_from(session.keeps.as_millis()).unwrap_or(i64::MAX);
             latest.insert(sealed.hash, (sealed.json, millis));
@@ -211,7 +213,8 @@ impl EventLog {
         let (jsons, times): (Vec<&str>, Vec<i64>) =
             latest.values().map(|(json, millis)| (json.as_str(), *millis)).unzip();
         let columns: [&(dyn ToSql + Sync); 3] = [&keys, &jsons, &times];
-        self.speaker.execute(&self.statements.keep, &columns).await.map(drop).map_err(told)
+        self.speaker.execute(&self.statements.keep, &columns).await.map_err(told)?;
+        Ok(unkept)
     }
 
     pub(super) async fn take_sessions(

@@ -454,7 +454,7 @@ impl Connection for PostgresConnection {
         })
     }
 
-    fn keep_sessions<'a>(&'a self, sessions: &'a [KeptSession]) -> BusFuture<'a, ()> {
+    fn keep_sessions<'a>(&'a self, sessions: &'a [KeptSession]) -> BusFuture<'a, usize> {
         Box::pin(async move {
             match &self.log {
                 Some((log, _)) => log.keep_sessions(sessions).await,

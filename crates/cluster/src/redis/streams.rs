@@ -218,18 +218,20 @@ impl Connection for StreamsConnection {
     }
 
     /// As the official adapter: msgpack, in Base64.
-    fn keep_sessions<'a>(&'a self, sessions: &'a [KeptSession]) -> BusFuture<'a, ()> {
+    fn keep_sessions<'a>(&'a self, sessions: &'a [KeptSession]) -> BusFuture<'a, usize> {
         Box::pin(async move {
             let mut commands = pipe();
             for KeptSession { key, json, keeps } in sessions {
-                let data = Data::from_json(json.as_bytes(), self.inlet.limits());
-                let data = data.map_err(BusError::refusal)?;
+                let Ok(data) = Data::from_json(json.as_bytes(), self.inlet.limits()) else {
+                    continue;
+                };
                 let set = commands.cmd("SET").arg(format!("{}{key}", self.session_prefix));
                 set.arg(BASE64.encode(data.to_msgpack()))
                     .arg("PX")
                     .arg(keeps.as_millis().max(1) as u64);
             }
-            self.link.say_all(&commands).await.map(drop)
+            let refused = self.link.say_all(&commands).await?;
+            Ok(sessions.len() - commands.len() + refused)
         })
     }
 
