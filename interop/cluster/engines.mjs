@@ -14,6 +14,7 @@ export const engines = [
   { name: "postgres", kinds: BOTH, open: openDatabase },
   { name: "postgres-log", kinds: OURS, open: openDatabase, recovers: true },
   { name: "nats", kinds: OURS, open: () => Nats.start() },
+  { name: "nats-log", kinds: OURS, open: () => Nats.start(), recovers: true },
   { name: "memory", kinds: OURS, open: () => ({ url: "memory:", stop() {} }), isOneProcess: true },
 ];
 

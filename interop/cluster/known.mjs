@@ -17,7 +17,7 @@ const entries = [
   { engines: ["redis"], titles: ["event with numbers beyond 64 bits"], from: "node", reason: BEYOND_64_BITS },
   { engines: ["redis"], titles: [BYTES, ANSWERED_BYTES], from: "node", reason: BYTES_AS_JSON },
   { engines: ["redis"], titles: [ANSWERED_BYTES], to: "node", reason: BYTES_AS_JSON },
-  { engines: ["sharded", "nats", "memory"], titles: ["emitter: "], reason: NO_EMITTER },
+  { engines: ["sharded", "nats", "nats-log", "memory"], titles: ["emitter: "], reason: NO_EMITTER },
   { engines: ["postgres"], titles: ["emitter: "], to: "node", reason: NO_NAMESPACE },
   { engines: ["memory"], titles: [FROZEN], reason: ONE_PROCESS },
 ];

@@ -20,7 +20,7 @@
 //! | [`ShardedRedis`] | `redis`; `redis-cluster` for a Redis Cluster | `createShardedAdapter` of `@socket.io/redis-adapter` 8, Redis 7 |
 //! | [`RedisStreams`] | `redis` | `@socket.io/redis-streams-adapter` 0.3, with its sessions |
 //! | [`Postgres`] | `postgres` | `@socket.io/postgres-adapter` 0.5, and its emitter; a log of ours besides |
-//! | [`Nats`] | `nats` | ours: see [`Nats`] |
+//! | [`Nats`] | `nats` | ours: see [`Nats`]; a log in JetStream besides |
 //! | [`MemoryBus`] | none | none: servers of one process, and tests |
 //!
 //! # How it works

@@ -76,6 +76,15 @@ async fn nats() {
     conformance::check(bus).await.unwrap();
 }
 
+#[cfg(feature = "nats")]
+#[tokio::test]
+#[ignore = "it needs the engine"]
+async fn nats_with_a_log() {
+    let url = url("NATS_URL");
+    let bus = || roomful_cluster::Nats::new(&url).subject_prefix("conformance.log");
+    conformance::check(|| bus().with_log()).await.unwrap();
+}
+
 /// A client may ask for such a namespace. It took the connection of all others along, for as long as it stayed.
 #[cfg(feature = "postgres")]
 #[tokio::test]

@@ -26,7 +26,7 @@ export class Engine {
 
   /** One that `persists` has after a restart what it had before. */
   static async open(name, persists) {
-    const Kind = { nats: Nats, postgres: Postgres, "postgres-log": Postgres }[name] ?? Redis;
+    const Kind = { nats: Nats, "nats-log": Nats, postgres: Postgres, "postgres-log": Postgres }[name] ?? Redis;
     const engine = new Kind();
     engine.port = await freePort();
     engine.persists = persists;
@@ -107,7 +107,8 @@ class Redis extends Engine {
 
 class Nats extends Engine {
   command() {
-    return ["--pdeathsig", "KILL", find("nats-server"), "-a", "127.0.0.1", "-p", String(this.port)];
+    const streams = ["-js", "-sd", this.directory];
+    return ["--pdeathsig", "KILL", find("nats-server"), "-a", "127.0.0.1", "-p", String(this.port), ...streams];
   }
 
   answers() {

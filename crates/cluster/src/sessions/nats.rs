@@ -6,12 +6,10 @@
 //! | what is for one | `PREFIX.NODE` | as well |
 
 use std::fmt;
-use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, Subscriber};
+use async_nats::{Client, Subscriber};
 use futures_util::StreamExt as _;
 use roomful::{SessionBus, SessionInlet, SessionLine};
 use tokio::runtime::Handle;
@@ -21,10 +19,7 @@ use tokio::task::AbortHandle;
 use super::keeper::{self, Connection, Engine};
 use super::outbox::Outgoing;
 use crate::bus::{BusError, BusFuture};
-use crate::nats::Echo;
-
-/// How long NATS may take to be connected to.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::nats::{self, Echo};
 
 /// A bus of sessions by NATS from version 2 on: plain subjects, without a stream.
 ///
@@ -60,7 +55,7 @@ impl NatsSessionBus {
     /// When NATS cannot be connected to.
     pub async fn connect(url: &str) -> Result<Self, BusError> {
         let engine = NatsEngine { url: url.to_owned(), prefix: "engine-io".to_owned() };
-        drop(engine.client(&Arc::default()).await?);
+        drop(nats::connect(&engine.url, &Arc::default()).await?);
         Ok(Self { engine: Arc::new(engine), runtime: Handle::current() })
     }
 
@@ -79,28 +74,12 @@ impl SessionBus for NatsSessionBus {
     }
 }
 
-impl NatsEngine {
-    async fn client(&self, ended: &Arc<Notify>) -> Result<Client, BusError> {
-        let is_over = Arc::clone(ended);
-        // The keeper connects again, since the server has to know when.
-        let options = ConnectOptions::new().connection_timeout(PATIENCE).max_reconnects(1);
-        let options = options.event_callback(move |event| {
-            if let Event::Disconnected | Event::Closed = event {
-                is_over.notify_one();
-            }
-            ready(())
-        });
-        let urls: Vec<_> = self.url.split(',').map(str::trim).map(str::to_owned).collect();
-        options.connect(urls).await.map_err(BusError::new)
-    }
-}
-
 impl Engine for NatsEngine {
     fn connect(&self, node: &str, inlet: SessionInlet) -> BusFuture<'_, Box<dyn Connection>> {
         let subjects = [subject(&self.prefix, None), subject(&self.prefix, Some(node))];
         Box::pin(async move {
             let ended = Arc::new(Notify::new());
-            let client = self.client(&ended).await?;
+            let client = nats::connect(&self.url, &ended).await?;
             let echo = Echo::new(&client).await?;
             let [all, own] = subjects;
             let all = client.subscribe(all).await.map_err(BusError::new)?;
@@ -142,10 +121,7 @@ impl Connection for NatsConnection {
     }
 
     fn ended(&self) -> Pin<Box<dyn Future<Output = BusError> + Send + '_>> {
-        Box::pin(async {
-            self.ended.notified().await;
-            BusError::new("NATS has closed the connection")
-        })
+        Box::pin(nats::lost(&self.ended))
     }
 }
 

@@ -62,6 +62,7 @@ impl Options {
             "postgres" => Postgres::connect(&self.url).await?,
             "postgres-log" => Cluster::connect(Postgres::new(&self.url)?.with_log()).await?,
             "nats" => Nats::connect(&self.url).await?,
+            "nats-log" => Cluster::connect(Nats::new(&self.url).with_log()).await?,
             "memory" => Cluster::connect(memory.clone()).await?,
             other => return Err(format!("there is no engine {other}").into()),
         })
