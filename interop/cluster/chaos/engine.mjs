@@ -1,7 +1,7 @@
 // Engines that can be killed, started again at the same port, and stopped for a while.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,12 +24,13 @@ export class Engine {
   #child;
   directory = mkdtempSync(join(tmpdir(), "roomful-chaos-"));
 
-  /** One that `persists` has after a restart what it had before. */
-  static async open(name, persists) {
+  /** One that `persists` has after a restart what it had before. `settings` are those of NATS, as it reads them. */
+  static async open(name, persists, settings = "") {
     const Kind = { nats: Nats, "nats-log": Nats, postgres: Postgres, "postgres-log": Postgres }[name] ?? Redis;
     const engine = new Kind();
     engine.port = await freePort();
     engine.persists = persists;
+    engine.settings = settings;
     open.add(engine);
     await engine.prepare?.();
     await engine.start();
@@ -106,9 +107,14 @@ class Redis extends Engine {
 }
 
 class Nats extends Engine {
+  prepare() {
+    writeFileSync(join(this.directory, "nats.conf"), this.settings);
+  }
+
   command() {
-    const streams = ["-js", "-sd", this.directory];
-    return ["--pdeathsig", "KILL", find("nats-server"), "-a", "127.0.0.1", "-p", String(this.port), ...streams];
+    const where = ["-a", "127.0.0.1", "-p", String(this.port)];
+    const files = ["-c", "nats.conf", "-js", "-sd", this.directory];
+    return ["--pdeathsig", "KILL", find("nats-server"), ...where, ...files];
   }
 
   answers() {

@@ -121,6 +121,37 @@ export function recovers(pair) {
     await lost.hears("missed");
   });
 
+  // Who heard nothing in between was given the same events again (socket.io 5419, 4880).
+  test("who is lost twice hears nothing twice", async () => {
+    const speaker = await pair.connect(pair.servers[1]);
+    const lost = await pair.lostClient(speaker);
+    await speaker.do("emit", { event: "missed", args: [1] });
+    for (const server of [pair.servers[1], pair.servers[0], pair.servers[1]]) {
+      await lost.comesBack(server);
+      assert.equal(lost.socket.recovered, true);
+      await lost.hears("missed");
+      await lost.isCutOff();
+      await gone(speaker, lost.id);
+    }
+    await speaker.do("emit", { event: "missed", args: [2] });
+    await lost.comesBack(pair.servers[0]);
+    await lost.hears("missed", 2);
+  });
+
+  // Some three in ten were not recovered who came at once (socket.io-redis-streams-adapter 26).
+  test("who comes back at once is recovered", async () => {
+    const speaker = await pair.connect(pair.servers[1]);
+    for (let i = 0; i < 10; i += 1) {
+      const lost = await pair.connect(pair.servers[0]);
+      await speaker.do("emit", { event: "first", args: [] });
+      await lost.hears("first");
+      await lost.isCutOff();
+      await lost.comesBack(pair.servers[1]);
+      assert.equal(lost.socket.recovered, true, `the ${i + 1}th`);
+      lost.close();
+    }
+  });
+
   // Numbers that are given out before a commit let a reader pass by what comes late (kamu-cli 1398, SQLStreamStore 121).
   test("what many say at once comes to all in one order, and nothing is passed by", async () => {
     const [EACH, AT_ONCE] = [100, 4];

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
 import { PATIENCE, within } from "../../node/support/wait.mjs";
-import { Nats } from "../services.mjs";
+import { Engine } from "../chaos/engine.mjs";
 import { until } from "./client.mjs";
 import { Pair, recovers } from "./logs.mjs";
 
@@ -39,7 +39,14 @@ class Operator {
   }
 }
 
-const pair = new Pair("nats-log", () => Nats.start());
+/** What NATS takes at most, here. */
+const PAYLOAD_MAX = 300_000;
+
+let engine;
+const pair = new Pair("nats-log", async () => {
+  engine = await Engine.open("nats-log", true, `max_payload: ${PAYLOAD_MAX}`);
+  return { url: engine.url(engine.port), stop: () => engine.stop() };
+});
 let operator;
 before(async () => {
   await pair.begin();
@@ -52,11 +59,82 @@ after(async () => {
 
 recovers(pair);
 
+/** Until two servers hear of each other again. */
+async function isJoined(speaker, hearer, event) {
+  const isHeard = async () => {
+    await speaker.do("emit", { event, args: [] });
+    return hearer.heard(event).length > 0;
+  };
+  await within(PATIENCE, "events to go on", until(isHeard));
+}
+
+// The header counts, too: NATS ends the connection of whoever says more (nats.py 888).
+test("an event that is almost too large takes no connection along", async () => {
+  const [speaker, hearer] = await Promise.all(pair.servers.map((server) => pair.connect(server)));
+  const sizes = Array.from({ length: 120 }, (_, i) => PAYLOAD_MAX - 5 * i);
+  for (const size of sizes) {
+    await speaker.do("emit", { event: "large", args: [size, "x".repeat(size)] });
+    await speaker.do("emit", { event: "small", args: [size] });
+  }
+  await hearer.hears("small", sizes.length);
+  assert.deepEqual(hearer.heard("small").map(([size]) => size), sizes);
+  const large = hearer.heard("large").map(([size]) => size);
+  assert.ok(large.length > 0 && large.length < sizes.length, `${large.length} of ${sizes.length}`);
+  assert.deepEqual(large, sizes.slice(-large.length));
+});
+
+test("more than is asked for at once comes whole and in order", async () => {
+  const [speaker, hearer] = await Promise.all(pair.servers.map((server) => pair.connect(server)));
+  const said = [];
+  for (let i = 0; i < 120; i += 1) said.push(speaker.do("emit", { event: "much", args: [i, "x".repeat(250_000)] }));
+  await Promise.all(said);
+  await hearer.hears("much", said.length);
+  assert.deepEqual(hearer.heard("much").map(([i]) => i), [...said.keys()]);
+  await speaker.do("emit", { event: "behind", args: [] });
+  await hearer.hears("behind");
+});
+
+// Consumers are gone then (nats.go 1370, kyma 13609), and servers were heard of no more (redis-streams-adapter 32).
+test("a NATS that is killed and comes back has all that it had", async () => {
+  const [speaker, stays] = await Promise.all(pair.servers.map((server) => pair.connect(server)));
+  const lost = await pair.lostClient(speaker);
+  await speaker.do("emit", { event: "before", args: [] });
+  await stays.hears("before");
+  await engine.kill();
+  await engine.start();
+  await isJoined(speaker, stays, "after");
+  assert.ok((await speaker.do("fetch", {})).some(({ id }) => id === stays.id), "servers answer each other");
+  await pair.isWhole();
+  await lost.comesBack(pair.servers[1]);
+  // What was said while it was away is a gap.
+  if (lost.socket.recovered) await lost.hears("before");
+  operator.socket.destroy();
+  operator = await Operator.connect(pair.service.url);
+});
+
+// Its numbers began anew where it was empty (nats-server 2068, 2753, 3284), or after the power failed (3996, 5412).
+test("a NATS that is killed while its log is empty loses nobody's events without a word", async () => {
+  const [speaker, stays] = await Promise.all(pair.servers.map((server) => pair.connect(server)));
+  const lost = await pair.lostClient(speaker);
+  await speaker.do("emit", { event: "removed", args: [] });
+  await stays.hears("removed");
+  await operator.asks("STREAM.PURGE.socket-io_events");
+  await engine.kill();
+  await engine.start();
+  await isJoined(speaker, stays, "again");
+  await lost.comesBack(pair.servers[1]);
+  if (lost.socket.recovered) await lost.hears("removed");
+  await pair.isWhole();
+  operator.socket.destroy();
+  operator = await Operator.connect(pair.service.url);
+});
+
 test("what a node without the log has said is in it all the same", async () => {
   const plain = await pair.start("nats");
   const [speaker, other] = await Promise.all([pair.connect(pair.servers[1]), pair.connect(plain)]);
   const lost = await pair.lostClient(speaker);
   await other.do("emit", { event: "by another", args: [1] });
+  await speaker.hears("by another");
   await speaker.do("emit", { event: "by another", args: [2] });
   await other.hears("by another", 2);
   await lost.comesBack(pair.servers[1]);
@@ -87,11 +165,7 @@ test("a log that is deleted is made anew, and nobody recovers across that", asyn
   const lost = await pair.lostClient(speaker);
   const { success } = await operator.asks("STREAM.DELETE.socket-io_events");
   assert.equal(success, true);
-  const isHeard = async () => {
-    await speaker.do("emit", { event: "anew", args: [] });
-    return stays.heard("anew").length > 0;
-  };
-  await within(PATIENCE, "events to go on", until(isHeard));
+  await isJoined(speaker, stays, "anew");
   await lost.comesBack(pair.servers[1]);
   assert.equal(lost.socket.recovered, false);
   await pair.isWhole();

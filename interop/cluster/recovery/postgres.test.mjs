@@ -64,6 +64,29 @@ test("a node whose sessions are ended reads on where it was", async () => {
   assert.deepEqual(speaker.heard("count").map(([i]) => i), [...Array(61).keys()]);
 });
 
+// A node that gives up leaves its statement behind, and comes back with another.
+test("a lock that somebody holds makes no heap of those who wait for it", async () => {
+  const [speaker, hearer] = await Promise.all(pair.servers.map((server) => pair.connect(server)));
+  const holder = await pool.connect();
+  const [lock] = (await holder.query("SELECT hashtext('\"roomful_events\"') AS id")).rows;
+  await holder.query("SELECT pg_advisory_lock($1, $2)", [0x726f6f6d, lock.id]);
+  const waiting = async () => {
+    const query = "SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    return (await pool.query(query)).rows[0].count;
+  };
+  let most = 0;
+  const end = Date.now() + 12_000;
+  while (Date.now() < end) {
+    await speaker.do("emit", { event: "held", args: [] });
+    most = Math.max(most, await waiting());
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  holder.release(true);
+  assert.ok(most >= 1 && most <= pair.servers.length, `${most} wait`);
+  await speaker.do("emit", { event: "let go", args: [] });
+  await within(PATIENCE, "events to go on", until(() => hearer.heard("let go").length > 0));
+});
+
 test("an official wire is spoken all the same", async () => {
   const plain = await pair.start("postgres");
   const [speaker, hears] = await Promise.all([pair.connect(pair.servers[0]), pair.connect(plain)]);

@@ -28,6 +28,8 @@ use crate::subscriptions::Subscriptions;
 
 /// Notifications that wait until the one before was read.
 const UNREAD_MAX: usize = 1_000;
+/// How long PostgreSQL may take to do what is said: no longer than the cluster waits for it.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a notification, from which on it goes into the table. PostgreSQL takes no larger ones.
 const PAYLOAD_THRESHOLD: usize = 8_000;
 /// Bytes in the name of a channel: PostgreSQL cuts off the rest.
@@ -207,6 +209,9 @@ impl Bus for Postgres {
             let ear =
                 Ear::prepare(&reader, &self.tables, &self.prefix, inlet.clone(), rung).await?;
             let says = Says::prepare(&speaker, &self.tables).await?;
+            // A statement that waits for a lock goes on when its connection is dropped, and the next would wait beside it.
+            let bound = format!("SET statement_timeout = {}", STATEMENT_TIMEOUT.as_millis());
+            speaker.batch_execute(&bound).await.map_err(told)?;
             tasks.push(tokio::spawn(ear.listen(unread)).abort_handle());
             let cleaned = self.tables.clone().clean(Arc::clone(&reader), self.has_log);
             tasks.push(tokio::spawn(cleaned).abort_handle());
