@@ -180,7 +180,7 @@ async fn carry_out(
         }
     }
     if !keeping.is_empty() {
-        match within(patience, connection.keep_sessions(&keeping)).await {
+        match unless_ended(connection, patience, connection.keep_sessions(&keeping)).await {
             Err(error) if error.is_refusal() => {
                 tracing::warn!(%error, "sessions of lost clients are not kept");
                 shared.counters.sessions_lost.add(keeping.len());
@@ -190,7 +190,8 @@ async fn carry_out(
     }
     if !taking.0.is_empty() {
         // Whoever waits is told by the end of it where this fails.
-        let taken = match within(patience, connection.take_sessions(&taking.0)).await {
+        let taken = connection.take_sessions(&taking.0);
+        let taken = match unless_ended(connection, patience, taken).await {
             Err(error) if error.is_refusal() => {
                 tracing::warn!(%error, "sessions of lost clients cannot be taken out");
                 Vec::new()
@@ -207,7 +208,7 @@ async fn carry_out(
     if packets.is_empty() {
         return Ok(());
     }
-    match within(patience, connection.publish(&packets)).await {
+    match unless_ended(connection, patience, connection.publish(&packets)).await {
         Ok(unsaid) => {
             shared.counters.published.add(packets.len().saturating_sub(unsaid));
             shared.note_unsaid(unsaid);
@@ -301,6 +302,19 @@ fn unless_refused(done: Result<(), BusError>, namespace: &str) -> Result<(), Bus
             Ok(())
         }
         done => done,
+    }
+}
+
+/// As [`within`], and no longer than the connection is there: its library may wait for an answer that cannot come.
+async fn unless_ended<T>(
+    connection: &dyn Connection,
+    patience: Duration,
+    done: impl Future<Output = Result<T, BusError>>,
+) -> Result<T, BusError> {
+    tokio::select! {
+        biased;
+        done = within(patience, done) => done,
+        error = connection.ended() => Err(error),
     }
 }
 

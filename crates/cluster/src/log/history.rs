@@ -34,6 +34,11 @@ impl History<'_> {
             inlet.begin_log(self.namespace, self.uid, self.upto);
             return Ok(());
         }
+        if self.time.is_zero() {
+            // Others have taken it all.
+            inlet.begin_log(self.namespace, self.uid, self.upto);
+            return Ok(());
+        }
         let began = Instant::now();
         let first = log.ago(past).await?.min(self.upto.after());
         let (mut from, behind) = (first, beginning(log, first).await?);

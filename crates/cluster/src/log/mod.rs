@@ -40,6 +40,10 @@ pub(crate) trait Store: Send {
     /// An offset before which all entries are older than this.
     fn ago(&mut self, past: Duration) -> impl Asked<Offset>;
 
+    /// When an entry was written, by which it is told from another that had its offset. 0 where that is not known, as of
+    /// one that is gone.
+    fn stamp(&mut self, of: Offset) -> impl Asked<u64>;
+
     /// The first entries of a namespace from an offset on up to another, at most [`PAGE`]. Others may be among them, unread.
     fn page(&mut self, namespace: &str, from: Offset, upto: Offset) -> impl Asked<Page>;
 
@@ -60,6 +64,8 @@ pub(crate) struct Page {
     pub(crate) has_more: bool,
     /// Entries before these may be gone that were not read.
     pub(crate) has_lost: bool,
+    /// The stamp of the last entry: see [`Store::stamp`].
+    pub(crate) stamp: u64,
 }
 
 /// What was read of an entry: nothing of one whose namespace is not meant.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use roomful_proto::cluster::{Offset, Packet};
+use roomful_proto::cluster::{Malformed, Offset, Packet};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -22,10 +22,17 @@ pub(crate) struct Place {
     reading: Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>,
 }
 
+/// So many connections try to read an entry, before it is passed over: it may be what ends them.
+const TRIES_MAX: usize = 3;
+
 #[derive(Default)]
 struct Position {
     /// The last entry that was read; `None` before there was a connection.
     read: Option<Offset>,
+    /// Its stamp.
+    stamp: u64,
+    /// How many connections in a row have begun here with something to read, and have read nothing.
+    tries: usize,
     /// The engine has lost entries up to this one, and may give their offsets again.
     given_upto: Option<Offset>,
     /// Others may have read more than this node before that: they have it no more in front of the next entry.
@@ -103,12 +110,13 @@ impl Reader {
             drop(before.await);
         }
         self.find_position(&mut log).await?;
-        let (place, ended) = (self.place.clone(), Arc::clone(&self.ended));
+        self.pass_over_what_ends_all(&mut log).await?;
+        let (place, ended) = (self.place.clone(), Ended(Arc::clone(&self.ended)));
         let (namespaces, inlet) = (self.namespaces.clone(), self.inlet.clone());
         let task = tokio::spawn(async move {
+            let _ended = ended;
             let error = read_on(&mut log, &place, &namespaces, &inlet).await;
             tracing::debug!(%error, "the log is not read any more");
-            ended.notify_one();
         });
         *self.task.lock() = Some(task.abort_handle());
         *reading = Some(task);
@@ -120,21 +128,54 @@ impl Reader {
         let mut position = self.place.position.lock().await;
         let last = log.last(None).await?;
         let known = *position.read.get_or_insert(last);
-        if known != Offset::BEGINNING && log.last(Some(known)).await? != known {
-            // An engine that has lost its end, or has begun anew, may give offsets that were given before.
-            let from = known.min(last);
-            position.read = Some(from);
-            if last < known {
-                position.given_upto = position.given_upto.max(Some(known));
-                position.has_lost = true;
-                tell_lost(known, &self.inlet);
-            } else {
-                let first = log.first(from).await?;
-                tell_lost(first.map_or(from, Offset::before), &self.inlet);
-            }
+        let is_there = known == Offset::BEGINNING || log.last(Some(known)).await? == known;
+        let stamp = if is_there { log.stamp(known).await? } else { 0 };
+        // Where one of both is not known, who can tell?
+        let is_another = stamp.min(position.stamp) > 0 && stamp != position.stamp;
+        if last < known {
+            // The engine has lost its end, or has begun anew, and may give offsets that were given before.
+            position.read = Some(last);
+            position.given_upto = position.given_upto.max(Some(known));
+            position.has_lost = true;
+            tell_lost(known, &self.inlet);
+        } else if is_another {
+            // It has lost its end, and others have filled that up.
+            position.has_lost = true;
+            tell_lost(last, &self.inlet);
+        } else if !is_there {
+            let first = log.first(known).await?;
+            position.read = Some(first.map_or(last, Offset::before));
+            tell_lost(first.map_or(last, Offset::before), &self.inlet);
         }
-        self.inlet.log_reached(position.read.unwrap_or(last));
+        let read = position.read.unwrap_or(last);
+        position.stamp = if read == known { stamp } else { log.stamp(read).await? };
+        self.inlet.log_reached(read);
         Ok(())
+    }
+
+    /// An entry that ends each connection which reads it would keep this node from all that come behind it.
+    async fn pass_over_what_ends_all(&self, log: &mut impl Store) -> Result<(), BusError> {
+        let mut position = self.place.position.lock().await;
+        let Some(first) = log.first(position.read.unwrap_or_default()).await? else {
+            position.tries = 0;
+            return Ok(());
+        };
+        position.tries += 1;
+        if position.tries > TRIES_MAX {
+            (position.read, position.stamp, position.tries) = (Some(first), 0, 0);
+            self.inlet.refuse(Malformed::NotAPacket);
+            tell_lost(first, &self.inlet);
+        }
+        Ok(())
+    }
+}
+
+/// Rings when it is dropped, however that comes.
+struct Ended(Arc<Notify>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 
@@ -170,6 +211,10 @@ async fn read_on(
             };
         }
         position.has_lost |= page.has_lost;
+        position.tries = 0;
+        if !page.entries.is_empty() {
+            position.stamp = page.stamp;
+        }
         for (offset, entry) in page.entries {
             if std::mem::take(&mut position.has_lost) {
                 tell_lost(offset.before().max(position.given_upto.unwrap_or_default()), inlet);
@@ -214,7 +259,7 @@ impl Drop for Reader {
 
 #[cfg(test)]
 mod tests {
-    use roomful_proto::cluster::{Body, Malformed, Packet, Selection};
+    use roomful_proto::cluster::{Body, Selection};
 
     use super::*;
     use crate::bus::Hears;
@@ -223,6 +268,8 @@ mod tests {
     /// A log with one entry, which a read finds and gives when it is told to.
     struct OneEntry {
         last: Offset,
+        /// Whether other entries have the offsets now that were given before.
+        is_another: bool,
         entry: Offset,
         is_read: Arc<Notify>,
         goes_on: Arc<Notify>,
@@ -239,6 +286,10 @@ mod tests {
 
         async fn ago(&mut self, _past: Duration) -> Result<Offset, BusError> {
             Ok(Offset::BEGINNING)
+        }
+
+        async fn stamp(&mut self, of: Offset) -> Result<u64, BusError> {
+            Ok(of.minor() + u64::from(self.is_another))
         }
 
         async fn page(&mut self, _: &str, _: Offset, _: Offset) -> Result<Page, BusError> {
@@ -258,7 +309,8 @@ mod tests {
             let entry = namespaces.contains("/late").then_some(Entry { packet, number: 0 });
             self.is_read.notify_one();
             self.goes_on.notified().await;
-            Ok(Page { entries: vec![(self.entry, Ok(entry))], ..Page::default() })
+            let stamp = self.entry.minor();
+            Ok(Page { entries: vec![(self.entry, Ok(entry))], stamp, ..Page::default() })
         }
     }
 
@@ -301,14 +353,20 @@ mod tests {
     }
 
     /// Reads one entry, behind what the log has last, while somebody subscribes to its namespace.
-    async fn read_one(place: &Place, last: Offset, entry: Offset) -> Vec<String> {
+    async fn read_one(place: &Place, last: u64, entry: u64, is_another: bool) -> Vec<String> {
+        let (last, entry) = (Offset::new(1, last), Offset::new(1, entry));
         let (heard, ended) = (Arc::<Heard>::default(), Arc::default());
         let inlet = Inlet::new(&heard, Arc::default());
         let reader = Reader::new(place, inlet, ended);
         let (is_read, goes_on) = (Arc::<Notify>::default(), Arc::<Notify>::default());
         let (is_asked, told) = (Arc::clone(&is_read), Arc::clone(&goes_on));
-        let log =
-            || OneEntry { last, entry, is_read: Arc::clone(&is_asked), goes_on: Arc::clone(&told) };
+        let log = || OneEntry {
+            last,
+            is_another,
+            entry,
+            is_read: Arc::clone(&is_asked),
+            goes_on: Arc::clone(&told),
+        };
         reader.begin(log()).await.unwrap();
         is_read.notified().await;
         reader.subscribe(&"/late".into(), &"uid".into(), None, &mut log()).await.unwrap();
@@ -325,22 +383,75 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_read_while_its_namespace_is_subscribed_is_not_passed_over() {
-        let place = Place::default();
-        assert_eq!(read_one(&place, Offset::new(1, 4), Offset::new(1, 5)).await, ["delivered 1-5"]);
+        assert_eq!(read_one(&Place::default(), 4, 5, false).await, ["delivered 1-5"]);
     }
 
     #[tokio::test]
     async fn offsets_that_an_engine_gives_twice_are_a_gap() {
         let place = Place::default();
-        read_one(&place, Offset::new(1, 8), Offset::new(1, 9)).await;
+        read_one(&place, 8, 9, false).await;
         // It has lost its end, as a disk may when the power fails, or a standby that is behind.
-        let heard = read_one(&place, Offset::new(1, 7), Offset::new(1, 8)).await;
-        assert_eq!(
-            heard,
-            ["begun behind 1-9", "begun behind 1-9", "past the log", "begun behind 1-9"]
-        );
+        let heard = read_one(&place, 7, 8, false).await;
+        let behind = "begun behind 1-9";
+        assert_eq!(heard, [behind, behind, "past the log", behind]);
         // From then on it goes on, and nobody recovers who has heard any of those.
-        let heard = read_one(&place, Offset::new(1, 8), Offset::new(1, 10)).await;
-        assert_eq!(heard, ["delivered 1-10"]);
+        assert_eq!(read_one(&place, 8, 10, false).await, ["delivered 1-10"]);
+    }
+
+    #[tokio::test]
+    async fn an_end_that_was_lost_and_filled_up_by_others_is_a_gap() {
+        let place = Place::default();
+        read_one(&place, 8, 9, false).await;
+        let behind = "begun behind 1-9";
+        assert_eq!(read_one(&place, 9, 10, true).await, [behind, behind, "delivered 1-10"]);
+    }
+
+    /// A log with an entry that ends all connections which read it.
+    struct Poisoned;
+
+    impl Store for Poisoned {
+        async fn last(&mut self, upto: Option<Offset>) -> Result<Offset, BusError> {
+            Ok(upto.unwrap_or(Offset::new(1, 4)))
+        }
+
+        async fn first(&mut self, behind: Offset) -> Result<Option<Offset>, BusError> {
+            Ok((behind < Offset::new(1, 5)).then_some(Offset::new(1, 5)))
+        }
+
+        async fn ago(&mut self, _past: Duration) -> Result<Offset, BusError> {
+            Ok(Offset::BEGINNING)
+        }
+
+        async fn stamp(&mut self, _of: Offset) -> Result<u64, BusError> {
+            Ok(0)
+        }
+
+        async fn page(&mut self, _: &str, _: Offset, _: Offset) -> Result<Page, BusError> {
+            Ok(Page::default())
+        }
+
+        async fn next(&mut self, behind: Offset, _: &Subscriptions) -> Result<Page, BusError> {
+            if behind < Offset::new(1, 5) {
+                return Err(BusError::new("the connection is lost"));
+            }
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_ends_each_connection_is_passed_over_as_a_gap() {
+        let (place, heard) = (Place::default(), Arc::<Heard>::default());
+        for _ in 0..TRIES_MAX {
+            let ended = Arc::<Notify>::default();
+            let inlet = Inlet::new(&heard, Arc::default());
+            let reader = Reader::new(&place, inlet, Arc::clone(&ended));
+            reader.begin(Poisoned).await.unwrap();
+            ended.notified().await;
+        }
+        assert!(!heard.0.lock().contains(&"refused".to_owned()));
+        let reader = Reader::new(&place, Inlet::new(&heard, Arc::default()), Arc::default());
+        reader.begin(Poisoned).await.unwrap();
+        let heard = heard.0.lock();
+        assert_eq!(heard[heard.len() - 2..], ["refused", "begun behind 1-5"]);
     }
 }

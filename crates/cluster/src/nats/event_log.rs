@@ -6,7 +6,7 @@ use async_nats::jetstream::context::{
     ContextBuilder, CreateStreamError, CreateStreamErrorKind, PublishAckFuture, PublishError,
 };
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::stream::{Config, Stream};
+use async_nats::jetstream::stream::{Config, RetentionPolicy, Stream};
 use async_nats::jetstream::{self, Context, ErrorCode, context};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
@@ -74,7 +74,7 @@ impl EventLog {
 
     /// The events, as one reads them.
     pub(super) fn stream(&self, limits: &Limits) -> EventStream {
-        EventStream::new(self.events.clone(), &self.prefix, limits)
+        EventStream::new(self.context.client(), self.events.clone(), &self.prefix, limits)
     }
 
     /// Sends a packet on its way into the log. It is there when what this gives has ended well.
@@ -129,6 +129,13 @@ async fn made(context: &Context, config: Config) -> Result<Stream, BusError> {
             config.name, found.subjects
         )));
     }
+    let keeps_all = found.retention == RetentionPolicy::Limits && !found.no_ack && !found.sealed;
+    if !keeps_all || found.mirror.is_some() || found.sources.is_some() {
+        return Err(BusError::new(format!(
+            "the stream {} of NATS is none for a log: it needs the retention `limits`, and acks, and no other source",
+            config.name
+        )));
+    }
     if (found.max_age, found.max_bytes, found.num_replicas)
         != (config.max_age, config.max_bytes, config.num_replicas)
     {
@@ -161,22 +168,36 @@ fn unmade(name: &str, why: &CreateStreamError) -> BusError {
     })
 }
 
-/// Whether JetStream has taken something, or is there and refuses just this.
-pub(super) fn is_taken(appended: Result<PublishAck, PublishError>) -> Result<bool, BusError> {
-    let Err(why) = appended else {
-        return Ok(true);
-    };
-    match refusal(&why) {
-        Some(error) => {
-            tracing::warn!(why = %error, "JetStream does not take a message");
-            Ok(false)
+/// Waits until JetStream has taken all that, or refused it; gives how much it has refused.
+pub(super) async fn refused(appended: Vec<PublishAckFuture>) -> Result<usize, BusError> {
+    let (mut refused, mut reason) = (0, None);
+    for appended in appended {
+        if let Err(why) = taken(appended.await)? {
+            refused += 1;
+            reason = Some(why);
         }
-        None => Err(BusError::new(format!("NATS: {why}"))),
+    }
+    if let Some(why) = reason {
+        tracing::warn!(%why, refused, "JetStream does not take messages");
+    }
+    Ok(refused)
+}
+
+/// Whether JetStream has taken something, or is there and refuses just this.
+pub(super) fn taken(
+    appended: Result<PublishAck, PublishError>,
+) -> Result<Result<(), jetstream::Error>, BusError> {
+    match appended {
+        Ok(_) => Ok(Ok(())),
+        Err(why) => match refusal(&why) {
+            Some(error) => Ok(Err(error.clone())),
+            None => Err(BusError::new(format!("NATS: {why}"))),
+        },
     }
 }
 
 /// What is wrong with what was said, or with the room that there is for it, and not with the connection.
-pub(super) fn refusal(why: &PublishError) -> Option<&jetstream::Error> {
+fn refusal(why: &PublishError) -> Option<&jetstream::Error> {
     let source = std::error::Error::source(why)?;
     let error = source.downcast_ref::<jetstream::Error>()?;
     let no_room = [ErrorCode::INSUFFICIENT_RESOURCES, ErrorCode::STREAM_STORE_FAILED];

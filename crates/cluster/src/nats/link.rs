@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, Subscriber};
 use futures_util::StreamExt as _;
+use percent_encoding::percent_decode_str;
 use tokio::sync::Notify;
 
 use crate::bus::BusError;
@@ -16,15 +17,44 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Connects. `ended` is rung when the connection is lost: whoever has it connects again, since it has to know when.
 pub(crate) async fn connect(urls: &str, ended: &Arc<Notify>) -> Result<Client, BusError> {
     let is_over = Arc::clone(ended);
-    let options = ConnectOptions::new().connection_timeout(PATIENCE).max_reconnects(1);
+    let urls: Vec<_> = urls.split(',').map(str::trim).collect();
+    let options = ConnectOptions::new().connection_timeout(PATIENCE).max_reconnects(urls.len());
     let options = options.event_callback(move |event| {
         if let Event::Disconnected | Event::Closed = event {
             is_over.notify_one();
         }
         ready(())
     });
-    let urls: Vec<_> = urls.split(',').map(str::trim).map(str::to_owned).collect();
-    options.connect(urls).await.map_err(BusError::new)
+    let (addresses, mut credentials): (Vec<_>, Vec<_>) = urls.into_iter().map(split).unzip();
+    credentials.dedup();
+    let options = match &credentials[..] {
+        [None] => options,
+        [Some(credentials)] => with(options, credentials)?,
+        _ => return Err(BusError::new("the URLs of NATS have different users or passwords")),
+    };
+    options.connect(addresses).await.map_err(BusError::new)
+}
+
+/// A URL without what is before its `@`, and that. The library does not look at it, and logs the URL.
+fn split(url: &str) -> (String, Option<String>) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("nats", url));
+    match rest.rsplit_once('@') {
+        Some((credentials, host)) => (format!("{scheme}://{host}"), Some(credentials.to_owned())),
+        None => (format!("{scheme}://{rest}"), None),
+    }
+}
+
+/// `user:password`, or a token.
+fn with(options: ConnectOptions, credentials: &str) -> Result<ConnectOptions, BusError> {
+    let decoded = |text: &str| {
+        let text = percent_decode_str(text).decode_utf8();
+        let text = text.map_err(|_| BusError::new("the user or password of NATS is no UTF-8"));
+        text.map(|text| text.into_owned())
+    };
+    Ok(match credentials.split_once(':') {
+        Some((user, password)) => options.user_and_password(decoded(user)?, decoded(password)?),
+        None => options.token(decoded(credentials)?),
+    })
 }
 
 /// Waits until it is lost.

@@ -47,7 +47,8 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Joins a server to all that use this NATS: `nats://[user:password@]host[:4222]`, or several with commas between.
+    /// Joins a server to all that use this NATS: `nats://[user:password@]host[:4222]`, or `token@`, or several with commas
+    /// between and the same user. Special characters of a password are percent-encoded.
     ///
     /// # Errors
     ///
@@ -278,9 +279,7 @@ impl Connection for NatsConnection {
                     }
                 }
             }
-            for appended in appended {
-                unsaid += usize::from(!event_log::is_taken(appended.await)?);
-            }
+            unsaid += event_log::refused(appended).await?;
             self.echo.wait(&self.client).await?;
             Ok(unsaid)
         })

@@ -6,13 +6,14 @@ use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishErrorKind;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::Stream;
 use base64::Engine as _;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
 use super::BASE64;
 use super::event_log::{self, HEADER_BYTES};
+use super::stream::is_answer;
 use crate::bus::{BusError, KeptSession};
 use crate::log::Sealed;
 
@@ -50,11 +51,7 @@ impl Sessions {
             let said = self.context.publish_with_headers(subject, headers, json);
             kept.push(said.await.map_err(BusError::new)?);
         }
-        let mut unkept = sessions.len() - kept.len();
-        for kept in kept {
-            unkept += usize::from(!event_log::is_taken(kept.await)?);
-        }
-        Ok(unkept)
+        Ok(sessions.len() - kept.len() + event_log::refused(kept).await?)
     }
 
     pub(super) async fn take(&self, keys: &[String]) -> Result<Vec<Option<String>>, BusError> {
@@ -66,7 +63,7 @@ impl Sessions {
         let subject = self.subject(&Sealed::hash(key));
         let found = match self.stream.get_last_raw_message_by_subject(&subject).await {
             Ok(found) => found,
-            Err(why) if why.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
+            Err(why) if is_answer(&why) => return Ok(None),
             Err(why) => return Err(BusError::new(why)),
         };
         if found.payload.is_empty() {
@@ -76,11 +73,12 @@ impl Sessions {
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, found.sequence.to_string());
         let said = self.context.publish_with_headers(subject, headers, Bytes::new());
         match said.await.map_err(BusError::new)?.await {
-            Ok(_) => {}
             Err(why) if why.kind() == PublishErrorKind::WrongLastSequence => return Ok(None),
-            Err(why) => {
-                event_log::is_taken(Err(why))?;
-                return Ok(None);
+            answer => {
+                if let Err(why) = event_log::taken(answer)? {
+                    tracing::warn!(%why, "a session cannot be taken out");
+                    return Ok(None);
+                }
             }
         }
         let over_at = found.headers.get(OVER_AT).and_then(|millis| millis.as_str().parse().ok());

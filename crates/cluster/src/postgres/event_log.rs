@@ -20,6 +20,8 @@ use crate::bus::{BusError, Inlet, KeptSession};
 use crate::log::{Entry, PAGE, Page, READ_WAIT, Read, Sealed, Store};
 use crate::subscriptions::Subscriptions;
 
+/// The time when a row was written, in microseconds since 1970.
+const STAMP: &str = "(extract(epoch FROM created_at) * 1000000)::bigint";
 /// What stands for the number of a row until that is known.
 const ROW_ID: &str = "\u{1}row\u{1}";
 /// Bytes that it may take in a notification, with its field.
@@ -42,7 +44,7 @@ struct Statements {
     ago: Statement,
     page: Statement,
     next: Statement,
-    is_there: Statement,
+    stamp: Statement,
     keep: Statement,
     take: Statement,
 }
@@ -88,11 +90,11 @@ impl Statements {
             .await?,
             // Of other namespaces only that they are there.
             next: reading(format!(
-                "SELECT {} FROM {events} WHERE id > $3 ORDER BY id LIMIT {PAGE}",
+                "SELECT {}, {STAMP} FROM {events} WHERE id > $3 ORDER BY id LIMIT {PAGE}",
                 read.replace("CASE WHEN", "nsp = ANY($2), CASE WHEN nsp = ANY($2) AND")
             ))
             .await?,
-            is_there: reading(format!("SELECT EXISTS (SELECT FROM {events} WHERE id = $1)")).await?,
+            stamp: reading(format!("SELECT max({STAMP}) FROM {events} WHERE id = $1")).await?,
             keep: speaker
                 .prepare(&format!(
                     "INSERT INTO {sessions} (key, session, over_at) \
@@ -289,7 +291,9 @@ impl Table {
             let is_meant: bool = row.try_get(4).map_err(told)?;
             entries.push((offset(row.try_get(0).map_err(told)?), self.read(row, is_meant, 5)?));
         }
-        Ok(Page { entries, has_more, has_lost: false })
+        let stamp = rows.last().map(|row| row.try_get::<_, i64>(6)).transpose().map_err(told)?;
+        let stamp = stamp.unwrap_or(0).cast_unsigned();
+        Ok(Page { entries, has_more, has_lost: false, stamp })
     }
 }
 
@@ -312,6 +316,12 @@ impl Store for Table {
         }
     }
 
+    async fn stamp(&mut self, of: Offset) -> Result<u64, BusError> {
+        let row = self.client.query_one(&self.statements.stamp, &[&id(of)]).await.map_err(told)?;
+        let stamp: Option<i64> = row.try_get(0).map_err(told)?;
+        Ok(stamp.unwrap_or(0).cast_unsigned())
+    }
+
     async fn page(
         &mut self,
         namespace: &str,
@@ -326,7 +336,7 @@ impl Store for Table {
         for row in &rows {
             entries.push((offset(row.try_get(0).map_err(told)?), self.read(row, true, 4)?));
         }
-        Ok(Page { entries, has_more, has_lost: false })
+        Ok(Page { entries, has_more, ..Page::default() })
     }
 
     async fn next(&mut self, behind: Offset, namespaces: &Subscriptions) -> Result<Page, BusError> {
@@ -338,9 +348,7 @@ impl Store for Table {
         }
         // Who was stopped for long may have been overtaken by what makes room.
         if !page.entries.is_empty() && behind != Offset::BEGINNING {
-            let is_there = &self.statements.is_there;
-            let row = self.client.query_one(is_there, &[&id(behind)]).await.map_err(told)?;
-            page.has_lost = !row.try_get::<_, bool>(0).map_err(told)?;
+            page.has_lost = self.stamp(behind).await? == 0;
         }
         Ok(page)
     }

@@ -49,7 +49,7 @@ impl Stream {
             Ok((offset?, read(entry, &is_meant, self.inlet.limits())))
         });
         let entries = read.collect::<Result<_, BusError>>()?;
-        Ok(Page { entries, has_more, has_lost: false })
+        Ok(Page { entries, has_more, ..Page::default() })
     }
 }
 
@@ -74,6 +74,11 @@ impl Store for Stream {
         let past_ms = u64::try_from(past.as_millis()).unwrap_or(u64::MAX);
         let last = self.last(None).await?;
         Ok(Offset::new(last.major().saturating_sub(past_ms), 0))
+    }
+
+    /// Its offset is the time when it was written.
+    async fn stamp(&mut self, _of: Offset) -> Result<u64, BusError> {
+        Ok(0)
     }
 
     async fn page(

@@ -48,7 +48,7 @@ struct NatsConnection {
 }
 
 impl NatsSessionBus {
-    /// A bus by the NATS of this URL: `nats://[user:password@]host[:4222]`, or several with commas between.
+    /// A bus by the NATS of this URL: `nats://[user:password@]host[:4222]`: see [`Nats::connect`](crate::Nats::connect).
     ///
     /// # Errors
     ///

@@ -132,7 +132,7 @@ impl Drop for RedisCluster {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     // Whoever takes it in between makes the test fail, and says why.
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
