@@ -113,3 +113,38 @@ async fn a_redis_cluster_has_the_channels_at_all_its_nodes() {
     let [first, ..] = &redis.urls()[..] else { panic!("there are three") };
     conformance::check(|| ShardedRedis::cluster([first.clone()])).await.unwrap();
 }
+
+/// Who had the old master was left with it.
+#[cfg(feature = "redis-sentinel")]
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn sentinels_tell_which_redis_is_the_master_also_when_another_is() {
+    let secret = ["--requirepass", "p@ss", "--masterauth", "p@ss"];
+    let mut master = support::Redis::start_with(&secret).await;
+    let of = master.port().to_string();
+    let replica = [&secret[..], &["--replicaof", "127.0.0.1", &of]].concat();
+    let _replica = support::Redis::start_with(&replica).await;
+    let sentinel = support::Redis::sentinel("main", master.port(), "p@ss").await;
+    // The first is not there.
+    let url = format!("redis+sentinel://:p%40ss@127.0.0.1:1,127.0.0.1:{}/main", sentinel.port());
+    conformance::check(|| Redis::new(&url).unwrap()).await.unwrap();
+    conformance::check(|| RedisStreams::new(&url).unwrap()).await.unwrap();
+    let wrong = Redis::connect(&url.replace("/main", "/other")).await.unwrap_err().to_string();
+    assert!(!wrong.contains("p@ss") && !wrong.contains("p%40ss"), "{wrong}");
+
+    let cluster = Redis::connect(&url).await.unwrap();
+    // It has to know of the replica, to make that the master.
+    let knows = async {
+        while !sentinel.knows_a_replica() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, knows).await.unwrap();
+    master.kill();
+    let back = async {
+        cluster.changed(ClusterState::Up).await;
+        cluster.changed(ClusterState::Down).await;
+    };
+    tokio::time::timeout(support::PATIENCE, back).await.unwrap();
+    conformance::check(|| Redis::new(&url).unwrap()).await.unwrap();
+}

@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Client, cmd, pipe};
+use ::redis::{cmd, pipe};
 use parking_lot::RwLock;
 use roomful_proto::cluster::classic::{self, Channel};
 use roomful_proto::cluster::{Malformed, Packet, Presence};
 
+use super::address::Address;
 use super::link::{self, Heard, Link};
 use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet};
 use crate::cluster::{Cluster, ClusterSettings};
@@ -19,13 +20,14 @@ use crate::cluster::{Cluster, ClusterSettings};
 /// Servers in JavaScript with `createAdapter(pubClient, subClient)` take part, and `@socket.io/redis-emitter` reaches
 /// all.
 pub struct Redis {
-    client: Client,
+    address: Address,
     key: String,
 }
 
 impl Redis {
     /// Joins a server to all that use this Redis: `redis://[user:password@]host[:port][/database]`, and `rediss:` over
-    /// TLS with the feature `redis-tls`.
+    /// TLS with the feature `redis-tls`. With the feature `redis-sentinel`, the master that Sentinels know:
+    /// `redis+sentinel://[user:password@]host[:26379][,host…]/name[/database]`.
     ///
     /// # Errors
     ///
@@ -49,7 +51,7 @@ impl Redis {
     ///
     /// When the URL is none.
     pub fn new(url: &str) -> Result<Self, BusError> {
-        Ok(Self { client: link::client(url)?, key: "socket.io".to_owned() })
+        Ok(Self { address: Address::parse(url)?, key: "socket.io".to_owned() })
     }
 
     /// The prefix of all channels, the option `key` of the official adapter. Default `socket.io`.
@@ -84,7 +86,7 @@ impl Bus for Redis {
         Box::pin(async move {
             let namespaces = Namespaces::default();
             let ear = Ear { inlet, key: self.key.clone(), namespaces: Arc::clone(&namespaces) };
-            let link = Link::open(&self.client, move |heard| ear.hear(&heard)).await?;
+            let link = Link::open(&self.address, move |heard| ear.hear(&heard)).await?;
             let key = self.key.clone();
             Ok(Box::new(ClassicConnection { link, key, namespaces }) as Box<dyn Connection>)
         })

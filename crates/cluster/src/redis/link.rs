@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo as _, Pipeline, ProtocolVersion,
-    PushInfo, PushKind, RedisError, Value,
-};
+use ::redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, PushKind, RedisError, Value};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::address::Address;
 use crate::bus::BusError;
 
 impl From<RedisError> for BusError {
@@ -37,19 +35,12 @@ pub(crate) struct Link {
     ended: Arc<Notify>,
 }
 
-/// The Redis of a URL, such as `redis://user:password@host:6379/0`, or `rediss:` over TLS.
-pub(crate) fn client(url: &str) -> Result<Client, BusError> {
-    let info = url.into_connection_info()?;
-    // What is heard comes between answers, which only the newer protocol of Redis 6 allows.
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    Ok(Client::open(info.set_redis_settings(settings))?)
-}
-
 impl Link {
     pub(crate) async fn open(
-        client: &Client,
+        address: &Address,
         hear: impl Fn(Heard) + Send + Sync + 'static,
     ) -> Result<Self, BusError> {
+        let client = address.client().await?;
         let ended = Arc::new(Notify::new());
         let config = || {
             AsyncConnectionConfig::new()

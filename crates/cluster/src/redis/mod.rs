@@ -1,7 +1,10 @@
 //! Redis: the wires of the official adapters.
 
+pub(crate) mod address;
 mod classic;
 pub(crate) mod link;
+#[cfg(feature = "redis-sentinel")]
+mod sentinels;
 mod sharded;
 mod shards;
 mod stream;

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::Client;
 use roomful_proto::cluster::{Body, Packet, Presence, envelope};
 
-use super::link::{self, Link};
+use super::address::Address;
+use super::link::Link;
 #[cfg(feature = "redis-cluster")]
 use super::shards::many;
 use super::shards::{Ear, Shards};
@@ -27,7 +27,7 @@ pub struct ShardedRedis {
 }
 
 enum At {
-    One(Box<Client>),
+    One(Address),
     #[cfg(feature = "redis-cluster")]
     Many(Vec<String>),
 }
@@ -60,7 +60,7 @@ impl ShardedRedis {
     ///
     /// When the URL is none.
     pub fn new(url: &str) -> Result<Self, BusError> {
-        Ok(Self::at(At::One(Box::new(link::client(url)?))))
+        Ok(Self::at(At::One(Address::parse(url)?)))
     }
 
     /// A Redis Cluster, by the URLs of some of its nodes: the others are found. Channels are spread over its nodes, so
@@ -114,7 +114,7 @@ impl Bus for ShardedRedis {
                     Err(why) => inlet.refuse(why),
                 });
             let shards: Box<dyn Shards> = match &self.at {
-                At::One(client) => Box::new(Link::open(client, move |heard| ear(heard)).await?),
+                At::One(address) => Box::new(Link::open(address, move |heard| ear(heard)).await?),
                 #[cfg(feature = "redis-cluster")]
                 At::Many(urls) => Box::new(many::Cluster::open(urls, ear).await?),
             };

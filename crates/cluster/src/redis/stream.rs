@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
-use ::redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Value, cmd};
+use ::redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Value, cmd};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use roomful_proto::Limits;
 use roomful_proto::cluster::{Data, Malformed, Offset, envelope};
 
+use super::address::Address;
 use super::link;
 use crate::bus::{BusError, Inlet};
 use crate::log::{Entry, PAGE, Page, READ_WAIT, Read, Store};
@@ -25,10 +26,15 @@ pub(super) struct Stream {
 
 impl Stream {
     /// By a connection of its own, on which a read may wait.
-    pub(super) async fn open(client: &Client, name: &str, inlet: &Inlet) -> Result<Self, BusError> {
+    pub(super) async fn open(
+        address: &Address,
+        name: &str,
+        inlet: &Inlet,
+    ) -> Result<Self, BusError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(link::PATIENCE))
             .set_response_timeout(Some(READ_WAIT + link::PATIENCE));
+        let client = address.client().await?;
         let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         Ok(Self { connection, name: name.to_owned(), inlet: inlet.clone() })
     }

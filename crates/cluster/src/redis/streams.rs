@@ -8,12 +8,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Client, FromRedisValue as _, cmd, pipe};
+use ::redis::{FromRedisValue as _, cmd, pipe};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use roomful_proto::cluster::{Body, Data, Packet, Presence, envelope};
 use tokio::sync::Notify;
 
+use super::address::Address;
 use super::link::{self, Heard, Link};
 use super::stream::{Stream, data_of};
 use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet, KeptSession};
@@ -22,7 +23,7 @@ use crate::log::{Place, Reader};
 
 /// Redis, on the wire of `@socket.io/redis-streams-adapter` 0.3, and of its emitter.
 pub struct RedisStreams {
-    client: Client,
+    address: Address,
     prefix: String,
     max_len: usize,
     stream: String,
@@ -47,7 +48,7 @@ impl RedisStreams {
     /// When the URL is none.
     pub fn new(url: &str) -> Result<Self, BusError> {
         Ok(Self {
-            client: link::client(url)?,
+            address: Address::parse(url)?,
             prefix: "socket.io".to_owned(),
             max_len: 10_000,
             stream: "socket.io".to_owned(),
@@ -98,7 +99,7 @@ const fn is_passing(body: &Body) -> bool {
 }
 
 struct StreamsConnection {
-    client: Client,
+    address: Address,
     link: Link,
     ended: Arc<Notify>,
     reader: Reader,
@@ -126,9 +127,9 @@ impl Bus for RedisStreams {
                 Ok(packet) => ear.deliver(packet),
                 Err(why) => ear.refuse(why),
             };
-            let link = Link::open(&self.client, hear).await?;
+            let link = Link::open(&self.address, hear).await?;
             Ok(Box::new(StreamsConnection {
-                client: self.client.clone(),
+                address: self.address.clone(),
                 link,
                 reader: Reader::new(&self.place, inlet.clone(), Arc::clone(&ended)),
                 ended,
@@ -153,7 +154,7 @@ impl StreamsConnection {
 impl Connection for StreamsConnection {
     fn begin(&self) -> BusFuture<'_, ()> {
         Box::pin(async {
-            let stream = Stream::open(&self.client, &self.stream, &self.inlet).await?;
+            let stream = Stream::open(&self.address, &self.stream, &self.inlet).await?;
             self.reader.begin(stream).await
         })
     }

@@ -9,14 +9,15 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ::redis::{Client, cmd, pipe};
+use ::redis::{cmd, pipe};
 use roomful::{SessionBus, SessionInlet, SessionLine};
 use tokio::runtime::Handle;
 
 use super::keeper::{self, Connection, Engine};
 use super::outbox::Outgoing;
 use crate::bus::{BusError, BusFuture};
-use crate::redis::link::{self, Link};
+use crate::redis::address::Address;
+use crate::redis::link::Link;
 
 /// A bus of sessions by Redis, from version 6 on, on the wire of `@socket.io/cluster-engine` 0.1: servers in
 /// JavaScript with `RedisEngine` take part.
@@ -45,7 +46,7 @@ pub struct RedisSessionBus {
 
 #[derive(Clone)]
 struct RedisEngine {
-    client: Client,
+    address: Address,
     prefix: String,
 }
 
@@ -55,17 +56,17 @@ struct RedisConnection {
 }
 
 impl RedisSessionBus {
-    /// A bus by the Redis of this URL: `redis://[user:password@]host[:port][/database]`, and `rediss:` over TLS with
-    /// the feature `redis-tls`.
+    /// A bus by the Redis of this URL: `redis://[user:password@]host[:port][/database]`: see
+    /// [`Redis::connect`](crate::Redis::connect).
     ///
     /// # Errors
     ///
     /// When the URL is none, or Redis cannot be connected to.
     pub async fn connect(url: &str) -> Result<Self, BusError> {
-        let client = link::client(url)?;
+        let address = Address::parse(url)?;
         // Whether it can be connected to is known now; each server has connections of its own.
-        Link::open(&client, drop).await?.ping().await?;
-        let engine = RedisEngine { client, prefix: "engine.io".to_owned() };
+        Link::open(&address, drop).await?.ping().await?;
+        let engine = RedisEngine { address, prefix: "engine.io".to_owned() };
         Ok(Self { engine: Arc::new(engine), runtime: Handle::current() })
     }
 
@@ -88,7 +89,7 @@ impl Engine for RedisEngine {
     fn connect(&self, node: &str, inlet: SessionInlet) -> BusFuture<'_, Box<dyn Connection>> {
         let channels = [channel(&self.prefix, None), channel(&self.prefix, Some(node))];
         Box::pin(async move {
-            let link = Link::open(&self.client, move |heard| inlet.hear(heard.payload)).await?;
+            let link = Link::open(&self.address, move |heard| inlet.hear(heard.payload)).await?;
             link.listen(cmd("SUBSCRIBE").arg(&channels).take()).await?;
             let connection = RedisConnection { link, prefix: self.prefix.clone() };
             Ok(Box::new(connection) as Box<dyn Connection>)

@@ -15,6 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Redis {
     port: u16,
     process: Child,
+    file: Option<PathBuf>,
 }
 
 impl Redis {
@@ -25,7 +26,7 @@ impl Redis {
     /// With more of what it takes on its command line.
     pub(crate) async fn start_with(more: &[&str]) -> Self {
         let port = free_port();
-        let redis = Self { port, process: run(port, more) };
+        let redis = Self { port, process: run(port, more), file: None };
         redis.listens().await;
         redis
     }
@@ -36,6 +37,32 @@ impl Redis {
 
     pub(crate) const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// One who tells which Redis is the master: of a name, and with a password that all have.
+    pub(crate) async fn sentinel(name: &str, master: u16, password: &str) -> Self {
+        let file = std::env::temp_dir().join(format!("roomful-sentinel-{}.conf", free_port()));
+        let lines = [
+            format!("sentinel monitor {name} 127.0.0.1 {master} 1"),
+            format!("sentinel auth-pass {name} {password}"),
+            format!("sentinel down-after-milliseconds {name} 500"),
+            format!("sentinel failover-timeout {name} 3000"),
+        ];
+        // It writes there what it has found.
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        let port = free_port();
+        let mut command = Command::new("redis-server");
+        command.arg(&file).args(["--sentinel", "--bind", "127.0.0.1", "--port", &port.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).current_dir(std::env::temp_dir());
+        let sentinel = Self { port, process: command.spawn().unwrap(), file: Some(file) };
+        sentinel.listens().await;
+        sentinel
+    }
+
+    pub(crate) fn knows_a_replica(&self) -> bool {
+        let ask = ["-p", &self.port.to_string(), "SENTINEL", "REPLICAS", "main"].map(str::to_owned);
+        let told = Command::new("redis-cli").args(ask).output().unwrap().stdout;
+        String::from_utf8_lossy(&told).contains("master-link-status\nok")
     }
 
     /// It dies without a word.
@@ -70,6 +97,7 @@ impl Drop for Redis {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        self.file.iter().for_each(|file| drop(std::fs::remove_file(file)));
     }
 }
 
@@ -92,7 +120,7 @@ impl RedisCluster {
                 format!("--cluster-config-file nodes-{port}.conf --cluster-port {bus}"),
             ];
             let more: Vec<_> = more.iter().flat_map(|part| part.split(' ')).collect();
-            let node = Redis { port, process: run(port, &more) };
+            let node = Redis { port, process: run(port, &more), file: None };
             node.listens().await;
             cluster.nodes.push(node);
         }
