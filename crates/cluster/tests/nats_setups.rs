@@ -4,84 +4,38 @@
 
 mod support;
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use roomful::{Args, Server};
 use roomful_cluster::{Cluster, Nats, NatsSessionBus, conformance};
 use support::{PATIENCE, free_port};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-/// A NATS of its own.
-struct NatsServer {
-    port: u16,
-    directory: PathBuf,
-    process: Child,
-}
-
-impl NatsServer {
-    async fn start(arguments: &[&str]) -> Self {
-        let port = free_port();
-        let directory = std::env::temp_dir().join(format!("roomful-nats-{port}"));
-        std::fs::create_dir_all(&directory).unwrap();
-        let process = Command::new("nats-server")
-            .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-sd", directory.to_str().unwrap()])
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self { port, directory, process };
-        let listening = async {
-            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(PATIENCE, listening).await.unwrap();
-        server
-    }
-
-    fn url(&self, user: &str) -> String {
-        format!("nats://{user}127.0.0.1:{}", self.port)
-    }
-
-    /// What another program says, as it stands on the wire.
-    async fn hears(&self, raw: &[u8]) {
-        let mut program = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        program.write_all(b"CONNECT {\"headers\":true,\"verbose\":false}\r\n").await.unwrap();
-        program.write_all(raw).await.unwrap();
-        program.flush().await.unwrap();
-        // It ends when all was read.
-        program.write_all(b"PING\r\n").await.unwrap();
-        let mut answer = [0; 4096];
-        let answered = async {
-            let mut heard = Vec::new();
-            while !heard.windows(4).any(|part| part == b"PONG") {
-                let read = tokio::io::AsyncReadExt::read(&mut program, &mut answer).await.unwrap();
-                assert_ne!(read, 0, "{}", String::from_utf8_lossy(&heard));
-                heard.extend_from_slice(&answer[..read]);
-            }
-        };
-        timeout(PATIENCE, answered).await.unwrap();
-    }
-}
-
-impl Drop for NatsServer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
+/// What another program says, as it stands on the wire.
+async fn say(nats: &support::Nats, raw: &[u8]) {
+    let mut program = TcpStream::connect(("127.0.0.1", nats.port())).await.unwrap();
+    program.write_all(b"CONNECT {\"headers\":true,\"verbose\":false}\r\n").await.unwrap();
+    program.write_all(raw).await.unwrap();
+    program.write_all(b"PING\r\n").await.unwrap();
+    let answered = async {
+        let (mut heard, mut answer) = (Vec::new(), [0; 4096]);
+        while !heard.windows(4).any(|part| part == b"PONG") {
+            let read = program.read(&mut answer).await.unwrap();
+            assert_ne!(read, 0, "{}", String::from_utf8_lossy(&heard));
+            heard.extend_from_slice(&answer[..read]);
+        }
+    };
+    // All before it was read then.
+    timeout(PATIENCE, answered).await.unwrap();
 }
 
 /// The library passes over what is before the `@`, and writes the URL to the log.
 #[tokio::test]
 #[ignore = "it needs nats-server"]
 async fn a_user_and_a_password_are_needed_and_given() {
-    let nats = NatsServer::start(&["-js", "--user", "us:er", "--pass", "p@ss/w:rd"]).await;
+    let nats = support::Nats::start(&["-js", "--user", "us:er", "--pass", "p@ss/w:rd"]).await;
     let url = nats.url("us%3Aer:p%40ss%2Fw%3Ard@");
     conformance::check(|| Nats::new(&url).with_log()).await.unwrap();
     NatsSessionBus::connect(&url).await.unwrap();
@@ -97,7 +51,7 @@ async fn a_user_and_a_password_are_needed_and_given() {
 #[tokio::test]
 #[ignore = "it needs nats-server"]
 async fn a_token_is_needed_and_given() {
-    let nats = NatsServer::start(&["--auth", "t0k/en"]).await;
+    let nats = support::Nats::start(&["--auth", "t0k/en"]).await;
     conformance::check(|| Nats::new(&nats.url("t0k%2Fen@"))).await.unwrap();
     assert!(Nats::connect(&nats.url("other@")).await.is_err());
 }
@@ -106,7 +60,7 @@ async fn a_token_is_needed_and_given() {
 #[tokio::test]
 #[ignore = "it needs nats-server"]
 async fn of_several_servers_one_is_enough() {
-    let nats = NatsServer::start(&[]).await;
+    let nats = support::Nats::start(&[]).await;
     let urls = format!("nats://127.0.0.1:{}, {}", free_port(), nats.url(""));
     for _ in 0..20 {
         Nats::connect(&urls).await.unwrap();
@@ -116,20 +70,20 @@ async fn of_several_servers_one_is_enough() {
 #[tokio::test]
 #[ignore = "it needs nats-server"]
 async fn a_log_that_cannot_be_is_an_error_that_says_what_to_do() {
-    let refused = async |nats: &NatsServer, prefix: &str| {
+    let refused = async |nats: &support::Nats, prefix: &str| {
         let bus = Nats::new(&nats.url("")).with_log().subject_prefix(prefix);
         Cluster::connect(bus).await.unwrap_err().to_string()
     };
-    let nats = NatsServer::start(&[]).await;
+    let nats = support::Nats::start(&[]).await;
     let why = refused(&nats, "socket-io").await;
     assert!(why.contains("-js"), "{why}");
-    let nats = NatsServer::start(&["-js"]).await;
+    let nats = support::Nats::start(&["-js"]).await;
     Cluster::connect(Nats::new(&nats.url("")).with_log().subject_prefix("a.b")).await.unwrap();
     let why = refused(&nats, "a_b").await;
     assert!(why.contains("a.b.*") && why.contains("subject_prefix"), "{why}");
     let config = r#"{"name":"mine_events","subjects":["mine.*"],"retention":"workqueue","storage":"file","num_replicas":1}"#;
     let request = format!("PUB $JS.API.STREAM.CREATE.mine_events {}\r\n{config}\r\n", config.len());
-    nats.hears(request.as_bytes()).await;
+    say(&nats, request.as_bytes()).await;
     let why = refused(&nats, "mine").await;
     assert!(why.contains("retention"), "{why}");
 }
@@ -138,7 +92,7 @@ async fn a_log_that_cannot_be_is_an_error_that_says_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it needs nats-server"]
 async fn what_another_program_puts_into_the_log_keeps_nobody_from_it() {
-    let nats = NatsServer::start(&["-js"]).await;
+    let nats = support::Nats::start(&["-js"]).await;
     let node = async || {
         let cluster = Cluster::connect(Nats::new(&nats.url("")).with_log()).await.unwrap();
         let io = Server::builder().adapter(cluster.clone()).build();
@@ -162,7 +116,7 @@ async fn what_another_program_puts_into_the_log_keeps_nobody_from_it() {
         let mut said = format!("HPUB socket-io.Lw {length} {}\r\n", length + 2).into_bytes();
         said.extend_from_slice(headers);
         said.extend_from_slice(b"{}\r\n");
-        nats.hears(&said).await;
+        say(&nats, &said).await;
         let goes_on = async {
             loop {
                 let asked = one.0.server_side_call::<_, _, String>("question", ());

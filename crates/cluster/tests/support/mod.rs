@@ -1,4 +1,4 @@
-//! A Redis of its own, started and stopped by the test.
+//! Engines that a test has for itself, started and stopped by it.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, dead_code)]
 
 use std::net::TcpListener;
@@ -84,12 +84,7 @@ impl Redis {
     }
 
     async fn listens(&self) {
-        let listening = async {
-            while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(PATIENCE, listening).await.unwrap_or_else(|_| panic!("Redis does not listen"));
+        listens(self.port).await;
     }
 }
 
@@ -99,6 +94,52 @@ impl Drop for Redis {
         let _ = self.process.wait();
         self.file.iter().for_each(|file| drop(std::fs::remove_file(file)));
     }
+}
+
+/// A NATS of its own.
+pub(crate) struct Nats {
+    port: u16,
+    directory: PathBuf,
+    process: Child,
+}
+
+impl Nats {
+    pub(crate) async fn start(more: &[&str]) -> Self {
+        let port = free_port();
+        let directory = std::env::temp_dir().join(format!("roomful-nats-{port}"));
+        std::fs::create_dir_all(&directory).unwrap();
+        let mut command = Command::new("nats-server");
+        command.args(["-a", "127.0.0.1", "-p", &port.to_string()]).arg("-sd").arg(&directory);
+        command.args(more).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = command.spawn().unwrap();
+        listens(port).await;
+        Self { port, directory, process }
+    }
+
+    pub(crate) fn url(&self, user: &str) -> String {
+        format!("nats://{user}127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+async fn listens(port: u16) {
+    let listening = async {
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, listening).await.unwrap_or_else(|_| panic!("the engine does not listen"));
 }
 
 /// Three that share what there is.
