@@ -44,6 +44,7 @@ impl Subscriptions {
         self.0.lock().keys().cloned().collect()
     }
 
+    #[cfg(any(feature = "nats", feature = "redis", test))]
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.0.lock().contains_key(name)
     }

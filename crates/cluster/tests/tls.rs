@@ -1,6 +1,6 @@
 //! Engines over TLS. Who is trusted stands in the environment, so each test runs itself once more, with that.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-#![cfg(any(feature = "redis-tls", feature = "nats"))]
+#![cfg(any(feature = "redis-tls", feature = "nats", feature = "postgres-tls"))]
 
 mod support;
 
@@ -23,7 +23,9 @@ impl Certificate {
     fn new() -> Self {
         let directory = std::env::temp_dir().join(format!("roomful-tls-{}", free_port()));
         std::fs::create_dir_all(&directory).unwrap();
-        let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let signed =
+            rcgen::generate_simple_self_signed(["localhost", "127.0.0.1"].map(str::to_owned))
+                .unwrap();
         let pem = |what: &str, bytes: &[u8]| {
             format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", BASE64.encode(bytes))
         };
@@ -44,7 +46,10 @@ impl Certificate {
         let mut again = Command::new(std::env::current_exe().unwrap());
         again.args([test, "--exact", "--ignored", "--nocapture"]).env(URL, url);
         again.env("SSL_CERT_FILE", self.path(trusted)).env_remove("SSL_CERT_DIR");
-        again.output().unwrap().status.success()
+        let output = again.output().unwrap();
+        // Shown where the test fails.
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+        output.status.success()
     }
 }
 
@@ -87,4 +92,76 @@ async fn nats() {
     let url = format!("tls://u:p%40@localhost:{}", nats.port());
     assert!(certificate.passes("nats", &url, true));
     assert!(!certificate.passes("nats", &url, false), "a certificate that nobody trusts");
+}
+
+/// `make test-cluster` starts it, without TLS.
+#[cfg(feature = "postgres-tls")]
+#[tokio::test]
+#[ignore = "it needs the engine"]
+async fn postgres() {
+    if let Ok(url) = std::env::var(URL) {
+        let bus = || roomful_cluster::Postgres::new(&url).unwrap().with_log();
+        return roomful_cluster::conformance::check(bus).await.unwrap();
+    }
+    let url =
+        std::env::var("POSTGRES_URL").expect("POSTGRES_URL is not set: run `make test-cluster`");
+    let (url, certificate) = (format!("{url}?sslmode=require"), Certificate::new());
+    assert!(!certificate.passes("postgres", &url, true), "it has no TLS yet");
+    let postgres = Administrator::connect(&url.replace("require", "disable")).await;
+    postgres.offers_tls(&certificate).await;
+    let trusted = certificate.passes("postgres", &url, true);
+    let untrusted = certificate.passes("postgres", &url, false);
+    postgres.offers_no_tls().await;
+    assert!(trusted && !untrusted, "{trusted} {untrusted}");
+}
+
+/// Who may change the settings of PostgreSQL.
+#[cfg(feature = "postgres-tls")]
+struct Administrator(tokio_postgres::Client);
+
+#[cfg(feature = "postgres-tls")]
+impl Administrator {
+    async fn connect(url: &str) -> Self {
+        let (client, connection) =
+            tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        Self(client)
+    }
+
+    /// It writes the files itself, so they are its own.
+    async fn offers_tls(&self, certificate: &Certificate) {
+        let directory = self.0.query_one("SHOW data_directory", &[]).await.unwrap();
+        let directory: &str = directory.get(0);
+        for file in ["cert.pem", "key.pem"] {
+            let lines = std::fs::read_to_string(certificate.path(file)).unwrap();
+            let lines: Vec<_> = lines.lines().map(|line| format!("('{line}')")).collect();
+            let program = format!("umask 077; cat > {directory}/{file}");
+            let written = format!("COPY (VALUES {}) TO PROGRAM '{program}'", lines.join(", "));
+            self.0.batch_execute(&written).await.unwrap();
+        }
+        self.is_set("ssl_cert_file = 'cert.pem'").await;
+        self.is_set("ssl_key_file = 'key.pem'").await;
+        self.is_set("ssl = on").await;
+        self.0.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        self.comes_to("on").await;
+    }
+
+    async fn offers_no_tls(&self) {
+        self.is_set("ssl = off").await;
+        self.0.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        self.comes_to("off").await;
+    }
+
+    async fn is_set(&self, setting: &str) {
+        self.0.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await.unwrap();
+    }
+
+    async fn comes_to(&self, ssl: &str) {
+        let comes = async {
+            while self.0.query_one("SHOW ssl", &[]).await.unwrap().get::<_, &str>(0) != ssl {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(support::PATIENCE, comes).await.unwrap();
+    }
 }

@@ -5,10 +5,10 @@
 
 mod ear;
 mod event_log;
+mod link;
 mod tables;
 
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,11 @@ use std::time::Duration;
 use roomful_proto::cluster::{Body, Packet, Presence, envelope};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification, Socket, Statement};
+use tokio_postgres::{Client, Config, Statement};
 
 use self::ear::Ear;
 use self::event_log::{EventLog, Rows};
+use self::link::Link;
 use self::tables::Tables;
 use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet, KeptSession};
 use crate::cluster::Cluster;
@@ -53,7 +54,9 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Joins a server to all that use this database: `postgres://user:password@host:5432/database`.
+    /// Joins a server to all that use this database: `postgres://user:password@host:5432/database`. With the feature
+    /// `postgres-tls` it is spoken to over TLS where it offers that, and its certificate has to be one that the system
+    /// trusts: with `?sslmode=require` in no other way, and with `?sslmode=disable` never.
     ///
     /// # Errors
     ///
@@ -155,7 +158,11 @@ fn told(error: tokio_postgres::Error) -> BusError {
             BusError::refusal(format!("PostgreSQL refuses: {}", why.message()))
         }
         Some(why) => BusError::new(format!("PostgreSQL: {}", why.message())),
-        None => BusError::new(format!("PostgreSQL: {error}")),
+        None => {
+            let source = std::error::Error::source(&error);
+            let source = source.map(|source| format!(": {source}")).unwrap_or_default();
+            BusError::new(format!("PostgreSQL: {error}{source}"))
+        }
     }
 }
 
@@ -196,9 +203,10 @@ impl Bus for Postgres {
             let mut tasks = Vec::new();
             let (sender, unread) = mpsc::channel(UNREAD_MAX);
             // What is heard is not to wait behind what is said, nor what is read of tables behind either.
-            let listener = self.client(Some(sender), &ended, &mut tasks).await?;
-            let speaker = Arc::new(self.client(None, &ended, &mut tasks).await?);
-            let reader = Arc::new(self.client(None, &ended, &mut tasks).await?);
+            let link = Link::new(&self.config, &ended)?;
+            let listener = link.open(Some(sender), &mut tasks).await?;
+            let speaker = Arc::new(link.open(None, &mut tasks).await?);
+            let reader = Arc::new(link.open(None, &mut tasks).await?);
             let mut log = None;
             self.tables.prepare_attachments(&speaker).await?;
             if self.has_log {
@@ -230,44 +238,8 @@ impl Bus for Postgres {
     }
 }
 
-impl Postgres {
-    async fn client(
-        &self,
-        heard: Option<mpsc::Sender<Notification>>,
-        ended: &Arc<Notify>,
-        tasks: &mut Vec<AbortHandle>,
-    ) -> Result<Client, BusError> {
-        let (client, connection) = self.config.connect(NoTls).await.map_err(told)?;
-        tasks.push(drive(connection, heard, ended));
-        Ok(client)
-    }
-}
-
 /// What stands for the id of an attachment until that is known.
 const ATTACHMENT_ID: &str = "\u{1}attachment\u{1}";
-
-/// Moves a connection on, and passes on what it is notified of.
-fn drive<S>(
-    mut connection: tokio_postgres::Connection<Socket, S>,
-    heard: Option<mpsc::Sender<Notification>>,
-    ended: &Arc<Notify>,
-) -> AbortHandle
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let ended = Arc::clone(ended);
-    let driving = tokio::spawn(async move {
-        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
-            if let (AsyncMessage::Notification(notification), Some(heard)) = (message, &heard)
-                && heard.send(notification).await.is_err()
-            {
-                break;
-            }
-        }
-        ended.notify_one();
-    });
-    driving.abort_handle()
-}
 
 /// What is said without the log.
 struct Says {
