@@ -76,6 +76,11 @@ export class ServerProcess {
     await within(PATIENCE, `a ${this.kind} server to stand still`, stopping());
   }
 
+  /** It goes on. */
+  thaw() {
+    this.#child.kill("SIGCONT");
+  }
+
   /** Ends it without a goodbye. */
   async crash() {
     this.#child.kill("SIGKILL");

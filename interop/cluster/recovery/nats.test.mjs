@@ -94,6 +94,23 @@ test("more than is asked for at once comes whole and in order", async () => {
   await hearer.hears("behind");
 });
 
+// Who stands still for long is forgotten, and asked for ever what was never answered (nats.go 1900, nats.java 777).
+test("a node that NATS has forgotten meanwhile reads on", async () => {
+  const [speaker, hearer] = await Promise.all(pair.servers.map((server) => pair.connect(server)));
+  await speaker.do("emit", { event: "count", args: [0] });
+  await hearer.hears("count");
+  const consumers = async () => (await operator.asks("CONSUMER.NAMES.socket-io_events", "{}")).consumers ?? [];
+  await pair.servers[1].freeze();
+  const before = await consumers();
+  // Nobody asks any more then, so nobody is told.
+  await new Promise((resolve) => setTimeout(resolve, 6_000));
+  for (const name of before) await operator.asks(`CONSUMER.DELETE.socket-io_events.${name}`);
+  await speaker.do("emit", { event: "count", args: [1] });
+  pair.servers[1].thaw();
+  await within(PATIENCE, "what was said meanwhile", until(() => hearer.heard("count").length === 2));
+  await pair.isWhole();
+});
+
 // Consumers are gone then (nats.go 1370, kyma 13609), and servers were heard of no more (redis-streams-adapter 32).
 test("a NATS that is killed and comes back has all that it had", async () => {
   const [speaker, stays] = await Promise.all(pair.servers.map((server) => pair.connect(server)));

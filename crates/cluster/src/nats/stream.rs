@@ -3,7 +3,7 @@
 //! The entries of a stream have numbers without a hole, but for those that were removed at its beginning: so whoever
 //! reads sees what is gone. A stream that is made anew begins at 1 again, and was made later.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use async_nats::connection::State;
@@ -18,6 +18,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use roomful_proto::Limits;
 use roomful_proto::cluster::{Offset, envelope};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::event_log::NUMBER;
 use super::{BASE64, subject};
@@ -29,6 +30,8 @@ use crate::subscriptions::Subscriptions;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// How long what should be there may take to come.
 const PAGE_WAIT: Duration = Duration::from_secs(1);
+/// How much later than it was asked to JetStream may say that nothing has come.
+const LATE_MAX: Duration = Duration::from_secs(1);
 /// How long JetStream remembers somebody who reads and says nothing.
 const INACTIVE_MAX: Duration = Duration::from_secs(60);
 
@@ -177,21 +180,26 @@ impl Reading {
     async fn next(&mut self, wait: Duration) -> Result<Vec<Numbered>, BusError> {
         if let Some(batch) = self.batch.take() {
             // The rest of a batch may end with an error, as when the next would be too many bytes. What lasts is said again.
-            match self.take(batch).await {
+            let asked = Instant::now();
+            match self.take(batch, wait).await {
                 Ok(messages) if messages.is_empty() => {}
-                Err(why) if !why.is_refusal() => {}
+                Err(why) if !why.is_refusal() && asked.elapsed() < wait => {}
                 done => return done,
             }
         }
         let asked = self.consumer.batch().max_messages(PAGE).max_bytes(self.batch_bytes);
         let batch = asked.expires(wait).messages().await.map_err(BusError::new)?;
-        self.take(batch).await
+        self.take(batch, wait).await
     }
 
-    /// What there is of a batch, and the first if it has to come.
-    async fn take(&mut self, mut batch: Batch) -> Result<Vec<Numbered>, BusError> {
+    /// What there is of a batch, and the first if it has to come. JetStream says when nothing has, and nothing at all of
+    /// somebody whom it has forgotten.
+    async fn take(&mut self, mut batch: Batch, wait: Duration) -> Result<Vec<Numbered>, BusError> {
         let mut messages = Vec::new();
-        let mut next = batch.next().await;
+        let mut next = match timeout(wait + LATE_MAX, batch.next()).await {
+            Ok(next) => next,
+            Err(_) => return Err(BusError::new("NATS does not answer who reads the log")),
+        };
         while let Some(message) = next {
             let message = match message {
                 Ok(message) => message,
