@@ -185,7 +185,11 @@ async fn carry_out(
                 tracing::warn!(%error, "sessions of lost clients are not kept");
                 shared.counters.sessions_lost.add(keeping.len());
             }
-            unkept => shared.counters.sessions_lost.add(unkept?),
+            Ok(unkept) => shared.counters.sessions_lost.add(unkept),
+            Err(error) => {
+                shared.counters.sessions_lost.add(keeping.len());
+                return Err(error);
+            }
         }
     }
     if !taking.0.is_empty() {

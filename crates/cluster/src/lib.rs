@@ -67,6 +67,8 @@ mod part;
 mod pending;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "nats", feature = "redis-tls"))]
+mod provider;
 #[cfg(feature = "redis")]
 mod redis;
 mod sessions;

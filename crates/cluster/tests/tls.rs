@@ -6,10 +6,10 @@ mod support;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use support::free_port;
 
 /// The URL, where it is the second run.
 const URL: &str = "ROOMFUL_TLS_URL";
@@ -21,7 +21,10 @@ struct Certificate {
 
 impl Certificate {
     fn new() -> Self {
-        let directory = std::env::temp_dir().join(format!("roomful-tls-{}", free_port()));
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("roomful-tls-{}-{count}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let signed =
             rcgen::generate_simple_self_signed(["localhost", "127.0.0.1"].map(str::to_owned))
@@ -40,16 +43,24 @@ impl Certificate {
         self.directory.join(file).to_str().unwrap().to_owned()
     }
 
-    /// Runs a test of this file once more, trusting this certificate or nothing.
-    fn passes(&self, test: &str, url: &str, is_trusted: bool) -> bool {
+    /// Runs a test of this file once more, trusting this certificate or nothing; gives what went wrong.
+    fn run(&self, test: &str, url: &str, is_trusted: bool) -> Result<(), String> {
         let trusted = if is_trusted { "cert.pem" } else { "none.pem" };
         let mut again = Command::new(std::env::current_exe().unwrap());
         again.args([test, "--exact", "--ignored", "--nocapture"]).env(URL, url);
         again.env("SSL_CERT_FILE", self.path(trusted)).env_remove("SSL_CERT_DIR");
         let output = again.output().unwrap();
-        // Shown where the test fails.
-        println!("{}", String::from_utf8_lossy(&output.stderr));
-        output.status.success()
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
+    /// It is trusted, and is needed.
+    fn is_needed(&self, test: &str, url: &str) {
+        self.run(test, url, true).unwrap();
+        let why = self.run(test, url, false).unwrap_err().to_lowercase();
+        assert!(why.contains("certificate") || why.contains("unknownissuer"), "{why}");
     }
 }
 
@@ -67,14 +78,13 @@ async fn redis() {
         let bus = || roomful_cluster::RedisStreams::new(&url).unwrap();
         return roomful_cluster::conformance::check(bus).await.unwrap();
     }
-    let (certificate, port) = (Certificate::new(), free_port().to_string());
+    let (certificate, port) = (Certificate::new(), support::free_port().to_string());
     let [cert, key] = ["cert.pem", "key.pem"].map(|file| certificate.path(file));
     let files = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &cert];
     let tls = [&files[..], &["--tls-auth-clients", "no", "--tls-port", &port]].concat();
     let _redis = support::Redis::start_with(&tls).await;
     let url = format!("rediss://localhost:{port}");
-    assert!(certificate.passes("redis", &url, true));
-    assert!(!certificate.passes("redis", &url, false), "a certificate that nobody trusts");
+    certificate.is_needed("redis", &url);
 }
 
 #[cfg(feature = "nats")]
@@ -90,8 +100,7 @@ async fn nats() {
     let tls = ["-js", "--tls", "--tlscert", &cert, "--tlskey", &key, "--user", "u", "--pass", "p@"];
     let nats = support::Nats::start(&tls).await;
     let url = format!("tls://u:p%40@localhost:{}", nats.port());
-    assert!(certificate.passes("nats", &url, true));
-    assert!(!certificate.passes("nats", &url, false), "a certificate that nobody trusts");
+    certificate.is_needed("nats", &url);
 }
 
 /// `make test-cluster` starts it, without TLS.
@@ -106,13 +115,14 @@ async fn postgres() {
     let url =
         std::env::var("POSTGRES_URL").expect("POSTGRES_URL is not set: run `make test-cluster`");
     let (url, certificate) = (format!("{url}?sslmode=require"), Certificate::new());
-    assert!(!certificate.passes("postgres", &url, true), "it has no TLS yet");
+    let none = certificate.run("postgres", &url, true).unwrap_err();
+    assert!(none.contains("does not support TLS"), "{none}");
     let postgres = Administrator::connect(&url.replace("require", "disable")).await;
     postgres.offers_tls(&certificate).await;
-    let trusted = certificate.passes("postgres", &url, true);
-    let untrusted = certificate.passes("postgres", &url, false);
+    let done = std::panic::catch_unwind(|| certificate.is_needed("postgres", &url));
+    // Others have the same PostgreSQL.
     postgres.offers_no_tls().await;
-    assert!(trusted && !untrusted, "{trusted} {untrusted}");
+    done.unwrap();
 }
 
 /// Who may change the settings of PostgreSQL.

@@ -70,10 +70,9 @@ impl History<'_> {
                 break;
             }
         }
-        // What makes room does not wait.
-        let left = beginning(log, first).await?;
-        if left > behind {
-            inlet.begin_log(self.namespace, self.uid, left);
+        // What makes room does not wait, and may have taken what was not read yet.
+        if beginning(log, first).await? > behind {
+            inlet.begin_log(self.namespace, self.uid, self.upto);
         }
         Ok(())
     }

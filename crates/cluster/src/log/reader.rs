@@ -33,6 +33,8 @@ struct Position {
     stamp: u64,
     /// How many connections in a row have begun here with something to read, and have read nothing.
     tries: usize,
+    /// How many histories in a row have not come to an end.
+    histories: usize,
     /// The engine has lost entries up to this one, and may give their offsets again.
     given_upto: Option<Offset>,
     /// Others may have read more than this node before that: they have it no more in front of the next entry.
@@ -83,10 +85,16 @@ impl Reader {
                 Some(upto) => upto,
                 None => *position.read.insert(log.last(None).await?),
             };
-            let (began, time) = (Instant::now(), *self.history_time.lock());
+            position.histories += 1;
+            let began = Instant::now();
+            // What ends each connection that reads it is not read for ever.
+            let is_hopeless = position.histories > TRIES_MAX;
+            let time = if is_hopeless { Duration::ZERO } else { *self.history_time.lock() };
             let history = History { namespace, uid, upto, time };
             let brought = history.bring(log, past, &self.inlet).await;
-            *self.history_time.lock() = time.saturating_sub(began.elapsed());
+            if !is_hopeless {
+                *self.history_time.lock() = time.saturating_sub(began.elapsed());
+            }
             if let Err(why) = brought {
                 if !why.is_refusal() {
                     return Err(why);
@@ -94,6 +102,7 @@ impl Reader {
                 tracing::warn!(%why, "clients that were lost before cannot be recovered here");
                 self.inlet.begin_log(namespace, uid, upto);
             }
+            position.histories = 0;
             self.inlet.log_begun(namespace, uid);
         }
         self.namespaces.add(namespace);
@@ -164,7 +173,7 @@ impl Reader {
         if position.tries > TRIES_MAX {
             (position.read, position.stamp, position.tries) = (Some(first), 0, 0);
             self.inlet.refuse(Malformed::NotAPacket);
-            tell_lost(first, &self.inlet);
+            tell_lost(first.max(position.given_upto.unwrap_or_default()), &self.inlet);
         }
         Ok(())
     }
@@ -228,7 +237,7 @@ async fn read_on(
                 Err(why) => {
                     inlet.refuse(why);
                     // Nobody knows whom it was for.
-                    inlet.begin_anew(offset);
+                    inlet.begin_anew(offset.max(position.given_upto.unwrap_or_default()));
                 }
             }
             position.read = Some(offset);
@@ -453,5 +462,75 @@ mod tests {
         reader.begin(Poisoned).await.unwrap();
         let heard = heard.0.lock();
         assert_eq!(heard[heard.len() - 2..], ["refused", "begun behind 1-5"]);
+    }
+
+    /// A log from 1-1 to 1-6 that loses its beginning while it is read, or ends each connection that reads it.
+    struct Trimmed {
+        is_trimmed: bool,
+        is_poisoned: bool,
+    }
+
+    impl Store for Trimmed {
+        async fn last(&mut self, upto: Option<Offset>) -> Result<Offset, BusError> {
+            let upto = upto.unwrap_or(Offset::new(1, 6));
+            Ok(if self.is_trimmed && upto < Offset::new(1, 5) { Offset::BEGINNING } else { upto })
+        }
+
+        async fn first(&mut self, _behind: Offset) -> Result<Option<Offset>, BusError> {
+            Ok(Some(Offset::new(1, if self.is_trimmed { 5 } else { 1 })))
+        }
+
+        async fn ago(&mut self, _past: Duration) -> Result<Offset, BusError> {
+            Ok(Offset::new(1, 2))
+        }
+
+        async fn stamp(&mut self, _of: Offset) -> Result<u64, BusError> {
+            Ok(0)
+        }
+
+        async fn page(&mut self, _: &str, _: Offset, _: Offset) -> Result<Page, BusError> {
+            if self.is_poisoned {
+                return Err(BusError::new("the connection is lost"));
+            }
+            self.is_trimmed = true;
+            let body = Body::Join { to: Selection::default(), rooms: vec!["room".into()] };
+            let packet = Packet { from: "other".into(), to: None, namespace: "/".into(), body };
+            let entry = Ok(Some(Entry { packet, number: 0 }));
+            Ok(Page { entries: vec![(Offset::new(1, 6), entry)], ..Page::default() })
+        }
+
+        async fn next(&mut self, _: Offset, _: &Subscriptions) -> Result<Page, BusError> {
+            std::future::pending().await
+        }
+    }
+
+    async fn subscribe(
+        place: &Place,
+        heard: &Arc<Heard>,
+        mut log: Trimmed,
+    ) -> Result<(), BusError> {
+        let reader = Reader::new(place, Inlet::new(heard, Arc::default()), Arc::default());
+        let past = Some(Duration::from_secs(60));
+        reader.subscribe(&"/".into(), &"uid".into(), past, &mut log).await
+    }
+
+    #[tokio::test]
+    async fn a_history_that_makes_room_while_it_is_read_is_none() {
+        let heard = Arc::<Heard>::default();
+        let log = Trimmed { is_trimmed: false, is_poisoned: false };
+        subscribe(&Place::default(), &heard, log).await.unwrap();
+        let all = ["begun behind 1-1", "delivered 1-6", "begun behind 1-6"];
+        assert_eq!(*heard.0.lock(), all);
+    }
+
+    #[tokio::test]
+    async fn a_history_that_ends_each_connection_is_not_read_for_ever() {
+        let (place, heard) = (Place::default(), Arc::<Heard>::default());
+        let log = || Trimmed { is_trimmed: false, is_poisoned: true };
+        for _ in 0..TRIES_MAX {
+            subscribe(&place, &heard, log()).await.unwrap_err();
+        }
+        subscribe(&place, &heard, log()).await.unwrap();
+        assert_eq!(heard.0.lock().last().unwrap(), "begun behind 1-6");
     }
 }

@@ -17,8 +17,15 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Connects. `ended` is rung when the connection is lost: whoever has it connects again, since it has to know when.
 pub(crate) async fn connect(urls: &str, ended: &Arc<Notify>) -> Result<Client, BusError> {
     let is_over = Arc::clone(ended);
-    let urls: Vec<_> = urls.split(',').map(str::trim).collect();
-    let options = ConnectOptions::new().connection_timeout(PATIENCE).max_reconnects(urls.len());
+    let urls: Vec<_> = urls.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
+    let is_tls = urls.iter().any(|url| url.starts_with("tls:"));
+    if is_tls {
+        crate::provider::choose();
+    }
+    // Whoever stands between could name a server of his own before TLS begins.
+    let options = ConnectOptions::new().ignore_discovered_servers().require_tls(is_tls);
+    let hosts = urls.len().max(1);
+    let options = options.connection_timeout(PATIENCE / hosts as u32).max_reconnects(hosts);
     let options = options.event_callback(move |event| {
         if let Event::Disconnected | Event::Closed = event {
             is_over.notify_one();

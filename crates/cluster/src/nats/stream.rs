@@ -82,8 +82,9 @@ impl EventStream {
         Self { client, stream, prefix, limits, made, began: 0, reading: None, doubted: None }
     }
 
-    /// It brings what is asked from now on only.
+    /// It brings what is asked from now on only. Whether it may be read at all is known then.
     pub(super) async fn begun(mut self) -> Result<Self, BusError> {
+        drop(self.reads_all(u64::MAX - 1).await?);
         self.began = self.info().await?.state.last_sequence;
         Ok(self)
     }
@@ -196,9 +197,8 @@ impl Reading {
     /// somebody whom it has forgotten.
     async fn take(&mut self, mut batch: Batch, wait: Duration) -> Result<Vec<Numbered>, BusError> {
         let mut messages = Vec::new();
-        let mut next = match timeout(wait + LATE_MAX, batch.next()).await {
-            Ok(next) => next,
-            Err(_) => return Err(BusError::new("NATS does not answer who reads the log")),
+        let Ok(mut next) = timeout(wait + LATE_MAX, batch.next()).await else {
+            return Err(BusError::new("NATS does not answer who reads the log"));
         };
         while let Some(message) = next {
             let message = match message {

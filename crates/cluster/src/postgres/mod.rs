@@ -72,7 +72,10 @@ impl Postgres {
     /// When the URL is none.
     pub fn new(url: &str) -> Result<Self, BusError> {
         Ok(Self {
-            config: url.parse().map_err(told)?,
+            // Without what it says of the cause, which may be a piece of the password.
+            config: url
+                .parse::<Config>()
+                .map_err(|_| BusError::new("the URL of PostgreSQL is none"))?,
             prefix: "socket.io".to_owned(),
             tables: Tables::default(),
             has_log: false,

@@ -16,6 +16,10 @@ pub(crate) enum Address {
 impl Address {
     /// Of a URL, such as `redis://user:password@host:6379/0`, `rediss:` over TLS, or `redis+sentinel://host/name`.
     pub(crate) fn parse(url: &str) -> Result<Self, BusError> {
+        #[cfg(feature = "redis-tls")]
+        if url.starts_with("rediss") {
+            crate::provider::choose();
+        }
         if let Some((scheme, _rest)) = url.split_once("+sentinel://") {
             #[cfg(feature = "redis-sentinel")]
             return Ok(Self::Master(Box::new(Sentinels::parse(scheme, _rest)?)));

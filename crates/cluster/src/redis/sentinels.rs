@@ -30,9 +30,10 @@ impl Sentinels {
             "rediss" => true,
             _ => return Err(wrong("the scheme is neither redis+sentinel nor rediss+sentinel")),
         };
-        let (credentials, rest) = match rest.rsplit_once('@') {
-            Some((credentials, rest)) => (Some(credentials), rest),
-            None => (None, rest),
+        let (credentials, rest) = rest.rsplit_once('@').unwrap_or((":", rest));
+        let (user, password) = match credentials.split_once(':') {
+            Some(both) if !credentials.contains('@') => both,
+            _ => return Err(wrong("what is before the @ is not user:password, percent-encoded")),
         };
         let mut path = rest.split('/');
         let hosts = path.next().unwrap_or_default().split(',').map(host);
@@ -41,13 +42,14 @@ impl Sentinels {
         let name =
             name.ok_or_else(|| wrong("the name of the master is missing: host:26379/name"))?;
         let database = path.next().filter(|database| !database.is_empty()).unwrap_or("0");
+        if path.next().is_some() || rest.contains('?') {
+            return Err(wrong("there is more than host/name/database"));
+        }
         let database = database.parse().map_err(|_| wrong("the database is no number"))?;
         let decoded = |text: &str| match percent_decode_str(text).decode_utf8() {
             Ok(text) => Ok(Some(text.into_owned()).filter(|text| !text.is_empty())),
             Err(_) => Err(wrong("the user or password is no UTF-8")),
         };
-        let (user, password) =
-            credentials.and_then(|both| both.split_once(':')).unwrap_or_default();
         let (user, password, name) = (decoded(user)?, decoded(password)?, name.to_owned());
         Ok(Self { hosts, is_tls, name, user, password, database })
     }
@@ -106,9 +108,13 @@ mod tests {
             ("redis", "host:x/main", "host"),
             ("redis", "host/main/x", "database"),
             ("redis", ":%ff@host/main", "password"),
+            ("redis", "secret@host/main", "user:password"),
+            ("redis", "u:p@one,u:p@two/main", "user:password"),
+            ("redis", "host/main/0/x", "more"),
+            ("redis", "host/main?db=1", "more"),
         ] {
             let why = Sentinels::parse(scheme, url).err().unwrap().to_string();
-            assert!(why.contains(what), "{url}: {why}");
+            assert!(why.contains(what) && !why.contains("secret"), "{url}: {why}");
         }
     }
 }

@@ -15,7 +15,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Redis {
     port: u16,
     process: Child,
-    file: Option<PathBuf>,
+    /// Its own, with what it writes there.
+    directory: PathBuf,
 }
 
 impl Redis {
@@ -26,7 +27,7 @@ impl Redis {
     /// With more of what it takes on its command line.
     pub(crate) async fn start_with(more: &[&str]) -> Self {
         let port = free_port();
-        let redis = Self { port, process: run(port, more), file: None };
+        let redis = Self { port, process: run(port, more), directory: directory_of(port) };
         redis.listens().await;
         redis
     }
@@ -41,7 +42,8 @@ impl Redis {
 
     /// One who tells which Redis is the master: of a name, and with a password that all have.
     pub(crate) async fn sentinel(name: &str, master: u16, password: &str) -> Self {
-        let file = std::env::temp_dir().join(format!("roomful-sentinel-{}.conf", free_port()));
+        let port = free_port();
+        let file = directory_of(port).join("sentinel.conf");
         let lines = [
             format!("sentinel monitor {name} 127.0.0.1 {master} 1"),
             format!("sentinel auth-pass {name} {password}"),
@@ -50,11 +52,11 @@ impl Redis {
         ];
         // It writes there what it has found.
         std::fs::write(&file, lines.join("\n")).unwrap();
-        let port = free_port();
         let mut command = Command::new("redis-server");
         command.arg(&file).args(["--sentinel", "--bind", "127.0.0.1", "--port", &port.to_string()]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).current_dir(std::env::temp_dir());
-        let sentinel = Self { port, process: command.spawn().unwrap(), file: Some(file) };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).current_dir(directory_of(port));
+        let process = command.spawn().unwrap();
+        let sentinel = Self { port, process, directory: directory_of(port) };
         sentinel.listens().await;
         sentinel
     }
@@ -92,7 +94,7 @@ impl Drop for Redis {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        self.file.iter().for_each(|file| drop(std::fs::remove_file(file)));
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -161,7 +163,7 @@ impl RedisCluster {
                 format!("--cluster-config-file nodes-{port}.conf --cluster-port {bus}"),
             ];
             let more: Vec<_> = more.iter().flat_map(|part| part.split(' ')).collect();
-            let node = Redis { port, process: run(port, &more), file: None };
+            let node = Redis { port, process: run(port, &more), directory: directory_of(port) };
             node.listens().await;
             cluster.nodes.push(node);
         }
@@ -210,5 +212,12 @@ fn run(port: u16, more: &[&str]) -> Child {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"]);
     command.arg(port.to_string()).args(more).stdin(Stdio::null()).stdout(Stdio::null());
-    command.current_dir(std::env::temp_dir()).spawn().unwrap()
+    command.current_dir(directory_of(port)).spawn().unwrap()
+}
+
+/// That of the engine at a port.
+fn directory_of(port: u16) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("roomful-redis-{port}"));
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
 }
