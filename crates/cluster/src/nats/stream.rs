@@ -84,8 +84,8 @@ impl EventStream {
 
     /// It brings what is asked from now on only. Whether it may be read at all is known then.
     pub(super) async fn begun(mut self) -> Result<Self, BusError> {
-        drop(self.reads_all(u64::MAX - 1).await?);
         self.began = self.info().await?.state.last_sequence;
+        drop(self.reads_all(self.began).await?);
         Ok(self)
     }
 
