@@ -162,8 +162,8 @@ impl Inlet {
         self.deliver(Packet { from, to, namespace, body });
     }
 
-    /// Something has come beside the log that should be in it: of a node that writes none, so under no number, which is 0.
-    /// It reaches the clients that are here, and nobody recovers across it.
+    /// Something has come that has no place in the log, though it should: of a node that writes none, under the number 0, or
+    /// an entry whose offset another had before. It reaches the clients that are here, and nobody recovers across it.
     pub fn deliver_past_log(&self, number: u64, packet: Packet) {
         let Packet { from, to, namespace, body } = packet;
         self.deliver(Packet {

@@ -30,12 +30,10 @@ impl History<'_> {
         past: Duration,
         inlet: &Inlet,
     ) -> Result<(), BusError> {
-        if past.is_zero() {
-            inlet.begin_log(self.namespace, self.uid, self.upto);
-            return Ok(());
-        }
-        if self.time.is_zero() {
-            // Others have taken it all.
+        if past.is_zero() || self.time.is_zero() {
+            if !past.is_zero() {
+                tracing::warn!("there is no time left to read what is in the log of the engine");
+            }
             inlet.begin_log(self.namespace, self.uid, self.upto);
             return Ok(());
         }

@@ -46,7 +46,7 @@ impl Sessions {
                 continue;
             };
             let mut headers = HeaderMap::new();
-            headers.insert(OVER_AT, (now() + *keeps).as_millis().to_string());
+            headers.insert(OVER_AT, now().saturating_add(*keeps).as_millis().to_string());
             let (subject, json) = (self.subject(&sealed.hash), sealed.json.into());
             let said = self.context.publish_with_headers(subject, headers, json);
             kept.push(said.await.map_err(BusError::new)?);
