@@ -1087,6 +1087,7 @@ async fn nothing_acknowledged_is_lost_or_doubled_when_the_server_is_killed(kind:
     }
     // All pages are back by themselves.
     for (number, tab) in tabs.iter_mut().enumerate() {
+        tab.is_back().await;
         people[number].send(names[(number + 1) % names.len()], "and after it", "key-of-the-end");
         tab.comes_to_hear("chatroom", |message| message["text"] == "and after it").await;
     }

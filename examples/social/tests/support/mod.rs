@@ -383,6 +383,19 @@ impl Tab {
         self.hears_nothing().await;
     }
 
+    /// It is at the server that runs now, which knows whose page it is: only then is it answered so.
+    pub async fn is_back(&self) {
+        let nothing = json!({ "id": "nothing" });
+        let back = async {
+            while self.socket.call("unsubscribe", &nothing).await.ok()
+                != Some(json!({ "ok": null }))
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon(back).await;
+    }
+
     /// What is answered to an event.
     pub async fn call(&self, event: &str, args: impl ToArgs) -> Value {
         soon(self.socket.call(event, args)).await.unwrap()
