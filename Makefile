@@ -109,7 +109,7 @@ test-cluster: ## many nodes as one: ours, and official servers beside them, on R
 	@tools/setup cluster
 	$(call build,-p roomful-interop --bin cluster-node)
 	node interop/cluster/with-engines.mjs cargo test --locked $(if $(BUILD_ALL),--workspace,-p roomful-cluster --all-features) \
-		--test away --test conformance --test nats_setups --test redis_setups --test sessions --test tls -- --include-ignored
+		--test away --test channels --test conformance --test nats_setups --test redis_setups --test sessions --test tls -- --include-ignored
 	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node run.mjs
 	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node --test $(TEST_TIMEOUT) --test-concurrency=1 recovery/ migration/
 

@@ -15,7 +15,9 @@ const CONNECTIONS = 2;
 
 export const adapters = {
   redis: (url) => pubSub(url, createRedisAdapter),
-  sharded: (url, { mode }) => pubSub(url, (pub, sub) => createShardedAdapter(pub, sub, { subscriptionMode: mode })),
+  sharded: (url) => sharded(url, "dynamic"),
+  "sharded-static": (url) => sharded(url, "static"),
+  "sharded-private": (url) => sharded(url, "dynamic-private"),
   streams,
   postgres,
 };
@@ -33,6 +35,9 @@ async function pubSub(url, create) {
     close: () => Promise.all([pub.close(), sub.close()]),
   };
 }
+
+const sharded = (url, subscriptionMode) =>
+  pubSub(url, (pub, sub) => createShardedAdapter(pub, sub, { subscriptionMode }));
 
 /** It makes its connections itself; they have the name of this one. */
 async function streams(url, { name }) {

@@ -10,6 +10,8 @@ const OURS = ["rust"];
 export const engines = [
   { name: "redis", kinds: BOTH, open: () => Redis.start() },
   { name: "sharded", kinds: BOTH, open: () => Redis.start() },
+  { name: "sharded-static", kinds: BOTH, open: () => Redis.start() },
+  { name: "sharded-private", kinds: BOTH, open: () => Redis.start() },
   { name: "streams", kinds: BOTH, open: () => Redis.start(), recovers: true },
   { name: "postgres", kinds: BOTH, open: openDatabase },
   { name: "postgres-log", kinds: OURS, open: openDatabase, recovers: true },

@@ -13,11 +13,13 @@ const NO_EMITTER = "there is no official emitter";
 const NO_NAMESPACE = "the emitter (0.1.1) does not say for which namespace, and the adapter (0.5.0) looks for that";
 const ONE_PROCESS = "all servers are in one process";
 
+const SHARDED = ["sharded", "sharded-static", "sharded-private"];
+
 const entries = [
   { engines: ["redis"], titles: ["event with numbers beyond 64 bits"], from: "node", reason: BEYOND_64_BITS },
   { engines: ["redis"], titles: [BYTES, ANSWERED_BYTES], from: "node", reason: BYTES_AS_JSON },
   { engines: ["redis"], titles: [ANSWERED_BYTES], to: "node", reason: BYTES_AS_JSON },
-  { engines: ["sharded", "nats", "nats-log", "memory"], titles: ["emitter: "], reason: NO_EMITTER },
+  { engines: [...SHARDED, "nats", "nats-log", "memory"], titles: ["emitter: "], reason: NO_EMITTER },
   { engines: ["postgres"], titles: ["emitter: "], to: "node", reason: NO_NAMESPACE },
   { engines: ["memory"], titles: [FROZEN], reason: ONE_PROCESS },
 ];

@@ -1,8 +1,7 @@
-// Usage: node node-server.mjs --engine redis|sharded|streams|postgres --url URL [--mode MODE] [--emitter no]
-//        [--recovery yes]
-// An official server as one of a cluster, which does what its clients tell it (see README.md). --mode is how the
-// sharded adapter subscribes. --emitter is for servers that may be deaf to emitters; official ones never are.
-// --recovery gives lost clients their sockets back.
+// Usage: node node-server.mjs --engine redis|sharded|sharded-static|sharded-private|streams|postgres --url URL
+//        [--emitter no] [--recovery yes]
+// An official server as one of a cluster, which does what its clients tell it (see README.md). --emitter is for
+// servers that may be deaf to emitters; official ones never are. --recovery gives lost clients their sockets back.
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { Server } from "socket.io";
@@ -17,14 +16,13 @@ const { values: options } = parseArgs({
   options: {
     engine: { type: "string" },
     url: { type: "string" },
-    mode: { type: "string", default: "dynamic" },
     emitter: { type: "string", default: "yes" },
     recovery: { type: "string", default: "no" },
   },
 });
 const name = `node-${process.pid}`;
 
-const adapter = await adapters[options.engine](options.url, { name, mode: options.mode });
+const adapter = await adapters[options.engine](options.url, { name });
 const { settled } = adapter;
 const http = createServer();
 const recovery = options.recovery === "yes" ? { connectionStateRecovery: { maxDisconnectionDuration: 120_000 } } : {};

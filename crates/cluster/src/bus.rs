@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use roomful::adapter::WatchedRooms;
 use roomful_proto::Limits;
 use roomful_proto::cluster::{Body, Logged, Malformed, Offset, Packet, Presence};
 
@@ -20,9 +21,9 @@ pub trait Bus: fmt::Debug + Send + Sync + 'static {
     /// How nodes of this wire know of each other.
     fn presence(&self) -> Presence;
 
-    /// Whether a connection wants to be told of rooms: see [`Connection::follow`].
-    fn follows_rooms(&self) -> bool {
-        false
+    /// Of which rooms a connection wants to be told: see [`Connection::follow`]. `None`, the default, is of none.
+    fn follows_rooms(&self) -> Option<WatchedRooms> {
+        None
     }
 
     /// Whether it has a log, which makes that a client is recovered by any node. Its connections keep sessions, then,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use roomful::SocketId;
-use roomful::adapter::{EventLog, Line, Message, Node, Reply, ReplyTo, RoomChange};
+use roomful::adapter::{EventLog, Line, Message, Node, Reply, ReplyTo, RoomChange, WatchedRooms};
 use roomful_proto::cluster::{Body, Packet, Presence, Relay, Signal};
 use tokio::time::{Instant, timeout_at};
 
@@ -109,8 +109,8 @@ impl Part {
         shared.add(&part);
         let (namespace, uid) = (Arc::clone(&part.namespace), Arc::clone(&part.uid));
         shared.order(Order::Subscribe(namespace, uid, log_of));
-        if shared.bus.follows_rooms() {
-            part.watch_rooms();
+        if let Some(which) = shared.bus.follows_rooms() {
+            part.watch_rooms(which);
         }
         part.act();
         Box::new(Open { part, _held: held })
@@ -121,16 +121,17 @@ impl Part {
     }
 
     /// Has the engine told of rooms from now on, and of those that there are.
-    fn watch_rooms(self: &Arc<Self>) {
+    fn watch_rooms(self: &Arc<Self>, which: WatchedRooms) {
         let Some(node) = self.node.upgrade() else {
             return;
         };
         let part = Arc::downgrade(self);
-        Arc::clone(&node).watch_rooms(Box::new(move |change| {
+        let told = Box::new(move |change: RoomChange<'_>| {
             if let Some(part) = part.upgrade() {
                 part.follow(change);
             }
-        }));
+        });
+        node.watch_rooms(which, told);
         self.follow(RoomChange::Missed);
     }
 
@@ -144,10 +145,12 @@ impl Part {
         let mut followed = self.followed.lock();
         let was_empty = followed.is_empty();
         for (room, begins) in changes {
-            // One that has begun and ended since is nothing to tell.
-            let untold = !begins && followed.remove(&room) == Some(true);
-            if !untold {
-                followed.insert(room, begins);
+            // One that has begun and ended since is nothing to tell, unless it is the room of a socket that is still
+            // there, and others have left it.
+            match followed.get(&room) {
+                Some(true) if !begins && self.has_room(&room) => {}
+                Some(true) if !begins => drop(followed.remove(&room)),
+                _ => drop(followed.insert(room, begins)),
             }
         }
         if was_empty && !followed.is_empty() {
@@ -156,10 +159,14 @@ impl Part {
         }
     }
 
-    /// The rooms of this node, but for those of single sockets.
+    /// The rooms of this node of which the engine is to know.
     fn rooms(&self) -> impl Iterator<Item = (String, bool)> + use<> {
         let names = self.node.upgrade().map(|node| node.room_names()).unwrap_or_default();
-        names.into_iter().filter(|name| SocketId::parse(name).is_none()).map(|name| (name, true))
+        let all = self.shared.bus.follows_rooms() == Some(WatchedRooms::All);
+        names
+            .into_iter()
+            .filter(move |name| all || SocketId::parse(name).is_none())
+            .map(|name| (name, true))
     }
 
     /// The changes of which the engine is to be told now.
@@ -179,7 +186,7 @@ impl Part {
 
     /// All rooms, of which a new connection is to be told.
     pub(crate) fn followed_anew(&self) -> Vec<(String, bool)> {
-        if !self.shared.bus.follows_rooms() {
+        if self.shared.bus.follows_rooms().is_none() {
             return Vec::new();
         }
         self.followed.lock().clear();
@@ -432,7 +439,7 @@ impl Drop for Open {
         let part = &self.part;
         part.shared.remove(part);
         part.leave();
-        if part.shared.bus.follows_rooms() {
+        if part.shared.bus.follows_rooms().is_some() {
             // What the engine was still to be told of is not looked at any more.
             let ended = part.followed().into_iter().filter(|(_, begun)| !begun);
             let rooms = ended.chain(part.left_rooms()).collect();

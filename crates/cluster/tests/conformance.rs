@@ -33,7 +33,8 @@ mod redis {
     #[tokio::test]
     #[ignore = "it needs the engine"]
     async fn sharded() {
-        for mode in [SubscriptionMode::Static, SubscriptionMode::Dynamic] {
+        use SubscriptionMode::{Dynamic, DynamicPrivate, Static};
+        for mode in [Static, Dynamic, DynamicPrivate] {
             let url = url("REDIS_URL");
             let bus = || ShardedRedis::new(&url).unwrap().channel_prefix("sharded");
             conformance::check(|| bus().subscription_mode(mode)).await.unwrap();

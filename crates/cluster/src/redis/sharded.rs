@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use roomful::adapter::WatchedRooms;
 use roomful_proto::cluster::{Body, Packet, Presence, envelope};
 
 use super::address::Address;
@@ -16,7 +17,8 @@ use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet};
 use crate::cluster::Cluster;
 use crate::subscriptions::Subscriptions;
 
-/// Rooms with names as long as the id of a socket have no channel of their own, as in the official adapter.
+/// Rooms with names as long as the id of a socket have no channel of their own where single sockets have none, as in
+/// the official adapter.
 const ID_CHARS: usize = 20;
 
 /// Redis 7, on the wire of `createShardedAdapter` of `@socket.io/redis-adapter` 8: a single Redis, or a Redis Cluster.
@@ -38,10 +40,13 @@ enum At {
 pub enum SubscriptionMode {
     /// Two for each namespace.
     Static,
-    /// One more for each room of several sockets, so that events for it come only where somebody is in it. The
+    /// One more for each room that sockets have joined, so that events for it come only where somebody is in it. The
     /// default, as in the official adapter.
     #[default]
     Dynamic,
+    /// One more for each single socket as well: where much is sent to single sockets. Each socket that comes or goes
+    /// is then a command to Redis.
+    DynamicPrivate,
 }
 
 impl ShardedRedis {
@@ -102,8 +107,12 @@ impl Bus for ShardedRedis {
         Presence::Counted
     }
 
-    fn follows_rooms(&self) -> bool {
-        self.mode == SubscriptionMode::Dynamic
+    fn follows_rooms(&self) -> Option<WatchedRooms> {
+        match self.mode {
+            SubscriptionMode::Static => None,
+            SubscriptionMode::Dynamic => Some(WatchedRooms::Joined),
+            SubscriptionMode::DynamicPrivate => Some(WatchedRooms::All),
+        }
     }
 
     fn connect(&self, inlet: Inlet) -> BusFuture<'_, Box<dyn Connection>> {
@@ -153,10 +162,12 @@ impl ShardedConnection {
         // One that stands for others is told of no rooms. Its name is a pattern, and what looks like one is heard by
         // all of the namespace as well.
         let is_pattern = namespace.contains(['{', '*']);
-        // As JavaScript counts.
-        !is_pattern
-            && self.mode == SubscriptionMode::Dynamic
-            && room.encode_utf16().count() != ID_CHARS
+        match self.mode {
+            SubscriptionMode::Static => false,
+            // As JavaScript counts.
+            SubscriptionMode::Dynamic => !is_pattern && room.encode_utf16().count() != ID_CHARS,
+            SubscriptionMode::DynamicPrivate => !is_pattern,
+        }
     }
 }
 

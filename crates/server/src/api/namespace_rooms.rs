@@ -6,7 +6,7 @@ use crate::api::namespace::Namespace;
 use crate::api::socket::Socket;
 use crate::namespace::admission::BeforeJoin;
 use crate::namespace::listeners::{Catch, Listener};
-use crate::namespace::room_news::{RoomEvent, RoomFn};
+use crate::namespace::room_news::{RoomEvent, RoomFn, Told};
 
 impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     /// Asks a function about each socket that is to join a room, whoever wants it to: `false` keeps it
@@ -76,8 +76,10 @@ impl<A: Send + Sync + 'static, U: Send + Sync + 'static> Namespace<A, U> {
     where
         F: Fn(&Self, RoomEvent<'_>) + Send + Sync + 'static,
     {
-        let told: Arc<RoomFn> = Arc::new(move |core, event| {
-            told(&Self::new(Arc::clone(core)), event);
+        let told: Arc<RoomFn> = Arc::new(move |core, what| {
+            if let Told::Room(event) = what {
+                told(&Self::new(Arc::clone(core)), event);
+            }
         });
         let watcher = Catch::new(told, false);
         let listener = watcher.handle(&self.core);

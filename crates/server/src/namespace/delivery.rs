@@ -21,12 +21,12 @@ use crate::ground::errors::emit_error::EmitError;
 use crate::ground::room_names::RoomNames;
 use crate::ground::target::{Reliability, Target};
 use crate::namespace::adapter::{
-    EventLog, Line, Message, Node, Offset, Reply, ReplyTo, RoomChange, SocketState,
+    EventLog, Line, Message, Node, Offset, Reply, ReplyTo, RoomChange, SocketState, WatchedRooms,
 };
 use crate::namespace::listeners::Catch;
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::recovery::Journal;
-use crate::namespace::room_news::{RoomEvent, RoomFn};
+use crate::namespace::room_news::{RoomEvent, RoomFn, Told};
 use crate::namespace::rooms::Selection;
 use crate::namespace::shared_ask::SharedAsk;
 use crate::namespace::socket_core::{Member, SocketCore};
@@ -434,23 +434,32 @@ impl Node for NamespaceCore {
         }
     }
 
-    fn watch_rooms(self: Arc<Self>, told: Box<dyn Fn(RoomChange<'_>) + Send + Sync>) {
+    fn watch_rooms(
+        self: Arc<Self>,
+        which: WatchedRooms,
+        told: Box<dyn Fn(RoomChange<'_>) + Send + Sync>,
+    ) {
         if self.children().is_some() {
             return;
         }
         // The functions are those of all nodes of this process.
         let this = Arc::downgrade(&self);
-        let function: Arc<RoomFn> = Arc::new(move |namespace, event| {
+        let function: Arc<RoomFn> = Arc::new(move |namespace, what| {
             if this.as_ptr() == Arc::as_ptr(namespace) {
-                match event {
-                    RoomEvent::Created(room) => told(RoomChange::Began(room)),
-                    RoomEvent::Deleted(room) => told(RoomChange::Ended(room)),
-                    RoomEvent::Missed(_) => told(RoomChange::Missed),
-                    RoomEvent::Joined(..) | RoomEvent::Left(..) => {}
+                match what {
+                    Told::Room(RoomEvent::Created(room)) => told(RoomChange::Began(room)),
+                    Told::Room(RoomEvent::Deleted(room)) => told(RoomChange::Ended(room)),
+                    Told::Room(RoomEvent::Missed(_)) => told(RoomChange::Missed),
+                    Told::Room(RoomEvent::Joined(..) | RoomEvent::Left(..)) => {}
+                    Told::Entered(socket) => told(RoomChange::Began(socket.as_str())),
+                    Told::Exited(socket) => told(RoomChange::Ended(socket.as_str())),
                 }
             }
         });
         self.watch_rooms_here(&Catch::new(function, false));
+        if which == WatchedRooms::All {
+            self.rooms.watch_members();
+        }
     }
 }
 

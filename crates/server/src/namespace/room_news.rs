@@ -49,7 +49,18 @@ pub enum RoomEvent<'a> {
     Missed(usize),
 }
 
-pub(crate) type RoomFn = dyn Fn(&Arc<NamespaceCore>, RoomEvent<'_>) + Send + Sync;
+/// What a function is told of.
+#[derive(Clone, Copy)]
+pub(crate) enum Told<'a> {
+    /// A room that sockets have joined.
+    Room(RoomEvent<'a>),
+    /// A socket that has come, and the room of its id with it.
+    Entered(SocketId),
+    /// One that has gone.
+    Exited(SocketId),
+}
+
+pub(crate) type RoomFn = dyn Fn(&Arc<NamespaceCore>, Told<'_>) + Send + Sync;
 
 /// Functions that are told of rooms.
 #[derive(Default)]
@@ -160,10 +171,10 @@ impl NamespaceCore {
             };
             // Anew for each, and after it was taken: whoever came before it happened is told of it.
             let watchers = self.room_watchers.all();
-            for event in piece.events().into_iter().flatten() {
+            for told in piece.told().into_iter().flatten() {
                 for watcher in watchers.iter() {
                     if let (Some(function), Some(core)) = (watcher.take(), &core) {
-                        core.guarded("a function of on_room", || function(self, event));
+                        core.guarded("a function of on_room", || function(self, told));
                     }
                 }
             }
@@ -185,6 +196,8 @@ pub(crate) struct News {
     telling: bool,
     /// Nobody wants to know any more.
     over: bool,
+    /// The rooms of single sockets are told, too.
+    of_members: bool,
 }
 
 /// One thing that has happened.
@@ -203,11 +216,25 @@ pub(crate) enum Change {
         socket: SocketId,
         deleted: bool,
     },
+    Entered(SocketId),
+    Exited(SocketId),
     /// Of any rooms, by any sockets.
     Missed(usize),
 }
 
 impl News {
+    /// The rooms of single sockets are told as well, from now on.
+    pub(crate) fn want_members(&mut self) {
+        self.of_members = true;
+    }
+
+    /// A socket has come or gone.
+    pub(crate) fn add_member(&mut self, change: Change) {
+        if self.of_members {
+            self.add(Arc::default(), change);
+        }
+    }
+
     pub(crate) fn add(&mut self, room: Arc<str>, change: Change) {
         if self.over {
             return;
@@ -250,7 +277,7 @@ impl News {
         if missed > 0 {
             return Some(Piece { room: Arc::default(), change: Change::Missed(missed) });
         }
-        *self = Self { over: self.over, ..Self::default() };
+        *self = Self { over: self.over, of_members: self.of_members, ..Self::default() };
         None
     }
 
@@ -262,17 +289,20 @@ impl News {
 }
 
 impl Piece {
-    fn events(&self) -> [Option<RoomEvent<'_>>; 2] {
+    fn told(&self) -> [Option<Told<'_>>; 2] {
         let room = &*self.room;
-        match self.change {
+        let events = match self.change {
             Change::Joined { socket, created } => {
                 [created.then_some(RoomEvent::Created(room)), Some(RoomEvent::Joined(room, socket))]
             }
             Change::Left { socket, deleted } => {
                 [Some(RoomEvent::Left(room, socket)), deleted.then_some(RoomEvent::Deleted(room))]
             }
+            Change::Entered(socket) => return [Some(Told::Entered(socket)), None],
+            Change::Exited(socket) => return [Some(Told::Exited(socket)), None],
             Change::Missed(count) => [Some(RoomEvent::Missed(count)), None],
-        }
+        };
+        events.map(|event| event.map(Told::Room))
     }
 }
 
@@ -294,6 +324,8 @@ mod tests {
         Some(match piece.change {
             Change::Missed(count) => format!("{count} missed"),
             Change::Joined { .. } | Change::Left { .. } => piece.room.to_string(),
+            Change::Entered(socket) => format!("{socket} entered"),
+            Change::Exited(socket) => format!("{socket} exited"),
         })
     }
 
@@ -385,7 +417,7 @@ mod tests {
         parent.core.room_watchers.change(|list| list.push(over.clone()));
         child.watch_rooms_as(&parent.core);
         for watcher in child.room_watchers.all().iter() {
-            watcher.take().unwrap()(&child, RoomEvent::Missed(1));
+            watcher.take().unwrap()(&child, Told::Room(RoomEvent::Missed(1)));
         }
         assert_eq!(*order.lock(), ["first", "second"]);
     }

@@ -89,6 +89,9 @@ impl<T: Clone> Rooms<T> {
         let key = inner.members.insert(Member { handle, rooms: Vec::new() });
         // There are never 2^32 members: each has a connection.
         inner.ids.insert(id, MemberKey(key as u32));
+        if let Some(news) = &mut inner.news {
+            news.add_member(Change::Entered(id));
+        }
         _stale = inner.everyone.take();
     }
 
@@ -105,6 +108,7 @@ impl<T: Clone> Rooms<T> {
         stale.extend(inner.everyone.take());
         if let Some(news) = &mut inner.news {
             member.rooms.into_iter().for_each(|room| note_left(news, &inner.rooms, room, id));
+            news.add_member(Change::Exited(id));
         }
         if inner.members.is_empty() {
             // Memory returns after churn: the tables are as large as they ever were.
@@ -249,6 +253,11 @@ impl<T: Clone> Rooms<T> {
         } else {
             inner.news.take_if(|news| !news.set_wanted(false));
         }
+    }
+
+    /// Has those who are told of rooms told of those of single members too, from now on.
+    pub(crate) fn watch_members(&self) {
+        self.inner.lock().news.get_or_insert_default().want_members();
     }
 
     /// Does something with what is to be told; `None` where nobody wants to know.

@@ -11,7 +11,6 @@ use roomful_cluster::{
 pub(crate) struct Options {
     engine: String,
     url: String,
-    mode: SubscriptionMode,
     servers: usize,
     /// Whether lost clients get their sockets back.
     pub(crate) recovers: bool,
@@ -28,9 +27,8 @@ impl Options {
                 "--url" => options.url = value,
                 "--servers" => options.servers = value.parse()?,
                 "--recovery" => options.recovers = value == "yes",
-                "--mode" if value == "static" => options.mode = SubscriptionMode::Static,
                 // Nodes of ours always hear emitters.
-                "--mode" | "--emitter" => {}
+                "--emitter" => {}
                 _ => return Err(format!("there is no option {name}").into()),
             }
         }
@@ -50,14 +48,9 @@ impl Options {
     async fn one(&self, memory: &MemoryBus) -> Result<Cluster, Box<dyn Error>> {
         Ok(match &*self.engine {
             "redis" => Redis::connect(&self.url).await?,
-            "sharded" => {
-                // Several nodes are a Redis Cluster.
-                let bus = match self.url.contains(',') {
-                    true => ShardedRedis::cluster(self.url.split(',')),
-                    false => ShardedRedis::new(&self.url)?,
-                };
-                Cluster::connect(bus.subscription_mode(self.mode)).await?
-            }
+            "sharded" => self.sharded(SubscriptionMode::Dynamic).await?,
+            "sharded-static" => self.sharded(SubscriptionMode::Static).await?,
+            "sharded-private" => self.sharded(SubscriptionMode::DynamicPrivate).await?,
             "streams" => RedisStreams::connect(&self.url).await?,
             "postgres" => Postgres::connect(&self.url).await?,
             "postgres-log" => Cluster::connect(Postgres::new(&self.url)?.with_log()).await?,
@@ -66,5 +59,14 @@ impl Options {
             "memory" => Cluster::connect(memory.clone()).await?,
             other => return Err(format!("there is no engine {other}").into()),
         })
+    }
+
+    async fn sharded(&self, mode: SubscriptionMode) -> Result<Cluster, Box<dyn Error>> {
+        // Several nodes are a Redis Cluster.
+        let bus = match self.url.contains(',') {
+            true => ShardedRedis::cluster(self.url.split(',')),
+            false => ShardedRedis::new(&self.url)?,
+        };
+        Ok(Cluster::connect(bus.subscription_mode(mode)).await?)
     }
 }

@@ -91,9 +91,13 @@ pub trait Node: Send + Sync + 'static {
     /// The names of all rooms at this node, those of single sockets too.
     fn room_names(&self) -> Vec<String>;
 
-    /// Tells a function from now on of each room that begins and ends at this node, in order, but for those of single
-    /// sockets. It must be quick. A namespace that stands for others tells of none.
-    fn watch_rooms(self: Arc<Self>, told: Box<dyn Fn(RoomChange<'_>) + Send + Sync>);
+    /// Tells a function from now on of each room that begins and ends at this node, in order. It must be quick. A
+    /// namespace that stands for others tells of none.
+    fn watch_rooms(
+        self: Arc<Self>,
+        which: WatchedRooms,
+        told: Box<dyn Fn(RoomChange<'_>) + Send + Sync>,
+    );
 
     /// Whether events are to go through the log of the engine, and of how long ago it is to bring what it has when
     /// the node comes: first [`log_begins`](Self::log_begins), then each event as one of the past. Of no time ago, it
@@ -106,6 +110,17 @@ pub trait Node: Send + Sync + 'static {
     /// A message of the log. An event of the past is kept for those who come back, and sent to nobody. A message without
     /// offset is not in the log.
     fn receive_logged(self: Arc<Self>, offset: Option<Offset>, is_past: bool, message: Message);
+}
+
+/// Of which rooms an adapter is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WatchedRooms {
+    /// Those that sockets have joined.
+    Joined,
+    /// Those of single sockets too, which begin and end with their socket. Others may join such a room: it then begins
+    /// once more for them, and ends when they have left. Ask [`Node::has_room`] whether somebody is left.
+    All,
 }
 
 /// What becomes of a room at a node.
