@@ -60,6 +60,14 @@ pub enum Form {
 }
 
 impl Form {
+    /// The revision of Engine.IO that is spoken.
+    pub const fn revision(self) -> Revision {
+        match self {
+            Self::V3 | Self::V3TextOnly | Self::V3Deflated => Revision::V3,
+            Self::Wire | Self::TextOnly | Self::Deflated | Self::Framed => Revision::V4,
+        }
+    }
+
     /// The same, where `permessage-deflate` was agreed on; `None` where it must not be.
     pub const fn deflated(self) -> Option<Self> {
         match self {

@@ -1,7 +1,6 @@
 // Tests that ask for what a server of several nodes is not, by their names or those of their suites, with the reasons.
 const ONE_CLOCK = "it stops the clock of one process, and these are several";
 const OVERLAP = "of two polls at two nodes both may be answered with the end of the session, and none with 400";
-const OLD = "a session of an old client is served by the node that holds it, and by no other";
 const DATA = "what the fixture remembers of a socket stays at its node";
 const STALE = "clients of the test before, which were at another node, may not have left their rooms yet";
 const BROADCAST = "it counts on a broadcast having arrived when its sender is answered; at other nodes it arrives later";
@@ -11,8 +10,6 @@ export const leftOut = new Map([
   ["disconnect: who is put out hears nothing more and may come back [websocket]", BROADCAST],
   ["disconnect: who is put out hears nothing more and may come back [upgraded]", BROADCAST],
   ["engine: two GETs at once end the session", OVERLAP],
-  ["eio3", OLD],
-  ["eio3 heartbeat", OLD],
   ["heartbeat: a server that falls silent is noticed by the client [polling]", ONE_CLOCK],
   ["heartbeat: a server that falls silent is noticed by the client [websocket]", ONE_CLOCK],
   ["heartbeat: a server that falls silent is noticed by the client [upgraded]", ONE_CLOCK],

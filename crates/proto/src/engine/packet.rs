@@ -33,6 +33,13 @@ impl fmt::Debug for Data {
 }
 
 impl Data {
+    /// Its bytes, whatever they are.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Text(bytes) | Self::Binary(bytes) => bytes,
+        }
+    }
+
     /// The same with other bytes.
     pub(crate) fn map(self, change: impl FnOnce(Bytes) -> Bytes) -> Self {
         match self {
@@ -102,7 +109,7 @@ impl Packet {
     }
 
     /// Reads a message of a WebSocket, on which that revision is spoken.
-    pub(super) fn of_frame(revision: Revision, data: Data) -> Result<Self, Violation> {
+    pub(crate) fn of_frame(revision: Revision, data: Data) -> Result<Self, Violation> {
         match (revision, data) {
             (Revision::V4, Data::Text(text)) => Self::take(text),
             (Revision::V4, data @ Data::Binary(_)) => Ok(Self::Message(data)),

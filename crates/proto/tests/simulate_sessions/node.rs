@@ -10,9 +10,8 @@ use roomful_proto::cluster::sessions::{
     Carried, Guest, GuestOutput, GuestSettings, Message, NodeId, Owner, OwnerOutput, OwnerSettings,
     Standing, Ticket, Told, Want,
 };
-use roomful_proto::engine::payload::Payload;
 use roomful_proto::engine::{Data, Input, Output, Packet, Revision, Session, Transport};
-use roomful_proto::{Limits, Moment, SessionId};
+use roomful_proto::{Form, Limits, Moment, SessionId};
 
 use crate::client::{Answer, Line, Request, number_of, numbered};
 
@@ -297,10 +296,9 @@ impl Node {
             }
             Request::Body(packets) if held.session.transport() == Transport::Polling => {
                 self.local.insert(line, id);
-                let mut body = Vec::new();
-                packets.iter().for_each(|packet| packet.push(&mut body));
+                let body = Carried::body(&packets, Revision::V4, false);
                 held.bodies.push_back(by);
-                held.session.receive(now, Input::Body(body.into()));
+                held.session.receive(now, Input::Body(body.into_bytes()));
             }
             Request::WebSocket if held.session.can_upgrade() && held.probe.is_none() => {
                 self.local.insert(line, id);
@@ -320,10 +318,10 @@ impl Node {
         let by = Some(By::Client(at.0, at.1));
         match request {
             Request::Frame(packet) if held.stream == by => {
-                held.session.receive(now, Input::Frame(text(&packet)));
+                held.session.receive(now, Input::Frame(packet.frame(Form::TextOnly)));
             }
             Request::Frame(packet) if held.probe == by => {
-                held.session.receive(now, Input::Probe(text(&packet)));
+                held.session.receive(now, Input::Probe(packet.frame(Form::TextOnly)));
             }
             Request::Gone if held.stream == by => {
                 held.session.receive(now, Input::Gone { in_order: true });
@@ -535,8 +533,9 @@ impl Node {
                     self.drive(now, id);
                 }
             }
-            OwnerOutput::Body(id, body) => {
-                self.bodies.insert(id, body);
+            OwnerOutput::Body(id, packets) => {
+                let body = Carried::body(&packets, Revision::V4, false);
+                self.bodies.insert(id, body.into_bytes());
                 self.done.push(Done::Body(id));
             }
             OwnerOutput::OpenStream(id) => match self.sessions.get_mut(&id) {
@@ -551,9 +550,9 @@ impl Node {
             OwnerOutput::Stream(id, packet) => {
                 let Some(held) = self.sessions.get_mut(&id) else { return };
                 if held.stream == Some(By::Node) {
-                    held.session.receive(now, Input::Frame(text(&packet)));
+                    held.session.receive(now, Input::Frame(packet.frame(Form::TextOnly)));
                 } else if held.probe == Some(By::Node) {
-                    held.session.receive(now, Input::Probe(text(&packet)));
+                    held.session.receive(now, Input::Probe(packet.frame(Form::TextOnly)));
                     self.upgraded_elsewhere += 1;
                 }
                 self.drive(now, id);
@@ -637,21 +636,4 @@ impl Node {
             None => self.look_later(ticket),
         }
     }
-}
-
-/// A packet as it comes on a WebSocket.
-fn text(packet: &Carried) -> Data {
-    let mut text = Vec::new();
-    packet.push(&mut text);
-    Data::Text(text.into())
-}
-
-/// The packets of a body are what they were.
-#[test]
-fn a_body_is_its_packets() {
-    let mut body = Vec::new();
-    (0..3).for_each(|number| numbered(number).push(&mut body));
-    let packets =
-        Payload::new(body.into(), 9).unwrap().map(|packet| Carried::Packet(packet.unwrap()));
-    assert_eq!(packets.collect::<Vec<_>>(), (0..3).map(numbered).collect::<Vec<_>>());
 }

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::Forwarding;
 use super::packet_stream::{Heard, PacketStream};
 use super::state::{Inbox, ToStream, stream_bytes};
-use crate::transport::link::FromHttp;
+use crate::transport::link::{FromHttp, Link};
 use crate::transport::polling::{self, PollReply};
 use crate::transport::stream::Stream;
 use crate::transport::websocket::{WebSocket, Wire};
@@ -44,7 +44,7 @@ pub(super) fn poll(forwarding: &Arc<Forwarding>, session: SessionId) {
         };
         ours.with(|state| {
             state.end_poll(session);
-            state.owner.polled(session, reply.map(packets));
+            state.owner.polled(session, reply.map(|reply| packets(&link, reply)));
         });
     }));
 }
@@ -59,16 +59,16 @@ pub(super) fn overlap(forwarding: &Arc<Forwarding>, session: SessionId) {
 }
 
 /// The packets of a body that was written here.
-fn packets(reply: PollReply) -> Vec<Carried> {
+fn packets(link: &Link, reply: PollReply) -> Vec<Carried> {
     let PollReply::Body(body) = reply else {
         return vec![Carried::Packet(Packet::Close)];
     };
-    let packets = Payload::new(body.bytes, u32::MAX).into_iter().flatten();
+    let packets = Payload::of(link.dialect.revision, body.bytes, u32::MAX).into_iter().flatten();
     packets.flatten().map(Carried::Packet).collect()
 }
 
-/// Hands a body over that another node has received.
-pub(super) fn hand_over(forwarding: &Arc<Forwarding>, session: SessionId, body: Bytes) {
+/// Hands over what came in a body that another node has received.
+pub(super) fn hand_over(forwarding: &Arc<Forwarding>, session: SessionId, packets: Vec<Carried>) {
     let found =
         forwarding.find(session).and_then(|found| Some((found, forwarding.core.runtime()?)));
     let Some(((_, link), runtime)) = found else {
@@ -77,6 +77,7 @@ pub(super) fn hand_over(forwarding: &Arc<Forwarding>, session: SessionId, body: 
     let ours = Arc::clone(forwarding);
     drop(runtime.spawn(async move {
         // What was wrong with it the session has noted, and ended.
+        let body = Carried::body(&packets, link.dialect.revision, false).into_bytes();
         let _ = polling::hand_over_forwarded(&link, body).await;
         ours.with(|state| state.owner.taken(session));
     }));
@@ -91,13 +92,14 @@ pub(super) fn open_stream(forwarding: &Arc<Forwarding>, session: SessionId) {
     };
     let (ours, theirs) = tokio::io::duplex(STREAM_BYTES);
     let wire = Wire::Other(Box::new(theirs));
-    let socket = WebSocket::new(wire, &core.limits, Form::Wire, false);
+    let form = Form::new(link.dialect.revision, false);
+    let socket = WebSocket::new(wire, &core.limits, form, false);
     if link.request(FromHttp::Probe(Box::new(Stream::WebSocket(socket)))).is_err() {
         return forwarding.with(|state| state.owner.probed(session, false));
     }
     // What this server says itself has no limit here.
     let decoder = Decoder::new(Role::Client, usize::MAX, u32::MAX);
-    let stream = PacketStream::new(ours, Role::Client, decoder);
+    let stream = PacketStream::new(ours, Role::Client, decoder).in_form(form, None);
     let inbox = forwarding.with(|state| state.keep_stream(session));
     let bridge = Bridge { forwarding: Arc::clone(forwarding), session, stream, inbox };
     drop(runtime.spawn(bridge.run()));

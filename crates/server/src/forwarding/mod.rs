@@ -147,8 +147,7 @@ impl Forwarding {
     /// How a session of this process is; `None` where there is none.
     fn standing(&self, session: SessionId) -> Option<Standing> {
         let (_, link) = self.find(session)?;
-        let is_plain = !link.dialect.is_v3() && !link.dialect.jsonp;
-        let polls = is_plain && link.transport() == Transport::Polling;
+        let polls = link.transport() == Transport::Polling;
         Some(if polls { Standing::Polls } else { Standing::Bound })
     }
 
@@ -156,7 +155,7 @@ impl Forwarding {
     fn work(self: &Arc<Self>, job: Job) {
         match job {
             Job::Poll(session) => bridge::poll(self, session),
-            Job::Body(session, body) => bridge::hand_over(self, session, body),
+            Job::Body(session, packets) => bridge::hand_over(self, session, packets),
             Job::OpenStream(session) => bridge::open_stream(self, session),
             Job::Overlap(session) => bridge::overlap(self, session),
             Job::Break(session) => {

@@ -14,7 +14,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use roomful_proto::Form;
 use roomful_proto::cluster::sessions::Carried;
 use roomful_proto::deflate::Deflate;
-use roomful_proto::engine::{Data, Packet};
+use roomful_proto::engine::Data;
 use roomful_proto::ws::frame::{self, Header, Opcode};
 use roomful_proto::ws::{CloseCode, Decoder, Message, Role, WsError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -31,8 +31,8 @@ pub(super) struct PacketStream<S> {
     /// What was read and not understood yet.
     input: Vec<u8>,
     output: BytesMut,
-    /// The peer takes no bytes but as text.
-    is_text_only: bool,
+    /// How the peer speaks.
+    form: Form,
     /// How messages are compressed, where that was agreed on.
     deflate: Option<Arc<Deflate>>,
     /// What was compressed last.
@@ -56,13 +56,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PacketStream<S> {
     pub(super) fn new(stream: S, role: Role, decoder: Decoder) -> Self {
         let (input, small) = (Vec::new(), Vec::new());
         let output = BytesMut::new();
-        Self { stream, role, decoder, input, output, is_text_only: false, deflate: None, small }
+        Self { stream, role, decoder, input, output, form: Form::Wire, deflate: None, small }
     }
 
     /// The same for a peer that takes messages in that form.
     pub(super) fn in_form(self, form: Form, deflate: Option<Arc<Deflate>>) -> Self {
-        let deflate = deflate.filter(|_| form == Form::Deflated);
-        Self { is_text_only: form == Form::TextOnly, deflate, ..self }
+        let deflate = deflate.filter(|_| matches!(form, Form::Deflated | Form::V3Deflated));
+        Self { form, deflate, ..self }
     }
 
     /// The stream, what understands it, and what was read of it and not understood yet.
@@ -71,13 +71,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PacketStream<S> {
     }
 
     pub(super) fn send(&mut self, packet: &Carried) {
-        match packet {
-            Carried::Packet(Packet::Message(Data::Binary(bytes))) if !self.is_text_only => {
-                self.message(Opcode::Binary, bytes, true);
-            }
-            packet => {
-                let mut text = Vec::with_capacity(1 + packet.len());
-                packet.push(&mut text);
+        match packet.frame(self.form) {
+            Data::Binary(bytes) => self.message(Opcode::Binary, &bytes, true),
+            Data::Text(text) => {
                 // The handshake of a socket has ids that are not to be guessed from a size.
                 let is_secret = text.starts_with(b"40");
                 self.message(Opcode::Text, &text, !is_secret);
@@ -111,13 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PacketStream<S> {
             let used = self.input.len() - left;
             self.input.drain(..used);
             return Some(match message {
-                Ok(Some(Message::Text(text))) => {
-                    let packet = Packet::decode(&text);
-                    Heard::Packet(packet.map_or(Carried::Broken, Carried::Packet))
-                }
-                Ok(Some(Message::Binary(bytes))) => {
-                    Heard::Packet(Carried::message(Data::Binary(bytes)))
-                }
+                Ok(Some(Message::Text(text))) => self.heard(Data::Text(text)),
+                Ok(Some(Message::Binary(bytes))) => self.heard(Data::Binary(bytes)),
                 Ok(Some(Message::Ping(bytes))) => {
                     self.frame(Opcode::Pong, &bytes);
                     continue;
@@ -128,6 +119,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PacketStream<S> {
                 Err(error) => Heard::Broken(error),
             });
         }
+    }
+
+    fn heard(&self, frame: Data) -> Heard {
+        Heard::Packet(Carried::of_frame(self.form.revision(), frame))
     }
 
     /// Writes what waits, and says that nothing more comes; no longer than `patience`. The peer's own goodbye is read,

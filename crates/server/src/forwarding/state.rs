@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use roomful_proto::cluster::sessions::{
     Body, Carried, Guest, GuestOutput, GuestSettings, Message, NodeId, Owner, OwnerOutput,
     OwnerSettings, Ticket, Told, Want,
@@ -32,7 +31,7 @@ pub(super) struct State {
 /// What is to be done without the lock.
 pub(super) enum Job {
     Poll(SessionId),
-    Body(SessionId, Bytes),
+    Body(SessionId, Vec<Carried>),
     OpenStream(SessionId),
     Overlap(SessionId),
     Break(SessionId),
@@ -195,7 +194,7 @@ impl State {
         match output {
             OwnerOutput::Say(message) => self.saying.push_back(message),
             OwnerOutput::Poll(session) => return Some(Job::Poll(session)),
-            OwnerOutput::Body(session, body) => return Some(Job::Body(session, body)),
+            OwnerOutput::Body(session, packets) => return Some(Job::Body(session, packets)),
             OwnerOutput::OpenStream(session) => return Some(Job::OpenStream(session)),
             OwnerOutput::Overlap(session) => return Some(Job::Overlap(session)),
             OwnerOutput::Break(session) => return Some(Job::Break(session)),

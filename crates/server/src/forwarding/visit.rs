@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use roomful_proto::Form;
 use roomful_proto::cluster::sessions::{Carried, Ticket, Told};
 use roomful_proto::deflate::Deflate;
@@ -111,9 +110,11 @@ impl Visit {
                     }
                 }
                 Told::TakeOver(packets) => {
+                    // As if they were read from the stream.
+                    let own = Form::new(form.revision(), false);
                     let (wire, decoder, read) = client.into_parts();
                     let wire = Rewind::new(read, wire).into_wire();
-                    let packets = packets.into_iter().map(frame).collect();
+                    let packets = packets.iter().map(|packet| packet.frame(own)).collect();
                     return Some(TakenOver { wire, decoder, packets });
                 }
                 _ => break Some(CloseCode::GOING_AWAY),
@@ -235,16 +236,4 @@ fn send(client: &mut Client, packets: &[Carried]) -> Option<CloseCode> {
         }
     }
     None
-}
-
-/// A packet as a message of a WebSocket.
-fn frame(packet: Carried) -> Data {
-    match packet {
-        Carried::Packet(Packet::Message(Data::Binary(bytes))) => Data::Binary(bytes),
-        packet => {
-            let mut text = Vec::new();
-            packet.push(&mut text);
-            Data::Text(Bytes::from(text))
-        }
-    }
 }

@@ -674,8 +674,8 @@ impl<A: Send + Sync + 'static> Builder<A> {
     /// - A node is asked for up to 1,000 sessions at the same time by requests whose session is not known yet. Further
     ///   requests are refused at once ([`Stats::session_asks_refused`](crate::Stats::session_asks_refused)).
     /// - Visitors of other nodes count for [`connections_max`](Self::connections_max).
-    /// - Clients of [`allow_eio3`](Self::allow_eio3) and [`jsonp`](Self::jsonp) are served by the node that holds
-    ///   their session, and by no other.
+    /// - Clients of [`allow_eio3`](Self::allow_eio3) and [`jsonp`](Self::jsonp) are served by the nodes that let them
+    ///   in, so set these at all of them.
     /// - A message of up to 64 MiB goes over the bus, as far as the bus takes it. A larger one ends its session.
     /// - What the server decides about a request, such as its origin and host, and what it adds to the answer is done by
     ///   the node at which the request arrives. [`allow_request`](Self::allow_request) is asked once, at the node

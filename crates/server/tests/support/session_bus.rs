@@ -1,4 +1,5 @@
 //! [`TestBus`]: a bus of sessions whose nodes can be cut off, and on which anything can be said and heard.
+#![allow(dead_code, reason = "each test program uses its part of this")]
 
 use std::fmt;
 use std::sync::Arc;
@@ -110,7 +111,7 @@ impl Impostor {
     /// The next message that the function takes; those before it are gone.
     pub async fn hears<T>(&self, mut take: impl FnMut(&Message) -> Option<T>) -> T {
         let heard = Arc::clone(&self.bus.0.lock()[self.index].heard);
-        super::within(async {
+        crate::support::within(async {
             loop {
                 let messages = std::mem::take(&mut *heard.lock());
                 let mut messages = messages.into_iter();

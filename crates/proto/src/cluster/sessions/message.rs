@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::engine::{Data, Packet};
+use crate::engine::{Data, Packet, Revision, payload, v3};
 use crate::id::SessionId;
+use crate::parcel::Form;
+use crate::ws::frame::Opcode;
 
 /// Bytes that the name of a node may have. Official ones have six hexadecimal digits.
 const NODE_BYTES_MAX: usize = 64;
@@ -158,13 +160,57 @@ impl Body {
 }
 
 impl Carried {
-    /// Appends it to a polling body. What is no packet stays none.
-    pub fn push(&self, body: &mut Vec<u8>) {
+    /// A polling body of these, for who speaks `revision`, and with `base64` takes no bytes. What is no packet stays none.
+    pub fn body(packets: &[Self], revision: Revision, base64: bool) -> Data {
+        match revision {
+            Revision::V4 => {
+                let mut body = Vec::new();
+                packets.iter().for_each(|packet| packet.push(&mut body));
+                Data::Text(body.into())
+            }
+            Revision::V3 => {
+                let frames: Vec<_> =
+                    packets.iter().map(|packet| packet.frame(Form::Wire)).collect();
+                let frames = frames.iter().map(|frame| match frame {
+                    Data::Text(text) => (Opcode::Text, &text[..]),
+                    Data::Binary(bytes) => (Opcode::Binary, &bytes[..]),
+                });
+                v3::encode(frames, base64)
+            }
+        }
+    }
+
+    /// Appends it to a polling body of Engine.IO 4.
+    fn push(&self, body: &mut Vec<u8>) {
         match self {
-            Self::Packet(packet) => crate::engine::payload::push(body, packet),
+            Self::Packet(packet) => payload::push(body, packet),
             Self::Broken if body.is_empty() => body.push(b'?'),
             Self::Broken => body.extend_from_slice(b"\x1e?"),
         }
+    }
+
+    /// The message of a WebSocket that it is, for who takes them in that form.
+    pub fn frame(&self, form: Form) -> Data {
+        let mut text = Vec::with_capacity(1 + self.len());
+        match (self, form) {
+            (
+                Self::Packet(Packet::Message(Data::Binary(bytes))),
+                Form::Wire | Form::Deflated | Form::Framed,
+            ) => return Data::Binary(bytes.clone()),
+            (Self::Packet(Packet::Message(Data::Binary(bytes))), Form::V3 | Form::V3Deflated) => {
+                return Data::Binary([&[v3::MESSAGE], &bytes[..]].concat().into());
+            }
+            (Self::Packet(Packet::Message(Data::Binary(bytes))), Form::V3TextOnly) => {
+                v3::base64_encode(bytes, &mut text);
+            }
+            _ => self.push(&mut text),
+        }
+        Data::Text(text.into())
+    }
+
+    /// What a message of a WebSocket is, on which that revision is spoken.
+    pub fn of_frame(revision: Revision, frame: Data) -> Self {
+        Packet::of_frame(revision, frame).map_or(Self::Broken, Self::Packet)
     }
 
     /// Bytes that it has, without its type.
@@ -223,5 +269,46 @@ impl Carried {
             b"error" => return Some(Self::Broken),
             _ => return None,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Carried> {
+        let text =
+            |text: &'static str| Carried::message(Data::Text(Bytes::from_static(text.as_bytes())));
+        let bytes = |bytes| Carried::message(Data::Binary(Bytes::from_static(bytes)));
+        let ping = |text: &'static str| Packet::Ping(text.into());
+        let packets =
+            [ping(""), ping("probe"), Packet::Pong(Bytes::new()), Packet::Upgrade, Packet::Close];
+        let messages =
+            [text("0"), text("2[\"é😀\"]"), bytes(b"\x00\x04\xff"), text(""), bytes(b"")];
+        packets.into_iter().map(Carried::Packet).chain(messages).chain([Carried::Broken]).collect()
+    }
+
+    #[test]
+    fn a_body_is_its_packets_at_every_revision() {
+        use Revision::{V3, V4};
+        for (revision, base64) in [(V4, false), (V4, true), (V3, false), (V3, true)] {
+            let body = Carried::body(&all(), revision, base64);
+            assert_eq!(matches!(body, Data::Binary(_)), revision == V3 && !base64);
+            let packets = payload::Payload::of(revision, body.into_bytes(), 20).unwrap();
+            let read = packets.map(|packet| packet.map_or(Carried::Broken, Carried::Packet));
+            assert_eq!(read.collect::<Vec<_>>(), all(), "{revision:?}, base64 {base64}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_its_packet_in_every_form() {
+        for form in [Form::Wire, Form::TextOnly, Form::V3, Form::V3TextOnly, Form::V3Deflated] {
+            for packet in all() {
+                let frame = packet.frame(form);
+                let is_text = matches!(frame, Data::Text(_));
+                assert!(is_text || !matches!(form, Form::TextOnly | Form::V3TextOnly));
+                assert_eq!(Carried::of_frame(form.revision(), frame), packet, "{form:?}");
+            }
+        }
     }
 }

@@ -11,8 +11,6 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use bytes::Bytes;
-
 use super::message::{Body, Carried, Message, NodeId, Want};
 use crate::engine::Packet;
 use crate::id::SessionId;
@@ -58,7 +56,7 @@ pub enum OwnerOutput {
     /// There is a second poll beside one that waits. It is refused, and ends the session.
     Overlap(SessionId),
     /// Hand this body to the session, and call [`Owner::taken`] when it is worked off.
-    Body(SessionId, Bytes),
+    Body(SessionId, Vec<Carried>),
     /// Open a WebSocket of this process for the session, send the probe, and tell [`Owner::probed`] whether it was
     /// answered.
     OpenStream(SessionId),
@@ -333,10 +331,8 @@ impl Owner {
                     self.out.extend(sent.map(|packet| OwnerOutput::Stream(session, packet)));
                 }
                 Step::Packets(packets) => {
-                    let mut body = Vec::new();
-                    packets.iter().for_each(|packet| packet.push(&mut body));
                     remote.taking = true;
-                    self.out.push_back(OwnerOutput::Body(session, body.into()));
+                    self.out.push_back(OwnerOutput::Body(session, packets));
                 }
                 Step::Fence { guest, request } => self.answer(guest, request, true),
                 Step::Upgrade { guest, request } if remote.stream.is_probed_by(&guest) => {

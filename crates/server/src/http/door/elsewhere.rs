@@ -9,9 +9,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use roomful_proto::cluster::sessions::{Carried, Want};
 use roomful_proto::engine::payload::Payload;
-use roomful_proto::engine::{Data, Packet, Query, Refused, Transport};
+use roomful_proto::engine::{Data, Packet, Query, Refused, Transport, jsonp};
 use roomful_proto::{Form, SessionId};
 
+use super::check::is_jsonp;
 use super::open::refuse_large;
 use super::poll::{Polled, Posted, bad_request, codings, poll_answer, refusal, taken};
 use super::upgrade::{Accepted, To, Upgrade, accept, refuse_upgrade};
@@ -36,6 +37,8 @@ use crate::transport::websocket::{WebSocket, Wire};
 pub(crate) struct Stranger {
     request: Request<'static>,
     session: SessionId,
+    /// How its client speaks, as each of its requests says: the handshake is elsewhere.
+    dialect: Dialect,
     wants: Wants,
 }
 
@@ -49,16 +52,21 @@ enum Wants {
 /// A poll of a session at another node.
 pub(crate) struct FarPoll {
     visit: Visit,
+    dialect: Dialect,
     polled: Polled,
 }
 
 /// A body for a session at another node.
-pub(crate) struct FarBody(Visit);
+pub(crate) struct FarBody {
+    visit: Visit,
+    dialect: Dialect,
+}
 
 /// A WebSocket of a session at another node.
 pub(super) struct FarStream {
     visit: Visit,
     session: SessionId,
+    dialect: Dialect,
     handshake: Handshake,
 }
 
@@ -66,9 +74,9 @@ pub(super) struct FarStream {
 pub(super) fn find_elsewhere(site: &Site, query: &Query<'_>) -> Option<SessionId> {
     site.forwarding.as_ref()?;
     let dialect = Dialect::new(query);
-    // Nodes have no words for what other clients say.
-    let is_plain = !dialect.is_v3() && !dialect.jsonp;
-    is_plain.then_some(())?;
+    let is_let_in = (!dialect.is_v3() || site.settings.allow_eio3)
+        && (!is_jsonp(query).ok()? || site.settings.jsonp);
+    is_let_in.then_some(())?;
     SessionId::parse(query.session?)
 }
 
@@ -81,24 +89,26 @@ pub(super) fn receive_stranger(
     if let Some(answer) = refuse_large(site, head, transport) {
         return answer.into();
     }
+    let query = Query::parse(head.query);
+    let dialect = Dialect::new(&query);
     let wants = match (transport, head.method) {
-        (Transport::WebSocket, _) => {
-            match accept(site, head, Dialect::new(&Query::parse(head.query))) {
-                Ok(accepted) => Wants::Stream(accepted),
-                Err(refusal) => return refuse_upgrade(site, head, refusal).into(),
-            }
-        }
+        (Transport::WebSocket, _) => match accept(site, head, dialect) {
+            Ok(accepted) => Wants::Stream(accepted),
+            Err(refusal) => return refuse_upgrade(site, head, refusal).into(),
+        },
         (Transport::Polling, "GET") => {
-            Wants::Poll(Polled { function: None, codings: codings(site, head) })
+            let function = query.jsonp.and_then(jsonp::index);
+            Wants::Poll(Polled { function, codings: codings(site, head) })
         }
         (Transport::Polling, "POST") => Wants::Body,
         _ => return empty(StatusCode::INTERNAL_SERVER_ERROR).into(),
     };
-    if head.header("content-type") == Some(b"application/octet-stream") && head.method == "POST" {
+    let is_binary = head.header("content-type") == Some(b"application/octet-stream");
+    if is_binary && head.method == "POST" && !dialect.is_v3() {
         return bad_request(Description::BodyKind.as_str()).into();
     }
     let request = Request::new(*head).into_owned();
-    Received::Strange(Box::new(Stranger { request, session, wants }))
+    Received::Strange(Box::new(Stranger { request, session, dialect, wants }))
 }
 
 impl Stranger {
@@ -110,7 +120,7 @@ impl Stranger {
 
 /// Looks for the node that holds the session of a request.
 pub(crate) async fn look_for(site: &Arc<Site>, stranger: Box<Stranger>) -> Decision {
-    let Stranger { request, session, wants } = *stranger;
+    let Stranger { request, session, dialect, wants } = *stranger;
     let want = match &wants {
         Wants::Poll(_) => Want::Read,
         Wants::Body => Want::Write,
@@ -123,12 +133,14 @@ pub(crate) async fn look_for(site: &Arc<Site>, stranger: Box<Stranger>) -> Decis
     };
     match (found, wants) {
         (Some(visit), Wants::Poll(polled)) => {
-            Decision::FarPoll(Box::new(FarPoll { visit, polled }))
+            Decision::FarPoll(Box::new(FarPoll { visit, dialect, polled }))
         }
-        (Some(visit), Wants::Body) => Decision::Post(Posted::Elsewhere(Box::new(FarBody(visit)))),
+        (Some(visit), Wants::Body) => {
+            Decision::Post(Posted::Elsewhere(Box::new(FarBody { visit, dialect })))
+        }
         (Some(visit), Wants::Stream(accepted)) => {
             let handshake = request.to_handshake();
-            let to = To::Elsewhere(Box::new(FarStream { visit, session, handshake }));
+            let to = To::Elsewhere(Box::new(FarStream { visit, session, dialect, handshake }));
             Decision::Upgrade(Upgrade::new(site, accepted, to))
         }
         (None, wants) => {
@@ -140,12 +152,12 @@ pub(crate) async fn look_for(site: &Arc<Site>, stranger: Box<Stranger>) -> Decis
 
 /// Waits for what there is to be answered to a poll.
 pub(crate) async fn far_poll(site: &Site, poll: Box<FarPoll>) -> Answer {
-    let FarPoll { visit, polled } = *poll;
+    let FarPoll { visit, dialect, polled } = *poll;
     let reply = visit.polled().await.map(|packets| {
-        let mut body = Vec::new();
-        packets.iter().for_each(|packet| packet.push(&mut body));
         let is_plain = packets.iter().any(is_secret);
-        PollReply::Body(PollBody { bytes: body.into(), is_text: true, is_plain })
+        let body = Carried::body(&packets, dialect.revision, dialect.base64);
+        let is_text = matches!(body, Data::Text(_));
+        PollReply::Body(PollBody { bytes: body.into_bytes(), is_text, is_plain })
     });
     poll_answer(site, reply, polled)
 }
@@ -166,9 +178,10 @@ pub(super) async fn far_post(
     body: Box<FarBody>,
     received: Result<Bytes, NotReceived>,
 ) -> Answer {
-    let FarBody(visit) = *body;
+    let FarBody { visit, dialect } = *body;
     let received = match received {
-        Ok(received) => received,
+        Ok(received) if dialect.jsonp => jsonp::body(&received).map(Bytes::from),
+        Ok(received) => Some(received),
         Err(NotReceived::TooLarge) => {
             visit.forgive();
             return bad_request("Payload too large").status(StatusCode::PAYLOAD_TOO_LARGE);
@@ -179,29 +192,38 @@ pub(super) async fn far_post(
             return answer.status(StatusCode::REQUEST_TIMEOUT);
         }
     };
+    let (packets, broken) = match received {
+        Some(received) => packets(site, dialect, received),
+        None => (vec![Carried::Broken], Some(Description::BodyKind.as_str())),
+    };
+    let is_taken = visit.bring(packets).await;
+    match broken {
+        Some(why) => bad_request(why),
+        None if is_taken => taken(),
+        None => refusal(Refused::UnknownSession, Refused::UnknownSession.message()),
+    }
+}
+
+/// The packets of a body, and what is wrong with it. Behind them is one that is none then, so that the session ends as
+/// one of this node does.
+fn packets(site: &Site, dialect: Dialect, body: Bytes) -> (Vec<Carried>, Option<&'static str>) {
     let mut packets = Vec::new();
     let mut broken = None;
-    match Payload::new(received, site.limits.payload_packets_max) {
+    match Payload::of(dialect.revision, body, site.limits.payload_packets_max) {
         Ok(payload) => {
             for packet in payload {
                 match packet {
                     Ok(packet) => packets.push(Carried::Packet(packet)),
-                    Err(violation) => broken = Some(violation),
+                    Err(violation) => broken = Some(violation.as_str()),
                 }
             }
         }
-        Err(violation) => broken = Some(violation),
+        Err(violation) => broken = Some(violation.as_str()),
     }
     if broken.is_some() {
-        // So the session ends as one of this node does.
         packets.push(Carried::Broken);
     }
-    let is_taken = visit.bring(packets).await;
-    match broken {
-        Some(violation) => bad_request(violation.as_str()),
-        None if is_taken => taken(),
-        None => refusal(Refused::UnknownSession, Refused::UnknownSession.message()),
-    }
+    (packets, broken)
 }
 
 impl FarStream {
@@ -214,12 +236,11 @@ impl FarStream {
         form: Form,
         remembers: bool,
     ) -> Option<Connection> {
-        let Self { visit, session, handshake } = self;
+        let Self { visit, session, dialect, handshake } = self;
         let decoder = WebSocket::decoder(&site.limits, form, remembers);
         let deflate = site.deflate.clone();
         let carried = Box::pin(visit.carry(wire, decoder, form, deflate)).await;
         let TakenOver { wire, decoder, packets } = carried?;
-        let dialect = Dialect::new(&Query::parse("EIO=4"));
         let outbox_bytes_max = site.config.outbox_bytes_max;
         let is_new = site.session(&session).is_none() && !site.is_closing();
         let link = is_new.then(|| {
