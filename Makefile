@@ -147,6 +147,7 @@ test-client-site: ## the servers that judge our client, against the official cli
 	cd interop/client && SITE="$(BUILT)/site" node --test $(TEST_TIMEOUT) check.mjs check-outside.mjs
 
 test-proxies-short: ## our server behind nginx, HAProxy, Caddy and Apache, with the official client
+	@tools/setup cluster
 	@tools/setup proxies
 	$(call build,-p roomful-interop --bin fixture)
 	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs --short
@@ -213,6 +214,7 @@ amplification: ## measure what a byte of an attacker costs, in some minutes; wri
 
 .PHONY: test-proxies interop-reference autobahn autobahn-deflate deny packages clean
 test-proxies: ## our server behind more proxies than in make test, and for longer than they wait
+	@tools/setup cluster
 	@tools/setup proxies
 	$(call build,-p roomful-interop --bin fixture)
 	cd interop/proxies && SERVER="$(BUILT)/fixture" node run.mjs

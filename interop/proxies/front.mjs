@@ -1,4 +1,5 @@
 // A running setup: the nodes of the server, and the proxies in front of them.
+import { Redis } from "../cluster/services.mjs";
 import { startServer } from "../node/support/server.mjs";
 import { freePort } from "./ports.mjs";
 import { directory, remove } from "./process.mjs";
@@ -18,15 +19,21 @@ class Front {
   #env;
   #proxies = [];
   #directories = [];
+  /** What joins the nodes. */
+  #engine;
 
   constructor(setup) {
     this.setup = setup;
   }
 
   async start(env, changes) {
-    const { kind, file, tls, hops, nodes } = this.setup;
+    const { kind, file, tls, hops, nodes, joined } = this.setup;
     this.#env = env;
-    const starts = Array.from({ length: nodes }, async () => startServer({ ...env, PORT: String(await freePort()) }));
+    if (joined) {
+      this.#engine = await Redis.start();
+      this.#env = { ...env, CLUSTER_URL: this.#engine.url, CLUSTER_KEY: "proxies" };
+    }
+    const starts = Array.from({ length: nodes }, async () => startServer({ ...this.#env, PORT: String(await freePort()) }));
     this.nodes = await Promise.all(starts);
     let behind = this.nodes;
     for (let hop = 0; hop < hops; hop++) {
@@ -65,6 +72,7 @@ class Front {
     const end = (thing) => thing.stop().catch((error) => faults.push(error));
     for (const { program } of this.#proxies.toReversed()) await end(program);
     await Promise.all(this.nodes.map(end));
+    if (this.#engine) await end(this.#engine);
     this.#directories.forEach(remove);
     if (faults.length > 0) throw new Error(faults.map(({ message }) => message).join("\n"));
   }

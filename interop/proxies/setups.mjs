@@ -1,4 +1,5 @@
 // What a client meets between itself and the server: each a proxy, or several, with its files.
+import { isReference } from "../node/support/server.mjs";
 import { ours, shown } from "./files.mjs";
 import { apache } from "./kinds/apache.mjs";
 import { caddy } from "./kinds/caddy.mjs";
@@ -18,6 +19,8 @@ const DEFAULTS = {
   cookies: false,
   /** Whether the server sees the host that the page was asked at. */
   passesHost: true,
+  /** Whether the nodes are one, with a bus of sessions, so that any node has any request. */
+  joined: false,
   /** Whether each request has a connection of its own to the server. */
   closesToServer: false,
   /** Larger bodies are refused by the proxy itself, with 413. */
@@ -36,7 +39,7 @@ const MiB = 1 << 20;
 /** Caddy reads so far past an answer that smaller bodies have been sent by then. */
 const LARGEST = 5_000_000;
 
-export const setups = [
+const all = [
   setup("nginx, bare", nginx, ours("bare.conf"), {
     webSocket: false, passesHost: false, closesToServer: true, bodyBytesMax: MiB, short: true,
   }),
@@ -48,10 +51,13 @@ export const setups = [
   setup("nginx, TLS + HTTP/2", nginx, shown("nginx/tls.conf"), { tls: true }),
   setup("nginx, ip_hash", nginx, shown("nginx/two-nodes.conf"), { nodes: 2, short: true }),
   setup("nginx, ip_hash, max_fails", nginx, ours("ip-hash.conf"), { nodes: 2, short: true }),
+  setup("nginx, consistent hash", nginx, shown("nginx/consistent-hash.conf"), { nodes: 2 }),
+  setup("nginx, round robin", nginx, shown("nginx/round-robin.conf"), { nodes: 2, joined: true, short: true }),
   setup("HAProxy, inserted cookie", haproxy, shown("haproxy/inserted-cookie.cfg"), { nodes: 2, cookies: true, short: true }),
   setup("HAProxy, prefixed cookie", haproxy, shown("haproxy/prefixed-cookie.cfg"), {
     nodes: 2, cookies: true, env: { COOKIE: "io" },
   }),
+  setup("HAProxy, round robin", haproxy, shown("haproxy/round-robin.cfg"), { nodes: 2, joined: true, short: true }),
   setup("HAProxy, TLS + HTTP/2", haproxy, shown("haproxy/tls.cfg"), {
     nodes: 2, cookies: true, tls: true, webSocketInHttp2: true,
   }),
@@ -62,6 +68,9 @@ export const setups = [
   setup("Apache", apache, shown("apache/roomful.conf"), { short: true }),
   setup("Apache, rewriting", apache, shown("apache/rewrite.conf")),
 ];
+
+/** Official servers have no bus of sessions here. */
+export const setups = all.filter(({ joined }) => !(joined && isReference));
 
 export const modes = [
   { name: "polling", transports: ["polling"] },
