@@ -6,6 +6,8 @@
 //   passed over  the same event, at another server
 //   local        one member gets an event that its own server has sent
 //   delivered    one member gets an event that another server has sent
+// Both in a burst, in which a member gets many events by one write, the more the faster they come; and one by one, where
+// the next is sent when all members have the one before, so that each is a write.
 // The engine is a real one of its own; the members are WebSockets of this process, which is not measured.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -140,18 +142,25 @@ async function measure(kind, engine, url) {
     await from.burst(["crowd"], 1);
     await crowd.hears(members);
   });
-  const [, local] = await spent(async () => {
-    await to.burst(["crowd"], rounds);
-    await crowd.hears(rounds * members);
-  });
-  const [, remote] = await spent(async () => {
-    await from.burst(["crowd"], rounds);
-    await crowd.hears(rounds * members);
-  });
+  /** What a member costs that gets an event of a server. */
+  const reached = async (server) => {
+    const [, burst] = await spent(async () => {
+      await server.burst(["crowd"], rounds);
+      await crowd.hears(rounds * members);
+    });
+    const [, single] = await spent(async () => {
+      for (let round = 0; round < rounds; round += 1) {
+        await server.burst(["crowd"], 1);
+        await crowd.hears(members);
+      }
+    });
+    return [burst, single].map((spent) => spent / (rounds * members));
+  };
+  const [local, localSingle] = await reached(to);
+  const [delivered, deliveredSingle] = await reached(from);
   crowd.leave();
   await Promise.all([from.stop(), to.stop()]);
-  const each = rounds * members;
-  return { published: published / events, passed: passed / events, local: local / each, delivered: remote / each };
+  return { published: published / events, passed: passed / events, local, delivered, localSingle, deliveredSingle };
 }
 
 const found = {};
@@ -170,15 +179,16 @@ process.exit(0);
 
 function print() {
   console.log(`µs of the CPU of a server; ${events} events to nobody, ${rounds} to a room of ${members}`);
-  const columns = ["published", "passed", "local", "delivered"];
-  console.log(["engine   server ", ...columns.map((name) => name.padStart(10)), " remote/local"].join(" "));
+  const columns = { published: "published", passed: "passed", local: "local", delivered: "delivered",
+    localSingle: "1: local", deliveredSingle: "1: deliv." };
+  const headers = [...Object.values(columns), "deliv./local", "1: d./l."];
+  console.log(["engine      server ", ...headers.map((name) => name.padStart(12))].join(" "));
   for (const [engine, kinds] of Object.entries(found)) {
+    const row = (name, cells) => console.log([engine.padEnd(11), name.padEnd(7), ...cells.map((cell) => cell.padStart(12))].join(" "));
     for (const [kind, costs] of Object.entries(kinds)) {
-      const cells = columns.map((name) => costs[name].toFixed(2).padStart(10));
-      const ratio = (costs.delivered / costs.local).toFixed(2).padStart(13);
-      console.log([engine.padEnd(8), kind.padEnd(7), ...cells, ratio].join(" "));
+      const ratios = [costs.delivered / costs.local, costs.deliveredSingle / costs.localSingle];
+      row(kind, [...Object.keys(columns).map((name) => costs[name]), ...ratios].map((number) => number.toFixed(2)));
     }
-    const times = columns.map((name) => `${(kinds.node[name] / kinds.roomful[name]).toFixed(1)} ×`.padStart(10));
-    console.log([engine.padEnd(8), "cheaper", ...times].join(" "));
+    row("cheaper", Object.keys(columns).map((name) => `${(kinds.node[name] / kinds.roomful[name]).toFixed(1)} ×`));
   }
 }

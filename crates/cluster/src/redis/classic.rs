@@ -86,7 +86,7 @@ impl Bus for Redis {
         Box::pin(async move {
             let namespaces = Namespaces::default();
             let ear = Ear { inlet, key: self.key.clone(), namespaces: Arc::clone(&namespaces) };
-            let link = Link::open(&self.address, move |heard| ear.hear(&heard)).await?;
+            let link = Link::open(&self.address, move |heard| ear.hear(heard)).await?;
             let key = self.key.clone();
             Ok(Box::new(ClassicConnection { link, key, namespaces }) as Box<dyn Connection>)
         })
@@ -101,7 +101,7 @@ struct Ear {
 }
 
 impl Ear {
-    fn hear(&self, heard: &Heard) {
+    fn hear(&self, heard: Heard<'_>) {
         match self.read(heard) {
             Ok(Some(packet)) => self.inlet.deliver(packet),
             Ok(None) => self.inlet.pass_over(),
@@ -110,9 +110,9 @@ impl Ear {
     }
 
     /// `None` where it is for nobody here.
-    fn read(&self, heard: &Heard) -> Result<Option<Packet>, Malformed> {
-        let (payload, limits) = (&heard.payload, self.inlet.limits());
-        let (kind, rest) = split(&heard.channel, &self.key).ok_or(Malformed::NotAPacket)?;
+    fn read(&self, heard: Heard<'_>) -> Result<Option<Packet>, Malformed> {
+        let limits = self.inlet.limits();
+        let (kind, rest) = split(heard.channel, &self.key).ok_or(Malformed::NotAPacket)?;
         let namespace = self.namespace(heard, rest).ok_or(Malformed::NotAPacket)?;
         match kind {
             "" => {
@@ -120,18 +120,18 @@ impl Ear {
                 if room.is_some_and(|room| !self.inlet.has_room(&namespace, room)) {
                     return Ok(None);
                 }
-                classic::decode_event(&namespace, payload, limits)
+                classic::decode_event(&namespace, &heard.payload(), limits)
             }
-            "-request" => classic::decode_request(&namespace, payload, limits).map(Some),
-            "-response" => classic::decode_answer(&namespace, payload, limits).map(Some),
+            "-request" => classic::decode_request(&namespace, &heard.payload(), limits).map(Some),
+            "-response" => classic::decode_answer(&namespace, &heard.payload(), limits).map(Some),
             _ => Err(Malformed::NotAPacket),
         }
     }
 
     /// The namespace of a channel. One of events may fit the patterns of two, and is heard once for each.
-    fn namespace(&self, heard: &Heard, rest: &str) -> Option<Arc<str>> {
-        let is_of = |subscribed: &&Subscribed| match &heard.pattern {
-            Some(pattern) => *pattern == subscribed.pattern,
+    fn namespace(&self, heard: Heard<'_>, rest: &str) -> Option<Arc<str>> {
+        let is_of = |subscribed: &&Subscribed| match heard.pattern {
+            Some(pattern) => *pattern == *subscribed.pattern,
             None => {
                 let rest = rest.strip_prefix(&*subscribed.namespace);
                 rest.is_some_and(|rest| rest.starts_with('#'))

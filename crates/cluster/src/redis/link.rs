@@ -4,11 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, PushKind, RedisError, Value};
+use ::redis::{
+    AsyncConnectionConfig, Cmd, ConnectionAddr, Pipeline, PushInfo, PushKind, RedisConnectionInfo,
+    RedisError, Value,
+};
 use bytes::Bytes;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::address::Address;
+use super::pushes::Pushes;
 use crate::bus::BusError;
 
 impl From<RedisError> for BusError {
@@ -21,11 +27,23 @@ impl From<RedisError> for BusError {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a Redis brings.
-pub(crate) struct Heard {
-    pub(crate) channel: String,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard<'a> {
+    pub(crate) channel: &'a str,
     /// The pattern by which it was subscribed.
-    pub(crate) pattern: Option<String>,
-    pub(crate) payload: Bytes,
+    pub(crate) pattern: Option<&'a str>,
+    payload: &'a [u8],
+}
+
+impl<'a> Heard<'a> {
+    pub(super) const fn new(channel: &'a str, pattern: Option<&'a str>, payload: &'a [u8]) -> Self {
+        Self { channel, pattern, payload }
+    }
+
+    /// What was said, to be kept.
+    pub(crate) fn payload(&self) -> Bytes {
+        Bytes::copy_from_slice(self.payload)
+    }
 }
 
 /// Two connections, since what is heard is not to wait behind what is said.
@@ -38,7 +56,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) async fn open(
         address: &Address,
-        hear: impl Fn(Heard) + Send + Sync + 'static,
+        hear: impl Fn(Heard<'_>) + Send + Sync + 'static,
     ) -> Result<Self, BusError> {
         let client = address.client().await?;
         let ended = Arc::new(Notify::new());
@@ -47,11 +65,12 @@ impl Link {
                 .set_connection_timeout(Some(PATIENCE))
                 .set_response_timeout(Some(PATIENCE))
         };
-        let is_over = Arc::clone(&ended);
+        let (is_over, hear) = (Arc::clone(&ended), Arc::new(hear));
+        let hears = Arc::clone(&hear);
         let pushed = move |info: PushInfo| {
             match info.kind {
                 PushKind::Disconnection => is_over.notify_one(),
-                _ => heard(info).into_iter().for_each(&hear),
+                _ => heard(&info).into_iter().for_each(|heard| hears(heard)),
             }
             Ok::<_, RedisError>(())
         };
@@ -63,7 +82,14 @@ impl Link {
             config().set_push_sender(move |info| pushed(info)),
         );
         let speaker = client.get_multiplexed_async_connection_with_config(&config.0).await?;
-        let listener = client.get_multiplexed_async_connection_with_config(&config.1).await?;
+        let listener = match client.get_connection_info().addr() {
+            ConnectionAddr::Tcp(host, port) => {
+                let settings = client.get_connection_info().redis_settings();
+                let listening = listen((host, *port), settings, config.1, move |heard| hear(heard));
+                timeout(PATIENCE, listening).await.map_err(|_| late())??
+            }
+            _ => client.get_multiplexed_async_connection_with_config(&config.1).await?,
+        };
         Ok(Self { speaker, listener, ended })
     }
 
@@ -111,6 +137,27 @@ impl Link {
     }
 }
 
+/// A connection whose messages are heard [before the library](Pushes) has them.
+async fn listen(
+    at: (&str, u16),
+    settings: &RedisConnectionInfo,
+    config: AsyncConnectionConfig,
+    hear: impl Fn(Heard<'_>) + Send + Unpin + 'static,
+) -> Result<MultiplexedConnection, BusError> {
+    let stream = TcpStream::connect(at).await.map_err(BusError::new)?;
+    stream.set_nodelay(true).map_err(BusError::new)?;
+    let stream = Pushes::new(stream, hear);
+    let (listener, driver) =
+        MultiplexedConnection::new_with_config(settings, stream, config).await?;
+    // It ends with the connection, or when nobody has that any more.
+    drop(tokio::spawn(driver));
+    Ok(listener)
+}
+
+fn late() -> BusError {
+    BusError::new(format!("Redis has not answered within {PATIENCE:?}"))
+}
+
 /// An answer that is no refusal: the library gives these as values.
 pub(crate) fn answered(answer: Value) -> Result<Value, BusError> {
     match answer {
@@ -120,22 +167,21 @@ pub(crate) fn answered(answer: Value) -> Result<Value, BusError> {
 }
 
 /// What somebody has published: a pattern where there is one, the channel, and what was said.
-pub(crate) fn heard(info: PushInfo) -> Option<Heard> {
+pub(crate) fn heard(info: &PushInfo) -> Option<Heard<'_>> {
     if !matches!(info.kind, PushKind::Message | PushKind::PMessage | PushKind::SMessage) {
         return None;
     }
-    let mut data = info.data;
-    let payload = bytes(data.pop()?)?;
-    let mut text = || String::from_utf8(bytes(data.pop()?)?.into()).ok();
+    let mut data = info.data.iter().rev().map(bytes);
+    let payload = data.next()??;
+    let mut text = || std::str::from_utf8(data.next()??).ok();
     let channel = text()?;
     Some(Heard { channel, pattern: text(), payload })
 }
 
-fn bytes(value: Value) -> Option<Bytes> {
+fn bytes(value: &Value) -> Option<&[u8]> {
     match value {
-        Value::BulkString(bytes) => Some(bytes.into()),
-        Value::SimpleString(text) => Some(text.into_bytes().into()),
-        Value::VerbatimString { text, .. } => Some(text.into_bytes().into()),
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.as_bytes()),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 mod classic;
 pub(crate) mod link;
+mod pushes;
 #[cfg(feature = "redis-sentinel")]
 mod sentinels;
 mod sharded;

@@ -9,7 +9,7 @@ use roomful::adapter::WatchedRooms;
 use roomful_proto::cluster::{Body, Packet, Presence, envelope};
 
 use super::address::Address;
-use super::link::Link;
+use super::link::{Heard, Link};
 #[cfg(feature = "redis-cluster")]
 use super::shards::many;
 use super::shards::{Ear, Shards};
@@ -117,11 +117,12 @@ impl Bus for ShardedRedis {
 
     fn connect(&self, inlet: Inlet) -> BusFuture<'_, Box<dyn Connection>> {
         Box::pin(async move {
-            let ear: Ear =
-                Arc::new(move |heard| match envelope::decode(&heard.payload, inlet.limits()) {
+            let ear: Ear = Arc::new(move |heard: Heard<'_>| {
+                match envelope::decode(&heard.payload(), inlet.limits()) {
                     Ok(packet) => inlet.deliver(packet),
                     Err(why) => inlet.refuse(why),
-                });
+                }
+            });
             let shards: Box<dyn Shards> = match &self.at {
                 At::One(address) => Box::new(Link::open(address, move |heard| ear(heard)).await?),
                 #[cfg(feature = "redis-cluster")]

@@ -13,7 +13,7 @@ use crate::bus::{BusError, BusFuture};
 const CHANNELS_AT_ONCE: usize = 500;
 
 /// What hears.
-pub(super) type Ear = Arc<dyn Fn(Heard) + Send + Sync>;
+pub(super) type Ear = Arc<dyn Fn(Heard<'_>) + Send + Sync>;
 
 /// One Redis, or a Redis Cluster.
 pub(super) trait Shards: Send + Sync + 'static {
@@ -100,7 +100,7 @@ pub(super) mod many {
                     .response_timeout(link::PATIENCE)
             };
             let pushed = move |info: PushInfo| {
-                link::heard(info).into_iter().for_each(|heard| ear(heard));
+                link::heard(&info).into_iter().for_each(|heard| ear(heard));
                 Ok::<_, RedisError>(())
             };
             let speaker = builder().build()?.get_async_connection().await?;

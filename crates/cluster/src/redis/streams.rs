@@ -123,10 +123,11 @@ impl Bus for RedisStreams {
         Box::pin(async move {
             let ended = Arc::new(Notify::new());
             let ear = inlet.clone();
-            let hear = move |heard: Heard| match envelope::decode(&heard.payload, ear.limits()) {
-                Ok(packet) => ear.deliver(packet),
-                Err(why) => ear.refuse(why),
-            };
+            let hear =
+                move |heard: Heard<'_>| match envelope::decode(&heard.payload(), ear.limits()) {
+                    Ok(packet) => ear.deliver(packet),
+                    Err(why) => ear.refuse(why),
+                };
             let link = Link::open(&self.address, hear).await?;
             Ok(Box::new(StreamsConnection {
                 address: self.address.clone(),

@@ -65,7 +65,7 @@ impl RedisSessionBus {
     pub async fn connect(url: &str) -> Result<Self, BusError> {
         let address = Address::parse(url)?;
         // Whether it can be connected to is known now; each server has connections of its own.
-        Link::open(&address, drop).await?.ping().await?;
+        Link::open(&address, |_| {}).await?.ping().await?;
         let engine = RedisEngine { address, prefix: "engine.io".to_owned() };
         Ok(Self { engine: Arc::new(engine), runtime: Handle::current() })
     }
@@ -89,7 +89,7 @@ impl Engine for RedisEngine {
     fn connect(&self, node: &str, inlet: SessionInlet) -> BusFuture<'_, Box<dyn Connection>> {
         let channels = [channel(&self.prefix, None), channel(&self.prefix, Some(node))];
         Box::pin(async move {
-            let link = Link::open(&self.address, move |heard| inlet.hear(heard.payload)).await?;
+            let link = Link::open(&self.address, move |heard| inlet.hear(heard.payload())).await?;
             link.listen(cmd("SUBSCRIBE").arg(&channels).take()).await?;
             let connection = RedisConnection { link, prefix: self.prefix.clone() };
             Ok(Box::new(connection) as Box<dyn Connection>)
