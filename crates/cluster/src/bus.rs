@@ -125,6 +125,7 @@ pub struct Inlet {
 /// Who is brought what a connection hears.
 pub(crate) trait Hears: Send + Sync + 'static {
     fn has_room(&self, namespace: &str, room: &str) -> bool;
+    fn needs(&self, namespace: &str, from: &str, rooms: &[&str]) -> bool;
     fn deliver(&self, packet: Packet);
     fn begin_log(&self, namespace: Option<&str>, uid: Option<&str>, offset: Offset);
     fn log_begun(&self, namespace: &str, uid: &str);
@@ -147,6 +148,12 @@ impl Inlet {
     /// Whether somebody here is in a room: an event for one that nobody is in need not be read.
     pub fn has_room(&self, namespace: &str, room: &str) -> bool {
         self.hears.upgrade().is_some_and(|hears| hears.has_room(namespace, room))
+    }
+
+    /// Whether an event of a node has to be read that is for these rooms, of which there is one at least: somebody here is
+    /// in one of them, or the log is read for those who come back.
+    pub fn needs(&self, namespace: &str, from: &str, rooms: &[&str]) -> bool {
+        self.hears.upgrade().is_some_and(|hears| hears.needs(namespace, from, rooms))
     }
 
     /// A packet has come.

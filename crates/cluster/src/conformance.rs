@@ -257,6 +257,10 @@ impl Hears for Heard {
         true
     }
 
+    fn needs(&self, _: &str, _: &str, _: &[&str]) -> bool {
+        true
+    }
+
     fn deliver(&self, packet: Packet) {
         self.packets.lock().push(packet.unlogged().into_owned());
         self.rung.notify_waiters();

@@ -143,6 +143,14 @@ impl Hears for Shared {
         parts.iter().filter_map(Weak::upgrade).any(|part| part.has_room(room))
     }
 
+    fn needs(&self, namespace: &str, from: &str, rooms: &[&str]) -> bool {
+        let parts = self.parts_of(namespace);
+        parts.iter().filter_map(Weak::upgrade).any(|part| {
+            let is_for_it = || *part.uid != *from && rooms.iter().any(|room| part.has_room(room));
+            part.log_of.is_some() || is_for_it()
+        })
+    }
+
     fn deliver(&self, packet: Packet) {
         let mut is_own = false;
         let parts = self.parts_of(&packet.namespace);

@@ -337,6 +337,10 @@ mod tests {
         fn has_room(&self, _: &str, _: &str) -> bool {
             true
         }
+        fn needs(&self, _: &str, _: &str, _: &[&str]) -> bool {
+            true
+        }
+
         fn deliver(&self, packet: Packet) {
             let Body::Logged(logged) = packet.body else {
                 return self.note("beside the log");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
+use ::redis::streams::StreamRangeReply;
 use ::redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Value, cmd};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -44,18 +44,20 @@ impl Stream {
         T::from_redis_value(answer).map_err(BusError::new)
     }
 
+    /// `inlet` tells of which events nothing need be read.
     fn page_of(
         &self,
-        entries: Vec<StreamId>,
+        range: Value,
         is_meant: impl Fn(&str) -> bool,
+        inlet: Option<&Inlet>,
     ) -> Result<Page, BusError> {
+        let entries =
+            entries_of(range).ok_or_else(|| BusError::new("a stream of other entries"))?;
         let has_more = entries.len() == PAGE;
-        let read = entries.into_iter().map(|entry| {
-            let offset = entry.id.parse().map_err(|_| BusError::new("the id of an entry is none"));
-            Ok((offset?, read(entry, &is_meant, self.inlet.limits())))
-        });
-        let entries = read.collect::<Result<_, BusError>>()?;
-        Ok(Page { entries, has_more, ..Page::default() })
+        let limits = self.inlet.limits();
+        let read =
+            |(offset, fields): (Offset, Fields)| (offset, fields.read(&is_meant, inlet, limits));
+        Ok(Page { entries: entries.into_iter().map(read).collect(), has_more, ..Page::default() })
     }
 }
 
@@ -96,18 +98,21 @@ impl Store for Stream {
         let mut range = cmd("XRANGE");
         range.arg(&self.name).arg(from.to_string()).arg(upto.to_string());
         range.arg("COUNT").arg(PAGE);
-        let page: StreamRangeReply = self.asked(&range).await?;
-        self.page_of(page.ids, |of| of == namespace)
+        let range = self.asked(&range).await?;
+        self.page_of(range, |of| of == namespace, None)
     }
 
     async fn next(&mut self, behind: Offset, namespaces: &Subscriptions) -> Result<Page, BusError> {
         let mut command = cmd("XREAD");
         command.arg("BLOCK").arg(READ_WAIT.as_millis() as u64).arg("COUNT").arg(PAGE);
         command.arg("STREAMS").arg(&self.name).arg(behind.to_string());
-        let reply: Option<StreamReadReply> = self.asked(&command).await?;
-        let keys = reply.map(|reply| reply.keys).unwrap_or_default();
-        let entries: Vec<StreamId> = keys.into_iter().flat_map(|key| key.ids).collect();
-        let page = self.page_of(entries, |namespace| namespaces.contains(namespace))?;
+        // Nothing, or the one stream that is read with its entries.
+        let range = match self.asked(&command).await? {
+            Value::Map(mut streams) => streams.pop().map(|(_, range)| range),
+            _ => None,
+        };
+        let range = range.unwrap_or_else(|| Value::Array(Vec::new()));
+        let page = self.page_of(range, |of| namespaces.contains(of), Some(&self.inlet))?;
         // Who lags may have been overtaken by the end of the stream, which moves as others write.
         let may_lag = page.has_more && behind != Offset::BEGINNING;
         let has_lost = may_lag && self.last(Some(behind)).await? != behind;
@@ -115,22 +120,74 @@ impl Store for Stream {
     }
 }
 
-/// Reads an entry of the stream, which has those of all namespaces.
-fn read(mut entry: StreamId, is_meant: impl Fn(&str) -> bool, limits: &Limits) -> Read {
-    let mut field = |name: &str| {
-        let value = entry.map.remove(name)?;
-        String::from_redis_value(value).ok()
+/// The entries of a range.
+fn entries_of(range: Value) -> Option<Vec<(Offset, Fields)>> {
+    let entries = <Vec<Value>>::from_redis_value(range).ok()?;
+    let entry = |entry: Value| {
+        let Value::Array(entry) = entry else { return None };
+        let [id, fields] = <[Value; 2]>::try_from(entry).ok()?;
+        let Value::Array(fields) = fields else { return None };
+        Some((text(id)?.parse().ok()?, Fields::of(fields)))
     };
-    let missing = Malformed::NotAPacket;
-    let (uid, namespace) = (field("uid").ok_or(missing)?, field("nsp").ok_or(missing)?);
-    if !is_meant(&namespace) {
-        return Ok(None);
+    entries.into_iter().map(entry).collect()
+}
+
+/// What an entry of the stream has.
+#[derive(Default)]
+struct Fields {
+    uid: Option<String>,
+    namespace: Option<String>,
+    kind: Option<String>,
+    number: Option<String>,
+    data: Option<String>,
+}
+
+impl Fields {
+    fn of(fields: Vec<Value>) -> Self {
+        let mut this = Self::default();
+        let mut fields = fields.into_iter();
+        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+            let Value::BulkString(name) = name else { continue };
+            let field = match &*name {
+                b"uid" => &mut this.uid,
+                b"nsp" => &mut this.namespace,
+                b"type" => &mut this.kind,
+                b"number" => &mut this.number,
+                b"data" => &mut this.data,
+                _ => continue,
+            };
+            *field = text(value);
+        }
+        this
     }
-    let kind = field("type").and_then(|kind| kind.parse().ok()).ok_or(missing)?;
-    let number = field("number").and_then(|number| number.parse().ok()).unwrap_or(0);
-    let data = field("data").map(|data| data_of(data, limits)).transpose()?;
-    let packet = envelope::decode_data(uid.into(), namespace.into(), kind, data.as_ref(), limits)?;
-    Ok(Some(Entry { packet, number }))
+
+    /// Reads it, as the stream has entries of all namespaces.
+    fn read(self, is_meant: impl Fn(&str) -> bool, inlet: Option<&Inlet>, limits: &Limits) -> Read {
+        let missing = Malformed::NotAPacket;
+        let (uid, namespace) = (self.uid.ok_or(missing)?, self.namespace.ok_or(missing)?);
+        if !is_meant(&namespace) {
+            return Ok(None);
+        }
+        let kind = self.kind.and_then(|kind| kind.parse().ok()).ok_or(missing)?;
+        let rooms = self.data.as_ref().and_then(|data| envelope::rooms_of(kind, data.as_bytes()));
+        if let (Some(inlet), Some(rooms)) = (inlet, rooms)
+            && !inlet.needs(&namespace, &uid, &rooms)
+        {
+            return Ok(None);
+        }
+        let number = self.number.and_then(|number| number.parse().ok()).unwrap_or(0);
+        let data = self.data.map(|data| data_of(data, limits)).transpose()?;
+        let packet =
+            envelope::decode_data(uid.into(), namespace.into(), kind, data.as_ref(), limits)?;
+        Ok(Some(Entry { packet, number }))
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        value => String::from_redis_value(value).ok(),
+    }
 }
 
 /// What is written in a stream, and in a session: JSON, or msgpack in Base64.

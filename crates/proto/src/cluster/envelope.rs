@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::data::{self, Data, Name, Opts};
@@ -81,6 +82,22 @@ pub fn encode_data(packet: &Packet) -> Option<(u64, Option<Data>)> {
     Some((kind, write(packet)))
 }
 
+/// The rooms that an event is for, without reading the rest of it: so it can be passed over where nobody is in them.
+/// `None` where all of it has to be read: it is something else, wants answers, is for everyone, or names a room in a way
+/// that is rare.
+pub fn rooms_of(kind: u64, data: &[u8]) -> Option<Vec<&str>> {
+    if kind != EMIT || data.first() != Some(&b'{') {
+        return None;
+    }
+    let audience: Audience<'_> = serde_json::from_slice(data).ok()?;
+    let rooms = audience.opts?.rooms.filter(|rooms| !rooms.is_empty())?;
+    let names = rooms.into_iter().map(|room| {
+        let name = room.get().strip_prefix('"')?.strip_suffix('"')?;
+        (!name.contains('\\')).then_some(name)
+    });
+    names.collect::<Option<_>>().filter(|_| audience.request_id.is_none())
+}
+
 /// Reads a packet from the parts of its envelope.
 pub fn decode_data(
     from: Arc<str>,
@@ -104,6 +121,22 @@ struct Envelope<'a> {
     kind: u64,
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
+}
+
+/// Of an event to clients, for whom it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Audience<'a> {
+    #[serde(borrow, default)]
+    opts: Option<AudienceOpts<'a>>,
+    #[serde(default)]
+    request_id: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct AudienceOpts<'a> {
+    #[serde(borrow, default)]
+    rooms: Option<Vec<&'a RawValue>>,
 }
 
 /// What `data` may have, of whatever type the packet is.
