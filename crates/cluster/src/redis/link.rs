@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, Pipeline, PushInfo, PushKind, RedisConnectionInfo,
-    RedisError, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, Pipeline, PushInfo, PushKind, RedisError,
+    Value,
 };
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::address::Address;
-use super::pushes::Pushes;
+use super::pushes::{Ears, Pushes};
 use crate::bus::BusError;
 
 impl From<RedisError> for BusError {
@@ -82,14 +82,7 @@ impl Link {
             config().set_push_sender(move |info| pushed(info)),
         );
         let speaker = client.get_multiplexed_async_connection_with_config(&config.0).await?;
-        let listener = match client.get_connection_info().addr() {
-            ConnectionAddr::Tcp(host, port) => {
-                let settings = client.get_connection_info().redis_settings();
-                let listening = listen((host, *port), settings, config.1, move |heard| hear(heard));
-                timeout(PATIENCE, listening).await.map_err(|_| late())??
-            }
-            _ => client.get_multiplexed_async_connection_with_config(&config.1).await?,
-        };
+        let listener = connect(&client, config.1, move |heard: Heard<'_>| hear(heard)).await?;
         Ok(Self { speaker, listener, ended })
     }
 
@@ -137,25 +130,30 @@ impl Link {
     }
 }
 
-/// A connection whose messages are heard [before the library](Pushes) has them.
-async fn listen(
-    at: (&str, u16),
-    settings: &RedisConnectionInfo,
+/// A connection whose masses are heard [before the library](Pushes) has them, where it is plain TCP.
+pub(super) async fn connect(
+    client: &Client,
     config: AsyncConnectionConfig,
-    hear: impl Fn(Heard<'_>) + Send + Unpin + 'static,
+    ears: impl Ears + Send + 'static,
 ) -> Result<MultiplexedConnection, BusError> {
-    let stream = TcpStream::connect(at).await.map_err(BusError::new)?;
-    stream.set_nodelay(true).map_err(BusError::new)?;
-    let stream = Pushes::new(stream, hear);
-    let (listener, driver) =
-        MultiplexedConnection::new_with_config(settings, stream, config).await?;
+    let at = client.get_connection_info();
+    let ConnectionAddr::Tcp(host, port) = at.addr() else {
+        return Ok(client.get_multiplexed_async_connection_with_config(&config).await?);
+    };
+    let connecting = async {
+        let stream = TcpStream::connect((&**host, *port)).await.map_err(BusError::new)?;
+        stream.set_nodelay(true).map_err(BusError::new)?;
+        let stream = Pushes::new(stream, ears);
+        let settings = at.redis_settings();
+        MultiplexedConnection::new_with_config(settings, stream, config)
+            .await
+            .map_err(BusError::from)
+    };
+    let late = |_| BusError::new(format!("Redis has not answered within {PATIENCE:?}"));
+    let (connection, driver) = timeout(PATIENCE, connecting).await.map_err(late)??;
     // It ends with the connection, or when nobody has that any more.
     drop(tokio::spawn(driver));
-    Ok(listener)
-}
-
-fn late() -> BusError {
-    BusError::new(format!("Redis has not answered within {PATIENCE:?}"))
+    Ok(connection)
 }
 
 /// An answer that is no refusal: the library gives these as values.

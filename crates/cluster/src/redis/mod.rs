@@ -4,6 +4,7 @@ pub(crate) mod address;
 mod classic;
 pub(crate) mod link;
 mod pushes;
+mod resp;
 #[cfg(feature = "redis-sentinel")]
 mod sentinels;
 mod sharded;

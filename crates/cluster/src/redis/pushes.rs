@@ -1,8 +1,8 @@
-//! [`Pushes`]: a connection that listens, without what others have published.
+//! [`Pushes`]: a connection without what comes in masses, which [`Ears`] hear before the library reads it.
 //!
-//! The library makes a tree of values of each push, which costs more than all else that is done with a message for
-//! nobody here. So messages are heard where they lie, and the library gets the rest: it logs in, subscribes, and asks
-//! for signs of life. The form is that of RESP 3.
+//! The library makes a tree of values of all that Redis says, which costs more than all else that is done with a message
+//! or an entry for nobody here. So these are taken where they lie, and the library gets the rest: it logs in,
+//! subscribes, asks, and knows what is answered to what.
 
 use std::io;
 use std::pin::Pin;
@@ -11,17 +11,36 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::link::Heard;
+use super::resp::{Stop, bulk, line, skip};
 
 /// Bytes that are read at once, and kept for that.
 const READ_BYTES: usize = 64 * 1024;
 /// Bytes of one thing that are kept. Redis has no longer text; what is longer is for the library as it comes.
 const KEPT_BYTES_MAX: usize = 600 << 20;
-/// Digits of a length. Redis has none of more.
-const DIGITS_MAX: usize = 12;
 
-pub(super) struct Pushes<S, H> {
+/// Who is told of what comes.
+pub(super) trait Ears: Unpin {
+    /// What somebody has published.
+    fn message(&self, _heard: Heard<'_>) {}
+
+    /// A map that is answered. `true` where it is taken, and the library is told `OK` in its place.
+    fn map(&self, _answer: &[u8]) -> bool {
+        false
+    }
+}
+
+impl<F: Fn(Heard<'_>) + Unpin> Ears for F {
+    fn message(&self, heard: Heard<'_>) {
+        self(heard);
+    }
+}
+
+/// What the library is told of an answer that was taken.
+const TAKEN: &[u8] = b"+OK\r\n";
+
+pub(super) struct Pushes<S, E> {
     stream: S,
-    hear: H,
+    ears: E,
     /// What was read; of that `start..end` is still there.
     buffer: Vec<u8>,
     start: usize,
@@ -32,22 +51,30 @@ pub(super) struct Pushes<S, H> {
     is_strange: bool,
 }
 
-impl<S, H: Fn(Heard<'_>)> Pushes<S, H> {
-    pub(super) fn new(stream: S, hear: H) -> Self {
+impl<S, E: Ears> Pushes<S, E> {
+    pub(super) fn new(stream: S, ears: E) -> Self {
         let buffer = vec![0; READ_BYTES];
-        Self { stream, hear, buffer, start: 0, end: 0, passing: 0, is_strange: false }
+        Self { stream, ears, buffer, start: 0, end: 0, passing: 0, is_strange: false }
     }
 
-    /// Hears the messages at the start, up to something that is for the library.
+    /// Takes what is at the start, up to something that is for the library.
     fn hear(&mut self) {
         while self.passing == 0 && self.start < self.end {
             let input = &self.buffer[self.start..self.end];
             match Front::of(input) {
                 Some(Front::Message(heard, len)) => {
-                    (self.hear)(heard);
+                    self.ears.message(heard);
                     self.start += len;
                 }
-                Some(Front::Other(len)) => self.passing = len,
+                Some(Front::Other(len)) => {
+                    let is_map = input[0] == b'%' && len >= TAKEN.len();
+                    self.passing = len;
+                    if is_map && self.ears.map(&input[..len]) {
+                        let end = self.start + len;
+                        (self.start, self.passing) = (end - TAKEN.len(), TAKEN.len());
+                        self.buffer[self.start..end].copy_from_slice(TAKEN);
+                    }
+                }
                 None if input.len() < KEPT_BYTES_MAX => return,
                 Some(Front::Strange) | None => {
                     self.is_strange = true;
@@ -72,7 +99,7 @@ impl<S, H: Fn(Heard<'_>)> Pushes<S, H> {
     }
 }
 
-impl<S: AsyncRead + Unpin, H: Fn(Heard<'_>) + Unpin> AsyncRead for Pushes<S, H> {
+impl<S: AsyncRead + Unpin, E: Ears> AsyncRead for Pushes<S, E> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -103,7 +130,7 @@ impl<S: AsyncRead + Unpin, H: Fn(Heard<'_>) + Unpin> AsyncRead for Pushes<S, H> 
     }
 }
 
-impl<S: AsyncWrite + Unpin, H: Unpin> AsyncWrite for Pushes<S, H> {
+impl<S: AsyncWrite + Unpin, E: Unpin> AsyncWrite for Pushes<S, E> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -148,12 +175,6 @@ impl<'a> Front<'a> {
     }
 }
 
-/// Why nothing can be said of it.
-enum Stop {
-    Partial,
-    Strange,
-}
-
 /// Reads a message; `Ok(None)` where it is another push.
 fn message<'a>(rest: &mut &'a [u8]) -> Result<Option<Heard<'a>>, Stop> {
     let (_, parts) = line(rest)?;
@@ -167,72 +188,6 @@ fn message<'a>(rest: &mut &'a [u8]) -> Result<Option<Heard<'a>>, Stop> {
     let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Stop::Strange);
     let pattern = pattern.map(text).transpose()?;
     Ok(Some(Heard::new(text(channel)?, pattern, payload)))
-}
-
-/// The length of the value at the start.
-fn skip(input: &[u8]) -> Result<usize, Stop> {
-    let mut rest = input;
-    let mut values = 1_usize;
-    while values > 0 {
-        values -= 1;
-        let [kind, next, ..] = rest else { return Err(Stop::Partial) };
-        let is_nothing = *next == b'-';
-        match kind {
-            // What has no length is nothing.
-            b'$' | b'=' | b'!' if !is_nothing => drop(bulk(&mut rest)?),
-            b'*' | b'~' | b'>' if !is_nothing => {
-                values = values.saturating_add(line(&mut rest)?.1);
-            }
-            // Of an attribute, its value follows.
-            kind @ (b'%' | b'|') => {
-                let more = line(&mut rest)?.1.saturating_mul(2);
-                values = values.saturating_add(more).saturating_add(usize::from(*kind == b'|'));
-            }
-            b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' | b'$' | b'*' => {
-                let end = rest.iter().position(|&byte| byte == b'\n').ok_or(Stop::Partial)?;
-                rest = &rest[end + 1..];
-            }
-            _ => return Err(Stop::Strange),
-        }
-    }
-    Ok(input.len() - rest.len())
-}
-
-/// Takes a line with a length: its kind, and that.
-fn line(rest: &mut &[u8]) -> Result<(u8, usize), Stop> {
-    let (kind, digits) = rest.split_first().ok_or(Stop::Partial)?;
-    let mut length = 0_usize;
-    for (at, &byte) in digits.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' if at < DIGITS_MAX => length = length * 10 + usize::from(byte - b'0'),
-            b'\r' if at > 0 => {
-                let after = digits.get(at + 1).ok_or(Stop::Partial)?;
-                if *after != b'\n' {
-                    return Err(Stop::Strange);
-                }
-                *rest = &digits[at + 2..];
-                return Ok((*kind, length));
-            }
-            _ => return Err(Stop::Strange),
-        }
-    }
-    Err(Stop::Partial)
-}
-
-/// Takes a text of bytes with its length before it.
-fn bulk<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
-    let mut after = *rest;
-    let (kind, length) = line(&mut after)?;
-    if !matches!(kind, b'$' | b'=' | b'!') {
-        return Err(Stop::Strange);
-    }
-    let bytes = after.get(..length).ok_or(Stop::Partial)?;
-    match after.get(length..length + 2) {
-        Some(b"\r\n") => *rest = &after[length + 2..],
-        Some(_) => return Err(Stop::Strange),
-        None => return Err(Stop::Partial),
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -333,5 +288,39 @@ mod tests {
     async fn a_channel_that_is_no_text_is_left_for_the_library() {
         let bytes = b">3\r\n$7\r\nmessage\r\n$1\r\n\xff\r\n$1\r\n1\r\n";
         assert_eq!(read(bytes, 100).await, (Vec::new(), bytes.to_vec()));
+    }
+
+    /// Takes every second map.
+    struct Maps(Mutex<Vec<String>>);
+
+    impl Ears for &Maps {
+        fn map(&self, answer: &[u8]) -> bool {
+            let mut maps = self.0.lock().unwrap();
+            maps.push(String::from_utf8_lossy(answer).into_owned());
+            maps.len() % 2 == 1
+        }
+    }
+
+    #[tokio::test]
+    async fn a_map_that_is_taken_is_ok_to_the_library_and_one_that_is_not_is_what_it_is() {
+        let maps = ["%1\r\n+a\r\n*2\r\n:1\r\n:2\r\n", "%2\r\n+a\r\n_\r\n+b\r\n%0\r\n"];
+        let message = ">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\n1\r\n";
+        let bytes = format!("+x\r\n{}{message}{}*1\r\n%0\r\n%0\r\n{}", maps[0], maps[1], maps[0]);
+        let left = format!("+x\r\n+OK\r\n{}*1\r\n%0\r\n%0\r\n+OK\r\n", maps[1]);
+        for piece in 1..bytes.len() {
+            let taken = Maps(Mutex::default());
+            let (mut redis, stream) = tokio::io::duplex(piece);
+            let mut pushes = Pushes::new(stream, &taken);
+            let says = async {
+                tokio::io::AsyncWriteExt::write_all(&mut redis, bytes.as_bytes()).await.unwrap();
+                drop(redis);
+            };
+            let mut found = String::new();
+            let (_, read) = tokio::join!(says, pushes.read_to_string(&mut found));
+            read.unwrap();
+            assert_eq!(found, left, "in pieces of {piece}");
+            // One of four bytes has no room for that word.
+            assert_eq!(*taken.0.lock().unwrap(), [maps[0], maps[1], maps[0]]);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! [`Stream`]: a stream of Redis as a log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
@@ -8,11 +9,14 @@ use ::redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Value, cmd};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use roomful_proto::Limits;
 use roomful_proto::cluster::{Data, Malformed, Offset, envelope};
 
 use super::address::Address;
 use super::link;
+use super::pushes::Ears;
+use super::resp::{bulk, line};
 use crate::bus::{BusError, Inlet};
 use crate::log::{Entry, PAGE, Page, READ_WAIT, Read, Store};
 use crate::subscriptions::Subscriptions;
@@ -22,6 +26,31 @@ pub(super) struct Stream {
     pub(super) connection: MultiplexedConnection,
     pub(super) name: String,
     pub(super) inlet: Inlet,
+    /// What is read of the stream.
+    pub(super) taken: Taken,
+}
+
+/// The answer to a read, before the library makes values of it.
+#[derive(Clone, Default)]
+pub(super) struct Taken(Arc<Mutex<Answer>>);
+
+#[derive(Default)]
+enum Answer {
+    #[default]
+    Unasked,
+    Awaited,
+    Here(Vec<u8>),
+}
+
+impl Ears for Taken {
+    fn map(&self, answer: &[u8]) -> bool {
+        let mut taken = self.0.lock();
+        let is_awaited = matches!(*taken, Answer::Awaited);
+        if is_awaited {
+            *taken = Answer::Here(answer.to_vec());
+        }
+        is_awaited
+    }
 }
 
 impl Stream {
@@ -34,9 +63,9 @@ impl Stream {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(link::PATIENCE))
             .set_response_timeout(Some(READ_WAIT + link::PATIENCE));
-        let client = address.client().await?;
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        Ok(Self { connection, name: name.to_owned(), inlet: inlet.clone() })
+        let taken = Taken::default();
+        let connection = link::connect(&address.client().await?, config, taken.clone()).await?;
+        Ok(Self { connection, name: name.to_owned(), inlet: inlet.clone(), taken })
     }
 
     async fn asked<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, BusError> {
@@ -47,16 +76,16 @@ impl Stream {
     /// `inlet` tells of which events nothing need be read.
     fn page_of(
         &self,
-        range: Value,
+        entries: Option<Vec<(Offset, Fields<'_>)>>,
         is_meant: impl Fn(&str) -> bool,
         inlet: Option<&Inlet>,
     ) -> Result<Page, BusError> {
-        let entries =
-            entries_of(range).ok_or_else(|| BusError::new("a stream of other entries"))?;
+        let entries = entries.ok_or_else(|| BusError::new("what is read of a stream is none"))?;
         let has_more = entries.len() == PAGE;
         let limits = self.inlet.limits();
-        let read =
-            |(offset, fields): (Offset, Fields)| (offset, fields.read(&is_meant, inlet, limits));
+        let read = |(offset, fields): (Offset, Fields<'_>)| {
+            (offset, fields.read(&is_meant, inlet, limits))
+        };
         Ok(Page { entries: entries.into_iter().map(read).collect(), has_more, ..Page::default() })
     }
 }
@@ -98,21 +127,24 @@ impl Store for Stream {
         let mut range = cmd("XRANGE");
         range.arg(&self.name).arg(from.to_string()).arg(upto.to_string());
         range.arg("COUNT").arg(PAGE);
-        let range = self.asked(&range).await?;
-        self.page_of(range, |of| of == namespace, None)
+        let range: Value = self.asked(&range).await?;
+        self.page_of(of_value(&range), |of| of == namespace, None)
     }
 
     async fn next(&mut self, behind: Offset, namespaces: &Subscriptions) -> Result<Page, BusError> {
         let mut command = cmd("XREAD");
         command.arg("BLOCK").arg(READ_WAIT.as_millis() as u64).arg("COUNT").arg(PAGE);
         command.arg("STREAMS").arg(&self.name).arg(behind.to_string());
+        *self.taken.0.lock() = Answer::Awaited;
+        let answer: Value = self.asked(&command).await?;
+        let taken = std::mem::take(&mut *self.taken.0.lock());
         // Nothing, or the one stream that is read with its entries.
-        let range = match self.asked(&command).await? {
-            Value::Map(mut streams) => streams.pop().map(|(_, range)| range),
-            _ => None,
+        let entries = match (&answer, &taken) {
+            (Value::Okay, Answer::Here(answer)) => of_answer(answer),
+            (Value::Map(streams), _) => streams.first().and_then(|(_, range)| of_value(range)),
+            _ => Some(Vec::new()),
         };
-        let range = range.unwrap_or_else(|| Value::Array(Vec::new()));
-        let page = self.page_of(range, |of| namespaces.contains(of), Some(&self.inlet))?;
+        let page = self.page_of(entries, |of| namespaces.contains(of), Some(&self.inlet))?;
         // Who lags may have been overtaken by the end of the stream, which moves as others write.
         let may_lag = page.has_more && behind != Offset::BEGINNING;
         let has_lost = may_lag && self.last(Some(behind)).await? != behind;
@@ -120,58 +152,85 @@ impl Store for Stream {
     }
 }
 
-/// The entries of a range.
-fn entries_of(range: Value) -> Option<Vec<(Offset, Fields)>> {
-    let entries = <Vec<Value>>::from_redis_value(range).ok()?;
-    let entry = |entry: Value| {
-        let Value::Array(entry) = entry else { return None };
-        let [id, fields] = <[Value; 2]>::try_from(entry).ok()?;
-        let Value::Array(fields) = fields else { return None };
-        Some((text(id)?.parse().ok()?, Fields::of(fields)))
+/// The entries of what Redis answers to a read of one stream.
+fn of_answer(mut answer: &[u8]) -> Option<Vec<(Offset, Fields<'_>)>> {
+    let rest = &mut answer;
+    let (_, 1) = line(rest).ok()? else { return None };
+    let _name = bulk(rest).ok()?;
+    let (b'*', entries) = line(rest).ok()? else { return None };
+    let mut entry = || {
+        let (b'*', 2) = line(rest).ok()? else { return None };
+        let id = text(bulk(rest).ok()?)?.parse().ok()?;
+        let (b'*', count) = line(rest).ok()? else { return None };
+        let mut fields = Fields::default();
+        for _ in 0..count / 2 {
+            fields.set(bulk(rest).ok()?, bulk(rest).ok()?);
+        }
+        Some((id, fields))
     };
-    entries.into_iter().map(entry).collect()
+    (0..entries).map(|_| entry()).collect()
+}
+
+/// The entries of a range that the library has read.
+fn of_value(range: &Value) -> Option<Vec<(Offset, Fields<'_>)>> {
+    list(range)?.iter().map(entry_of).collect()
+}
+
+fn entry_of(entry: &Value) -> Option<(Offset, Fields<'_>)> {
+    let [id, values] = list(entry)? else { return None };
+    let mut fields = Fields::default();
+    for pair in list(values)?.chunks_exact(2) {
+        fields.set(bytes(&pair[0])?, bytes(&pair[1])?);
+    }
+    Some((text(bytes(id)?)?.parse().ok()?, fields))
+}
+
+fn list(value: &Value) -> Option<&[Value]> {
+    if let Value::Array(values) = value { Some(values) } else { None }
+}
+
+fn bytes(value: &Value) -> Option<&[u8]> {
+    if let Value::BulkString(bytes) = value { Some(bytes) } else { None }
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
 }
 
 /// What an entry of the stream has.
-#[derive(Default)]
-struct Fields {
-    uid: Option<String>,
-    namespace: Option<String>,
-    kind: Option<String>,
-    number: Option<String>,
-    data: Option<String>,
+#[derive(Debug, Default, PartialEq)]
+struct Fields<'a> {
+    uid: Option<&'a str>,
+    namespace: Option<&'a str>,
+    kind: Option<&'a str>,
+    number: Option<&'a str>,
+    data: Option<&'a str>,
 }
 
-impl Fields {
-    fn of(fields: Vec<Value>) -> Self {
-        let mut this = Self::default();
-        let mut fields = fields.into_iter();
-        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-            let Value::BulkString(name) = name else { continue };
-            let field = match &*name {
-                b"uid" => &mut this.uid,
-                b"nsp" => &mut this.namespace,
-                b"type" => &mut this.kind,
-                b"number" => &mut this.number,
-                b"data" => &mut this.data,
-                _ => continue,
-            };
-            *field = text(value);
-        }
-        this
+impl<'a> Fields<'a> {
+    fn set(&mut self, name: &[u8], value: &'a [u8]) {
+        let field = match name {
+            b"uid" => &mut self.uid,
+            b"nsp" => &mut self.namespace,
+            b"type" => &mut self.kind,
+            b"number" => &mut self.number,
+            b"data" => &mut self.data,
+            _ => return,
+        };
+        *field = text(value);
     }
 
     /// Reads it, as the stream has entries of all namespaces.
     fn read(self, is_meant: impl Fn(&str) -> bool, inlet: Option<&Inlet>, limits: &Limits) -> Read {
         let missing = Malformed::NotAPacket;
         let (uid, namespace) = (self.uid.ok_or(missing)?, self.namespace.ok_or(missing)?);
-        if !is_meant(&namespace) {
+        if !is_meant(namespace) {
             return Ok(None);
         }
         let kind = self.kind.and_then(|kind| kind.parse().ok()).ok_or(missing)?;
-        let rooms = self.data.as_ref().and_then(|data| envelope::rooms_of(kind, data.as_bytes()));
+        let rooms = self.data.and_then(|data| envelope::rooms_of(kind, data.as_bytes()));
         if let (Some(inlet), Some(rooms)) = (inlet, rooms)
-            && !inlet.needs(&namespace, &uid, &rooms)
+            && !inlet.needs(namespace, uid, &rooms)
         {
             return Ok(None);
         }
@@ -183,15 +242,8 @@ impl Fields {
     }
 }
 
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
-        value => String::from_redis_value(value).ok(),
-    }
-}
-
 /// What is written in a stream, and in a session: JSON, or msgpack in Base64.
-pub(super) fn data_of(data: String, limits: &Limits) -> Result<Data, Malformed> {
+pub(super) fn data_of(data: &str, limits: &Limits) -> Result<Data, Malformed> {
     if data.len() > limits.payload_bytes_max {
         return Err(Malformed::TooLarge);
     }
@@ -200,4 +252,55 @@ pub(super) fn data_of(data: String, limits: &Limits) -> Result<Data, Malformed> 
     }
     let bytes = BASE64.decode(data).map_err(|_| Malformed::NotAPacket)?;
     Data::from_msgpack(&Bytes::from(bytes), limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk_string(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    /// What Redis answers to a read, and its range as the library reads that.
+    fn answer(entries: &[(&str, &[(&str, &str)])]) -> (String, Value) {
+        let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+        let mut raw = format!("%1\r\n{}*{}\r\n", bulk("stream"), entries.len());
+        let mut range = Vec::new();
+        for (id, fields) in entries {
+            raw += &format!("*2\r\n{}*{}\r\n", bulk(id), fields.len() * 2);
+            let texts: Vec<_> = fields.iter().flat_map(|(name, value)| [*name, *value]).collect();
+            raw.extend(texts.iter().map(|text| bulk(text)));
+            let fields = texts.into_iter().map(bulk_string).collect();
+            range.push(Value::Array(vec![bulk_string(id), Value::Array(fields)]));
+        }
+        (raw, Value::Array(range))
+    }
+
+    #[test]
+    fn an_answer_is_read_as_the_library_reads_it() {
+        let (raw, range) = answer(&[
+            ("1-0", &[("uid", "a"), ("nsp", "/"), ("type", "3"), ("data", "{\"é\r\n$9\":1}")]),
+            ("1-1", &[]),
+            ("2-7", &[("other", ""), ("number", "5"), ("uid", ""), ("uid", "twice")]),
+        ]);
+        let read = of_answer(raw.as_bytes()).unwrap();
+        assert_eq!(read, of_value(&range).unwrap());
+        assert_eq!(read[0].1.data, Some("{\"é\r\n$9\":1}"));
+        assert_eq!((read[2].0, read[2].1.uid), (Offset::new(2, 7), Some("twice")));
+        assert_eq!(of_answer(answer(&[]).0.as_bytes()), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_none() {
+        let (raw, _) = answer(&[("1-0", &[("uid", "a")])]);
+        for end in 0..raw.len() {
+            assert_eq!(of_answer(&raw.as_bytes()[..end]), None, "{end}");
+        }
+        for (from, to) in
+            [("%1", "%2"), ("1-0", "1:0"), ("*2\r\n$3\r\n1", "*3\r\n$3\r\n1"), ("$1", "+1")]
+        {
+            assert_eq!(of_answer(raw.replacen(from, to, 1).as_bytes()), None, "{to}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::address::Address;
 use super::link::{self, Heard, Link};
-use super::stream::{Stream, data_of};
+use super::stream::{Stream, Taken, data_of};
 use crate::bus::{Bus, BusError, BusFuture, Connection, Inlet, KeptSession};
 use crate::cluster::Cluster;
 use crate::log::{Place, Reader};
@@ -168,7 +168,8 @@ impl Connection for StreamsConnection {
     ) -> BusFuture<'a, ()> {
         Box::pin(async move {
             let (connection, name) = (self.link.speaker(), self.stream.clone());
-            let mut stream = Stream { connection, name, inlet: self.inlet.clone() };
+            let mut stream =
+                Stream { connection, name, inlet: self.inlet.clone(), taken: Taken::default() };
             self.reader.subscribe(namespace, uid, past, &mut stream).await?;
             let channels = self.channels(namespace, uid);
             self.link.listen(cmd("SUBSCRIBE").arg(&channels).take()).await
@@ -249,7 +250,7 @@ impl Connection for StreamsConnection {
                     tracing::warn!(%why, "a session cannot be taken out: that needs GETDEL of Redis 6.2");
                 });
                 let text: Option<String> = Option::from_redis_value(answer.ok()?).ok()?;
-                let data = data_of(text?, self.inlet.limits()).ok()?;
+                let data = data_of(&text?, self.inlet.limits()).ok()?;
                 String::from_utf8(data.json).ok()
             });
             Ok(answers.collect())
