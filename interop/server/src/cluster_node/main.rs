@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::control::State;
 use crate::engine::Options;
 
+const OUTBOX_BYTES: usize = 64 * 1024 * 1024;
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 #[tokio::main]
@@ -45,6 +46,8 @@ fn server(cluster: &Cluster, recovers: bool) -> Server<Arc<State>> {
     let name = format!("rust-{}", std::process::id());
     let state = Arc::new(State { name, cluster: cluster.clone(), io: OnceLock::new() });
     let builder = Server::builder().state(Arc::clone(&state)).adapter(cluster.clone());
+    // A case that has much said at once is not about clients that read slowly.
+    let builder = builder.outbox_bytes_max(OUTBOX_BYTES);
     let builder = if recovers { builder.recovery(Recovery::new()) } else { builder };
     let io = builder.build();
     let named = ["/", "/named", "/beside"].map(|name| io.of(name));
