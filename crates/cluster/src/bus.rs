@@ -125,6 +125,7 @@ pub struct Inlet {
 /// Who is brought what a connection hears.
 pub(crate) trait Hears: Send + Sync + 'static {
     fn has_room(&self, namespace: &str, room: &str) -> bool;
+    fn recovers(&self, namespace: &str) -> bool;
     fn needs(&self, namespace: &str, from: &str, rooms: &[&str]) -> bool;
     fn deliver(&self, packet: Packet);
     fn begin_log(&self, namespace: Option<&str>, uid: Option<&str>, offset: Offset);
@@ -145,13 +146,17 @@ impl Inlet {
         &self.limits
     }
 
-    /// Whether somebody here is in a room: an event for one that nobody is in need not be read.
+    /// Whether somebody here is in a room, or may be soon: an event for one that nobody is in need not be read.
     pub fn has_room(&self, namespace: &str, room: &str) -> bool {
         self.hears.upgrade().is_some_and(|hears| hears.has_room(namespace, room))
     }
 
-    /// Whether an event of a node has to be read that is for these rooms, of which there is one at least: somebody here is
-    /// in one of them, or the log is read for those who come back.
+    /// Whether the log of a namespace is read for those who come back, too: then all of it has to be.
+    pub fn recovers(&self, namespace: &str) -> bool {
+        self.hears.upgrade().is_some_and(|hears| hears.recovers(namespace))
+    }
+
+    /// Whether an event of a node is for somebody here in one of these rooms, of which there is one at least.
     pub fn needs(&self, namespace: &str, from: &str, rooms: &[&str]) -> bool {
         self.hears.upgrade().is_some_and(|hears| hears.needs(namespace, from, rooms))
     }

@@ -257,6 +257,10 @@ impl Hears for Heard {
         true
     }
 
+    fn recovers(&self, _: &str) -> bool {
+        true
+    }
+
     fn needs(&self, _: &str, _: &str, _: &[&str]) -> bool {
         true
     }

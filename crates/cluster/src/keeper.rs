@@ -20,6 +20,8 @@ use crate::outbox::Order;
 use crate::shared::Shared;
 use crate::stats::ClusterState;
 
+/// Rooms of which the engine is told within its time to answer.
+const FOLLOWED_AT_ONCE: usize = 5_000;
 /// Packets that are published at once at most.
 const PUBLISHED_AT_ONCE: usize = 256;
 /// The first pause before it is tried again to connect.
@@ -38,13 +40,24 @@ pub(crate) async fn connect(shared: &Arc<Shared>) -> Result<Box<dyn Connection>,
         let subscribed = connection.subscribe(&part.namespace, &part.uid, part.wants_past());
         unless_refused(within(patience, subscribed).await, &part.namespace)?;
         let rooms = part.followed_anew();
-        if !rooms.is_empty() {
-            let followed = connection.follow(&part.namespace, &rooms);
-            unless_refused(within(patience, followed).await, &part.namespace)?;
-        }
+        follow(&*connection, patience, &part.namespace, &rooms).await?;
     }
     within(patience, connection.begin()).await?;
     Ok(connection)
+}
+
+/// Tells the engine of rooms. It has its time for so many, however many there are.
+async fn follow(
+    connection: &dyn Connection,
+    patience: Duration,
+    namespace: &Arc<str>,
+    rooms: &[(String, bool)],
+) -> Result<(), BusError> {
+    for rooms in rooms.chunks(FOLLOWED_AT_ONCE) {
+        let followed = within(patience, connection.follow(namespace, rooms)).await;
+        unless_refused(followed, namespace)?;
+    }
+    Ok(())
 }
 
 /// Keeps a cluster connected until nobody has it any more.
@@ -166,14 +179,11 @@ async fn carry_out(
             Order::Follow(part) => {
                 if let Some(part) = part.upgrade() {
                     let rooms = part.followed();
-                    let followed =
-                        within(patience, connection.follow(&part.namespace, &rooms)).await;
-                    unless_refused(followed, &part.namespace)?;
+                    follow(connection, patience, &part.namespace, &rooms).await?;
                 }
             }
             Order::Unfollow(namespace, rooms) => {
-                let followed = within(patience, connection.follow(&namespace, &rooms)).await;
-                unless_refused(followed, &namespace)?;
+                follow(connection, patience, &namespace, &rooms).await?;
             }
             // They were taken out before.
             Order::Subscribe(..) | Order::Unsubscribe(..) => {}

@@ -12,7 +12,6 @@ use roomful::adapter::{EventLog, Line, Message, Node, Reply, ReplyTo, RoomChange
 use roomful_proto::cluster::{Body, Packet, Presence, Relay, Signal};
 use tokio::time::{Instant, timeout_at};
 
-use crate::bus::Hears as _;
 use crate::cluster::Held;
 use crate::outbox::Order;
 use crate::pending::Pending;
@@ -30,9 +29,18 @@ pub(crate) struct Part {
     pub(crate) state: Mutex<State>,
     /// Of how long ago the node wants what the log has; `None` where events do not go through it.
     pub(crate) log_of: Option<Duration>,
-    /// Rooms that have begun (`true`) or ended, and of which the engine is still to be told. There are no more than
-    /// there were rooms.
-    followed: Mutex<HashMap<String, bool>>,
+    /// Rooms of which the engine is still to be told. There are no more than there were rooms.
+    followed: Mutex<HashMap<String, Untold>>,
+}
+
+/// What the engine is to be told of a room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Untold {
+    /// It has begun, and the engine knows nothing of it.
+    Began,
+    /// The same, and the engine may know of it from before.
+    BeganAgain,
+    Ended,
 }
 
 pub(crate) struct State {
@@ -120,6 +128,11 @@ impl Part {
         self.node.upgrade().is_some_and(|node| node.has_room(room))
     }
 
+    /// Whether somebody is in a room, or is put into it by what has come and is still to be done.
+    pub(crate) fn may_have(&self, room: &str) -> bool {
+        self.has_room(room) || self.state.lock().is_acting
+    }
+
     /// Has the engine told of rooms from now on, and of those that there are.
     fn watch_rooms(self: &Arc<Self>, which: WatchedRooms) {
         let Some(node) = self.node.upgrade() else {
@@ -136,22 +149,34 @@ impl Part {
     }
 
     fn follow(self: &Arc<Self>, change: RoomChange<'_>) {
-        let changes = match change {
-            RoomChange::Began(room) => vec![(room.to_owned(), true)],
-            RoomChange::Ended(room) => vec![(room.to_owned(), false)],
-            // A channel that is followed for nothing costs little; one that is missed, events.
-            _ => self.rooms().collect(),
-        };
         let mut followed = self.followed.lock();
         let was_empty = followed.is_empty();
-        for (room, begins) in changes {
-            // One that has begun and ended since is nothing to tell, unless it is the room of a socket that is still
-            // there, and others have left it.
-            match followed.get(&room) {
-                Some(true) if !begins && self.has_room(&room) => {}
-                Some(true) if !begins => drop(followed.remove(&room)),
-                _ => drop(followed.insert(room, begins)),
+        match change {
+            RoomChange::Began(room) => {
+                let untold = match followed.get(room) {
+                    Some(Untold::Began) => Untold::Began,
+                    Some(_) => Untold::BeganAgain,
+                    // That of a single socket begins for others once more.
+                    None if SocketId::parse(room).is_some() => Untold::BeganAgain,
+                    None => Untold::Began,
+                };
+                followed.insert(room.to_owned(), untold);
             }
+            // Somebody has come again, or others have left that of a socket which is still there.
+            RoomChange::Ended(room) if self.has_room(room) => {
+                let untold = followed.entry(room.to_owned()).or_insert(Untold::BeganAgain);
+                if *untold == Untold::Ended {
+                    *untold = Untold::BeganAgain;
+                }
+            }
+            RoomChange::Ended(room) => {
+                // One that has begun and ended since is nothing to tell.
+                if followed.remove(room) != Some(Untold::Began) {
+                    followed.insert(room.to_owned(), Untold::Ended);
+                }
+            }
+            // A channel that is followed for nothing costs little; one that is missed, events.
+            _ => followed.extend(self.rooms().map(|room| (room, Untold::BeganAgain))),
         }
         if was_empty && !followed.is_empty() {
             drop(followed);
@@ -160,28 +185,27 @@ impl Part {
     }
 
     /// The rooms of this node of which the engine is to know.
-    fn rooms(&self) -> impl Iterator<Item = (String, bool)> + use<> {
+    fn rooms(&self) -> impl Iterator<Item = String> + use<> {
         let names = self.node.upgrade().map(|node| node.room_names()).unwrap_or_default();
         let all = self.shared.bus.follows_rooms() == Some(WatchedRooms::All);
-        names
-            .into_iter()
-            .filter(move |name| all || SocketId::parse(name).is_none())
-            .map(|name| (name, true))
+        names.into_iter().filter(move |name| all || SocketId::parse(name).is_none())
     }
 
     /// The changes of which the engine is to be told now.
     pub(crate) fn followed(&self) -> Vec<(String, bool)> {
         let changes = std::mem::take(&mut *self.followed.lock());
+        let changes = changes.into_iter().map(|(room, untold)| (room, untold != Untold::Ended));
         // It may have begun again since, or there may be another server of this process with somebody in it.
-        let is_so =
-            |(room, begun): &(String, bool)| *begun || !self.shared.has_room(&self.namespace, room);
-        changes.into_iter().filter(is_so).collect()
+        let is_so = |(room, begun): &(String, bool)| {
+            *begun || !self.shared.is_in_room(&self.namespace, room)
+        };
+        changes.filter(is_so).collect()
     }
 
     /// Rooms of this part alone, now that it ends.
     fn left_rooms(&self) -> Vec<(String, bool)> {
-        let rooms = self.rooms().map(|(room, _)| (room, false));
-        rooms.filter(|(room, _)| !self.shared.has_room(&self.namespace, room)).collect()
+        let rooms = self.rooms().filter(|room| !self.shared.is_in_room(&self.namespace, room));
+        rooms.map(|room| (room, false)).collect()
     }
 
     /// All rooms, of which a new connection is to be told.
@@ -190,7 +214,7 @@ impl Part {
             return Vec::new();
         }
         self.followed.lock().clear();
-        self.rooms().collect()
+        self.rooms().map(|room| (room, true)).collect()
     }
 
     /// How many other nodes have been heard.

@@ -129,6 +129,12 @@ impl Shared {
         parts.iter().filter_map(Weak::upgrade).map(|part| part.heard()).max().unwrap_or(0)
     }
 
+    /// Whether somebody of any server is in a room.
+    pub(crate) fn is_in_room(&self, namespace: &str, room: &str) -> bool {
+        let parts = self.parts_of(namespace);
+        parts.iter().filter_map(Weak::upgrade).any(|part| part.has_room(room))
+    }
+
     pub(crate) fn note_unsaid(&self, count: usize) {
         if count > 0 {
             self.counters.dropped_unsaid.add(count);
@@ -140,15 +146,21 @@ impl Shared {
 impl Hears for Shared {
     fn has_room(&self, namespace: &str, room: &str) -> bool {
         let parts = self.parts_of(namespace);
-        parts.iter().filter_map(Weak::upgrade).any(|part| part.has_room(room))
+        parts.iter().filter_map(Weak::upgrade).any(|part| part.may_have(room))
+    }
+
+    fn recovers(&self, namespace: &str) -> bool {
+        let parts = self.parts_of(namespace);
+        parts.iter().filter_map(Weak::upgrade).any(|part| part.log_of.is_some())
     }
 
     fn needs(&self, namespace: &str, from: &str, rooms: &[&str]) -> bool {
         let parts = self.parts_of(namespace);
-        parts.iter().filter_map(Weak::upgrade).any(|part| {
-            let is_for_it = || *part.uid != *from && rooms.iter().any(|room| part.has_room(room));
-            part.log_of.is_some() || is_for_it()
-        })
+        parts
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|part| *part.uid != *from)
+            .any(|part| rooms.iter().any(|room| part.may_have(room)))
     }
 
     fn deliver(&self, packet: Packet) {

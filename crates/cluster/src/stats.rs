@@ -22,7 +22,8 @@ pub struct ClusterStats {
     pub published: u64,
     /// Packets that came from other nodes and were read.
     pub received: u64,
-    /// Packets that came for rooms which nobody here is in: they were not read.
+    /// Packets that came for rooms which nobody here is in: they were not read. With Streams those that this node has
+    /// sent are among them.
     pub passed_over: u64,
     /// Packets that were dropped since too many, or too many bytes, waited already.
     pub dropped_full: u64,

@@ -112,6 +112,23 @@ async fn the_channel_of_a_socket_stays_when_others_leave_its_room_and_with_them_
     node.has_channels_of(&[&other_id]).await;
 }
 
+/// It stayed for ever: that the room has begun again was taken for that it has begun.
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn a_room_that_ends_begins_and_ends_before_redis_is_told_has_no_channel() {
+    let node = Node::start(SubscriptionMode::DynamicPrivate).await;
+    let (one, id) = node.client().await;
+    one.call::<_, _, Option<bool>>("join", "room").await.unwrap();
+    node.has_channels_of(&[&id, "room"]).await;
+    node.redis.signal("-STOP");
+    let (_first, first_id) = node.client().await;
+    for what in ["leave", "join", "leave"] {
+        one.call::<_, _, Option<bool>>(what, "room").await.unwrap();
+    }
+    node.redis.signal("-CONT");
+    node.has_channels_of(&[&id, &first_id]).await;
+}
+
 #[tokio::test]
 #[ignore = "it needs redis-server"]
 async fn a_redis_that_comes_back_is_told_of_single_sockets_again() {

@@ -337,6 +337,10 @@ mod tests {
         fn has_room(&self, _: &str, _: &str) -> bool {
             true
         }
+        fn recovers(&self, _: &str) -> bool {
+            true
+        }
+
         fn needs(&self, _: &str, _: &str, _: &[&str]) -> bool {
             true
         }

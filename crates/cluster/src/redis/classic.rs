@@ -184,7 +184,7 @@ impl Connection for ClassicConnection {
             let namespace = Arc::clone(namespace);
             self.namespaces.write().push(Subscribed { namespace, pattern });
             self.link.listen(psubscribe).await?;
-            self.link.listen(cmd("SUBSCRIBE").arg(&channels).take()).await
+            self.link.listen_all("SUBSCRIBE", &channels).await
         })
     }
 
@@ -197,7 +197,7 @@ impl Connection for ClassicConnection {
                 channels.extend([requests, answers]);
                 self.link.listen(cmd("PUNSUBSCRIBE").arg(self.pattern(namespace)).take()).await?;
             }
-            self.link.listen(cmd("UNSUBSCRIBE").arg(&channels).take()).await
+            self.link.listen_all("UNSUBSCRIBE", &channels).await
         })
     }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, Pipeline, PushInfo, PushKind, RedisError,
-    Value,
+    Value, pipe,
 };
 use bytes::Bytes;
-use tokio::net::TcpStream;
+use futures_util::future::select_ok;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -96,6 +97,22 @@ impl Link {
         answered(self.listener.clone().send_packed_command(&command).await?).map(drop)
     }
 
+    /// Has the listener do the same with several channels. One by one: to a command with several there would be as many
+    /// answers, and the library takes each for that of a command.
+    pub(crate) async fn listen_all(
+        &self,
+        command: &str,
+        channels: &[String],
+    ) -> Result<(), BusError> {
+        let mut commands = pipe();
+        for channel in channels {
+            commands.cmd(command).arg(channel);
+        }
+        let mut listener = self.listener.clone();
+        let answers = listener.send_packed_commands(&commands, 0, channels.len()).await?;
+        answers.into_iter().try_for_each(|answer| answered(answer).map(drop))
+    }
+
     /// Does several things one after the other, in one go.
     pub(crate) async fn say(&self, commands: &Pipeline) -> Result<Vec<Value>, BusError> {
         let count = commands.len();
@@ -141,7 +158,13 @@ pub(super) async fn connect(
         return Ok(client.get_multiplexed_async_connection_with_config(&config).await?);
     };
     let connecting = async {
-        let stream = TcpStream::connect((&**host, *port)).await.map_err(BusError::new)?;
+        // Of several addresses, some may not answer.
+        let found = lookup_host((&**host, *port)).await.map_err(BusError::new)?;
+        let all: Vec<_> = found.map(|address| Box::pin(TcpStream::connect(address))).collect();
+        if all.is_empty() {
+            return Err(BusError::new("the host of Redis has no address"));
+        }
+        let (stream, _) = select_ok(all).await.map_err(BusError::new)?;
         stream.set_nodelay(true).map_err(BusError::new)?;
         let stream = Pushes::new(stream, ears);
         let settings = at.redis_settings();

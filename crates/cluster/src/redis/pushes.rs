@@ -77,6 +77,7 @@ impl<S, E: Ears> Pushes<S, E> {
                 }
                 None if input.len() < KEPT_BYTES_MAX => return,
                 Some(Front::Strange) | None => {
+                    tracing::debug!("Redis says something that only the library may understand");
                     self.is_strange = true;
                     self.passing = input.len();
                 }
@@ -116,6 +117,8 @@ impl<S: AsyncRead + Unpin, E: Ears> AsyncRead for Pushes<S, E> {
                 return Poll::Ready(Ok(()));
             }
             if this.is_strange {
+                this.buffer = Vec::new();
+                (this.start, this.end) = (0, 0);
                 return Pin::new(&mut this.stream).poll_read(cx, out);
             }
             this.make_room();

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::link::{self, Heard, Link};
 use crate::bus::{BusError, BusFuture};
 
-/// Channels that are subscribed or left by one command.
+/// Channels that are subscribed or left in one go.
 const CHANNELS_AT_ONCE: usize = 500;
 
 /// What hears.
@@ -43,7 +43,7 @@ impl Shards for Link {
     fn follow(&self, channels: Vec<String>, begins: bool) -> BusFuture<'_, ()> {
         Box::pin(async move {
             for channels in channels.chunks(CHANNELS_AT_ONCE) {
-                self.listen(cmd(command(begins)).arg(channels).take()).await?;
+                self.listen_all(command(begins), channels).await?;
             }
             Ok(())
         })
@@ -112,17 +112,19 @@ pub(super) mod many {
     impl Shards for Cluster {
         fn follow(&self, channels: Vec<String>, begins: bool) -> BusFuture<'_, ()> {
             Box::pin(async move {
-                // Each is at a node of its own.
-                let followed = channels.into_iter().map(|channel| {
-                    let mut listener = self.listener.clone();
-                    async move {
-                        match begins {
-                            true => listener.ssubscribe(channel).await,
-                            false => listener.sunsubscribe(channel).await,
+                for channels in channels.chunks(CHANNELS_AT_ONCE) {
+                    // Each is at a node of its own.
+                    let followed = channels.iter().map(|channel| {
+                        let mut listener = self.listener.clone();
+                        async move {
+                            match begins {
+                                true => listener.ssubscribe(channel).await,
+                                false => listener.sunsubscribe(channel).await,
+                            }
                         }
-                    }
-                });
-                try_join_all(followed).await?;
+                    });
+                    try_join_all(followed).await?;
+                }
                 Ok(())
             })
         }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use roomful_proto::Limits;
-use roomful_proto::cluster::{Data, Malformed, Offset, envelope};
+use roomful_proto::cluster::{Body, Data, Malformed, Offset, envelope};
 
 use super::address::Address;
 use super::link;
@@ -72,22 +72,6 @@ impl Stream {
         let answer = link::answered(self.connection.send_packed_command(command).await?)?;
         T::from_redis_value(answer).map_err(BusError::new)
     }
-
-    /// `inlet` tells of which events nothing need be read.
-    fn page_of(
-        &self,
-        entries: Option<Vec<(Offset, Fields<'_>)>>,
-        is_meant: impl Fn(&str) -> bool,
-        inlet: Option<&Inlet>,
-    ) -> Result<Page, BusError> {
-        let entries = entries.ok_or_else(|| BusError::new("what is read of a stream is none"))?;
-        let has_more = entries.len() == PAGE;
-        let limits = self.inlet.limits();
-        let read = |(offset, fields): (Offset, Fields<'_>)| {
-            (offset, fields.read(&is_meant, inlet, limits))
-        };
-        Ok(Page { entries: entries.into_iter().map(read).collect(), has_more, ..Page::default() })
-    }
 }
 
 impl Store for Stream {
@@ -128,7 +112,7 @@ impl Store for Stream {
         range.arg(&self.name).arg(from.to_string()).arg(upto.to_string());
         range.arg("COUNT").arg(PAGE);
         let range: Value = self.asked(&range).await?;
-        self.page_of(of_value(&range), |of| of == namespace, None)
+        page_of(of_value(&range), |of| of == namespace, &self.inlet, false)
     }
 
     async fn next(&mut self, behind: Offset, namespaces: &Subscriptions) -> Result<Page, BusError> {
@@ -142,14 +126,40 @@ impl Store for Stream {
         let entries = match (&answer, &taken) {
             (Value::Okay, Answer::Here(answer)) => of_answer(answer),
             (Value::Map(streams), _) => streams.first().and_then(|(_, range)| of_value(range)),
-            _ => Some(Vec::new()),
+            // As servers have it that are like Redis, whatever was agreed on.
+            (Value::Array(streams), _) => {
+                streams.first().and_then(list).and_then(|stream| of_value(stream.get(1)?))
+            }
+            (Value::Nil, _) => Some(Vec::new()),
+            _ => None,
         };
-        let page = self.page_of(entries, |of| namespaces.contains(of), Some(&self.inlet))?;
+        let page = page_of(entries, |of| namespaces.contains(of), &self.inlet, true)?;
         // Who lags may have been overtaken by the end of the stream, which moves as others write.
         let may_lag = page.has_more && behind != Offset::BEGINNING;
         let has_lost = may_lag && self.last(Some(behind)).await? != behind;
         Ok(Page { has_lost, ..page })
     }
+}
+
+/// The page of some entries. Events that are for nobody here need not be read where it `passes_over`; a namespace is
+/// meant that `is_meant` says so of.
+fn page_of(
+    entries: Option<Vec<(Offset, Fields<'_>)>>,
+    is_meant: impl Fn(&str) -> bool,
+    inlet: &Inlet,
+    mut passes_over: bool,
+) -> Result<Page, BusError> {
+    let entries = entries.ok_or_else(|| BusError::new("what is read of a stream is none"))?;
+    let has_more = entries.len() == PAGE;
+    let read = |(offset, fields): (Offset, Fields<'_>)| {
+        let read = fields.read(&is_meant, inlet, passes_over);
+        if let Ok(Some(Entry { packet, .. })) = &read {
+            // What is done before an event may be what puts somebody into its room.
+            passes_over &= matches!(packet.body, Body::Emit { .. });
+        }
+        (offset, read)
+    };
+    Ok(Page { entries: entries.into_iter().map(read).collect(), has_more, ..Page::default() })
 }
 
 /// The entries of what Redis answers to a read of one stream.
@@ -221,15 +231,18 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads it, as the stream has entries of all namespaces.
-    fn read(self, is_meant: impl Fn(&str) -> bool, inlet: Option<&Inlet>, limits: &Limits) -> Read {
-        let missing = Malformed::NotAPacket;
+    fn read(self, is_meant: impl Fn(&str) -> bool, inlet: &Inlet, passes_over: bool) -> Read {
+        let (missing, limits) = (Malformed::NotAPacket, inlet.limits());
         let (uid, namespace) = (self.uid.ok_or(missing)?, self.namespace.ok_or(missing)?);
         if !is_meant(namespace) {
             return Ok(None);
         }
         let kind = self.kind.and_then(|kind| kind.parse().ok()).ok_or(missing)?;
-        let rooms = self.data.and_then(|data| envelope::rooms_of(kind, data.as_bytes()));
-        if let (Some(inlet), Some(rooms)) = (inlet, rooms)
+        let is_in_limits = |data: &&str| data.len() <= limits.payload_bytes_max;
+        if let Some(data) = self.data.filter(is_in_limits)
+            && passes_over
+            && !inlet.recovers(namespace)
+            && let Some(rooms) = envelope::rooms_of(kind, data.as_bytes())
             && !inlet.needs(namespace, uid, &rooms)
         {
             return Ok(None);
@@ -256,7 +269,10 @@ pub(super) fn data_of(data: &str, limits: &Limits) -> Result<Data, Malformed> {
 
 #[cfg(test)]
 mod tests {
+    use roomful_proto::cluster::Packet;
+
     use super::*;
+    use crate::bus::Hears;
 
     fn bulk_string(text: &str) -> Value {
         Value::BulkString(text.into())
@@ -289,6 +305,59 @@ mod tests {
         assert_eq!(read[0].1.data, Some("{\"é\r\n$9\":1}"));
         assert_eq!((read[2].0, read[2].1.uid), (Offset::new(2, 7), Some("twice")));
         assert_eq!(of_answer(answer(&[]).0.as_bytes()), Some(Vec::new()));
+    }
+
+    /// Nobody is in any room.
+    struct Nobody;
+
+    impl Hears for Nobody {
+        fn has_room(&self, _: &str, _: &str) -> bool {
+            false
+        }
+        fn recovers(&self, namespace: &str) -> bool {
+            namespace == "/recovers"
+        }
+        fn needs(&self, _: &str, _: &str, _: &[&str]) -> bool {
+            false
+        }
+        fn deliver(&self, _: Packet) {}
+        fn begin_log(&self, _: Option<&str>, _: Option<&str>, _: Offset) {}
+        fn log_begun(&self, _: &str, _: &str) {}
+        fn log_reached(&self, _: Offset) {}
+        fn pass_over(&self) {}
+        fn refuse(&self, _: Malformed) {}
+    }
+
+    /// Whether the entries of a page are read: events of a room, and what puts somebody into one.
+    fn are_read(said: &[(&str, char)], passes_over: bool) -> Vec<bool> {
+        let event = r#"{"opts":{"rooms":["b"]},"packet":{"type":2,"data":["x"]}}"#;
+        let join = r#"{"opts":{"rooms":["a"]},"rooms":["b"]}"#;
+        let everyone = event.replace("\"b\"", "");
+        let entries = said.iter().map(|(namespace, what)| {
+            let (kind, data) = match what {
+                'e' => ("3", event),
+                'j' => ("4", join),
+                _ => ("3", &*everyone),
+            };
+            let (uid, namespace) = (Some("a"), Some(*namespace));
+            let fields =
+                Fields { uid, namespace, kind: Some(kind), number: None, data: Some(data) };
+            (Offset::BEGINNING, fields)
+        });
+        let nobody = Arc::new(Nobody);
+        let inlet = Inlet::new(&nobody, Arc::default());
+        let page = page_of(Some(entries.collect()), |_| true, &inlet, passes_over).unwrap();
+        page.entries.iter().map(|(_, read)| matches!(read, Ok(Some(_)))).collect()
+    }
+
+    /// It was passed over: nobody was in the room yet, when all entries of a page were looked at.
+    #[test]
+    fn an_event_behind_what_puts_somebody_into_its_room_is_read() {
+        let here = |whats: &str| whats.chars().map(|what| ("/", what)).collect::<Vec<_>>();
+        assert_eq!(are_read(&here("eje*e"), true), [false, true, true, true, true]);
+        assert_eq!(are_read(&here("*e"), true), [true, false]);
+        assert_eq!(are_read(&here("ee"), false), [true, true]);
+        assert_eq!(are_read(&[("/recovers", 'e'), ("/", 'e')], true), [true, false]);
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl Connection for StreamsConnection {
                 Stream { connection, name, inlet: self.inlet.clone(), taken: Taken::default() };
             self.reader.subscribe(namespace, uid, past, &mut stream).await?;
             let channels = self.channels(namespace, uid);
-            self.link.listen(cmd("SUBSCRIBE").arg(&channels).take()).await
+            self.link.listen_all("SUBSCRIBE", &channels).await
         })
     }
 
@@ -180,7 +180,7 @@ impl Connection for StreamsConnection {
         let [all, own] = self.channels(namespace, uid);
         let mut channels = vec![own];
         channels.extend(self.reader.namespaces().remove(namespace).then_some(all));
-        Box::pin(self.link.listen(cmd("UNSUBSCRIBE").arg(&channels).take()))
+        Box::pin(async move { self.link.listen_all("UNSUBSCRIBE", &channels).await })
     }
 
     fn publish<'a>(&'a self, packets: &'a [Packet]) -> BusFuture<'a, usize> {

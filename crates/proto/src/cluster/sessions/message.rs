@@ -183,6 +183,12 @@ impl Carried {
     /// Appends it to a polling body of Engine.IO 4.
     fn push(&self, body: &mut Vec<u8>) {
         match self {
+            // It would be two of them.
+            Self::Packet(
+                Packet::Message(Data::Text(text)) | Packet::Ping(text) | Packet::Pong(text),
+            ) if text.contains(&payload::SEPARATOR) => {
+                Self::Broken.push(body);
+            }
             Self::Packet(packet) => payload::push(body, packet),
             Self::Broken if body.is_empty() => body.push(b'?'),
             Self::Broken => body.extend_from_slice(b"\x1e?"),
@@ -203,7 +209,8 @@ impl Carried {
             (Self::Packet(Packet::Message(Data::Binary(bytes))), Form::V3TextOnly) => {
                 v3::base64_encode(bytes, &mut text);
             }
-            _ => self.push(&mut text),
+            (Self::Packet(packet), _) => packet.encode(&mut text),
+            (Self::Broken, _) => text.push(b'?'),
         }
         Data::Text(text.into())
     }
@@ -298,6 +305,23 @@ mod tests {
             let read = packets.map(|packet| packet.map_or(Carried::Broken, Carried::Packet));
             assert_eq!(read.collect::<Vec<_>>(), all(), "{revision:?}, base64 {base64}");
         }
+    }
+
+    #[test]
+    fn a_text_that_would_be_two_packets_of_a_body_is_none() {
+        let packet = Carried::message(Data::Text("a\u{1e}1".into()));
+        let (before, packets) =
+            (Carried::Packet(Packet::Noop), [Carried::Packet(Packet::Noop), packet.clone()]);
+        let read = |revision| {
+            let body = Carried::body(&packets, revision, false).into_bytes();
+            let packets = payload::Payload::of(revision, body, 9).unwrap();
+            packets
+                .map(|packet| packet.map_or(Carried::Broken, Carried::Packet))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(read(Revision::V4), [before, Carried::Broken]);
+        assert_eq!(read(Revision::V3), packets);
+        assert_eq!(Carried::of_frame(Revision::V4, packet.frame(Form::Wire)), packet);
     }
 
     #[test]

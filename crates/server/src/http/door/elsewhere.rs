@@ -77,6 +77,8 @@ pub(super) fn find_elsewhere(site: &Site, query: &Query<'_>) -> Option<SessionId
     let is_let_in = (!dialect.is_v3() || site.settings.allow_eio3)
         && (!is_jsonp(query).ok()? || site.settings.jsonp);
     is_let_in.then_some(())?;
+    // Who does not say it has said it in the handshake, elsewhere.
+    query.revision?;
     SessionId::parse(query.session?)
 }
 
