@@ -374,6 +374,16 @@ async fn a_megabyte_goes_both_ways() {
     cluster.is_empty_again().await;
 }
 
+/// A session took 10,000 packets of one body at most, if these came faster than it took them.
+#[tokio::test]
+async fn a_body_may_have_as_many_packets_as_at_the_node_of_its_session() {
+    let cluster = cluster(2).await;
+    let poller = cluster.joined().await;
+    let body = "6\u{1e}".repeat(199_999) + "42[\"say\",1]";
+    assert_eq!(cluster.at(&poller, 1).post(&body).await.text(), "ok");
+    assert_eq!(cluster.at(&poller, 1).get().await.text(), "42[\"said\",1]");
+}
+
 #[tokio::test]
 async fn order_is_kept_while_a_client_moves() {
     let cluster = cluster(3).await;

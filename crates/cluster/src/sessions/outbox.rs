@@ -6,8 +6,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Messages that may wait.
-const MESSAGES_MAX: usize = 65_536;
+/// Messages that may wait: more than a body of 200,000 packets is, each of which is one.
+const MESSAGES_MAX: usize = 262_144;
 /// Bytes that may wait. One message always fits.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 

@@ -37,7 +37,7 @@ use crate::redis::link::Link;
 /// ```
 ///
 /// Where the connection is lost, sessions end that other nodes serve, since nobody knows what was lost with it. It is
-/// tried again at once, and then after up to 5 s. Up to 65,536 messages and 64 MiB wait to be published.
+/// tried again at once, and then after up to 5 s. Up to 262,144 messages and 64 MiB wait to be published.
 #[derive(Clone)]
 pub struct RedisSessionBus {
     engine: Arc<RedisEngine>,

@@ -69,6 +69,8 @@ impl Forwarding {
         guest.deadline = core.config.session_lookup_timeout;
         guest.silence_max = limits.ping_interval.saturating_add(limits.ping_timeout);
         let mut owner = OwnerSettings::default();
+        // What a body may have may come at once.
+        owner.waiting_max = owner.waiting_max.max(limits.payload_packets_max as usize);
         owner.waiting_bytes_max = limits.payload_bytes_max.saturating_mul(2);
         let state = Mutex::new(State::new(me.clone(), owner, guest));
         let core = Arc::clone(core);
