@@ -26,7 +26,7 @@ use crate::namespace::adapter::{
 use crate::namespace::listeners::Catch;
 use crate::namespace::namespace_core::NamespaceCore;
 use crate::namespace::recovery::Journal;
-use crate::namespace::room_news::{RoomEvent, RoomFn, Told};
+use crate::namespace::room_news::RoomFn;
 use crate::namespace::rooms::Selection;
 use crate::namespace::shared_ask::SharedAsk;
 use crate::namespace::socket_core::{Member, SocketCore};
@@ -446,14 +446,7 @@ impl Node for NamespaceCore {
         let this = Arc::downgrade(&self);
         let function: Arc<RoomFn> = Arc::new(move |namespace, what| {
             if this.as_ptr() == Arc::as_ptr(namespace) {
-                match what {
-                    Told::Room(RoomEvent::Created(room)) => told(RoomChange::Began(room)),
-                    Told::Room(RoomEvent::Deleted(room)) => told(RoomChange::Ended(room)),
-                    Told::Room(RoomEvent::Missed(_)) => told(RoomChange::Missed),
-                    Told::Room(RoomEvent::Joined(..) | RoomEvent::Left(..)) => {}
-                    Told::Entered(socket) => told(RoomChange::Began(socket.as_str())),
-                    Told::Exited(socket) => told(RoomChange::Ended(socket.as_str())),
-                }
+                what.change().into_iter().for_each(&told);
             }
         });
         self.watch_rooms_here(&Catch::new(function, false));

@@ -15,6 +15,7 @@ use parking_lot::RwLock;
 use roomful_proto::SocketId;
 use tokio::runtime::Handle;
 
+use crate::namespace::adapter::RoomChange;
 use crate::namespace::listeners::Catch;
 use crate::namespace::namespace_core::NamespaceCore;
 
@@ -58,6 +59,20 @@ pub(crate) enum Told<'a> {
     Entered(SocketId),
     /// One that has gone.
     Exited(SocketId),
+}
+
+impl Told<'_> {
+    /// What becomes of a room by it, for an adapter.
+    pub(crate) fn change(&self) -> Option<RoomChange<'_>> {
+        Some(match self {
+            Self::Room(RoomEvent::Created(room)) => RoomChange::Began(room),
+            Self::Room(RoomEvent::Deleted(room)) => RoomChange::Ended(room),
+            Self::Room(RoomEvent::Missed(_)) => RoomChange::Missed,
+            Self::Room(RoomEvent::Joined(..) | RoomEvent::Left(..)) => return None,
+            Self::Entered(socket) => RoomChange::Began(socket.as_str()),
+            Self::Exited(socket) => RoomChange::Ended(socket.as_str()),
+        })
+    }
 }
 
 pub(crate) type RoomFn = dyn Fn(&Arc<NamespaceCore>, Told<'_>) + Send + Sync;
