@@ -97,6 +97,42 @@ fn quick() -> ClusterSettings {
     settings
 }
 
+/// Redis ends a connection for which more waits than it keeps, whatever it was saying.
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn a_node_that_redis_cuts_off_for_reading_slowly_is_back() {
+    let limit = ["--client-output-buffer-limit", "pubsub", "1mb", "1mb", "1"];
+    let redis = Redis::start_with(&limit).await;
+    let (one, two) = (Node::classic(&redis).await, Node::classic(&redis).await);
+    one.io.server_side_emit("large", "x".repeat(8_000_000)).unwrap();
+    two.has_been_lost().await;
+    one.is(ClusterState::Up).await;
+    one.is_ready().await;
+    one.says(1);
+    two.has_heard(&[1]).await;
+}
+
+/// Far more than is read at once, and small things behind it.
+#[tokio::test]
+#[ignore = "it needs redis-server"]
+async fn what_is_larger_than_all_buffers_comes_and_so_does_what_is_behind_it() {
+    let redis = Redis::start_with(&["--client-output-buffer-limit", "pubsub", "0", "0", "0"]).await;
+    let nodes = [Node::classic(&redis).await, Node::classic(&redis).await];
+    let (large, lengths) = ("x".repeat(7_000_000), Arc::new(Mutex::new(Vec::new())));
+    let hears = Arc::clone(&lengths);
+    nodes[1].io.on_server_side("large", move |args: Args| {
+        hears.lock().unwrap().push(args.get::<String>(0).unwrap().len());
+        async {}
+    });
+    for number in 0..4 {
+        nodes[0].io.server_side_emit("large", &large).unwrap();
+        nodes[0].says(number);
+    }
+    nodes[1].has_heard(&[0, 1, 2, 3]).await;
+    assert_eq!(*lengths.lock().unwrap(), [large.len(); 4]);
+    assert_eq!(nodes[1].cluster.stats().lost, 0);
+}
+
 #[tokio::test]
 #[ignore = "it needs redis-server"]
 async fn what_is_said_while_the_engine_is_away_waits_up_to_a_bound() {
