@@ -198,6 +198,36 @@ fn what_is_too_long_or_odd_is_refused() {
 
 /// A node without sockets was taken for one that has not answered.
 #[test]
+fn the_rooms_of_an_event_are_told_where_nothing_else_may_need_it() {
+    let of = |kind, opts: &str, more: &str| {
+        let data =
+            format!(r#"{{"packet":{{"data":["x",{{"rooms":["no"]}}]}},"opts":{opts}{more}}}"#);
+        let rooms = envelope::rooms_of(kind, data.as_bytes());
+        rooms.map(|rooms| rooms.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let two = r#"{"rooms":["a","é b"],"except":["c"],"flags":{}}"#;
+    let names = Some(vec!["a".to_owned(), "é b".to_owned()]);
+    assert_eq!(of(3, two, ""), names);
+    assert_eq!(of(3, two, r#","requestId":null"#), names);
+    // It wants answers, is none, is for all, or has names that are not written as they are.
+    assert_eq!(of(3, two, r#","requestId":"r""#), None);
+    assert_eq!(of(4, two, ""), None);
+    for opts in [
+        "null",
+        "{}",
+        r#"{"rooms":[]}"#,
+        r#"{"rooms":null}"#,
+        r#"{"rooms":["a\u0062"]}"#,
+        r#"{"rooms":["a",7]}"#,
+        r#"{"rooms":"a"}"#,
+    ] {
+        assert_eq!(of(3, opts, ""), None, "{opts}");
+    }
+    assert_eq!(envelope::rooms_of(3, b"gqRvcHRz"), None);
+    assert_eq!(envelope::rooms_of(3, br#"{"opts":{"rooms":["a"]}"#), None);
+}
+
+#[test]
 fn no_sockets_are_an_answer() {
     let json = Bytes::from_static(br#"{"requestId":"ab","sockets":[]}"#);
     let read = classic::decode_answer(&"/".into(), &json, &Limits::default()).unwrap();

@@ -9,7 +9,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ::redis::{cmd, pipe};
+use ::redis::pipe;
 use roomful::{SessionBus, SessionInlet, SessionLine};
 use tokio::runtime::Handle;
 
@@ -90,7 +90,7 @@ impl Engine for RedisEngine {
         let channels = [channel(&self.prefix, None), channel(&self.prefix, Some(node))];
         Box::pin(async move {
             let link = Link::open(&self.address, move |heard| inlet.hear(heard.payload())).await?;
-            link.listen(cmd("SUBSCRIBE").arg(&channels).take()).await?;
+            link.listen_all("SUBSCRIBE", &channels).await?;
             let connection = RedisConnection { link, prefix: self.prefix.clone() };
             Ok(Box::new(connection) as Box<dyn Connection>)
         })
