@@ -4,6 +4,8 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use roomful_client::{CallError, ConnectError, EventError, Socket, Status};
@@ -551,7 +553,7 @@ async fn whoever_floods_is_told_so_and_others_can_edit() {
             json!({ "state": "ohio", "field": TITLE, "value": "spam", "base": number, "key": key });
         page.socket.call::<_, _, Result<Edited, EventError>>("editAPD", edit)
     };
-    let answers: Vec<_> = (0..80).map(spam).collect();
+    let (answers, began): (Vec<_>, _) = ((0..160).map(spam).collect(), Instant::now());
     let mut stored = 0;
     for answer in answers {
         match soon(answer).await.unwrap() {
@@ -559,7 +561,8 @@ async fn whoever_floods_is_told_so_and_others_can_edit() {
             Err(error) => assert!(["rate_limited", "conflict"].contains(&error.code()), "{error}"),
         }
     }
-    assert!((1..=60).contains(&stored), "{stored} of 80");
+    let most = 41 + began.elapsed().as_millis() as i64 / 100;
+    assert!((1..=most.min(159)).contains(&stored), "{stored} of 160, {most} at most");
     let version = app.document(&other, "ohio").version;
     assert_eq!(version, stored);
     let focus = |_| page.socket.call::<_, _, Value>("focus", json!({}));
@@ -676,36 +679,55 @@ async fn the_page_is_served_with_headers_that_let_no_foreign_script_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_crash_no_acknowledged_edit_is_lost_or_doubled() {
-    let repeated = through(App::crash_and_start_again).await;
-    assert!(repeated > 0, "edits were under way");
+    let repeated = through(async |app, under_way| {
+        // It comes while each page waits for an answer, and not between two edits of all of them.
+        app.freeze();
+        let all_wait = async {
+            while under_way.load(Ordering::SeqCst) < PAGES {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon(all_wait).await;
+        app.crash_and_start_again();
+    });
+    assert!(repeated.await >= PAGES, "an edit of each page was cut off");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_with_drain_loses_nothing_either() {
-    let _repeated = through(App::stop_and_start_again).await;
+    let _repeated = through(async |app, _| app.stop_and_start_again()).await;
 }
 
-/// Has five pages edit all the time while something happens to the server, and looks at what is there then. How
-/// often an edit had no answer, and was sent again.
-async fn through(happens: fn(&mut App)) -> usize {
+/// The pages that edit while something happens to the server, each a field of its own.
+const PAGES: usize = 5;
+
+/// Has the pages edit all the time until something has happened to the server, and looks at what is there then. It
+/// is told how many edits wait for an answer; says how often one had none, and was sent again.
+async fn through(happens: impl AsyncFnOnce(&mut App, &AtomicUsize)) -> usize {
     // Some more than a socket may make at once.
     const EDITS: i64 = 50;
     let mut app = App::start();
-    let fields = [TITLE, "overview.agency", "goals.first", "goals.second", "risks.main"];
+    let fields: [_; PAGES] =
+        [TITLE, "overview.agency", "goals.first", "goals.second", "risks.main"];
     let (done, mut acks) = mpsc::unbounded_channel();
+    let (under_way, has_happened) = (Arc::default(), Arc::new(AtomicBool::new(false)));
     let mut editing = Vec::new();
     for (number, field) in fields.into_iter().enumerate() {
         let page = app.page(&format!("Editor-{number}"), "ohio").await;
         let done = done.clone();
+        let (under_way, has_happened) = (Arc::clone(&under_way), Arc::clone(&has_happened));
         editing.push(tokio::spawn(async move {
             let (mut versions, mut repeated) = (vec![0], 0);
-            for edit in 0..EDITS {
+            for edit in 0.. {
+                if edit >= EDITS && has_happened.load(Ordering::SeqCst) {
+                    break;
+                }
                 let base = versions[versions.len() - 1];
-                let edited = insist(&page, field, edit, base, &mut repeated).await;
+                let edited = insist(&page, field, edit, base, &under_way, &mut repeated).await;
                 let before = if edit == 0 { String::new() } else { (edit - 1).to_string() };
                 assert_eq!(edited.before, before);
                 versions.push(edited.version);
-                done.send(()).unwrap();
+                let _ = done.send(());
             }
             (versions.split_off(1), repeated)
         }));
@@ -714,33 +736,45 @@ async fn through(happens: fn(&mut App)) -> usize {
     for _ in 0..40 {
         soon(acks.recv()).await.unwrap();
     }
-    happens(&mut app);
+    happens(&mut app, &under_way).await;
+    has_happened.store(true, Ordering::SeqCst);
     while soon(acks.recv()).await.is_some() {}
-    let (mut all, mut repeated) = (BTreeMap::new(), 0);
+    let (mut all, mut repeated, mut values) = (BTreeMap::new(), 0, Vec::new());
     for (one, field) in editing.into_iter().zip(fields) {
         let (versions, again) = one.await.unwrap();
         repeated += again;
+        values.push((versions.len() - 1).to_string());
         for version in versions {
             assert_eq!(all.insert(version, field), None, "two edits have the same version");
         }
     }
     // All were acknowledged, and there are no others.
-    let last = EDITS * 5;
+    let last = all.len() as i64;
     assert_eq!(all.keys().copied().collect::<Vec<_>>(), (1..=last).collect::<Vec<_>>());
     let document = app.document(&app.page("Zoe", "ohio").await, "ohio");
     assert_eq!(document.version, last);
-    for field in fields {
-        assert_eq!(document.fields[field].value, (EDITS - 1).to_string());
+    for (field, value) in fields.into_iter().zip(values) {
+        assert_eq!(document.fields[field].value, value);
     }
     repeated
 }
 
 /// Edits until there is an answer, as a page does: with the same key each time.
-async fn insist(page: &Page, field: &str, number: i64, base: i64, repeated: &mut usize) -> Edited {
+async fn insist(
+    page: &Page,
+    field: &str,
+    number: i64,
+    base: i64,
+    under_way: &AtomicUsize,
+    repeated: &mut usize,
+) -> Edited {
     let key = format!("key-{}-{number}", field.replace('.', "-"));
     let edit = json!({ "state": "ohio", "field": field, "value": number.to_string(), "base": base, "key": key });
     loop {
-        let answer = page.socket.call("editAPD", &edit).await;
+        let answer = page.socket.call("editAPD", &edit);
+        under_way.fetch_add(1, Ordering::SeqCst);
+        let answer = answer.await;
+        under_way.fetch_sub(1, Ordering::SeqCst);
         let answer: Result<Edited, EventError> = match answer {
             Ok(answer) => answer,
             Err(CallError::Disconnected | CallError::Timeout) => {

@@ -66,6 +66,11 @@ impl App {
         line
     }
 
+    /// Stops it where it is, so that it answers nobody any more.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
     /// Kills it as a crash would, and starts it again with the same data at the same address.
     pub fn crash_and_start_again(&mut self) {
         self.kill();
@@ -74,10 +79,14 @@ impl App {
 
     /// Stops it as whoever installs a new version does, which must end well, and starts it again.
     pub fn stop_and_start_again(&mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         self.start_again();
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     fn start_again(&mut self) {
