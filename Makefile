@@ -113,10 +113,10 @@ test-cluster: ## many nodes as one: ours, and official servers beside them, on R
 	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node run.mjs
 	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node --test $(TEST_TIMEOUT) --test-concurrency=1 recovery/ migration/
 
-chaos-short: ## a cluster whose nodes and engines die, on two engines: a fifth of a minute for each
+chaos-short: ## a cluster whose nodes and engines die, short: 40 clients, two engines, a fifth of a minute for each
 	@tools/setup cluster
 	$(call build,-p roomful-interop --bin cluster-node)
-	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node chaos.mjs --short --recovery --clients 40 --engine redis,streams $(if $(SEED),--seed $(SEED))
+	cd interop/cluster && SERVER="$(BUILT)/cluster-node" node chaos.mjs --short --recovery --clients 40 --engine redis,streams --seed $(or $(SEED),1)
 
 chaos: ## a cluster whose nodes and engines die: 300 clients on four nodes, a minute for each engine
 	@tools/setup cluster
