@@ -4,12 +4,13 @@ use std::future::IntoFuture;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use roomful_client::{Args, EventError, Events, Manager, Socket, ToArgs};
+use roomful_client::{EventError, Events, Manager, Socket, ToArgs};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqlitePool;
@@ -150,15 +151,13 @@ impl App {
     /// As that, connected.
     pub async fn page_of(&self, session: &str) -> Page {
         let socket = self.socket(session);
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let hearing = Arc::clone(&heard);
-        socket.on_any(move |name, args: &Args| {
-            hearing.lock().unwrap().push(format!("{name} {args:?}"));
-        });
+        // What comes before an ack is in the stream before whoever waits for the ack goes on.
+        let (all, heard) = (socket.all_events(), Vec::new());
         let (joins, changes) = (socket.events("join"), socket.events("changed"));
         let (presence, expired) = (socket.events("presence"), socket.events("session-expired"));
         soon(socket.connect()).await.unwrap();
-        Page { socket, joins, changes, presence, expired, heard, session: session.to_owned() }
+        let session = session.to_owned();
+        Page { socket, joins, changes, presence, expired, all, heard, session }
     }
 
     /// A page that has the document of a state open, which is there.
@@ -240,7 +239,8 @@ pub struct Page {
     pub presence: Events<Value>,
     pub expired: Events<()>,
     /// All events, whatever they are.
-    heard: Arc<Mutex<Vec<String>>>,
+    all: Events<Value>,
+    heard: Vec<String>,
 }
 
 impl Page {
@@ -288,9 +288,20 @@ impl Page {
 
     /// All that it has heard of these events until now, the answer to an event of its own included: what was
     /// sent to it before has come before that.
-    pub async fn heard(&self) -> Vec<String> {
+    pub async fn heard(&mut self) -> &[String] {
         let focus: Value = self.ask("focus", json!({})).await;
         assert_eq!(focus, json!({ "ok": null }));
-        self.heard.lock().unwrap().clone()
+        while let Poll::Ready(event) =
+            pin!(self.all.next()).poll(&mut Context::from_waker(Waker::noop()))
+        {
+            self.heard.push(match event.unwrap().unwrap() {
+                Value::Object(event) => {
+                    let (name, value) = event.into_iter().next().unwrap();
+                    format!("{name} {value}")
+                }
+                name => name.to_string(),
+            });
+        }
+        &self.heard
     }
 }

@@ -6,14 +6,15 @@ use std::future::IntoFuture;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use roomful_client::{Manager, Reconnection, Socket, Status, ToArgs, Transport};
+use roomful_client::{Events, Manager, Reconnection, Socket, Status, ToArgs, Transport};
 use serde_json::{Value, json};
 use sqlx::any::AnyPoolOptions;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -64,6 +65,11 @@ impl App {
         Self { child, directory, env, database, address }
     }
 
+    /// Stops it where it is, so that it answers nobody any more.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -77,8 +83,7 @@ impl App {
 
     /// Asks it to end, and says how it did.
     pub async fn terminate(&mut self) -> ExitStatus {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -87,6 +92,11 @@ impl App {
             assert!(began.elapsed() < PATIENCE, "it does not end");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
     /// What is answered to a request: its status, its head, and its body.
@@ -330,10 +340,19 @@ pub const POST: &str = "mutation ($t: String!, $k: String!) \
 pub const SEND: &str = "mutation ($to: String!, $t: String!, $k: String!) \
     { sendMessage(to: $to, text: $t, key: $k) { id chat from to text at key } }";
 
+/// The name of an event, and what it says.
+fn named(event: Value) -> (String, Value) {
+    match event {
+        Value::String(name) => (name, Value::Null),
+        Value::Object(event) => event.into_iter().next().unwrap(),
+        other => panic!("no event: {other}"),
+    }
+}
+
 /// A page, as far as its socket goes, and all that it hears.
 pub struct Tab {
     pub socket: Socket,
-    heard: UnboundedReceiver<(String, Value)>,
+    heard: Events<Value>,
 }
 
 impl Tab {
@@ -341,33 +360,39 @@ impl Tab {
         let builder = Manager::builder(&format!("http://{address}")).unwrap();
         let often = Reconnection::every(Duration::from_millis(50));
         let socket = builder.reconnection(often).build().unwrap().socket("/");
-        let (tell, heard) = unbounded_channel();
-        socket.on_any(move |name, args| {
-            let _ = tell.send((name.to_owned(), args.get(0).unwrap_or(Value::Null)));
-        });
+        // What comes before an ack is in the stream before whoever waits for the ack goes on.
+        let heard = socket.all_events();
         Self { socket, heard }
     }
 
     /// The next that it hears, whose name that must be.
     pub async fn hears(&mut self, name: &str) -> Value {
-        let (heard, value) = soon(self.heard.recv()).await.unwrap();
+        let (heard, value) = self.hears_any().await;
         assert_eq!(heard, name, "{value}");
         value
     }
 
     pub async fn hears_any(&mut self) -> (String, Value) {
-        soon(self.heard.recv()).await.unwrap()
+        named(soon(self.heard.next()).await.unwrap().unwrap())
     }
 
     /// How much it has heard of which nobody has asked yet.
     pub fn heard(&mut self) -> usize {
-        std::iter::from_fn(|| self.heard.try_recv().ok()).count()
+        std::iter::from_fn(|| self.has_come()).count()
+    }
+
+    /// The next of what has come already.
+    fn has_come(&mut self) -> Option<(String, Value)> {
+        match pin!(self.heard.next()).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(event) => Some(named(event.unwrap().unwrap())),
+            Poll::Pending => None,
+        }
     }
 
     /// Waits until it hears that, whatever comes before it.
     pub async fn comes_to_hear(&mut self, name: &str, is: impl Fn(&Value) -> bool) {
         loop {
-            let (heard, value) = soon(self.heard.recv()).await.unwrap();
+            let (heard, value) = self.hears_any().await;
             if heard == name && is(&value) {
                 return;
             }
@@ -411,7 +436,7 @@ impl Tab {
     }
 
     pub fn has_heard_nothing(&mut self) {
-        if let Ok((name, value)) = self.heard.try_recv() {
+        if let Some((name, value)) = self.has_come() {
             panic!("it has heard {name}: {value}");
         }
     }
