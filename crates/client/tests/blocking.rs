@@ -7,7 +7,7 @@ mod support;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use roomful::{Hello, Reason, Server};
 use roomful_client::blocking::Socket;
@@ -288,10 +288,14 @@ fn a_listener_that_takes_its_time_holds_up_the_reading_and_nothing_piles_up() {
     });
     io.connect().unwrap();
     io.emit("flood", 200);
+    let began = Instant::now();
+    while io.manager().stats().pauses == 0 {
+        assert!(began.elapsed() < PATIENCE, "it reads all");
+        thread::sleep(Duration::from_millis(1));
+    }
     // The answer stands behind what is not read.
     let answer = io.call(ADD, (1, 2)).timeout(Duration::from_millis(200)).wait();
     assert!(matches!(answer, Err(CallError::Timeout)), "{answer:?}");
-    assert!(io.manager().stats().pauses > 0);
     drop(go_on);
     for _ in 0..200 {
         assert_eq!(told.recv_timeout(PATIENCE).unwrap(), "drop");
@@ -330,7 +334,7 @@ fn an_auth_payload_is_made_anew_each_time_also_while_a_handler_waits_for_it() {
 #[test]
 fn an_auth_function_that_panics_costs_its_attempt_only() {
     let (url, _alive) = serve(&site());
-    let builder = Manager::builder(&url).unwrap().connect_timeout(Duration::from_millis(500));
+    let builder = Manager::builder(&url).unwrap().connect_timeout(Duration::from_secs(3));
     let io = Socket::build(builder, "/").unwrap();
     io.auth_with(|| -> () { panic!("as asked") });
     assert!(io.connect().is_err());

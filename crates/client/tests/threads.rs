@@ -29,11 +29,11 @@ async fn what_is_emitted_while_the_connection_comes_to_rest_is_sent() {
             for _ in 0..n % 4_000 {
                 std::hint::spin_loop();
             }
-            let answer = runtime.block_on(socket.call::<_, _, u32>("echo", n).into_future());
+            let answer = runtime.block_on(soon(socket.call::<_, _, u32>("echo", n)));
             assert_eq!(answer.unwrap(), n);
         }
     });
-    soon(caller).await.unwrap();
+    caller.await.unwrap();
 }
 
 /// What its task had to say of a connection came behind what a user had been shown: a socket that had left was
@@ -105,7 +105,7 @@ async fn does_something(socket: &Socket, random: &mut Random) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_many_do_at_once_everybody_is_told_and_all_works_afterwards() {
     // A session that was given up while it was opened ends by silence.
-    let (interval, timeout) = (Duration::from_millis(100), Duration::from_millis(900));
+    let (interval, timeout) = (Duration::from_millis(100), Duration::from_millis(2_900));
     let io = Server::builder().ping_interval(interval).ping_timeout(timeout).build();
     io.on("echo", async |me: roomful::Socket, n: u32| {
         me.emit("echo", n);

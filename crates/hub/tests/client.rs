@@ -204,7 +204,7 @@ async fn the_exit_code_of_a_call_tells_its_outcome() {
     let error = run(&["call", &url, "divide", "4", "0"]);
     assert_eq!(error.code, Some(5), "{}", error.err);
     assert!(error.out.starts_with("{\"error\":") && error.err.is_empty(), "{}", error.out);
-    let silent = ["call", &url, "never", "--timeout", "0.2"];
+    let silent = ["call", &url, "never", "--timeout", "2"];
     run(&silent).check_error(4, &["did not answer in time", "--timeout SECONDS"]);
     run(&["call", &url, "leave-me"]).check_error(2, &["io server disconnect"]);
     run(&["call", "http://127.0.0.1:1", "x"]).check_error(2, &["refused", "roomful dev"]);

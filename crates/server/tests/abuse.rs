@@ -1072,8 +1072,7 @@ async fn a_server_drains_while_it_is_flooded() {
     assert_eq!(server.stats().violations, 0);
     within(server.drain(Duration::from_millis(500))).await;
     coming.abort();
-    assert_eq!(server.stats().connections, 0);
-    assert!(server.is_empty());
+    server.is_empty_again().await;
     while let Some(ended) = within(floods.join_next()).await {
         ended.unwrap();
     }

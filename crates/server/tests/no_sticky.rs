@@ -223,7 +223,7 @@ async fn the_server_ends_a_session_elsewhere() {
 
 /// Times so short that a test can wait for them.
 fn impatient(builder: Builder) -> Builder {
-    builder.ping_interval(Duration::from_millis(100)).ping_timeout(Duration::from_millis(200))
+    builder.ping_interval(Duration::from_millis(500)).ping_timeout(Duration::from_millis(2_000))
 }
 
 #[tokio::test]

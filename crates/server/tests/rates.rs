@@ -125,7 +125,7 @@ async fn a_paced_client_lives_longer_than_its_pongs_take() {
 #[tokio::test]
 async fn a_paced_client_that_leaves_is_forgotten_with_what_waits() {
     let io = Server::builder()
-        .connection_flow(ConnectionFlow::new().pace(Rate::per_second(1).burst(1)))
+        .connection_flow(ConnectionFlow::new().pace(Rate::new(1, Duration::from_secs(3_600))))
         .build();
     echoing(&io);
     let server = start(io).await;
