@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::link::Heard;
-use super::resp::{Stop, bulk, line, skip};
+use super::resp::{Stop, Walk, bulk, line, skip};
 
 /// Bytes that are read at once, and kept for that.
 const READ_BYTES: usize = 64 * 1024;
@@ -45,6 +45,8 @@ pub(super) struct Pushes<S, E> {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// What is known of what is at the start and has not come whole.
+    walk: Walk,
     /// So much at the start is for the library.
     passing: usize,
     /// Something was not understood: from there on all is for the library, which tells what it is.
@@ -54,14 +56,19 @@ pub(super) struct Pushes<S, E> {
 impl<S, E: Ears> Pushes<S, E> {
     pub(super) fn new(stream: S, ears: E) -> Self {
         let buffer = vec![0; READ_BYTES];
-        Self { stream, ears, buffer, start: 0, end: 0, passing: 0, is_strange: false }
+        let walk = Walk::BEGINNING;
+        Self { stream, ears, buffer, start: 0, end: 0, walk, passing: 0, is_strange: false }
     }
 
     /// Takes what is at the start, up to something that is for the library.
     fn hear(&mut self) {
         while self.passing == 0 && self.start < self.end {
             let input = &self.buffer[self.start..self.end];
-            match Front::of(input) {
+            let front = Front::of(input, &mut self.walk);
+            if front.is_some() {
+                self.walk = Walk::BEGINNING;
+            }
+            match front {
                 Some(Front::Message(heard, len)) => {
                     self.ears.message(heard);
                     self.start += len;
@@ -160,7 +167,7 @@ enum Front<'a> {
 
 impl<'a> Front<'a> {
     /// `None` where its end has not come yet.
-    fn of(input: &'a [u8]) -> Option<Self> {
+    fn of(input: &'a [u8], walk: &mut Walk) -> Option<Self> {
         if input.first() == Some(&b'>') {
             let mut rest = input;
             match message(&mut rest) {
@@ -170,7 +177,7 @@ impl<'a> Front<'a> {
                 Ok(None) | Err(Stop::Strange) => {}
             }
         }
-        match skip(input) {
+        match skip(input, walk) {
             Ok(len) => Some(Self::Other(len)),
             Err(Stop::Partial) => None,
             Err(Stop::Strange) => Some(Self::Strange),

@@ -2,6 +2,8 @@
 
 /// Digits of a length. Redis has none of more.
 const DIGITS_MAX: usize = 12;
+/// Bytes of a value that has no length before it. Redis has none of more.
+const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Why nothing can be said of it.
 pub(super) enum Stop {
@@ -9,12 +11,23 @@ pub(super) enum Stop {
     Strange,
 }
 
+/// How far a value is known that has not come whole, so that nothing is looked at again with each part.
+#[derive(Clone, Copy)]
+pub(super) struct Walk {
+    len: usize,
+    /// So many values follow that belong to it.
+    values: usize,
+}
+
+impl Walk {
+    pub(super) const BEGINNING: Self = Self { len: 0, values: 1 };
+}
+
 /// The length of the value at the start.
-pub(super) fn skip(input: &[u8]) -> Result<usize, Stop> {
-    let mut rest = input;
-    let mut values = 1_usize;
-    while values > 0 {
-        values -= 1;
+pub(super) fn skip(input: &[u8], walk: &mut Walk) -> Result<usize, Stop> {
+    let mut rest = &input[walk.len..];
+    while walk.values > 0 {
+        let mut values = walk.values - 1;
         let [kind, next, ..] = rest else { return Err(Stop::Partial) };
         let is_nothing = *next == b'-';
         match kind {
@@ -29,13 +42,18 @@ pub(super) fn skip(input: &[u8]) -> Result<usize, Stop> {
                 values = values.saturating_add(more).saturating_add(usize::from(*kind == b'|'));
             }
             b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' | b'$' | b'*' => {
-                let end = rest.iter().position(|&byte| byte == b'\n').ok_or(Stop::Partial)?;
-                rest = &rest[end + 1..];
+                let line = &rest[..rest.len().min(LINE_BYTES_MAX)];
+                match line.iter().position(|&byte| byte == b'\n') {
+                    Some(end) => rest = &rest[end + 1..],
+                    None if line.len() == LINE_BYTES_MAX => return Err(Stop::Strange),
+                    None => return Err(Stop::Partial),
+                }
             }
             _ => return Err(Stop::Strange),
         }
+        *walk = Walk { len: input.len() - rest.len(), values };
     }
-    Ok(input.len() - rest.len())
+    Ok(walk.len)
 }
 
 /// Takes a line with a length: its kind, and that.
@@ -73,4 +91,31 @@ pub(super) fn bulk<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
         None => return Err(Stop::Partial),
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer of many fields was looked at from its beginning with each read.
+    #[test]
+    fn what_has_come_of_a_value_is_looked_at_once() {
+        let fields = "$1\r\na\r\n+b\r\n".repeat(10_000);
+        let answer = format!("%1\r\n$1\r\ns\r\n*20000\r\n{fields}");
+        let mut walk = Walk::BEGINNING;
+        for end in (0..answer.len()).step_by(1_000) {
+            assert!(matches!(skip(&answer.as_bytes()[..end], &mut walk), Err(Stop::Partial)));
+            assert!(end - walk.len < 7, "{} of {end}", walk.len);
+        }
+        assert!(matches!(skip(answer.as_bytes(), &mut walk), Ok(len) if len == answer.len()));
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_strange() {
+        for (bytes, is_strange) in [(LINE_BYTES_MAX - 1, false), (LINE_BYTES_MAX, true)] {
+            let line = "+".repeat(bytes);
+            let stop = skip(line.as_bytes(), &mut { Walk::BEGINNING });
+            assert_eq!(matches!(stop, Err(Stop::Strange)), is_strange);
+        }
+    }
 }
