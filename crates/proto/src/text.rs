@@ -3,6 +3,7 @@
 use ascii::AsciiStr;
 
 /// Whether bytes are UTF-8. Most are ASCII, which is seen faster than anything else.
+#[inline]
 pub(crate) fn is_text(bytes: &[u8]) -> bool {
     bytes.is_ascii() || simdutf8::basic::from_utf8(bytes).is_ok()
 }

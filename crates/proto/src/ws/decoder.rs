@@ -239,7 +239,8 @@ impl Decoder {
 
     /// Takes bytes from the front of `input` until a message is whole, and gives it; `None` when
     /// `input` is used up. The bytes are unmasked in place, so they must not be given again.
-    #[inline]
+    // As a call it would give the message back in memory, to be moved once more.
+    #[inline(always)]
     pub fn receive(&mut self, input: &mut &mut [u8]) -> Result<Option<Message>, WsError> {
         match self.whole(input) {
             Some(message) => message.map(Some),
@@ -249,6 +250,7 @@ impl Decoder {
 
     /// The way of most messages: if the next frame is a whole data message and all of it is there,
     /// takes it without noting anything down. Gives `None`, and takes nothing, for all else.
+    #[inline(always)]
     fn whole(&mut self, input: &mut &mut [u8]) -> Option<Result<Message, WsError>> {
         if self.header_len > 0 || self.frame.is_some() || self.partial.is_some() {
             return None;
@@ -273,9 +275,8 @@ impl Decoder {
         if input.len() < header_len + len {
             return None;
         }
-        let header = take(input, header_len);
+        let (header, payload) = take(input, header_len + len).split_at_mut(header_len);
         let key = header.last_chunk::<4>().copied().filter(|_| masked);
-        let payload = take(input, len);
         if let Some(key) = key {
             mask::apply(key, 0, payload);
         }

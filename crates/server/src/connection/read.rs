@@ -161,8 +161,14 @@ impl Connection {
         }
     }
 
-    fn stream_broken(&mut self, cx: &mut Context<'_>, now: Moment, source: Source, broken: Broken) {
-        let Broken { how, goodbye, counter } = broken;
+    fn stream_broken(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Moment,
+        source: Source,
+        broken: Box<Broken>,
+    ) {
+        let Broken { how, goodbye, counter } = *broken;
         let metrics = &self.core.metrics;
         metrics.violations.add();
         counter.into_iter().for_each(|counter| counter(metrics).add());

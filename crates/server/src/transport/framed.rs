@@ -40,7 +40,10 @@ impl Framed {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    pub(super) fn decode(&mut self, input: &mut &mut [u8]) -> Result<Option<Received>, Broken> {
+    pub(super) fn decode(
+        &mut self,
+        input: &mut &mut [u8],
+    ) -> Result<Option<Received>, Box<Broken>> {
         let mut rest = &**input;
         let data = self.decoder.receive(&mut rest);
         let taken = input.len() - rest.len();
@@ -53,7 +56,7 @@ impl Framed {
             Ok(data) => Ok(data.map(Received::Packet)),
             Err(error) => {
                 let goodbye = (CloseCode::PROTOCOL, error.as_str());
-                Err(Broken { how: Description::StreamEnded, goodbye, counter: None })
+                Err(Box::new(Broken { how: Description::StreamEnded, goodbye, counter: None }))
             }
         }
     }
