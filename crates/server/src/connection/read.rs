@@ -95,7 +95,7 @@ impl Connection {
                 Ok(Some(received)) => self.received(cx, now, source, received),
                 Ok(None) => return,
                 Err(broken) => {
-                    self.stream_broken(cx, now, source, broken);
+                    self.stream_broken(cx, now, source, *broken);
                     return;
                 }
             }
@@ -161,14 +161,8 @@ impl Connection {
         }
     }
 
-    fn stream_broken(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Moment,
-        source: Source,
-        broken: Box<Broken>,
-    ) {
-        let Broken { how, goodbye, counter } = *broken;
+    fn stream_broken(&mut self, cx: &mut Context<'_>, now: Moment, source: Source, broken: Broken) {
+        let Broken { how, goodbye, counter } = broken;
         let metrics = &self.core.metrics;
         metrics.violations.add();
         counter.into_iter().for_each(|counter| counter(metrics).add());
