@@ -17,8 +17,6 @@ use crate::traffic::list;
 
 const NAME_CHARS_MAX: usize = 20;
 const TEXT_BYTES_MAX: usize = 1_000;
-/// A satellite that says nothing for so long, and half of it more, is gone.
-const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// Each has so many events in a second; beyond them they wait.
 const EVENTS: u32 = 50;
 /// A sector is to be observed so often, by whoever has the least to do.
@@ -68,12 +66,13 @@ struct Heard {
     reached: usize,
 }
 
-pub(crate) fn build(sky: Arc<Sky>) -> Hub {
+/// A satellite that says nothing for `ping_interval`, and half of it more, is gone.
+pub(crate) fn build(sky: Arc<Sky>, ping_interval: Duration) -> Hub {
     let traffic = sky.traffic.clone();
     let hub = Server::builder()
         .origins(Origins::Any)
-        .ping_interval(PING_INTERVAL)
-        .ping_timeout(PING_INTERVAL / 2)
+        .ping_interval(ping_interval)
+        .ping_timeout(ping_interval / 2)
         .connection_flow(ConnectionFlow::new().pace(Rate::per_second(EVENTS)))
         .state(sky)
         .build();

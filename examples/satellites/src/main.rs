@@ -49,7 +49,8 @@ async fn main() -> Result<()> {
 async fn hub(with_satellites: bool) -> Result<()> {
     let traffic = Traffic::of("hub");
     let sky = Arc::new(Sky::of(traffic.clone()));
-    let hub = hub::build(Arc::clone(&sky));
+    let ping_seconds = env::var("PING_SECONDS").map_or(Ok(2), |seconds| seconds.parse())?;
+    let hub = hub::build(Arc::clone(&sky), Duration::from_secs(ping_seconds));
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
     let port = env::var("PORT").map_or(Ok(3004), |port| port.parse())?;
     let listener = TcpListener::bind((host.as_str(), port)).await?;

@@ -1,5 +1,6 @@
 //! A satellite: a program of its own, which speaks, hears, and observes what it is asked to.
 
+use std::env;
 use std::error::Error;
 use std::time::Duration;
 
@@ -11,8 +12,6 @@ use crate::traffic::{Traffic, list};
 
 /// How often it says something.
 const PACE: Duration = Duration::from_secs(2);
-/// How long it looks at a sector.
-const LOOK: Duration = Duration::from_millis(300);
 
 /// Who it is.
 pub(crate) struct Name {
@@ -27,6 +26,8 @@ pub(crate) async fn live(
     Name { name, group, subgroup }: Name,
 ) -> Result<(), Box<dyn Error>> {
     let traffic = Traffic::of(&name);
+    // How long it looks at a sector.
+    let look = env::var("LOOK_MS").map_or(Ok(300), |ms| ms.parse())?;
     let manager = Manager::builder(hub)?
         .reconnection(Reconnection::every(Duration::from_millis(500)))
         .build()?;
@@ -41,8 +42,8 @@ pub(crate) async fn live(
             sent.sends(event, &list(args.as_json()), "to the hub")
         });
     }
-    io.on("observe", async |_: Socket, sector: u32| {
-        sleep(LOOK).await;
+    io.on("observe", move |_: Socket, sector: u32| async move {
+        sleep(Duration::from_millis(look)).await;
         format!("{} stars", sector.wrapping_mul(2_654_435_761) % 100)
     });
     // Further attempts are made where the first one fails.

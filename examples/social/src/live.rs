@@ -28,8 +28,6 @@ type PageSocket = Socket<Arc<Social>, Page>;
 const EVENT_BYTES_MAX: usize = 16 * 1024;
 /// How long a socket may wait before it says whose it is.
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long what does not answer holds up a stop: pages that have lost the server try five times, a second apart.
-const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before the database is asked again that was away.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const CONNECTIONS_MAX: usize = 10_000;
@@ -65,15 +63,15 @@ impl Page {
     }
 }
 
-/// The Socket.IO server, with all its events.
-pub(crate) fn server(social: Arc<Social>) -> Io {
+/// The Socket.IO server, with all its events. What does not answer holds a stop up for `stop_timeout`.
+pub(crate) fn server(social: Arc<Social>, stop_timeout: Duration) -> Io {
     let flow = ConnectionFlow::new().handlers_max(16).rate(Rate::per_second(20).burst(100));
     let io = Server::builder()
         .state(social)
         .payload_bytes_max(4 * EVENT_BYTES_MAX)
         .ping_interval(Duration::from_secs(10))
         .ping_timeout(Duration::from_secs(5))
-        .stop_timeout(STOP_TIMEOUT)
+        .stop_timeout(stop_timeout)
         .connection_flow(flow)
         .connections_max(CONNECTIONS_MAX)
         .build();

@@ -24,11 +24,15 @@ use crate::social::Social;
 
 /// The time over which pages move away when the server stops.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How long what does not answer holds up a stop, unless `STOP_MS` says otherwise: pages that have lost the server try
+/// five times, a second apart.
+const STOP_MS: u64 = 2_000;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let social = Arc::new(Social::open().await.map_err(|error| error.to_string())?);
-    let io = live::server(Arc::clone(&social));
+    let stop_ms = env::var("STOP_MS").map_or(Ok(STOP_MS), |ms| ms.parse())?;
+    let io = live::server(Arc::clone(&social), Duration::from_millis(stop_ms));
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
     let port = env::var("PORT").map_or(Ok(3002), |port| port.parse())?;
     let listener = TcpListener::bind((host, port)).await?;

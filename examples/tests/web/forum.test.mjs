@@ -114,7 +114,7 @@ test("two people with three tabs see each other's posts, and are two visitors", 
   await say(ann, "Hello from Ann");
   await shows(bob, "Hello from Ann");
   await say(bob, "Hello from Bob");
-  await shows(ann, "Hello from Bob");
+  for (const page of [ann, bob]) await shows(page, "Hello from Bob");
   for (const page of [ann, bob]) assert.deepEqual(await texts(page), ["Hello from Ann", "Hello from Bob"]);
   const topic = list.locator('[data-testid="topic"][data-id="1"]');
   await topic.getByTestId("count").and(list.getByText("2", { exact: true })).waitFor();
@@ -163,6 +163,7 @@ test("each transport can be forced, and is shown with what it costs", async () =
   const NEWS = ["Three ways to hear of this", "One asks every second", "One waits for the answer", "One is just told"];
   for (const [index, text] of NEWS.entries()) {
     await say(other, text);
+    await shows(page, text);
     await costs(page, "short", "requests", 2 * index + 1);
   }
   await costs(page, "short", "delay", -1);
