@@ -85,6 +85,11 @@ PRESETS = {
     "all": "*",
 }
 AGENT = "server"
+# Seconds for whatever a server has to do. The suite gives it half a second or one, and a machine may
+# stall for longer. Only failures pay for more.
+PATIENCE = 5
+LIMITS = {name: PATIENCE for name in (
+    "openHandshakeTimeout", "closeHandshakeTimeout", "serverConnectionDropTimeout")}
 
 
 def log_hex(data, maxlen=64):
@@ -115,6 +120,12 @@ class Protocol(fuzzing.FuzzingClientProtocol):
         if payload_len is not None:  # "repeat the payload up to this length"
             payload = (payload * (payload_len // len(payload) + 1))[:payload_len]
         super().sendFrame(opcode, payload, fin, rsv, mask, None, chopsize, sync)
+
+    def killAfter(self, delay):
+        super().killAfter(max(delay, PATIENCE))
+
+    def closeAfter(self, delay):
+        super().closeAfter(max(delay, PATIENCE))
 
     def sendMessage(self, payload, *args, **kw):
         super().sendMessage(raw(payload), *args, **kw)
@@ -271,7 +282,7 @@ def main():
         os.remove(index)
     stdout, sys.stdout = sys.stdout, open(os.devnull, "w")  # its banner lists every case
     factory = Factory({"outdir": args.outdir, "cases": ids,
-                       "servers": [{"url": args.url, "agent": AGENT}]},
+                       "servers": [{"url": args.url, "agent": AGENT}], "options": LIMITS},
                       args.retry, args.strict)
     sys.stdout = stdout
     print("running %d cases against %s" % (len(ids), args.url), flush=True)

@@ -295,7 +295,7 @@ serving("transports", {}, ({ onServer, onOwnPage }) => {
 
     onOwnPage(`an event whose first ack is missing arrives by retries [${way.name}]`, async (page) => {
       const attempts = await page.evaluate(async (way) => {
-        const socket = await kit.connect(way, { retries: 20, ackTimeout: 100 });
+        const socket = await kit.connect(way, { retries: 20, ackTimeout: 500 });
         return new Promise((resolve, reject) => {
           socket.emit("drop-first", "key", (error, count) => (error ? reject(error) : resolve(count)));
         });

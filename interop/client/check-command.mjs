@@ -307,9 +307,10 @@ describe("parsers", () => {
     });
 
     test(`the other parser is named, by ${transport}`, async () => {
-      const short = ["--timeout", "2"];
-      await fails(CONNECTION, [/--parser msgpack/], sum(urlOf(sites.packed), ...options, ...short));
-      const packed = ["--parser", "msgpack", ...options, ...short];
+      // Soon enough for us to hear of it, and late enough for a machine that stalls.
+      const timeout = ["--timeout", "10"];
+      await fails(CONNECTION, [/--parser msgpack/], sum(urlOf(sites.packed), ...options, ...timeout));
+      const packed = ["--parser", "msgpack", ...options, ...timeout];
       await fails(CONNECTION, [/--parser default/], sum(urlOf(sites.new), ...packed));
       await fails(CONNECTION, [/--parser default/], ["listen", urlOf(sites.new), ...packed]);
     });

@@ -68,6 +68,21 @@ export const features = {
     assert.equal(acks, 0);
   },
 
+  async "acks that are held"({ bench }) {
+    const [socket, other] = [await bench.connect("/"), await bench.connect("/")];
+    const order = [];
+    const answers = ["one", "two"].map((value) => ask(socket, "hold", value).then((answer) => order.push(answer)));
+    await ask(socket, "ask");
+    // What somebody else lets go is not that.
+    assert.equal(await ask(other, "let-go"), true);
+    await ask(socket, "ask");
+    assert.deepEqual(order, []);
+    assert.equal(await ask(socket, "let-go"), true);
+    await ask(socket, "ask");
+    assert.deepEqual(order, ["one", "two"]);
+    await Promise.all(answers);
+  },
+
   async questions({ bench, site }) {
     const socket = await bench.connect("/");
     // The last is answered first.

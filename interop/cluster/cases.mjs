@@ -1,7 +1,8 @@
 // What is tested in every column, each a row of the table.
 //
-// A case is { title, isLast, test }: test(bench) fails when the servers of the column are not one in this, and what
-// is last waits until all other cases of the column are over.
+// A case is { title, isLast, waits, test }: test(bench) fails when the servers of the column are not one in this, and
+// what is last comes when all other cases of the column are over. What mostly waits for its time to pass does so beside
+// others of its kind.
 import acks from "./cases/acks.mjs";
 import emit from "./cases/emit.mjs";
 import emitter from "./cases/emitter.mjs";

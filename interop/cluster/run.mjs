@@ -59,10 +59,12 @@ async function judgeColumn(column) {
   if (there.length === 0) return;
 
   const cluster = await Cluster.start(column);
+  const waiting = there.filter(({ waits }) => waits);
   try {
     // Namespaces have nothing to do with one another; the cases of one of them follow each other.
     await Promise.all(NAMESPACES.map(async (nsp) => {
-      for (const one of there.filter(({ isLast }) => !isLast)) await judge(cluster, nsp, one);
+      for (const one of there.filter(({ isLast, waits }) => !isLast && !waits)) await judge(cluster, nsp, one);
+      await Promise.all(waiting.map((one) => judge(cluster, nsp, one)));
     }));
     for (const one of there.filter(({ isLast }) => isLast)) await judge(cluster, NAMESPACES[0], one);
   } finally {

@@ -10,13 +10,19 @@ const SLOW_CONNECT = 500;
 
 const http = createServer();
 const io = new Server(http, options());
+notePolls(http);
+/** What lets those into `/slow` that have said until when they wait, by that word. */
+const gates = new Map();
 
 for (const name of ["/", "/a", "/b", "/admin", "/slow"]) {
   const namespace = io.of(name);
   namespace.on("connection", (socket) => serve(namespace, socket));
 }
 io.of("/admin").use(requireToken);
-io.of("/slow").use((_socket, next) => void setTimeout(next, SLOW_CONNECT));
+io.of("/slow").use(({ handshake: { auth } }, next) => {
+  if (auth.until === undefined) setTimeout(next, SLOW_CONNECT);
+  else gates.set(auth.until, next);
+});
 
 http.listen(Number(process.env.PORT ?? 0), "127.0.0.1", () => {
   console.log(`listening on http://127.0.0.1:${http.address().port}`);
@@ -26,6 +32,18 @@ process.once("SIGTERM", async () => {
   // Everything is sent by now, but timers of sessions long gone may run for half a minute more.
   process.exit(0);
 });
+
+/** Says which polls have been taken in to whoever asks with the query of one. */
+function notePolls(http) {
+  const [handle] = http.listeners("request");
+  const taken = new Set();
+  http.removeAllListeners("request").on("request", (request, response) => {
+    const [path, query] = request.url.split("?");
+    if (path === "/socket.io/taken-in") return void response.end(String(taken.has(query)));
+    handle.call(http, request, response);
+    taken.add(query);
+  });
+}
 
 function options() {
   const { env } = process;
@@ -157,6 +175,10 @@ function serveState(socket) {
   socket.on("drop-first", (key, ack) => {
     attempts.set(key, (attempts.get(key) ?? 0) + 1);
     if (attempts.get(key) > 1) ack(attempts.get(key));
+  });
+  socket.on("release", (key, ack) => {
+    gates.get(key)();
+    ack(true);
   });
   socket.on("recovered", (ack) => ack(socket.recovered));
   socket.on("set-data", (value, ack) => {

@@ -1,7 +1,8 @@
 // What is tested in every row, each a column of the table.
 //
-// A case is { title, missing, test, isLong }: missing(row) gives the reason why a row cannot have it, test(bench)
-// fails when the row lacks it, and the short selection leaves out what is long.
+// A case is { title, missing, test, isLong, isQuiet }: missing(row) gives the reason why a row cannot have it,
+// test(bench) fails when the row lacks it, and the short selection leaves out what is long. Servers of what is long or
+// quiet ping as seldom as they do by default.
 import bytes from "./cases/bytes.mjs";
 import connect from "./cases/connect.mjs";
 import events from "./cases/events.mjs";

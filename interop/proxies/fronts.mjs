@@ -16,7 +16,7 @@ export class Fronts {
 
   get(row, one) {
     const key = keyOf(row, one);
-    if (!this.#fronts.has(key)) this.#fronts.set(key, startFront(row.setup, one.isLong ? { env: {} } : {}));
+    if (!this.#fronts.has(key)) this.#fronts.set(key, startFront(row.setup, pingsSeldom(one) ? { env: {} } : {}));
     return this.#fronts.get(key);
   }
 
@@ -40,4 +40,5 @@ export class Fronts {
   }
 }
 
-const keyOf = (row, one) => `${row.setup.name} · ${one.isLong ? "default heartbeat" : "short heartbeat"}`;
+const pingsSeldom = (one) => one.isLong || one.isQuiet;
+const keyOf = (row, one) => `${row.setup.name} · ${pingsSeldom(one) ? "default heartbeat" : "short heartbeat"}`;

@@ -30,9 +30,11 @@ CELLS = [Cell(client, transport) for client in CLIENTS for transport in TRANSPOR
 
 
 class Bench:
-    def __init__(self, cell, server, title):
+    def __init__(self, cell, server, quiet, title):
         self.cell = cell
         self._server = server
+        # Pings seldom, as servers do by default.
+        self.quiet = quiet
         self._prefix = f"{cell.name} · {title}"
         self._open = []
 
@@ -63,6 +65,11 @@ class Bench:
 
     async def connect(self, **options):
         return await self.open(self.client(), **options)
+
+    @property
+    def polls(self):
+        """Whether clients do so to the end."""
+        return self.transports[-1] == "polling"
 
     async def wire(self):
         return self._keep(await Wire.to(self._server.port))

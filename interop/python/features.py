@@ -164,10 +164,11 @@ async def leaves(bench):
     It says that it leaves its namespace, but closes without waiting until that was sent. So the
     server may hear only that the connection is closed.
     """
-    watcher = await bench.connect()
+    at = None if bench.polls else bench.quiet
+    watcher = await bench.connect(at=at)
     watcher.listen("left")
     await watcher.call("join", "watch")
-    client = await bench.connect()
+    client = await bench.connect(at=at)
     gone = client.id()
     await client.disconnect()
     assert await client.heard("disconnect") == ("client disconnect",)

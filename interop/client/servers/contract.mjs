@@ -68,6 +68,12 @@ function serveMain(io, socket, { cut, missing, tries }) {
   on("sum", (ack, a, b) => ack(a + b));
   on("slow", (ack, ms, value) => setTimeout(ack, ms, value));
   on("never", () => {});
+  const held = [];
+  on("hold", (ack, value) => held.push(() => ack(value)));
+  on("let-go", (ack) => {
+    for (const answer of held.splice(0)) answer();
+    ack(true);
+  });
   on("question-me", async (_ack, n) => {
     const question = (i) => new Promise((resolve) => socket.emit("question", i, resolve));
     socket.emit("answered", await Promise.all(range(n).map(question)));

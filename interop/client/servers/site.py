@@ -163,6 +163,21 @@ class Site:
         async def never(sid):
             await self._never()
 
+        held = {}
+
+        @sio.event
+        async def hold(sid, value):
+            release = asyncio.Event()
+            held.setdefault(sid, []).append(release)
+            await release.wait()
+            return value
+
+        @sio.on("let-go")
+        async def let_go(sid):
+            for release in held.pop(sid, []):
+                release.set()
+            return True
+
         @sio.on("question-me")
         async def question_me(sid, n):
             questions = [sio.call("question", i, to=sid) for i in range(n)]

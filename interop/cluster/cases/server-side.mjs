@@ -44,6 +44,7 @@ export default [
   },
   {
     title: "server-side event that is never answered",
+    waits: true,
     async test(bench) {
       const key = bench.key("value");
       const began = performance.now();

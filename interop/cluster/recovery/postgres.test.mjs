@@ -8,6 +8,9 @@ import { Postgres } from "../services.mjs";
 import { until } from "./client.mjs";
 import { LARGE, Pair, recovers } from "./logs.mjs";
 
+/** Less than statements take in the database until they are given up there. */
+const HEAP_PATIENCE = 4_000;
+
 const pair = new Pair("postgres-log", async () => {
   const postgres = await Postgres.start();
   return { url: await postgres.database(), stop: () => postgres.stop() };
@@ -74,15 +77,20 @@ test("a lock that somebody holds makes no heap of those who wait for it", async 
     const query = "SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
     return (await pool.query(query)).rows[0].count;
   };
+  const areFew = async () => (await waiting()) <= pair.servers.length;
   let most = 0;
-  const end = Date.now() + 12_000;
-  while (Date.now() < end) {
-    await speaker.do("emit", { event: "held", args: [] });
-    most = Math.max(most, await waiting());
-    await new Promise((resolve) => setTimeout(resolve, 100));
+  try {
+    for (const end = Date.now() + 12_000; Date.now() < end; ) {
+      await speaker.do("emit", { event: "held", args: [] });
+      most = Math.max(most, await waiting());
+      // One whose time is over is seen as long as the machine stalls, beside the one that comes for it. A heap stays.
+      await within(HEAP_PATIENCE, "those who wait to be no more than the servers", until(areFew));
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  } finally {
+    holder.release(true);
   }
-  holder.release(true);
-  assert.ok(most >= 1 && most <= pair.servers.length, `${most} wait`);
+  assert.ok(most >= 1, "nobody waits for the lock");
   await speaker.do("emit", { event: "let go", args: [] });
   await within(PATIENCE, "events to go on", until(() => hearer.heard("let go").length > 0));
 });

@@ -2,7 +2,6 @@
 const ONE_CLOCK = "it stops the clock of one process, and these are several";
 const OVERLAP = "of two polls at two nodes both may be answered with the end of the session, and none with 400";
 const DATA = "what the fixture remembers of a socket stays at its node";
-const STALE = "clients of the test before, which were at another node, may not have left their rooms yet";
 const BROADCAST = "it counts on a broadcast having arrived when its sender is answered; at other nodes it arrives later";
 
 export const leftOut = new Map([
@@ -16,15 +15,6 @@ export const leftOut = new Map([
   ["order: joining before a broadcast is being there for it [polling]", BROADCAST],
   ["order: joining before a broadcast is being there for it [websocket]", BROADCAST],
   ["order: joining before a broadcast is being there for it [upgraded]", BROADCAST],
-  ["namespaces: rooms and broadcasts stay in their namespace [polling]", STALE],
-  ["namespaces: rooms and broadcasts stay in their namespace [websocket]", STALE],
-  ["namespaces: rooms and broadcasts stay in their namespace [upgraded]", STALE],
-  ["rooms: a late answer to a poll does no harm [polling]", STALE],
-  ["rooms: a late answer to a poll does no harm [websocket]", STALE],
-  ["rooms: a late answer to a poll does no harm [upgraded]", STALE],
-  ["rooms: 50 polls at once keep their answers apart [polling]", STALE],
-  ["rooms: 50 polls at once keep their answers apart [websocket]", STALE],
-  ["rooms: 50 polls at once keep their answers apart [upgraded]", STALE],
   ["recovery: a room joined after an event was sent does not replay that event [polling]", BROADCAST],
   ["recovery: a room joined after an event was sent does not replay that event [websocket]", BROADCAST],
   ["recovery: a room joined after an event was sent does not replay that event [upgraded]", BROADCAST],

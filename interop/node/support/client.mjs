@@ -1,5 +1,6 @@
 // Official clients in their three ways to connect, and the small verbs that the tests speak.
 import { io, Manager } from "socket.io-client";
+import { takenIn } from "./raw.mjs";
 import { next, PATIENCE, within } from "./wait.mjs";
 
 export const modes = [
@@ -49,6 +50,17 @@ export async function held(socket) {
 /** When this resolves, all that the server sent to this socket before has arrived. */
 export async function fence(...sockets) {
   await Promise.all(sockets.map((socket) => ask(socket, "echo-ack", "fence")));
+}
+
+/** Resolves when each of these clients that polls has a poll at the server, which waits if nothing is to be sent. */
+export async function pollsTakenIn(server, ...sockets) {
+  for (const { io: { engine } } of sockets) {
+    const url = () => engine.transport.pollXhr?._uri;
+    for (let taken; url() !== taken; ) {
+      taken = url();
+      await takenIn(server, taken);
+    }
+  }
 }
 
 /** All events that the socket receives from now on, each as [name, ...args]. */

@@ -1,11 +1,14 @@
 // Connections below the official client, to send what it never would.
 // Both kinds share one shape: send(...packets), next(accept), drain(), close().
+import { randomUUID } from "node:crypto";
 import http from "node:http";
 import { text } from "node:stream/consumers";
+import { setTimeout as pause } from "node:timers/promises";
 import WebSocket from "ws";
 import { next as nextEvent, PATIENCE, within } from "./wait.mjs";
 
 const SEPARATOR = "\x1e";
+const LOOK_AGAIN = 5;
 
 export function engineUrl(server, query) {
   return `${server.url}/socket.io/?${new URLSearchParams({ EIO: "4", ...query })}`;
@@ -41,21 +44,19 @@ export class RawPolling {
 
   /**
    * A GET that waits at the server before anything is sent after this: two HTTP connections have no
-   * order between them, so it is written to its end, and then the server is asked something else.
-   * Gives the response, as `{ body }` with a promise of its text.
+   * order between them, so the server is asked for it. Gives the response, as `{ body }` with a promise of its text.
    */
   async waitingGet() {
-    const request = http.get(this.url, { agent: false });
+    // A query that no other GET has.
+    const url = `${this.url}&t=${randomUUID()}`;
+    const request = http.get(url, { agent: false });
     const body = new Promise((resolve, reject) => {
       request.on("error", reject);
       request.on("response", (response) => resolve(text(response)));
     });
     // Its failure is seen by whoever awaits it, which may be later.
     body.catch(() => {});
-    const [socket] = await nextEvent(request, "socket");
-    if (socket.connecting) await nextEvent(socket, "connect");
-    if (!request.writableFinished) await nextEvent(request, "finish");
-    await knock(this.server);
+    await takenIn(this.server, url);
     return { body };
   }
 
@@ -190,7 +191,23 @@ export async function openRaw(server, mode, options = {}) {
   return mode.name === "polling" ? polling : upgradeRaw(polling, options);
 }
 
-/** A request that opens nothing; once it is answered, requests sent before it have been taken in. */
-export async function knock(server) {
+/**
+ * Resolves when the server has taken in a poll, which then waits unless there was something to send. `url` is that of
+ * its request, or as much of it as there is from its path on.
+ */
+export async function takenIn(server, url) {
+  const asking = `${server.url}/socket.io/taken-in?${url.slice(url.indexOf("?") + 1)}`;
+  const taken = async () => {
+    while ((await (await fetch(asking)).text()) !== "true") await pause(LOOK_AGAIN);
+  };
+  await within(PATIENCE, "a poll to be taken in", taken());
+  if (process.env.CLUSTER_URL !== undefined) await roundTheNodes(server);
+}
+
+/**
+ * A poll that came to a node without its session goes on from there, and nobody says when it has arrived. Usually
+ * that is while each node answers a request.
+ */
+async function roundTheNodes(server) {
   for (let i = 0; i < 3; i++) await (await fetch(engineUrl(server, { transport: "none" }))).text();
 }

@@ -1,7 +1,7 @@
 // A wire between clients and the server: it can be cut, and it hears what goes through.
 import { EventEmitter } from "node:events";
 import { connect, createServer } from "node:net";
-import { knock } from "./raw.mjs";
+import { takenIn } from "./raw.mjs";
 import { next } from "./wait.mjs";
 
 export class Wire {
@@ -41,7 +41,7 @@ export class Wire {
       if (!waiting()) await next(this.#news, "up", { accept: waiting });
       const strand = waiting();
       const { poll } = strand;
-      await knock(this.#server);
+      await takenIn(this.#server, poll);
       // Otherwise it was answered meanwhile, and the next one has to arrive.
       if (strand.poll === poll) return;
     }
@@ -69,10 +69,8 @@ class Strand {
   #server;
   #opening = Buffer.alloc(0);
   #plain = false;
-  /** The poll that is at the server and has no answer yet, by its number; undefined if there is none. */
+  /** What the poll asks for that was passed on and has no answer yet, if there is one. */
   poll;
-  #polls = 0;
-  #answered = 0;
   /** What the server agreed on; undefined as long as this is no WebSocket. */
   extensions;
   down = [];
@@ -84,15 +82,12 @@ class Strand {
     const readers = { down: new FrameReader(this.down), up: new FrameReader(this.up) };
     client.on("data", (chunk) => {
       if (this.extensions !== undefined) readers.up.read(chunk);
-      const poll = isPoll(chunk) ? ++this.#polls : undefined;
-      this.#server.write(chunk, () => {
-        if (poll > this.#answered) this.poll = poll;
-        news.emit("up");
-      });
+      this.poll = pollOf(chunk);
+      this.#server.write(chunk);
+      news.emit("up");
     });
     this.#server.on("data", (chunk) => {
       this.poll = undefined;
-      this.#answered = this.#polls;
       const frames = this.extensions === undefined ? this.#opened(chunk) : chunk;
       if (frames) readers.down.read(frames);
       client.write(chunk);
@@ -128,9 +123,11 @@ class Strand {
   }
 }
 
-function isPoll(request) {
+/** What a request asks for that is a poll of a session; undefined if it is none. */
+function pollOf(request) {
   const [line] = request.subarray(0, 1_000).toString("latin1").split("\r\n");
-  return line.startsWith("GET ") && line.includes("transport=polling") && line.includes("sid=");
+  const [method, url] = line.split(" ");
+  return method === "GET" && url?.includes("transport=polling") && url.includes("sid=") ? url : undefined;
 }
 
 /** Tells frames apart by their heads; what they hold is none of its business. */

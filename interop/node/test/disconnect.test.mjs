@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { ask, fence, modes, record } from "../support/client.mjs";
-import { knock } from "../support/raw.mjs";
+import { ask, fence, modes, pollsTakenIn, record } from "../support/client.mjs";
 import { suite } from "../support/suite.mjs";
 import { next, range } from "../support/wait.mjs";
 
@@ -93,8 +92,8 @@ suite("disconnect", ({ test, eachMode }) => {
     const server = await bench.start();
     const sockets = [...(await bench.multiplex("/", "/a")), await bench.connect({ nsp: "/b" })];
     await fence(...sockets);
-    // By now the polls that wait for news have reached the server.
-    await knock(server);
+    // A poll that comes when the server is gone hears nothing of it.
+    await pollsTakenIn(server, ...sockets);
     const gone = sockets.map((socket) => next(socket, "disconnect"));
     server.terminate();
     const reasons = (await Promise.all(gone)).map(([reason]) => reason);

@@ -1,10 +1,12 @@
 //! The fixture that `interop/node` judges; its README says what each event does.
 
+mod polls;
+
 use std::collections::HashMap;
 use std::env;
 use std::error::Error;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use roomful::{
@@ -14,8 +16,9 @@ use roomful::{
 use roomful_cluster::{Cluster, Redis, RedisSessionBus, RedisStreams};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
 
 const ODD_NAMES: [&str; 6] =
@@ -34,8 +37,16 @@ struct Session {
     stop: Notify,
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+/// Where clients of `/slow` wait that have said until when.
+static GATES: LazyLock<Mutex<HashMap<String, Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut builder = runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().on_thread_park(polls::settle).build()?;
+    runtime.block_on(serve())
+}
+
+async fn serve() -> Result<(), Box<dyn Error>> {
     let io = configured().await?;
     offer(&io.of("/").connect(anybody));
     offer(&io.of("/a").connect(anybody));
@@ -59,7 +70,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn configured() -> Result<Server, Box<dyn Error>> {
-    let mut builder = Server::builder().close_timeout(Duration::from_secs(2));
+    let mut builder =
+        Server::builder().close_timeout(Duration::from_secs(2)).on_request(polls::watch);
     if let Some(ms) = number("PING_INTERVAL")? {
         builder = builder.ping_interval(Duration::from_millis(ms));
     }
@@ -126,8 +138,18 @@ async fn anybody(hello: Hello) -> Result<Session, Refusal> {
 }
 
 async fn slowly(hello: Hello) -> Result<Session, Refusal> {
-    sleep(Duration::from_millis(500)).await;
+    let auth: Value = hello.auth()?;
+    match auth["until"].as_str() {
+        Some(key) => drop(gate(key).acquire().await),
+        None => sleep(Duration::from_millis(500)).await,
+    }
     anybody(hello).await
+}
+
+/// The same for both who come to it: who waits, and who lets them in.
+fn gate(key: &str) -> Arc<Semaphore> {
+    let closed = || Arc::new(Semaphore::new(0));
+    Arc::clone(lock(&GATES).entry(key.to_owned()).or_insert_with(closed))
 }
 
 async fn admin(hello: Hello) -> Result<Session, Refusal> {
@@ -287,6 +309,10 @@ fn offer_state(io: &Namespace<(), Session>) {
         if attempts > 1 {
             ack.send(attempts);
         }
+    });
+    io.on("release", async |_: Me, key: String| {
+        gate(&key).add_permits(1);
+        true
     });
     io.on("recovered", async |me: Me| matches!(me.recovery(), Beginning::Recovered { .. }));
     io.on("set-data", async |me: Me, value: Args| {

@@ -8,7 +8,7 @@ export default {
   missing: oldRetries,
 
   async test(bench) {
-    const socket = await bench.connect({ retries: 20, ackTimeout: 100 });
+    const socket = await bench.connect({ retries: 20, ackTimeout: 500 });
     const retried = acknowledged(socket, "drop-first", "key");
     const next = acknowledged(socket, "wait", 0, "next");
     const order = [];

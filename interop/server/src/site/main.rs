@@ -202,6 +202,7 @@ fn serve_questions(io: &Place) {
         value
     });
     io.on("never", async |_: Me, ack: Ack| drop(ack));
+    serve_held(io);
     io.on("question-me", async |me: Me, n: u64| {
         // A question is sent when it is made.
         let questions: Vec<_> = (0..n).map(|i| me.call::<_, _, Value>("question", i)).collect();
@@ -210,6 +211,21 @@ fn serve_questions(io: &Place) {
             answers.push(question.timeout(Duration::from_secs(60)).await.unwrap_or_default());
         }
         me.emit("answered", (answers,));
+    });
+}
+
+fn serve_held(io: &Place) {
+    // What is held of each socket, with the answer that it will have.
+    let held = Arc::new(Mutex::new(HashMap::<_, Vec<_>>::new()));
+    let holding = Arc::clone(&held);
+    io.on("hold", move |me: Me, value: Args, ack: Ack| {
+        lock(&holding).entry(me.id()).or_default().push((ack, value));
+        async {}
+    });
+    io.on("let-go", move |me: Me| {
+        let answers = lock(&held).remove(&me.id()).unwrap_or_default();
+        answers.into_iter().for_each(|(ack, value)| ack.send(value));
+        async { true }
     });
 }
 

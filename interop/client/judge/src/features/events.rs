@@ -200,13 +200,14 @@ pub(super) async fn answers(bench: Bench) -> Answer {
 pub(super) async fn timeouts(bench: Bench) -> Answer {
     let guest = bench.join().await?;
     let short = Duration::from_millis(1);
-    let slow = guest.socket.call::<_, _, String>("slow", (50, "late")).timeout(short);
+    // Not answered before the server is told to.
+    let late = guest.socket.call::<_, _, String>("hold", "late").timeout(short);
     let never = guest.socket.call::<_, _, String>("never", ()).timeout(short);
-    for (what, result) in [("slow", slow.await), ("never", never.await)] {
+    for (what, result) in [("late", late.await), ("never", never.await)] {
         holds(format!("{what}: {result:?}"), matches!(result, Err(CallError::Timeout)))?;
     }
+    same("let go", guest.ask::<bool>("let-go", ()).await?, true)?;
     // The late one has come when this one comes.
-    same("a later answer", guest.ask::<String>("slow", (100, "later")).await?, "later")?;
     same("the sum", guest.ask::<i64>("sum", (20, 22)).await?, 42)?;
     same("connections", guest.manager().stats().connections, 1)?;
     Ok(Outcome::Passed)
@@ -358,7 +359,14 @@ pub(super) async fn buffering_before(bench: Bench) -> Answer {
 }
 
 pub(super) async fn retries(bench: Bench) -> Answer {
-    let builder = bench.builder()?.retries(5, Duration::from_millis(100));
+    tokio::try_join!(sent_again(&bench), given_up(&bench), keyed(&bench))?;
+    Ok(Outcome::Passed)
+}
+
+/// An event is sent until it is answered, and no further.
+async fn sent_again(bench: &Bench) -> Result<(), Failure> {
+    // So often that they last for longer than any server stalls.
+    let builder = bench.builder()?.retries(50, Duration::from_millis(400));
     let guest = bench.enter(builder, "/").await?;
     let other = bench.join().await?;
     guest.socket.retry_events(false);
@@ -366,17 +374,31 @@ pub(super) async fn retries(bench: Bench) -> Answer {
     let calls =
         keys.each_ref().map(|key| guest.socket.call::<_, _, Value>("flaky", (key, 3, "value")));
     for (call, key) in calls.into_iter().zip(&keys) {
-        same("the answer", call.await?, json!({ "value": "value", "tries": 3 }))?;
-        same("how often it came", other.ask::<i64>("seen", key).await?, 3)?;
+        let answer = call.await?;
+        // Of a server that was busy the third answer may have come too late as well.
+        let tries = answer["tries"].as_i64().unwrap_or_default();
+        holds(format!("{tries} tries"), tries >= 3)?;
+        same("the answer", answer, json!({ "value": "value", "tries": tries }))?;
+        same("how often it came", other.ask::<i64>("seen", key).await?, tries)?;
     }
-    // The key that is put behind comes to the server, and each event has its own.
-    other.socket.retry_events(true);
-    let (text, key): (String, String) = other.ask_all("ask", "keyed").await?;
-    let (_, another): (String, String) = other.ask_all("ask", "keyed").await?;
-    holds(format!("{text}, {key}"), text == "keyed" && !key.is_empty() && key != another)?;
-    // Nobody answers in time: it is given up, and the next one goes.
+    Ok(())
+}
+
+/// Nobody answers in time: it is given up, and the next one goes.
+async fn given_up(bench: &Bench) -> Result<(), Failure> {
+    let builder = bench.builder()?.retries(1, Duration::from_millis(1_500));
+    let guest = bench.enter(builder, "/").await?;
+    guest.socket.retry_events(false);
     let never = guest.socket.call::<_, _, Value>("never", ()).await;
     holds(format!("{never:?}"), matches!(never, Err(CallError::Timeout)))?;
-    same("the sum", guest.ask::<i64>("sum", (20, 22)).await?, 42)?;
-    Ok(Outcome::Passed)
+    same("the sum", guest.ask::<i64>("sum", (20, 22)).await?, 42)
+}
+
+/// The key that is put behind comes to the server, and each event has its own.
+async fn keyed(bench: &Bench) -> Result<(), Failure> {
+    let guest = bench.join().await?;
+    guest.socket.retry_events(true);
+    let (text, key): (String, String) = guest.ask_all("ask", "keyed").await?;
+    let (_, another): (String, String) = guest.ask_all("ask", "keyed").await?;
+    holds(format!("{text}, {key}"), text == "keyed" && !key.is_empty() && key != another)
 }
