@@ -102,12 +102,14 @@ mod tests {
     fn what_has_come_of_a_value_is_looked_at_once() {
         let fields = "$1\r\na\r\n+b\r\n".repeat(10_000);
         let answer = format!("%1\r\n$1\r\ns\r\n*20000\r\n{fields}");
-        let mut walk = Walk::BEGINNING;
-        for end in (0..answer.len()).step_by(1_000) {
-            assert!(matches!(skip(&answer.as_bytes()[..end], &mut walk), Err(Stop::Partial)));
+        let (mut bytes, mut walk) = (answer.into_bytes(), Walk::BEGINNING);
+        for end in (0..bytes.len()).step_by(1_000) {
+            assert!(matches!(skip(&bytes[..end], &mut walk), Err(Stop::Partial)));
             assert!(end - walk.len < 7, "{} of {end}", walk.len);
+            // Whoever looks there again finds nothing that Redis says.
+            bytes[..walk.len].fill(b'?');
         }
-        assert!(matches!(skip(answer.as_bytes(), &mut walk), Ok(len) if len == answer.len()));
+        assert!(matches!(skip(&bytes, &mut walk), Ok(len) if len == bytes.len()));
     }
 
     #[test]
