@@ -745,7 +745,7 @@ async fn through(happens: impl AsyncFnOnce(&mut App, &Edits)) {
                 let before = if edit == 0 { String::new() } else { (edit - 1).to_string() };
                 assert_eq!(edited.before, before);
                 versions.push(edited.version);
-                let _ = done.send(());
+                done.send(()).unwrap();
             }
             versions.split_off(1)
         }));
